@@ -1,0 +1,1 @@
+"""The `ami-lifecycle` command."""

@@ -1,0 +1,1 @@
+"""The whole stack on this machine: emulated AWS, the real template, state machine and handlers."""

@@ -1,0 +1,1 @@
+"""AWS behind the ports: boto3 shapes in, domain types out."""

@@ -1,0 +1,1 @@
+"""Decisions: the standard library and pydantic only. Time and randomness are arguments."""
