@@ -1,0 +1,185 @@
+"""Images, snapshots, instances and how they are used, in EC2's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+TAG_APPLICATION: Final = "ami-lifecycle:application"
+TAG_ENVIRONMENT: Final = "ami-lifecycle:environment"
+TAG_EXECUTION: Final = "ami-lifecycle:execution"
+TAG_ROLE: Final = "ami-lifecycle:role"
+TAG_DIGEST: Final = "ami-lifecycle:image-digest"
+TAG_GENERATION: Final = "ami-lifecycle:generation"
+TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
+
+
+class Role(StrEnum):
+    """What a resource of ours is for; the value of the tag `ami-lifecycle:role`."""
+
+    BUILDER = "builder"
+    CANARY = "canary"
+    CANDIDATE = "candidate"
+    CANONICAL = "canonical"
+
+
+class Frozen(BaseModel):
+    """A value that cannot change and has no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageState(StrEnum):
+    """State of an image (EC2 API reference, Image.State)."""
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    INVALID = "invalid"
+    DEREGISTERED = "deregistered"
+    TRANSIENT = "transient"
+    FAILED = "failed"
+    ERROR = "error"
+    DISABLED = "disabled"
+
+
+class InstanceState(StrEnum):
+    """State of an instance (EC2 API reference, InstanceState)."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the instance can never run again."""
+        return self in {InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED}
+
+
+class BlockDevice(Frozen):
+    """One EBS or instance-store mapping of an image; sizes in GiB, throughput in MiB/s."""
+
+    device_name: str
+    snapshot_id: str | None = None
+    volume_type: str | None = None
+    volume_size: int | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    delete_on_termination: bool | None = None
+    encrypted: bool | None = None
+    virtual_name: str | None = None
+
+
+class Image(Frozen):
+    """An AMI. A pending image may lack snapshot ids (seen on EC2), so never read them from one."""
+
+    image_id: AmiId
+    name: str
+    state: ImageState
+    owner_id: str = ""
+    description: str = ""
+    creation_date: datetime | None = None
+    architecture: str = "x86_64"
+    virtualization_type: str = "hvm"
+    root_device_name: str = "/dev/sda1"
+    block_devices: tuple[BlockDevice, ...] = ()
+    ena_support: bool = False
+    sriov_net_support: str | None = None
+    boot_mode: str | None = None
+    tpm_support: str | None = None
+    imds_support: str | None = None
+    platform_details: str | None = None
+    usage_operation: str | None = None
+    state_reason: str | None = None
+    tags: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def snapshot_ids(self) -> tuple[str, ...]:
+        """Ids of the snapshots behind the mappings, in their order."""
+        return tuple(device.snapshot_id for device in self.block_devices if device.snapshot_id)
+
+    @property
+    def root_volume_gib(self) -> int | None:
+        """Size of the root volume in GiB, where known."""
+        for device in self.block_devices:
+            if device.device_name == self.root_device_name:
+                return device.volume_size
+        return None
+
+    def is_ours(self, application: str, environment: str) -> bool:
+        """Whether the tags of this application and environment are on it."""
+        return (
+            self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
+        )
+
+
+class Snapshot(Frozen):
+    """An EBS snapshot with our tags."""
+
+    snapshot_id: str
+    state: str
+    start_time: datetime | None = None
+    tags: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Instance(Frozen):
+    """An EC2 instance with our tags."""
+
+    instance_id: str
+    state: InstanceState
+    image_id: str = ""
+    instance_type: str = ""
+    subnet_id: str = ""
+    launch_time: datetime | None = None
+    state_reason: str | None = None
+    tags: Mapping[str, str] = Field(default_factory=dict)
+
+
+class UsageKind(StrEnum):
+    """What can use an image."""
+
+    LATEST = "latest parameter"
+    LAUNCH_TEMPLATE = "launch template"
+    LAUNCH_CONFIGURATION = "launch configuration"
+    LAUNCH_PERMISSION = "launch permission"
+    PARAMETER = "parameter"
+    RECIPE = "image recipe"
+    RUNNING_INSTANCE = "running instance"
+    UNKNOWN = "unknown"
+
+
+class ImageUse(Frozen):
+    """One use of an image: what kind, and which resource (an ARN, a name or an account id)."""
+
+    kind: UsageKind
+    resource: str
+
+
+class Usage(Frozen):
+    """All uses of an image. What could not be read is a use of kind `UNKNOWN`."""
+
+    image_id: AmiId
+    uses: tuple[ImageUse, ...] = ()
+
+
+def owner_tags(
+    application: str, environment: str, execution_arn: str, role: Role, digest: str, name: str
+) -> dict[str, str]:
+    """The tags that every resource of a build carries from the call on that makes it."""
+    return {
+        TAG_APPLICATION: application,
+        TAG_ENVIRONMENT: environment,
+        TAG_EXECUTION: execution_arn,
+        TAG_ROLE: role.value,
+        TAG_DIGEST: digest,
+        "Name": name,
+    }

@@ -1,0 +1,172 @@
+"""Every error that this service names, in one tree.
+
+    AmiLifecycleError
+    ├── InputError                   the request or the settings are wrong; never retried
+    │   ├── InvalidRequestError          no known shape, or a field has an impossible value
+    │   ├── UnknownEnvironmentError      the environment is not configured
+    │   ├── SettingsError                the configuration does not make sense
+    │   ├── RepositoryNotFoundError      the repository is not in this account and Region
+    │   ├── ImageTagNotFoundError        the tag is not in the repository
+    │   ├── ImageDigestNotFoundError     the digest is not in the repository
+    │   └── RecordNotFoundError          no image or history record to publish again
+    ├── TransientError               the same call may succeed later; retried by the state machine
+    │   ├── ThrottledError               AWS said: slower
+    │   ├── ServiceUnavailableError      AWS did not answer, or answered 5xx
+    │   ├── ResourceNotVisibleError      eventual consistency: made, and not shown yet
+    │   ├── AgentNotOnlineError          the instance has not registered with Systems Manager yet
+    │   ├── CapacityUnavailableError     no instance type in any subnet at this moment
+    │   ├── PublicationPendingError      `latest` does not read back as it was written yet
+    │   ├── ClaimContendedError          a conditional write lost a race; look again
+    │   ├── ClaimBusyError               a function of the claim's holder may still be writing
+    │   └── CleanUpIncompleteError       something is not gone yet
+    ├── RefusedError                 a safety stop: a person decides
+    │   ├── AccessDeniedError            a permission is missing
+    │   ├── ClaimLostError               another execution holds the environment
+    │   ├── ForeignResourceError         it does not carry our tags
+    │   ├── ImageNotVerifiedError        nothing unverified is published
+    │   └── ImageMismatchError           the registered copy is not the image that was verified
+    └── BuildError                   the image, the script or an instance is at fault
+        ├── BuilderLostError             the builder died
+        ├── CanaryLostError              the canary died
+        ├── ProvisioningFailedError      the provisioning document failed
+        ├── ImageCreationFailedError     EC2 could not make the image
+        └── VerificationFailedError      the canary refused the image
+
+Step Functions matches the name of the class, never its base, so the state machine lists each
+transient error by name; a test holds both in agreement.
+"""
+
+from __future__ import annotations
+
+
+class AmiLifecycleError(Exception):
+    """Base of all; its message says what happened, to which resource, and what to do next."""
+
+
+class InputError(AmiLifecycleError):
+    """The request or the settings are wrong; trying again changes nothing."""
+
+
+class InvalidRequestError(InputError):
+    """The input has no known shape, or a field has an impossible value."""
+
+
+class UnknownEnvironmentError(InputError):
+    """The environment is not configured."""
+
+
+class SettingsError(InputError):
+    """The configuration does not make sense."""
+
+
+class RepositoryNotFoundError(InputError):
+    """The repository is not in this account and Region."""
+
+
+class ImageTagNotFoundError(InputError):
+    """The tag is not in the repository."""
+
+
+class ImageDigestNotFoundError(InputError):
+    """The digest is not in the repository."""
+
+
+class RecordNotFoundError(InputError):
+    """There is no image or history record to publish again."""
+
+
+class TransientError(AmiLifecycleError):
+    """The same call may succeed later."""
+
+
+class ThrottledError(TransientError):
+    """AWS asked for fewer calls."""
+
+
+class ServiceUnavailableError(TransientError):
+    """AWS did not answer, or answered with a server error."""
+
+
+class ResourceNotVisibleError(TransientError):
+    """The resource was made and is not shown yet (eventual consistency)."""
+
+
+class AgentNotOnlineError(TransientError):
+    """The instance has not registered with Systems Manager yet."""
+
+
+class CapacityUnavailableError(TransientError):
+    """EC2 has none of the instance types in any of the subnets at this moment."""
+
+
+class PublicationPendingError(TransientError):
+    """The parameter `latest` does not read back as it was written yet."""
+
+
+class ClaimContendedError(TransientError):
+    """A conditional write lost a race; the next look decides anew."""
+
+
+class ClaimBusyError(TransientError):
+    """A function of the claim's holder may still be writing; it cannot be later than its own timeout."""
+
+
+class CleanUpIncompleteError(TransientError):
+    """Something that has to go is not gone yet."""
+
+
+class RefusedError(AmiLifecycleError):
+    """A safety stop: a person decides."""
+
+
+class AccessDeniedError(RefusedError):
+    """A permission is missing."""
+
+
+class ClaimLostError(RefusedError):
+    """Another execution holds the environment, or nobody does."""
+
+
+class ForeignResourceError(RefusedError):
+    """The resource does not carry the tags of this application and environment."""
+
+
+class ImageNotVerifiedError(RefusedError):
+    """The image was not verified, and the settings do not switch verification off."""
+
+
+class ImageMismatchError(RefusedError):
+    """The registered copy differs from the image that was verified."""
+
+
+class BuildError(AmiLifecycleError):
+    """The image, the script or an instance is at fault."""
+
+
+class BuilderLostError(BuildError):
+    """The builder died before its work was done."""
+
+
+class CanaryLostError(BuildError):
+    """The canary died before the image was verified."""
+
+
+class ProvisioningFailedError(BuildError):
+    """The provisioning document failed on the builder."""
+
+
+class ImageCreationFailedError(BuildError):
+    """EC2 could not make the image."""
+
+
+class VerificationFailedError(BuildError):
+    """The canary refused the image."""
+
+
+def _descendants(base: type[AmiLifecycleError]) -> list[type[AmiLifecycleError]]:
+    return [found for child in base.__subclasses__() for found in (child, *_descendants(child))]
+
+
+def names_of(base: type[AmiLifecycleError]) -> frozenset[str]:
+    """Names of all classes below `base`, as Step Functions sees them."""
+    return frozenset(found.__name__ for found in _descendants(base))

@@ -1,0 +1,323 @@
+"""What the steps need from the world, as protocols. Adapters put AWS behind them, tests put fakes.
+
+Every method may raise `ThrottledError`, `ServiceUnavailableError` or `AccessDeniedError`; others are
+named where they matter. Look-ups return None or an empty sequence for what does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, Pin
+from ami_lifecycle.domain.model import (
+    Frozen,
+    Image,
+    Instance,
+    Snapshot,
+    Usage,
+)
+
+
+class Clock(Protocol):
+    """The time, and a short pause for reading back what was written."""
+
+    def now(self) -> datetime:
+        """The current date (UTC, aware)."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait for a moment; never for a resource."""
+
+
+class LaunchRequest(Frozen):
+    """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s."""
+
+    client_token: str
+    image_id: str
+    instance_type: str
+    subnet_id: str
+    security_group_ids: tuple[str, ...]
+    instance_profile_arn: str
+    root_device_name: str
+    root_volume_gib: int
+    volume_type: str
+    iops: int
+    throughput: int
+    volatile_devices: tuple[str, ...] = ()
+    user_data: str
+    tags: Mapping[str, str]
+
+
+class LaunchRefusal(StrEnum):
+    """Why EC2 has no instance of this type in this subnet; another type or subnet may do."""
+
+    CAPACITY = "capacity"
+    UNSUPPORTED = "unsupported"
+
+
+class LaunchResult(NamedTuple):
+    """An instance, or the refusal and EC2's words for it."""
+
+    instance: Instance | None
+    refusal: LaunchRefusal | None = None
+    message: str = ""
+
+
+class Instances(Protocol):
+    """EC2 instances. Changing calls are refused by IAM for what does not carry our tags."""
+
+    def get(self, instance_id: str) -> Instance | None:
+        """One instance; None when EC2 does not know it (yet, or any more)."""
+
+    def find(self, tags: Mapping[str, str]) -> list[Instance]:
+        """All instances that carry all these tags, terminated ones included, as long as EC2 shows them."""
+
+    def launch(self, request: LaunchRequest) -> LaunchResult:
+        """Launch one instance, idempotent by client token."""
+
+    def stop(self, instance_id: str) -> None:
+        """Begin to stop it; stopping or stopped already is fine."""
+
+    def terminate(self, instance_id: str) -> None:
+        """Begin to terminate it; terminated already is fine. Raises `ResourceNotVisibleError` when
+        EC2 does not show it yet, because NotFound does not mean that it will not run.
+        """
+
+
+class Images(Protocol):
+    """AMIs and their snapshots in this account and Region."""
+
+    def get(self, image_id: str) -> Image | None:
+        """One image of any owner; None when it does not exist or is deregistered."""
+
+    def find(self, tags: Mapping[str, str]) -> list[Image]:
+        """All own images that carry all these tags, disabled ones included, in any state."""
+
+    def find_by_name(self, pattern: str) -> list[Image]:
+        """All own images whose name matches (`*` as in EC2's filters), disabled ones included."""
+
+    def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
+        """CreateImage with tags on image and snapshots; returns its id.
+
+        None when the name is taken: the caller looks for its own image, since CreateImage has no
+        client token. Raises `BuilderLostError` when the instance cannot be imaged.
+        """
+
+    def register_copy(self, image: Image, name: str, tags: Mapping[str, str]) -> str | None:
+        """RegisterImage from the image's own snapshots with every attribute copied; returns its id.
+
+        None when the name is taken.
+        """
+
+    def deregister(self, image_id: str) -> None:
+        """Deregister it, without its snapshots; deregistered already is fine.
+
+        Raises `RefusedError` when EC2 protects it.
+        """
+
+    def launch_permissions(self, image_id: str) -> list[str]:
+        """Account ids, groups (`all`), organizations and units that may launch it."""
+
+    def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
+        """All own snapshots that carry all these tags."""
+
+    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
+        """Ids of own images that are made of the snapshot."""
+
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Delete it; True when it is gone (or was), False when an image still uses it."""
+
+
+class ImageUsage(Protocol):
+    """Who uses images."""
+
+    def usage_of(self, image_ids: Sequence[str]) -> list[Usage]:
+        """All uses of each image, in the order asked. What cannot be read becomes an UNKNOWN use, for
+        every image that it could concern; this never raises for lack of knowledge.
+        """
+
+
+class CommandStatus(StrEnum):
+    """Outcome of a command on one instance."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"
+    UNDELIVERED = "undelivered"
+
+
+class CommandResult(Frozen):
+    """A command invocation. Outputs are what SSM keeps: the first 24,000 and 8,000 characters."""
+
+    status: CommandStatus
+    status_details: str = ""
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Commands(Protocol):
+    """SSM Run Command."""
+
+    def agent_version(self, instance_id: str) -> str | None:
+        """Version of the instance's agent when it is online; else None."""
+
+    def find(self, instance_id: str, comment: str) -> str | None:
+        """Id of a command sent to the instance with this comment; else None."""
+
+    def send(
+        self, instance_id: str, document: str, parameters: Mapping[str, str], comment: str
+    ) -> str:
+        """Send a document; returns the command's id. SendCommand has no client token, so look first.
+
+        Raises `AgentNotOnlineError` when SSM does not accept the instance.
+        """
+
+    def result(self, command_id: str, instance_id: str) -> CommandResult | None:
+        """The invocation; None when SSM does not show it yet."""
+
+
+class StoredParameter(NamedTuple):
+    """A parameter as read: value, version, and data type (`text` or `aws:ec2:image`)."""
+
+    value: str
+    version: int
+    data_type: str
+
+
+class Parameters(Protocol):
+    """SSM Parameter Store."""
+
+    def get(self, name: str) -> StoredParameter | None:
+        """One parameter; None when it does not exist."""
+
+    def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:
+        """Create (with tags) or overwrite it; returns the version that the write was given. For
+        `aws:ec2:image` the write may still be dropped (SSM API reference, PutParameter), so read back.
+        """
+
+    def list_below(self, path: str) -> dict[str, StoredParameter]:
+        """All parameters below a path, by name."""
+
+    def delete(self, name: str) -> None:
+        """Delete it; a missing one is fine."""
+
+
+class Repository(Protocol):
+    """ECR in this account and Region."""
+
+    def uri(self, repository: str) -> str:
+        """`registry/repository`. Raises `RepositoryNotFoundError`."""
+
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        """Digest that the tag names now; None when the tag is not there."""
+
+    def has_digest(self, repository: str, digest: str) -> bool:
+        """Whether the repository holds the digest."""
+
+
+class Environments(Protocol):
+    """The environments' records; every write is conditional."""
+
+    def get(self, environment: str) -> EnvironmentRecord:
+        """The record, read consistently; an empty one when there is none."""
+
+    def claim(self, environment: str, claim: Claim, *, taking_over: Claim | None) -> bool:
+        """Claim it; `claim.number` must be one more than the record's fencing number.
+
+        `taking_over` names the dead holder's claim that is replaced. False when the record has changed.
+        """
+
+    def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
+        """Store what is wanted, behind this holder; False when holder or revision has changed."""
+
+    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
+        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held."""
+
+    def leave(self, environment: str, execution_arn: str, number: int) -> None:
+        """Done writing; nothing happens when the claim is no longer held."""
+
+    def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
+        """Remove claim and wanted request, if both are as they were read; else False."""
+
+    def count_publication(self, environment: str, execution_arn: str) -> int:
+        """Number of this execution's publication: one more than the last, and the same on a retry."""
+
+    def record_failure(self, environment: str, digest: str, count: int) -> None:
+        """Remember how often a digest failed in a row."""
+
+    def clear_failure(self, environment: str) -> None:
+        """Forget failures after a success."""
+
+    def set_pin(self, environment: str, pin: Pin | None) -> None:
+        """Pin or unpin."""
+
+    def held_by(self, execution_arn: str) -> list[EnvironmentRecord]:
+        """The records whose claim belongs to the execution."""
+
+
+class StoredWait(NamedTuple):
+    """A task that waits for a resource."""
+
+    resource_id: str
+    token: str
+    wait: Mapping[str, Any]
+    execution_arn: str
+
+
+class Waits(Protocol):
+    """Task tokens by the resource they wait for."""
+
+    def put(self, wait: StoredWait, expires: datetime) -> None:
+        """Store the token, replacing an outlived one of the same resource."""
+
+    def get(self, resource_id: str) -> StoredWait | None:
+        """The token for a resource."""
+
+    def delete(self, resource_id: str, token: str) -> None:
+        """Forget the token, unless another has taken its place."""
+
+
+class ExecutionStatus(StrEnum):
+    """Status of an execution; UNKNOWN when Step Functions has forgotten it (90 days after its end)."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+    PENDING_REDRIVE = "PENDING_REDRIVE"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the execution can change nothing any more."""
+        return self not in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}
+
+
+class Executions(Protocol):
+    """Step Functions."""
+
+    def status(self, execution_arn: str) -> ExecutionStatus:
+        """Status of an execution."""
+
+    def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:
+        """Start an execution; returns its ARN. The same name again is the same execution."""
+
+    def send_success(self, token: str, output: Mapping[str, Any]) -> bool:
+        """Complete a waiting task; False when the task no longer waits."""
+
+    def send_failure(self, token: str, error: str, cause: str) -> bool:
+        """Fail a waiting task; False when the task no longer waits."""
+
+
+class Notifier(Protocol):
+    """Outcomes for people and other systems."""
+
+    def notify(self, subject: str, message: Mapping[str, Any]) -> None:
+        """Publish one outcome. `subject` has at most 100 characters (SNS API reference, Publish)."""
