@@ -1,0 +1,128 @@
+"""What the emulator leaves to moto, because moto's behaviour there is good enough.
+
+Everything that is neither here nor in a strict service is refused.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ami_lifecycle_emulator.errors import unsupported_operation
+from ami_lifecycle_emulator.operations import ApiError
+from ami_lifecycle_emulator.wire.http import HttpResponse
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+# Operation names may hold wildcards.
+MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "autoscaling": ("*",),
+    "cloudformation": (),
+    "cloudwatch": ("*",),
+    "dynamodb": ("*",),
+    "ec2": (
+        "AssociateRouteTable",
+        "AttachInternetGateway",
+        "AuthorizeSecurityGroup*",
+        "CreateInternetGateway",
+        "CreateKeyPair",
+        "CreateRoute",
+        "CreateRouteTable",
+        "CreateSecurityGroup",
+        "CreateSubnet",
+        "CreateVpc",
+        "DeleteKeyPair",
+        "DeleteSecurityGroup",
+        "DeleteSubnet",
+        "DeleteVpc",
+        "DescribeAvailabilityZones",
+        "DescribeInstanceTypeOfferings",
+        "DescribeInstanceTypes",
+        "DescribeInternetGateways",
+        "DescribeKeyPairs",
+        "DescribeNetworkAcls",
+        "DescribeRegions",
+        "DescribeRouteTables",
+        "DescribeSecurityGroup*",
+        "DescribeSubnets",
+        "DescribeVpcAttribute",
+        "DescribeVpcEndpoints",
+        "DescribeVpcs",
+        "ModifySubnetAttribute",
+        "ModifyVpcAttribute",
+        "RevokeSecurityGroup*",
+    ),
+    "iam": ("*",),
+    "kms": ("*",),
+    "logs": ("*",),
+    "resourcegroupstaggingapi": ("*",),
+    "secretsmanager": ("*",),
+    "sns": ("*",),
+    "sqs": ("*",),
+    "sts": ("*",),
+}
+_XML_CODE: Final = re.compile(rb"<Code>([^<]+)</Code>")
+
+
+class MotoResponse(dict[str, Any]):
+    """A response that moto has already written; it reads as empty to whoever looks into it."""
+
+    def __init__(self, http: HttpResponse) -> None:
+        super().__init__()
+        self.http = http
+
+    def outcome(self) -> str:
+        """`ok` or the error code inside."""
+        if self.http.status < 400:
+            return "ok"
+        match = _XML_CODE.search(self.http.body)
+        if match:
+            return match.group(1).decode()
+        try:
+            code = json.loads(self.http.body).get("__type", "")
+        except (ValueError, AttributeError):
+            code = ""
+        return str(code or self.http.headers.get("x-amzn-errortype", "") or self.http.status).rpartition("#")[
+            2
+        ]
+
+
+def is_passed_on(operations: Mapping[str, tuple[str, ...]], service: str, operation: str) -> bool:
+    """Whether moto answers this operation."""
+    return any(fnmatch.fnmatchcase(operation, pattern) for pattern in operations.get(service, ()))
+
+
+def forward(
+    app: WsgiApp, environ: Mapping[str, Any], body: bytes, service: str, operation: str
+) -> MotoResponse:
+    """Have moto's WSGI application answer a request.
+
+    Raises:
+        ApiError: `EmulatorUnsupportedOperation` if moto does not implement it after all.
+    """
+    answer: dict[str, Any] = {}
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> None:
+        answer["status"] = int(status.split(" ", 1)[0])
+        answer["headers"] = {name.lower(): value for name, value in headers}
+
+    inner = {key: value for key, value in environ.items() if not key.startswith("werkzeug.")}
+    inner["wsgi.input"] = io.BytesIO(body)
+    inner["CONTENT_LENGTH"] = str(len(body))
+    inner.pop("HTTP_TRANSFER_ENCODING", None)
+    try:
+        content = b"".join(app(inner, start_response))
+    except NotImplementedError as error:
+        raise unsupported_operation(service, operation) from error
+    if answer["status"] >= 500:
+        raise ApiError("EmulatorInternalError", f"moto failed in {service}:{operation}", 500)
+    headers = {
+        name: value
+        for name, value in answer["headers"].items()
+        if name not in {"content-length", "date", "server"}
+    }
+    return MotoResponse(HttpResponse(answer["status"], content, headers))

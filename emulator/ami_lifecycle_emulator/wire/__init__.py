@@ -1,0 +1,1 @@
+"""HTTP requests to operations and back, driven by botocore's service models."""
