@@ -311,7 +311,7 @@ class ClaimedInput(StepInput):
     claim_number: int
 
 
-class CanaryInput(StepInput):
+class CanaryInput(ClaimedInput):
     """Input of `launch_canary`."""
 
     image_id: AmiId

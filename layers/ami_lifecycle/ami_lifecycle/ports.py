@@ -227,14 +227,15 @@ class Environments(Protocol):
     def get(self, environment: str) -> EnvironmentRecord:
         """The record, read consistently; an empty one when there is none."""
 
-    def claim(self, environment: str, claim: Claim, *, taking_over: Claim | None) -> bool:
-        """Claim it; `claim.number` must be one more than the record's fencing number.
-
-        `taking_over` names the dead holder's claim that is replaced. False when the record has changed.
+    def claim(self, environment: str, claim: Claim) -> bool:
+        """Claim a free environment; `claim.number` must be one more than the record's `fencing`, and
+        becomes it. False when the record has changed meanwhile or somebody holds it.
         """
 
     def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
-        """Store what is wanted, behind this holder; False when holder or revision has changed."""
+        """Store what is wanted, behind this holder, and add one to `revision`; False when the holder's
+        claim or the revision is not as it was read.
+        """
 
     def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
         """Begin to write something shared. Raises `ClaimLostError` when the claim is not held."""
@@ -243,7 +244,14 @@ class Environments(Protocol):
         """Done writing; nothing happens when the claim is no longer held."""
 
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
-        """Remove claim and wanted request, if both are as they were read; else False."""
+        """Remove the claim and add one to `fencing`, so that a plan made before is outdated.
+
+        `wanted` stays. False when the claim or the revision is not as it was read; True on a retry
+        of one's own release.
+        """
+
+    def clear_wanted(self, environment: str, *, revision: int) -> None:
+        """Forget the wanted request, unless another has come since."""
 
     def count_publication(self, environment: str, execution_arn: str) -> int:
         """Number of this execution's publication: one more than the last, and the same on a retry."""

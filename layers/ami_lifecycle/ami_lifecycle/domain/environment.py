@@ -50,7 +50,11 @@ class FailedAttempts(Frozen):
 
 
 class EnvironmentRecord(Frozen):
-    """The environment's item; `revision` changes with each write of `wanted`."""
+    """The environment's item.
+
+    `fencing` grows with every claim and every release, so a plan made at one number is outdated at the
+    next. `revision` grows with each request that is queued.
+    """
 
     environment: str
     fencing: int = 0
