@@ -1,0 +1,31 @@
+"""boto3 clients, made when they are first needed: plain YAML needs none, and boto3 is slow to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+def client_maker(service: str, given: Any = None) -> Callable[[], Any]:
+    """A function that returns the given client, or makes one of the default session once."""
+    if given is not None:
+        return lambda: given
+    return cache(lambda: make_client(service))
+
+
+def make_client(
+    service: str, *, profile: str | None = None, region: str | None = None, endpoint_url: str | None = None
+) -> Any:
+    """Make a boto3 client that gives up soon, because our own pacing does the waiting."""
+    import boto3  # noqa: PLC0415  # see the module docstring
+    from botocore.config import Config as BotoConfig  # noqa: PLC0415
+
+    session = boto3.Session(profile_name=profile, region_name=region)
+    settings = BotoConfig(
+        connect_timeout=5,
+        read_timeout=15,
+        max_pool_connections=10,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+    )
+    return session.client(service, endpoint_url=endpoint_url, config=settings)
