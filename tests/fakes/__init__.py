@@ -1,0 +1,35 @@
+"""In-memory AWS behind every port, with the true semantics: what a test does not name behaves like AWS."""
+
+from __future__ import annotations
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.commands import FakeCommands, SentCommand
+from tests.fakes.environments import FakeEnvironments
+from tests.fakes.executions import FakeExecutions, StartedExecution
+from tests.fakes.faults import Faulty
+from tests.fakes.images import FakeImages
+from tests.fakes.instances import FakeInstances
+from tests.fakes.notifier import FakeNotifier
+from tests.fakes.parameters import FakeParameters
+from tests.fakes.repository import FakeRepository
+from tests.fakes.usage import FakeImageUsage
+from tests.fakes.waits import FakeWaits
+from tests.fakes.world import World
+
+__all__ = [
+    "FakeClock",
+    "FakeCommands",
+    "FakeEnvironments",
+    "FakeExecutions",
+    "FakeImageUsage",
+    "FakeImages",
+    "FakeInstances",
+    "FakeNotifier",
+    "FakeParameters",
+    "FakeRepository",
+    "FakeWaits",
+    "Faulty",
+    "SentCommand",
+    "StartedExecution",
+    "World",
+]

@@ -1,0 +1,63 @@
+"""Step Functions in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tests.fakes.faults import Faulty, port_call
+
+from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.ports import ExecutionStatus
+
+
+class StartedExecution(NamedTuple):
+    """An execution that was started through the port."""
+
+    arn: str
+    name: str
+    request: BuildRequest
+
+
+class FakeExecutions(Faulty):
+    """Executions by ARN, and tasks that wait for their token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statuses: dict[str, ExecutionStatus] = {}
+        self.started: list[StartedExecution] = []
+        self.waiting: set[str] = set()
+        self.successes: dict[str, Mapping[str, Any]] = {}
+        self.failures: dict[str, tuple[str, str]] = {}
+
+    @port_call
+    def status(self, execution_arn: str) -> ExecutionStatus:
+        """Status of an execution."""
+        return self.statuses.get(execution_arn, ExecutionStatus.UNKNOWN)
+
+    @port_call
+    def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:
+        """Start it once; the same name is the same execution."""
+        arn = f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        if arn not in self.statuses:
+            self.statuses[arn] = ExecutionStatus.RUNNING
+            self.started.append(StartedExecution(arn, name, request))
+        return arn
+
+    @port_call
+    def send_success(self, token: str, output: Mapping[str, Any]) -> bool:
+        """Complete a task that waits."""
+        if token not in self.waiting:
+            return False
+        self.waiting.remove(token)
+        self.successes[token] = dict(output)
+        return True
+
+    @port_call
+    def send_failure(self, token: str, error: str, cause: str) -> bool:
+        """Fail a task that waits."""
+        if token not in self.waiting:
+            return False
+        self.waiting.remove(token)
+        self.failures[token] = (error, cause)
+        return True

@@ -1,0 +1,208 @@
+"""AMIs and snapshots in memory: unique names, and a graph of images and the snapshots they are made of."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import Any
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.faults import Faulty, port_call
+from tests.fakes.instances import FakeInstances
+
+from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, InstanceState, Snapshot
+from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.ports import Clock
+
+OWNER = "123456789012"
+
+
+class FakeImages(Faulty):
+    """Images that stay pending until a test completes them."""
+
+    def __init__(self, instances: FakeInstances | None = None, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.clock = clock or FakeClock()
+        self.instances = instances or FakeInstances(self.clock)
+        self.all: dict[str, Image] = {}
+        self.snapshots: dict[str, Snapshot] = {}
+        self.permissions: dict[str, list[str]] = {}
+        self.protected: set[str] = set()
+        self.hidden: set[str] = set()
+        self.lost_on_register: dict[str, Any] = {}
+        self._made_of: dict[str, list[str]] = {}
+        self._number = 0
+
+    # What tests arrange.
+
+    def add(self, image: Image) -> Image:
+        """Put an image that was there before, with its snapshots."""
+        self.all[image.image_id] = image
+        self._made_of[image.image_id] = list(image.snapshot_ids)
+        if image.owner_id in {"", OWNER}:
+            for snapshot_id in image.snapshot_ids:
+                self.snapshots.setdefault(
+                    snapshot_id, Snapshot(snapshot_id=snapshot_id, state="completed", tags=dict(image.tags))
+                )
+        return image
+
+    def complete(self, image_id: str) -> None:
+        """Let a pending image become available: its mappings now name their snapshots."""
+        image = self.all[image_id]
+        snapshot_ids = iter(self._made_of[image_id])
+        devices = tuple(
+            device.model_copy(update={"snapshot_id": next(snapshot_ids)}) for device in image.block_devices
+        )
+        self._change(image_id, state=ImageState.AVAILABLE, block_devices=devices)
+        for snapshot_id in self._made_of[image_id]:
+            completed = self.snapshots[snapshot_id].model_copy(update={"state": "completed"})
+            self.snapshots[snapshot_id] = completed
+
+    def fail_image(self, image_id: str, reason: str) -> None:
+        """Let a pending image fail; its snapshots stay."""
+        self._change(image_id, state=ImageState.FAILED, state_reason=reason)
+
+    def settle(self) -> None:
+        """Complete every pending image."""
+        for image_id in [found.image_id for found in self.all.values() if found.state is ImageState.PENDING]:
+            self.complete(image_id)
+
+    def disable(self, image_id: str) -> None:
+        """Disable an image, as an operator can."""
+        self._change(image_id, state=ImageState.DISABLED)
+
+    # The port.
+
+    @port_call
+    def get(self, image_id: str) -> Image | None:
+        """One image of any owner."""
+        return None if image_id in self.hidden else self.all.get(image_id)
+
+    @port_call
+    def find(self, tags: Mapping[str, str]) -> list[Image]:
+        """All own images that carry all these tags."""
+        return [image for image in self._own() if tags.items() <= dict(image.tags).items()]
+
+    @port_call
+    def find_by_name(self, pattern: str) -> list[Image]:
+        """All own images whose name matches."""
+        escaped = pattern.replace("[", "[[]")
+        return [image for image in self._own() if fnmatch.fnmatchcase(image.name, escaped)]
+
+    @port_call
+    def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
+        """Make an image of an instance; None when the name is taken."""
+        instance = self.instances.all.get(instance_id)
+        if instance is None or instance.state.is_over:
+            raise BuilderLostError(f"{instance_id} is gone")
+        if instance.state not in {InstanceState.RUNNING, InstanceState.STOPPED}:
+            raise ResourceNotVisibleError(f"{instance_id} is {instance.state.value}")
+        if self._taken(name):
+            return None
+        number = self._next()
+        snapshot_id = f"snap-{number:017x}"
+        image = self._image_of(instance, f"ami-{number:017x}", name, description, tags)
+        self.all[image.image_id] = image
+        self._made_of[image.image_id] = [snapshot_id]
+        self.snapshots[snapshot_id] = Snapshot(
+            snapshot_id=snapshot_id, state="pending", start_time=self.clock.now(), tags=dict(tags)
+        )
+        return image.image_id
+
+    @port_call
+    def register_copy(self, image: Image, name: str, tags: Mapping[str, str]) -> str | None:
+        """Register the image's snapshots under another name; None when the name is taken."""
+        if image.state is not ImageState.AVAILABLE or not image.snapshot_ids:
+            raise ResourceNotVisibleError(f"{image.image_id} is {image.state.value}")
+        if self._taken(name):
+            return None
+        missing = [found for found in image.snapshot_ids if found not in self.snapshots]
+        if missing:
+            raise RefusedError(f"snapshots of {image.image_id} do not exist: {', '.join(missing)}")
+        changes: dict[str, Any] = {
+            "image_id": f"ami-{self._next():017x}",
+            "name": name,
+            "owner_id": OWNER,
+            "creation_date": self.clock.now(),
+            "tags": dict(tags),
+        }
+        copy = image.model_copy(update=changes | self.lost_on_register)
+        self.add(copy)
+        return copy.image_id
+
+    @port_call
+    def deregister(self, image_id: str) -> None:
+        """Deregister it; its snapshots stay."""
+        if image_id in self.protected:
+            raise RefusedError(f"{image_id} is protected against deregistration")
+        self.all.pop(image_id, None)
+        self._made_of.pop(image_id, None)
+
+    @port_call
+    def launch_permissions(self, image_id: str) -> list[str]:
+        """Who may launch it."""
+        return list(self.permissions.get(image_id, []))
+
+    @port_call
+    def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
+        """All own snapshots that carry all these tags."""
+        return [found for found in self.snapshots.values() if tags.items() <= dict(found.tags).items()]
+
+    @port_call
+    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
+        """Own images that show the snapshot in their mappings; a pending one does not yet."""
+        return [image.image_id for image in self._own() if snapshot_id in image.snapshot_ids]
+
+    @port_call
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Delete it, unless an image is made of it."""
+        if any(snapshot_id in made_of for made_of in self._made_of.values()):
+            return False
+        self.snapshots.pop(snapshot_id, None)
+        return True
+
+    def _own(self) -> list[Image]:
+        return [
+            image
+            for image in self.all.values()
+            if image.owner_id in {"", OWNER} and image.image_id not in self.hidden
+        ]
+
+    def _taken(self, name: str) -> bool:
+        return any(image.name == name and image.owner_id in {"", OWNER} for image in self.all.values())
+
+    def _next(self) -> int:
+        self._number += 1
+        while f"ami-{self._number:017x}" in self.all or f"snap-{self._number:017x}" in self.snapshots:
+            self._number += 1
+        return self._number
+
+    def _change(self, image_id: str, **changes: Any) -> None:
+        self.all[image_id] = self.all[image_id].model_copy(update=changes)
+
+    def _image_of(
+        self, instance: Instance, image_id: str, name: str, description: str, tags: Mapping[str, str]
+    ) -> Image:
+        request = self.instances.requests.get(instance.instance_id)
+        root = request.root_device_name if request else "/dev/sda1"
+        device = BlockDevice(
+            device_name=root,
+            volume_type=request.volume_type if request else "gp3",
+            volume_size=request.root_volume_gib if request else 40,
+            delete_on_termination=True,
+            encrypted=False,
+        )
+        return Image(
+            image_id=image_id,
+            name=name,
+            description=description,
+            state=ImageState.PENDING,
+            owner_id=OWNER,
+            creation_date=self.clock.now(),
+            root_device_name=root,
+            block_devices=(device,),
+            ena_support=True,
+            platform_details="Linux/UNIX",
+            usage_operation="RunInstances",
+            tags=dict(tags),
+        )

@@ -1,0 +1,21 @@
+"""Notifications in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.fakes.faults import Faulty, port_call
+
+
+class FakeNotifier(Faulty):
+    """Remembers what was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    @port_call
+    def notify(self, subject: str, message: Mapping[str, Any]) -> None:
+        """Publish one outcome."""
+        self.sent.append((subject, dict(message)))

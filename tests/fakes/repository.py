@@ -1,0 +1,57 @@
+"""ECR in memory."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tests.fakes.faults import Faulty, port_call
+
+from ami_lifecycle.errors import RepositoryNotFoundError
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+
+
+class FakeRepository(Faulty):
+    """Repositories with tags and digests; a digest outlives the tag that moves on."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.tags: dict[str, dict[str, str]] = {name: {} for name in names or ("comfyui",)}
+        self.digests: dict[str, set[str]] = {name: set() for name in self.tags}
+
+    def push(self, tag: str | None, content: str = "first", repository: str = "comfyui") -> str:
+        """Push an image whose digest follows from its content; returns the digest."""
+        digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()
+        self.digests[repository].add(digest)
+        if tag is not None:
+            self.tags[repository][tag] = digest
+        return digest
+
+    def remove(self, digest: str, repository: str = "comfyui") -> None:
+        """Delete an image with all its tags."""
+        self.digests[repository].discard(digest)
+        self.tags[repository] = {
+            tag: found for tag, found in self.tags[repository].items() if found != digest
+        }
+
+    @port_call
+    def uri(self, repository: str) -> str:
+        """`registry/repository`."""
+        self._known(repository)
+        return f"{REGISTRY}/{repository}"
+
+    @port_call
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        """Digest that the tag names now."""
+        self._known(repository)
+        return self.tags[repository].get(tag)
+
+    @port_call
+    def has_digest(self, repository: str, digest: str) -> bool:
+        """Whether the repository holds the digest."""
+        self._known(repository)
+        return digest in self.digests[repository]
+
+    def _known(self, repository: str) -> None:
+        if repository not in self.tags:
+            raise RepositoryNotFoundError(f"repository {repository} does not exist")

@@ -1,0 +1,45 @@
+"""All fakes of one account, joined as AWS joins them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.commands import FakeCommands
+from tests.fakes.environments import FakeEnvironments
+from tests.fakes.executions import FakeExecutions
+from tests.fakes.images import FakeImages
+from tests.fakes.instances import FakeInstances
+from tests.fakes.notifier import FakeNotifier
+from tests.fakes.parameters import FakeParameters
+from tests.fakes.repository import FakeRepository
+from tests.fakes.usage import FakeImageUsage
+from tests.fakes.waits import FakeWaits
+
+
+@dataclass
+class World:
+    """One account and Region: one clock; images know the instances, parameters know the images."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    instances: FakeInstances = field(init=False)
+    images: FakeImages = field(init=False)
+    parameters: FakeParameters = field(init=False)
+    waits: FakeWaits = field(init=False)
+    usage: FakeImageUsage = field(default_factory=FakeImageUsage)
+    commands: FakeCommands = field(default_factory=FakeCommands)
+    repository: FakeRepository = field(default_factory=FakeRepository)
+    environments: FakeEnvironments = field(default_factory=FakeEnvironments)
+    executions: FakeExecutions = field(default_factory=FakeExecutions)
+    notifier: FakeNotifier = field(default_factory=FakeNotifier)
+
+    def __post_init__(self) -> None:
+        self.instances = FakeInstances(self.clock)
+        self.images = FakeImages(self.instances, self.clock)
+        self.parameters = FakeParameters(self.images)
+        self.waits = FakeWaits(self.clock)
+
+    def settle(self) -> None:
+        """Finish every transition of instances and images."""
+        self.instances.settle()
+        self.images.settle()
