@@ -1,0 +1,1 @@
+"""The emulated Lambda: real `awslambdaric` processes against a Runtime API served here."""
