@@ -1,0 +1,136 @@
+# shellcheck shell=bash
+# What both scripts share: reporting, parameters, the lock, cloud-init, free space.
+# The caller sets `kind` before it reads this file. scripts/generate.py puts it in the place of the `source` line.
+
+# Empty on an instance. Tests set it, so that the script works on a scratch directory instead of `/`.
+readonly ROOT=${AMI_LIFECYCLE_ROOT:-}
+readonly RUN=$ROOT/run/ami-lifecycle
+readonly LOG=$RUN/${kind:?}-$$.log
+readonly CLOUD_INIT_TIMEOUT_SECONDS=900
+
+# The agent's environment is not a login's: no HOME, and not every directory in PATH. In a scratch directory PATH decides
+# what is installed.
+[[ -n $ROOT ]] || export PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+export LC_ALL=C
+export HOME=$RUN/home
+# Credentials of the registry live in /run only, a tmpfs that no snapshot sees.
+export DOCKER_CONFIG=$RUN/docker-$$
+export AWS_ECR_DISABLE_CACHE=true
+
+umask 077
+mkdir -p "$RUN" "$HOME" "$ROOT/run/lock"
+# The first line of standard error is reserved for the sentence of `fail`; whatever else commands say goes to the log.
+exec 3>&2 2>>"$LOG"
+
+say() { printf '%s\n' "$*"; }
+
+# fail CODE WHAT_HAPPENED WHAT_TO_DO
+fail() {
+  trap - ERR
+  printf 'ami-lifecycle: %s; %s\n' "$2" "$3" >&3
+  tail -c 2048 "$LOG" >&3 || true
+  exit "$1"
+}
+
+unexpected() {
+  # Only the outermost shell reports, so that there is one sentence.
+  if ((BASH_SUBSHELL == 0)); then
+    fail 1 "line $2 of the $kind script ended with status $1" "read the log lines below, then run the build again"
+  fi
+  exit "$1"
+}
+
+clean_up() {
+  rm -rf "$DOCKER_CONFIG" "$HOME/.ecr"
+}
+
+set -E
+trap 'unexpected $? $LINENO' ERR
+trap clean_up EXIT
+trap 'fail 1 "the $kind script was told to stop" "run the build again"' HUP INT TERM
+
+# parameter VARIABLE NAME PATTERN [DEFAULT]: take SSM_<NAME> from the environment and check it.
+parameter() {
+  local source=SSM_$2 value
+  if [[ -z ${!source+set} ]]; then
+    if (($# < 4)); then
+      fail 10 "parameter $2 did not arrive as environment variable $source" \
+        "update the SSM Agent of the base image to 3.3.2746.0 or later and run again"
+    fi
+    value=$4
+  else
+    value=${!source}
+  fi
+  [[ $value =~ $3 ]] || fail 10 "parameter $2 does not match $3" "correct the build settings and run again"
+  printf -v "$1" '%s' "$value"
+}
+
+# decode VARIABLE NAME: replace base64 by its text; `-` becomes empty.
+decode() {
+  local text=''
+  if [[ ${!1} != - ]]; then
+    text=$(printf '%s' "${!1}" | base64 --decode 2>/dev/null) || fail 10 "parameter $2 is not base64" "encode it in one line and run again"
+  fi
+  printf -v "$1" '%s' "$text"
+}
+
+take_lock() {
+  exec 9>"$ROOT/run/lock/ami-lifecycle.lock"
+  flock --wait 3600 9 || fail 11 "another run has held the lock for an hour" "see what it waits for, then run again"
+}
+
+# cloud-init sets up network, host keys and user data; packages and clean-up must not race with it.
+wait_for_cloud_init() {
+  local status=0
+  # After our own clean-up cloud-init has no status to wait for.
+  [[ ! -e $RUN/cloud-init-done ]] || return 0
+  command -v cloud-init >/dev/null ||
+    fail 12 "the base image has no cloud-init" "use Ubuntu's own image, or one made from it"
+  timeout "$CLOUD_INIT_TIMEOUT_SECONDS" cloud-init status --wait >>"$LOG" 2>&1 || status=$?
+  case $status in
+    0) ;;
+    2) say "cloud-init ended with recoverable errors" ;; # since 23.4: cloud-init documentation, "Return codes"
+    124) fail 12 "cloud-init did not end in $CLOUD_INIT_TIMEOUT_SECONDS seconds" "look at the instance's console output" ;;
+    *) fail 12 "cloud-init ended with an error" "look at the instance's console output and at its user data" ;;
+  esac
+  touch "$RUN/cloud-init-done"
+}
+
+# Bytes free where Docker keeps images.
+free_bytes() {
+  mkdir -p "$ROOT/var/lib/docker"
+  df --output=avail --block-size=1 "$ROOT/var/lib/docker" | tail -n 1 | tr -d ' '
+}
+
+wait_for_docker() {
+  local attempt
+  for ((attempt = 0; attempt < 30; attempt++)); do
+    if docker info >>"$LOG" 2>&1; then return 0; fi
+    sleep 2
+  done
+  fail 18 "the Docker daemon does not answer" "look at its journal below, or at the base image"
+}
+
+instance_id() {
+  cat "$ROOT/var/lib/cloud/data/instance-id" 2>/dev/null || true
+}
+
+# check_image FILE REFERENCE: the output of `docker image inspect` in FILE must describe the image asked for.
+check_image() {
+  local finding
+  finding=$(python3 - "$1" "$2" "$(uname -m)" <<'PYTHON'
+import json
+import sys
+
+path, reference, machine = sys.argv[1:]
+with open(path, encoding="utf-8") as stream:
+    image = json.load(stream)[0]
+wanted = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+if reference not in (image.get("RepoDigests") or []):
+    print(f"the image that Docker has is not {reference}")
+elif image.get("Architecture", wanted) != wanted:
+    print(f"the image is for {image['Architecture']}, this instance needs {wanted}")
+PYTHON
+  )
+  [[ -z $finding ]] || fail 17 "$finding" "push an image for this architecture and digest, or change the instance type"
+}

@@ -1,0 +1,354 @@
+#!/usr/bin/env bash
+# Prove on a freshly booted canary that its image is what was asked for: the right Docker image and no other, pinned
+# by digest in a unit that came up by itself, healthy, and nothing of the builder left behind. Changes nothing.
+# Parameters, facts, exit codes: documents/README.md.
+set -euo pipefail
+kind=verify
+# shellcheck source=documents/prelude.sh
+source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+readonly HEALTH_TIMEOUT_LIMIT_SECONDS=1800
+readonly STEADY_SECONDS=10
+readonly MAXIMUM_RESTARTS=5
+
+# Exported, because the Python parts below read them too.
+export image_uri='' image_digest='' region='' application='' environment='' run_id=''
+export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib=''
+read_parameters() {
+  parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
+  parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
+  parameter region Region '^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$'
+  parameter application Application '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
+  parameter environment Environment '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
+  parameter run_id RunId '^[A-Za-z0-9._-]{1,128}$'
+  parameter health_check HealthCheck '^(none|http|command)$' none
+  parameter health_port HealthPort '^[0-9]{1,5}$' 80
+  parameter health_path HealthPath '^/[A-Za-z0-9._~/?=&%-]*$' /
+  parameter health_command HealthCommand '^(-|[A-Za-z0-9+/]+={0,2})$' -
+  parameter health_timeout_seconds HealthTimeoutSeconds '^[0-9]{1,4}$' 300
+  parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 1
+  decode health_command HealthCommand
+  # A leading zero would make the shell read an octal number.
+  health_timeout_seconds=$((10#$health_timeout_seconds))
+  minimum_free_gib=$((10#$minimum_free_gib))
+  ((health_timeout_seconds <= HEALTH_TIMEOUT_LIMIT_SECONDS)) ||
+    fail 10 "HealthTimeoutSeconds is above $HEALTH_TIMEOUT_LIMIT_SECONDS" "lower it and run again"
+  [[ $health_check != command || -n $health_command ]] ||
+    fail 10 "HealthCheck is command, but HealthCommand is empty" "set a health command or another kind of check"
+  readonly reference=$image_uri@$image_digest
+}
+
+verify_image() {
+  local others wanted
+  wait_for_docker
+  docker image inspect "$reference" >"$RUN/image.json" 2>>"$LOG" ||
+    fail 17 "$reference is not on the canary" "look at how the image was provisioned"
+  check_image "$RUN/image.json" "$reference"
+  wanted=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1], encoding="utf-8"))[0]["Id"])' "$RUN/image.json")
+  others=$(docker image ls --all --quiet --no-trunc | sort --unique | grep --invert-match --fixed-strings --line-regexp "$wanted") || true
+  [[ -z $others ]] || fail 17 "other images are on the canary: ${others//$'\n'/ }" "look at how the old image was removed"
+  image_id=$wanted
+}
+
+verify_unit() {
+  local state command
+  state=$(systemctl is-enabled "$application.service" 2>>"$LOG") || true
+  [[ $state == enabled ]] || fail 19 "the unit $application.service is ${state:-absent}, not enabled" "look at how the image was provisioned"
+  # What systemd has loaded counts, drop-ins included, and not what the file says.
+  command=$(systemctl show --property=ExecStart "$application.service" 2>>"$LOG") || true
+  [[ $command == *" $reference "* || $command == *" $reference;"* ]] ||
+    fail 19 "the unit $application.service does not start $reference" "look for a drop-in, and at how the image was provisioned"
+}
+
+# container_state: "running <epoch seconds of its start>" or a word that says why not.
+container_state() {
+  docker container inspect "$application" 2>>"$LOG" | python3 -c '
+import datetime, json, re, sys
+try:
+    container = json.load(sys.stdin)[0]
+except (ValueError, IndexError):
+    print("absent")
+    sys.exit()
+state = container["State"]
+if sys.argv[1] != container["Image"] and sys.argv[2] != container["Config"]["Image"]:
+    print("of-another-image")
+elif not state["Running"]:
+    print("not-running")
+else:
+    # Docker prints nanoseconds; Python reads microseconds.
+    started = re.sub(r"\.\d+", "", state["StartedAt"]).replace("Z", "+00:00")
+    print("running", int(datetime.datetime.fromisoformat(started).timestamp()))
+' "$image_id" "$reference"
+}
+
+# One look. Leaves the reason of a failure in `reason`.
+is_healthy() {
+  local state output
+  state=$(container_state) || true
+  if [[ $state != running* ]]; then
+    reason="its container is ${state:-unknown}"
+    return 1
+  fi
+  container_started=${state#running }
+  case $health_check in
+    none)
+      reason="its container has not stayed up for $STEADY_SECONDS seconds"
+      (($(date +%s) - container_started >= STEADY_SECONDS))
+      ;;
+    http)
+      # Without --location a redirect passes: --fail refuses only 400 and above.
+      output=$(curl --fail --silent --show-error --output /dev/null --max-time 5 --noproxy '*' \
+        "http://127.0.0.1:$health_port$health_path" 2>&1) && return 0
+      reason="http://127.0.0.1:$health_port$health_path said: ${output:0:200}"
+      return 1
+      ;;
+    command)
+      timeout 60 docker exec "$application" /bin/sh -c "$health_command" >>"$RUN/health-output" 2>&1 && return 0
+      reason="its health command ended with status $?"
+      return 1
+      ;;
+  esac
+}
+
+# Application logs may hold secrets, and what is printed here is kept by Systems Manager: cut and redact.
+container_log() {
+  {
+    docker logs --tail 20 "$application" 2>&1 || true
+    journalctl --unit "$application.service" --lines 10 --no-pager --output cat 2>&1 || true
+    tail -n 5 "$RUN/health-output" 2>/dev/null || true
+  } | tr --delete '\000-\010\013-\037' | cut --characters=1-240 | sed --regexp-extended \
+    -e 's/(AKIA|ASIA)[A-Z0-9]{16}/[redacted]/g' \
+    -e 's#([a-z][a-z0-9+.-]*://)[^/@ ]+@#\1[redacted]@#g' \
+    -e 's/((authorization|bearer)[^a-z0-9]+).*/\1[redacted]/Ig' \
+    -e "s/([a-z0-9_-]*(password|passwd|pwd|secret|token|credential|api[_-]?key|access[_-]?key)[a-z0-9_-]*[\"']?[ ]*[:=][ ]*).*/\1[redacted]/Ig" \
+    -e 's#[A-Za-z0-9+/_-]{32,}={0,2}#[redacted]#g' | tail -c 1800
+}
+
+wait_for_health() {
+  local restarts deadline=$((SECONDS + health_timeout_seconds))
+  : >"$RUN/health-output"
+  until is_healthy; do
+    restarts=$(systemctl show --property=NRestarts --value "$application.service" 2>>"$LOG") || restarts=0
+    if ((SECONDS >= deadline || ${restarts:-0} >= MAXIMUM_RESTARTS)); then
+      container_log >"$LOG"
+      fail 21 "$application is not healthy after ${restarts:-0} restarts and $((SECONDS - (deadline - health_timeout_seconds))) seconds: $reason" \
+        "read its last log lines below, or raise HealthTimeoutSeconds"
+    fi
+    sleep 2
+  done
+}
+
+# How fast the image's files come from the snapshot: EBS loads a block at its first read (EC2 User Guide, "Initialize
+# Amazon EBS volumes"). A sample, so that a large image costs a minute and no more. Prints bytes and seconds.
+first_read() {
+  timeout 120 python3 - "$RUN/image.json" <<'PYTHON'
+import json
+import os
+import sys
+import time
+
+LIMIT_BYTES, LIMIT_SECONDS, BLOCK = 256 * 1024**2, 60.0, 1024**2
+with open(sys.argv[1], encoding="utf-8") as stream:
+    data = (json.load(stream)[0].get("GraphDriver") or {}).get("Data") or {}
+layers = [path for name in ("UpperDir", "LowerDir") for path in (data.get(name) or "").split(":") if path]
+start, total = time.monotonic(), 0
+
+
+def files():
+    for layer in layers:
+        for directory, _, names in os.walk(layer):
+            for name in names:
+                path = os.path.join(directory, name)
+                if os.path.isfile(path) and not os.path.islink(path):
+                    yield path
+
+
+for path in files():
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            while total < LIMIT_BYTES and time.monotonic() - start < LIMIT_SECONDS:
+                block = stream.read(BLOCK)
+                if not block:
+                    break
+                total += len(block)
+    except OSError:
+        continue
+    if total >= LIMIT_BYTES or time.monotonic() - start >= LIMIT_SECONDS:
+        break
+print(total, round(time.monotonic() - start, 1))
+PYTHON
+}
+
+# One finding per line; nothing when the image is clean.
+find_leftovers() {
+  python3 - "$ROOT" "$(instance_id)" <<'PYTHON'
+import hashlib
+import json
+import os
+import pathlib
+import sys
+
+root, instance_id = pathlib.Path(sys.argv[1] or "/"), sys.argv[2]
+findings = []
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes().strip()).hexdigest()
+
+
+def holds(path, needle):
+    """Whether a file contains the bytes; read in pieces, because logs may be long."""
+    tail = b""
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                if needle in tail + block:
+                    return True
+                tail = block[-len(needle):]
+    except OSError:
+        return False
+    return False
+
+
+def injected_keys():
+    """The SSH keys that cloud-init put on this very instance."""
+    try:
+        data = json.loads((root / "run/cloud-init/instance-data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return {" ".join(key.split()[:2]) for key in data.get("v1", {}).get("public_ssh_keys") or []}
+
+
+SECRET_FILES = (".docker/config.json", ".docker/.token_seed", ".ecr/cache.json", ".aws/credentials", ".netrc", ".git-credentials")
+allowed = injected_keys()
+for home in [root / "root", *sorted(root.glob("home/*"))]:
+    findings += [f"{home / name} is there" for name in SECRET_FILES if (home / name).exists()]
+    findings += [f"{path} is there" for path in home.glob(".*_history") if path.stat().st_size]
+    findings += [f"{path} is there" for path in home.glob(".ssh/id_*")]
+    keys = home / ".ssh/authorized_keys"
+    if keys.exists():
+        for line in keys.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.strip() and not line.startswith("#") and not any(key in line for key in allowed):
+                findings.append(f"{keys} has a key that this launch did not inject")
+                break
+
+try:
+    record = json.loads((root / "etc/ami-lifecycle/build.json").read_text(encoding="utf-8"))
+except (OSError, ValueError):
+    record = {}
+    findings.append(f"{root / 'etc/ami-lifecycle/build.json'} is missing or not JSON")
+if record and record.get("image_digest") != os.environ["image_digest"]:
+    findings.append(f"build.json names the digest {record.get('image_digest')}")
+for name in ("application", "environment"):
+    if record and record.get(name) != os.environ[name]:
+        findings.append(f"build.json names the {name} {record.get(name)}")
+
+machine_id = root / "etc/machine-id"
+own_machine_id = machine_id.read_text(encoding="utf-8").strip() if machine_id.exists() else ""
+if len(own_machine_id) != 32:
+    findings.append("the machine id was not set at boot")
+elif digest(machine_id) == record.get("machine_id_sha256"):
+    findings.append("the machine id is the builder's")
+for key in root.glob("etc/ssh/ssh_host_*_key.pub"):
+    if digest(key) in (record.get("ssh_host_keys_sha256") or []):
+        findings.append(f"{key} is the builder's")
+journals = root / "var/log/journal"
+if journals.is_dir():
+    findings += [f"{path} is another machine's journal" for path in journals.iterdir() if path.name.split(".")[0] != own_machine_id]
+
+builder = record.get("builder_instance_id") or ""
+if builder and builder != instance_id:
+    findings += [f"{path} is the builder's" for path in root.glob(f"var/lib/amazon/ssm/{builder}")]
+    for tree in ("var/log", "var/lib/cloud"):
+        for path in sorted((root / tree).rglob("*")):
+            if path.is_file() and not path.is_symlink() and holds(path, builder.encode()):
+                findings.append(f"{path} names the builder")
+print("\n".join(findings[:20]))
+PYTHON
+}
+
+verify_cleanliness() {
+  local findings first
+  findings=$(find_leftovers)
+  if [[ -n $findings ]]; then
+    printf '%s\n' "$findings" >"$LOG"
+    first=${findings%%$'\n'*}
+    fail 20 "$first" "look at what writes it on the base image; all findings are below"
+  fi
+}
+
+verify_free_space() {
+  local free
+  free=$(free_bytes)
+  ((free >= minimum_free_gib * 1024 * 1024 * 1024)) ||
+    fail 14 "$((free / 1024 / 1024)) MiB are free, $minimum_free_gib GiB are needed" "raise the size of the builder's volume in the build settings"
+}
+
+# print_facts DOCKER_VERSION FREE_BYTES UPTIME BOOT_TO_CONTAINER READ_BYTES READ_SECONDS DURATION...
+print_facts() {
+  python3 - "$RUN/image.json" "$ROOT/etc/os-release" "$@" <<'PYTHON'
+import json
+import os
+import platform
+import re
+import sys
+
+image_path, release_path, docker_version, free, healthy, started, read_bytes, read_seconds, *durations = sys.argv[1:]
+with open(image_path, encoding="utf-8") as stream:
+    image = json.load(stream)[0]
+release = {}
+if os.path.exists(release_path):
+    with open(release_path, encoding="utf-8") as stream:
+        for line in stream:
+            name, _, value = line.strip().partition("=")
+            release[name] = value.strip('"')
+version = re.search(r"\d+(\.\d+)+", docker_version)
+print(json.dumps({
+    "schema": 1,
+    "kind": "verify",
+    "image_digest": os.environ["image_digest"],
+    "image_size_bytes": image.get("Size"),
+    "os": {"name": release.get("NAME"), "version": release.get("VERSION_ID")},
+    "kernel": platform.release(),
+    "docker_version": version.group() if version else None,
+    "free_bytes": int(free),
+    "health_check": os.environ["health_check"],
+    "boot_to_container_seconds": float(started),
+    "boot_to_healthy_seconds": float(healthy),
+    "first_read_bytes": int(read_bytes),
+    "first_read_seconds": float(read_seconds),
+    "duration_seconds": {name: int(value) for name, value in (item.split("=") for item in durations)},
+}, separators=(",", ":")))
+PYTHON
+}
+
+main() {
+  local times=() since=0 uptime booted_to_container read_sample
+  read_parameters
+  take_lock
+  lap() {
+    times+=("$1=$((SECONDS - since))")
+    since=$SECONDS
+  }
+  wait_for_cloud_init
+  lap cloud_init
+  verify_image
+  verify_unit
+  lap image
+  say "waiting for $application to be healthy: $health_check"
+  wait_for_health
+  read -r uptime _ <"$ROOT/proc/uptime"
+  booted_to_container=$(awk -v up="$uptime" -v now="$(date +%s)" -v start="$container_started" 'BEGIN { printf "%.1f", up - (now - start) }')
+  lap health
+  read_sample=$(first_read) || read_sample='0 0'
+  lap read
+  say "looking for what must not be in an image"
+  verify_cleanliness
+  verify_free_space
+  lap cleanliness
+  print_facts "$(docker --version)" "$(free_bytes)" "$uptime" "$booted_to_container" "${read_sample% *}" "${read_sample#* }" \
+    "${times[@]}" "total=$SECONDS"
+}
+
+image_id='' reason='' container_started=''
+main
