@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BUILD_VENV := .venv-build
+BUILD_STAMP := $(BUILD_VENV)/.installed
+ARCHITECTURE ?= arm64
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
@@ -38,3 +41,12 @@ fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/python scripts/generate.py
+
+build: $(BUILD_STAMP)  ## build the layers for deployment (ARCHITECTURE=arm64 or x86_64), then: sam deploy --guided
+	SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/$(BUILD_VENV)/bin/python \
+		$(BUILD_VENV)/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+$(BUILD_STAMP): requirements/build.txt
+	$(PYTHON) -m venv $(BUILD_VENV)
+	$(BUILD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+	touch $(BUILD_STAMP)
