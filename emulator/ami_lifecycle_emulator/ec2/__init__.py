@@ -1,0 +1,16 @@
+"""The emulated EC2: instances, images, snapshots, launch templates, with time and with EC2's refusals."""
+
+from __future__ import annotations
+
+from ami_lifecycle_emulator.ec2.image_switches import ImageSwitches
+from ami_lifecycle_emulator.ec2.images import Images
+from ami_lifecycle_emulator.ec2.launches import Launches
+from ami_lifecycle_emulator.ec2.references import References
+from ami_lifecycle_emulator.ec2.tags import ResourceTags
+
+
+class Ec2(Launches, Images, ImageSwitches, References, ResourceTags):
+    """All emulated operations of EC2 over one state."""
+
+
+__all__ = ["Ec2"]

@@ -1,0 +1,488 @@
+"""Instances after their launch: their states, their ends, and how they are described."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ami_lifecycle_emulator.ec2.filters import Values, page, select
+from ami_lifecycle_emulator.ec2.model import Content, Instance, Volume
+from ami_lifecycle_emulator.ec2.state import Ec2State, refuse_dry_run, require_id, supported, tag_list
+from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
+
+_CODES: Final = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
+_ENDED: Final = ("shutting-down", "terminated")
+_FILTERS: Final[Mapping[str, Values]] = {
+    "architecture": lambda each: [each.image.architecture],
+    "availability-zone": lambda each: [each.zone],
+    "client-token": lambda each: [each.client_token],
+    "iam-instance-profile.arn": lambda each: [each.profile and each.profile["Arn"]],
+    "image-id": lambda each: [each.image.image_id],
+    "instance-id": lambda each: [each.instance_id],
+    "instance-state-code": lambda each: [str(_CODES[each.state])],
+    "instance-state-name": lambda each: [each.state],
+    "instance-type": lambda each: [each.instance_type],
+    "instance.group-id": lambda each: [group["GroupId"] for group in each.security_groups],
+    "key-name": lambda each: [each.key_name],
+    "private-ip-address": lambda each: [each.private_ip],
+    "reservation-id": lambda each: [each.reservation_id],
+    "root-device-name": lambda each: [each.image.root_device_name],
+    "subnet-id": lambda each: [each.subnet_id],
+    "vpc-id": lambda each: [each.vpc_id],
+}
+_STATUS_FILTERS: Final[Mapping[str, Values]] = {
+    "availability-zone": lambda each: [each.zone],
+    "instance-state-code": lambda each: [str(_CODES[each.state])],
+    "instance-state-name": lambda each: [each.state],
+    "instance-status.status": lambda each: [_check_status(each)],
+    "system-status.status": lambda each: [_check_status(each)],
+}
+
+
+class Instances(Ec2State):
+    """The operations on launched instances."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._agent_listeners: list[Callable[[Instance], None]] = []
+
+    def on_agent_lost(self, listener: Callable[[Instance], None]) -> None:
+        """Have `listener` called when an instance's agent goes away."""
+        self._agent_listeners.append(listener)
+
+    def content_of(self, instance: Instance) -> Content:
+        """What is on the instance's root volume; changing it changes the disk."""
+        return self.root_volume(instance).content
+
+    def root_volume(self, instance: Instance) -> Volume:
+        """The volume that the instance boots from."""
+        root = instance.image.root_device_name or ""
+        return self.volumes[instance.volumes[root]]
+
+    def begin_life(self, instance: Instance) -> None:
+        """Start a launched instance on its way from `pending`."""
+        self._notify(instance)
+        fault = self.faults.instance(instance.role)
+        if fault is None:
+            self._boot(instance)
+            return
+
+        def die() -> None:
+            code, _, message = fault.reason.partition(":")
+            instance.state_reason = (code, f"{fault.reason.strip() if message else code}")
+            instance.transition_reason = ""
+            self._end(instance)
+
+        self.later(self.durations.instance_running, die)
+
+    def _boot(self, instance: Instance) -> None:
+        instance.starts += 1
+        start = instance.starts
+
+        def run() -> None:
+            if instance.state == "pending" and instance.starts == start:
+                self._enter(instance, "running")
+
+        self.later(self.durations.instance_running, run)
+        canary = instance.role == "canary"
+        online = self.durations.canary_online if canary else self.durations.agent_online
+        self.start_agent(instance, max(online, self.durations.instance_running))
+
+    def start_agent(self, instance: Instance, seconds: float) -> None:
+        """Have the SSM agent report after some seconds.
+
+        It never does without an instance profile (the agent has no credentials), on a disk that the
+        image's attributes cannot boot, or when a fault says so.
+        """
+        start = instance.starts
+        if instance.profile is None or not instance.bootable or self.faults.agent(instance.role):
+            return
+
+        def report() -> None:
+            if instance.state == "running" and instance.starts == start:
+                instance.agent_online = True
+                instance.agent_since = self.clock.now()
+
+        self.later(seconds, report)
+
+    def lose_agent(self, instance: Instance) -> None:
+        """The agent stops answering, and what it was running ends."""
+        instance.agent_online = False
+        for listener in self._agent_listeners:
+            listener(instance)
+
+    def reboot(self, instance: Instance) -> None:
+        """Reboot a running instance: the agent is away for as long as a start takes."""
+        self.lose_agent(instance)
+        instance.starts += 1
+        self.start_agent(instance, self.durations.agent_online)
+
+    def _enter(self, instance: Instance, state: str) -> None:
+        instance.state = state
+        self._notify(instance)
+
+    def _notify(self, instance: Instance) -> None:
+        self.bus.emit(
+            "aws.ec2",
+            "EC2 Instance State-change Notification",
+            {"instance-id": instance.instance_id, "state": instance.state},
+            [self.arn("instance", instance.instance_id)],
+        )
+
+    def visible_instances(self) -> list[Instance]:
+        """The instances that describes show."""
+        return [instance for instance in self.instances.values() if self.settled(instance)]
+
+    def require_instances(self, ids: Iterable[str]) -> list[Instance]:
+        """The instances with these ids.
+
+        Raises:
+            ApiError: `InvalidInstanceID.Malformed` or `InvalidInstanceID.NotFound`.
+        """
+        ids = list(dict.fromkeys(ids))
+        for instance_id in ids:
+            require_id("i", instance_id, "InvalidInstanceID")
+        missing = [
+            each for each in ids if each not in self.instances or not self.settled(self.instances[each])
+        ]
+        if len(missing) == 1:
+            raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{missing[0]}' does not exist")
+        if missing:
+            raise ApiError(
+                "InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(missing)}' do not exist"
+            )
+        return [self.instances[each] for each in ids]
+
+    @operation("ec2", "DescribeInstances")
+    def describe_instances(self, request: Request) -> Response:
+        """Describe instances by id or filters, in pages."""
+        with self.lock:
+            parameters = supported(
+                request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeManagedResources"
+            )
+            ids = parameters.get("InstanceIds")
+            instances = self.require_instances(ids) if ids else self.visible_instances()
+            shown, token = page(
+                select(instances, parameters.get("Filters"), _FILTERS), parameters, ids="InstanceIds"
+            )
+            reservations: dict[str, list[Instance]] = {}
+            for instance in shown:
+                reservations.setdefault(instance.reservation_id, []).append(instance)
+            return {
+                "Reservations": [
+                    {
+                        "ReservationId": reservation_id,
+                        "OwnerId": self.account_id,
+                        "Groups": [],
+                        "Instances": [
+                            shown_instance(self, each, index) for index, each in enumerate(members)
+                        ],
+                    }
+                    for reservation_id, members in reservations.items()
+                ],
+                "NextToken": token,
+            }
+
+    @operation("ec2", "DescribeInstanceStatus")
+    def describe_instance_status(self, request: Request) -> Response:
+        """Describe the status checks, of running instances unless all are asked for."""
+        with self.lock:
+            parameters = supported(
+                request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeAllInstances"
+            )
+            ids = parameters.get("InstanceIds")
+            instances = self.require_instances(ids) if ids else self.visible_instances()
+            if not parameters.get("IncludeAllInstances"):
+                instances = [instance for instance in instances if instance.state == "running"]
+            shown, token = page(
+                select(instances, parameters.get("Filters"), _STATUS_FILTERS), parameters, ids="InstanceIds"
+            )
+            return {
+                "InstanceStatuses": [
+                    {
+                        "InstanceId": instance.instance_id,
+                        "AvailabilityZone": instance.zone,
+                        "InstanceState": _state(instance.state),
+                        "InstanceStatus": {"Status": _check_status(instance)},
+                        "SystemStatus": {"Status": "ok" if instance.state == "running" else "not-applicable"},
+                    }
+                    for instance in shown
+                ],
+                "NextToken": token,
+            }
+
+    @operation("ec2", "StopInstances")
+    def stop_instances(self, request: Request) -> Response:
+        """Stop instances; those that are stopped already stay so."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds", "Force")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.state in {"pending", *_ENDED}:
+                    raise _incorrect_state(instance, "stopped")
+            return {"StoppingInstances": [self._stop(instance) for instance in instances]}
+
+    def _stop(self, instance: Instance) -> dict[str, Any]:
+        before = instance.state
+        if before == "running":
+            instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+            instance.state_reason = (
+                "Client.UserInitiatedShutdown",
+                "Client.UserInitiatedShutdown: User initiated shutdown",
+            )
+            self._enter(instance, "stopping")
+            self.lose_agent(instance)
+
+            def stopped() -> None:
+                if instance.state == "stopping":
+                    self._enter(instance, "stopped")
+
+            self.later(self.durations.stop, stopped)
+        return _change(instance, before, instance.state)
+
+    @operation("ec2", "StartInstances")
+    def start_instances(self, request: Request) -> Response:
+        """Start stopped instances."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.state in {"stopping", *_ENDED}:
+                    raise _incorrect_state(instance, "started")
+            changes = []
+            for instance in instances:
+                before = instance.state
+                if before == "stopped":
+                    instance.transition_reason, instance.state_reason = "", None
+                    self._enter(instance, "pending")
+                    self._boot(instance)
+                changes.append(_change(instance, before, instance.state))
+            return {"StartingInstances": changes}
+
+    @operation("ec2", "TerminateInstances")
+    def terminate_instances(self, request: Request) -> Response:
+        """Terminate instances: takes time, is idempotent, and all or none are accepted."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds", "Force", "SkipOsShutdown")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.termination_protected and instance.state != "terminated":
+                    raise ApiError(
+                        "OperationNotPermitted",
+                        f"The instance '{instance.instance_id}' may not be terminated. Modify its "
+                        "'disableApiTermination' instance attribute and try again.",
+                    )
+            return {"TerminatingInstances": [self._terminate(instance) for instance in instances]}
+
+    def _terminate(self, instance: Instance) -> dict[str, Any]:
+        before = instance.state
+        if before in _ENDED:
+            return _change(instance, before, before)
+        instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+        instance.state_reason = (
+            "Client.UserInitiatedShutdown",
+            "Client.UserInitiatedShutdown: User initiated shutdown",
+        )
+        self.lose_agent(instance)
+        # A stopped instance answers `terminated` at once, while describes follow later.
+        answer = "terminated" if before == "stopped" else "shutting-down"
+        if before == "stopped":
+            self.later(min(1.0, self.durations.terminate / 2), lambda: self._shut_down(instance))
+        else:
+            self._shut_down(instance)
+        self.later(self.durations.terminate, lambda: self._end(instance))
+        return _change(instance, before, answer)
+
+    def _shut_down(self, instance: Instance) -> None:
+        if instance.state not in _ENDED:
+            self._enter(instance, "shutting-down")
+
+    def _end(self, instance: Instance) -> None:
+        if instance.state == "terminated":
+            return
+        instance.agent_online = False
+        for volume_id in instance.volumes.values():
+            volume = self.volumes[volume_id]
+            if volume.device.delete_on_termination:
+                del self.volumes[volume_id]
+            else:
+                volume.state, volume.instance_id = "available", None
+        instance.volumes = {}
+        self._enter(instance, "terminated")
+        self.later(self.durations.terminated_visible, lambda: self._forget(instance))
+
+    def _forget(self, instance: Instance) -> None:
+        self.instances.pop(instance.instance_id, None)
+
+    @operation("ec2", "DescribeInstanceAttribute")
+    def describe_instance_attribute(self, request: Request) -> Response:
+        """Show one attribute of an instance."""
+        with self.lock:
+            parameters = supported(request, "InstanceId", "Attribute")
+            (instance,) = self.require_instances([parameters["InstanceId"]])
+            attributes: dict[str, tuple[str, Any]] = {
+                "disableApiTermination": ("DisableApiTermination", {"Value": instance.termination_protected}),
+                "instanceInitiatedShutdownBehavior": (
+                    "InstanceInitiatedShutdownBehavior",
+                    {"Value": instance.shutdown_behavior},
+                ),
+                "instanceType": ("InstanceType", {"Value": instance.instance_type}),
+                "rootDeviceName": ("RootDeviceName", {"Value": instance.image.root_device_name}),
+                "userData": ("UserData", {"Value": instance.user_data} if instance.user_data else {}),
+            }
+            if parameters["Attribute"] not in attributes:
+                raise ApiError(
+                    "EmulatorUnsupportedParameter",
+                    f"the emulator does not emulate the attribute {parameters['Attribute']}",
+                    501,
+                )
+            name, value = attributes[parameters["Attribute"]]
+            return {"InstanceId": instance.instance_id, name: value}
+
+    @operation("ec2", "ModifyInstanceAttribute")
+    def modify_instance_attribute(self, request: Request) -> Response:
+        """Change termination protection, shutdown behaviour or, when stopped, the user data."""
+        with self.lock:
+            parameters = supported(
+                request,
+                "InstanceId",
+                "DisableApiTermination",
+                "InstanceInitiatedShutdownBehavior",
+                "UserData",
+                "Attribute",
+                "Value",
+            )
+            (instance,) = self.require_instances([parameters["InstanceId"]])
+            refuse_dry_run(request)
+            protect = parameters.get("DisableApiTermination", {}).get("Value")
+            if parameters.get("Attribute") == "disableApiTermination":
+                protect = str(parameters.get("Value")).lower() == "true"
+            if protect is not None:
+                instance.termination_protected = protect
+            if "InstanceInitiatedShutdownBehavior" in parameters:
+                instance.shutdown_behavior = parameters["InstanceInitiatedShutdownBehavior"]["Value"]
+            if "UserData" in parameters:
+                if instance.state != "stopped":
+                    raise ApiError(
+                        "IncorrectInstanceState",
+                        f"The instance '{instance.instance_id}' is not in the 'stopped' state.",
+                    )
+                instance.user_data = base64.b64encode(parameters["UserData"].get("Value", b"")).decode()
+            return {}
+
+
+def _state(name: str) -> dict[str, Any]:
+    return {"Code": _CODES[name], "Name": name}
+
+
+def _change(instance: Instance, before: str, after: str) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.instance_id,
+        "PreviousState": _state(before),
+        "CurrentState": _state(after),
+    }
+
+
+def _incorrect_state(instance: Instance, action: str) -> ApiError:
+    return ApiError(
+        "IncorrectInstanceState",
+        f"The instance '{instance.instance_id}' is not in a state from which it can be {action}.",
+    )
+
+
+def _check_status(instance: Instance) -> str:
+    if instance.state != "running":
+        return "not-applicable"
+    if not instance.bootable:
+        return "impaired"
+    return "ok" if instance.agent_online or instance.profile is None else "initializing"
+
+
+def shown_instance(state: Ec2State, instance: Instance, index: int) -> dict[str, Any]:
+    """An instance as DescribeInstances shows it."""
+    image = instance.image
+    shown: dict[str, Any] = {
+        "InstanceId": instance.instance_id,
+        "ImageId": image.image_id,
+        "State": _state(instance.state),
+        "PrivateDnsName": "",
+        "PublicDnsName": "",
+        "StateTransitionReason": instance.transition_reason,
+        "KeyName": instance.key_name,
+        "AmiLaunchIndex": index,
+        "InstanceType": instance.instance_type,
+        "LaunchTime": instance.created,
+        "Placement": {"AvailabilityZone": instance.zone, "GroupName": "", "Tenancy": "default"},
+        "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
+        "Architecture": image.architecture,
+        "BlockDeviceMappings": [_shown_attachment(state.volumes[each]) for each in instance.volumes.values()],
+        "ClientToken": instance.client_token,
+        "EbsOptimized": instance.ebs_optimized,
+        "EnaSupport": image.ena_support,
+        "Hypervisor": "xen",
+        "NetworkInterfaces": [],
+        "RootDeviceName": image.root_device_name,
+        "RootDeviceType": "ebs",
+        "SecurityGroups": [],
+        "Tags": tag_list(instance.tags),
+        "VirtualizationType": image.virtualization_type,
+        "MetadataOptions": instance.metadata_options,
+        "BootMode": image.boot_mode,
+        "PlatformDetails": image.platform_details,
+        "UsageOperation": image.usage_operation,
+    }
+    if instance.state_reason is not None:
+        shown["StateReason"] = {"Code": instance.state_reason[0], "Message": instance.state_reason[1]}
+    if instance.state != "terminated":
+        shown |= _shown_placement(state, instance)
+    return shown
+
+
+def _shown_placement(state: Ec2State, instance: Instance) -> dict[str, Any]:
+    """What a terminated instance no longer has."""
+    address = instance.private_ip
+    name = f"ip-{address.replace('.', '-')}.ec2.internal"
+    return {
+        "SubnetId": instance.subnet_id,
+        "VpcId": instance.vpc_id,
+        "PrivateIpAddress": address,
+        "PrivateDnsName": name,
+        "SecurityGroups": instance.security_groups,
+        "IamInstanceProfile": instance.profile,
+        "NetworkInterfaces": [
+            {
+                "NetworkInterfaceId": instance.interface_id,
+                "OwnerId": state.account_id,
+                "SubnetId": instance.subnet_id,
+                "VpcId": instance.vpc_id,
+                "PrivateIpAddress": address,
+                "PrivateDnsName": name,
+                "Groups": instance.security_groups,
+                "Status": "in-use",
+                "InterfaceType": "interface",
+            }
+        ],
+    }
+
+
+def _shown_attachment(volume: Volume) -> dict[str, Any]:
+    return {
+        "DeviceName": volume.device.device_name,
+        "Ebs": {
+            "AttachTime": volume.attached,
+            "DeleteOnTermination": volume.device.delete_on_termination,
+            "Status": "attached",
+            "VolumeId": volume.volume_id,
+        },
+    }
