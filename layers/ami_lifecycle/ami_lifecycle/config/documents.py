@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ami_lifecycle.config.declarations import Declaration, declare
 from ami_lifecycle.config.errors import (
     ConfigFileError,
+    ConfigInputError,
     DuplicateKeyError,
     DuplicateParameterError,
     InvalidDeclarationError,
@@ -32,26 +33,38 @@ from ami_lifecycle.config.schema import ParameterSchema
 
 Node: TypeAlias = "Declaration | dict[str, Node] | list[Node] | str | int | float | bool | None"
 Tree: TypeAlias = dict[str, Node]
+_Entries: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
 
 _FILE_NAME: Final = re.compile(r"(?P<namespace>[A-Za-z0-9][A-Za-z0-9_-]*)_config\.ya?ml")
+_EXPONENT: Final = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+")
 _FIELDS: Final = tuple(ParameterSchema.model_fields)
 _BaseLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def yaml_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Which plain words are not strings, by their first character, in the form that PyYAML keeps it."""
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for first in "-+0123456789":
+        resolvers.setdefault(first, []).append(("tag:yaml.org,2002:float", _EXPONENT))
+    return resolvers
 
 
 class _Loader(_BaseLoader):  # type: ignore[misc]  # the base is chosen at run time: libyaml where it is built in
     """Safe YAML with numbers like 1e-4 and without dates."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own way to give a loader its resolvers
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers = yaml_resolvers()
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+"),
-    list("-+0123456789"),
-)
+def load_plain_yaml(text: str) -> Any:
+    """Read YAML text as configuration files are read, without declarations.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # the loader is a safe one
 
 
 @dataclass(frozen=True)
@@ -69,21 +82,39 @@ def read_documents(config_dir: str | Path) -> Documents:
     Raises:
         ConfigInputError: the first thing that is wrong, with file and line; see `errors`.
     """
+    documents, problems = examine_documents(config_dir)
+    if problems:
+        raise problems[0]
+    return documents
+
+
+def examine_documents(config_dir: str | Path) -> tuple[Documents, list[ConfigInputError]]:
+    """Read a directory as far as it can be read, and list everything that is wrong.
+
+    Raises:
+        ConfigFileError: there is no directory, or no file in it.
+    """
     directory = Path(config_dir)
     tree: Tree = {}
     declarations: list[Declaration] = []
+    problems: list[ConfigInputError] = []
     for namespace, file in _files_of(directory):
         if namespace in tree:
-            raise ConfigFileError(
-                f"Two files are the namespace {namespace!r}: {file.name} is the second.",
-                remedy="Keep one of them.",
-                location=Location(str(file)),
-            )
-        reader = _Reader(file)
+            problems.append(_second_file(namespace, file))
+            continue
+        reader = _Reader(file, problems)
         tree[namespace] = reader.read(namespace)
         declarations.extend(reader.declarations)
-    _check_distinct(declarations)
-    return Documents(directory=directory, tree=tree, declarations=tuple(declarations))
+    problems.extend(_duplicates(declarations))
+    return Documents(directory=directory, tree=tree, declarations=tuple(declarations)), problems
+
+
+def _second_file(namespace: str, file: Path) -> ConfigFileError:
+    return ConfigFileError(
+        f"Two files are the namespace {namespace!r}: {file.name} is the second.",
+        remedy="Keep one of them.",
+        location=Location(str(file)),
+    )
 
 
 def _files_of(directory: Path) -> Iterator[tuple[str, Path]]:
@@ -105,13 +136,13 @@ def _files_of(directory: Path) -> Iterator[tuple[str, Path]]:
     return iter(found)
 
 
-def _check_distinct(declarations: list[Declaration]) -> None:
-    """Refuse two declarations of one parameter; a YAML alias is one declaration under two keys."""
+def _duplicates(declarations: list[Declaration]) -> Iterator[DuplicateParameterError]:
+    """Two declarations of one parameter are an error; a YAML alias is one declaration under two keys."""
     seen: dict[str, Declaration] = {}
     for declaration in declarations:
         first = seen.setdefault(declaration.schema.ssm_param, declaration)
         if first.location != declaration.location:
-            raise duplicate_parameter(declaration.schema.ssm_param, first, declaration)
+            yield duplicate_parameter(declaration.schema.ssm_param, first, declaration)
 
 
 def duplicate_parameter(name: str, first: Declaration, second: Declaration) -> DuplicateParameterError:
@@ -126,12 +157,23 @@ def duplicate_parameter(name: str, first: Declaration, second: Declaration) -> D
 class _Reader:
     """Turns the YAML nodes of one file into a tree, knowing the line of everything."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, problems: list[ConfigInputError]) -> None:
         self._file = file
+        self._problems = problems
         self._open: set[int] = set()
         self.declarations: list[Declaration] = []
 
     def read(self, namespace: str) -> Tree:
+        """The file's tree; what is wrong goes to the list of problems, and its place stays empty."""
+        try:
+            return self._read(namespace)
+        except ConfigInputError as problem:
+            self._problems.append(problem)
+        except yaml.YAMLError as error:
+            self._problems.append(self._broken(error))
+        return {}
+
+    def _read(self, namespace: str) -> Tree:
         try:
             text = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -140,16 +182,13 @@ class _Reader:
                 remedy="It must be a readable UTF-8 file.",
                 location=Location(str(self._file)),
             ) from error
-        try:
-            self._loader = _Loader(text)
-            root = self._loader.get_single_node()
-            if root is None:
-                return {}
-            if not isinstance(root, yaml.MappingNode):
-                raise self._syntax_error("The file must be a mapping of keys to values.", root)
-            return self._mapping(root, namespace)
-        except yaml.YAMLError as error:
-            raise self._broken(error) from error
+        self._loader = _Loader(text)
+        root = self._loader.get_single_node()
+        if root is None:
+            return {}
+        if not isinstance(root, yaml.MappingNode):
+            raise self._syntax_error("The file must be a mapping of keys to values.", root)
+        return self._mapping(root, namespace)
 
     def _at(self, node: yaml.Node) -> Location:
         return Location(str(self._file), node.start_mark.line + 1, node.start_mark.column + 1)
@@ -185,7 +224,7 @@ class _Reader:
                 return [self._node(item, f"{path}.{index}") for index, item in enumerate(node.value)]
             keys = self._entries(node)
             if "ssm_param" in keys:
-                return self._declaration(node, keys, path)
+                return self._declaration_or_problem(node, keys, path)
             self._suspect(keys, path)
             return {key: self._node(value, f"{path}.{key}") for key, (_, value) in keys.items()}
         finally:
@@ -205,7 +244,7 @@ class _Reader:
             return value
         raise self._syntax_error(f"{node.value!r} is not a value that JSON knows; quote it.", node)
 
-    def _entries(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _entries(self, node: yaml.MappingNode) -> _Entries:
         """The keys of a mapping with their nodes; merge keys (`<<`) give what is not written out."""
         written: set[str] = set()
         for key, _ in node.value:
@@ -221,7 +260,7 @@ class _Reader:
         self._loader.flatten_mapping(node)
         return {key.value: (key, value) for key, value in node.value}
 
-    def _suspect(self, keys: dict[str, tuple[yaml.Node, yaml.Node]], path: str) -> None:
+    def _suspect(self, keys: _Entries, path: str) -> None:
         """Refuse a mapping that is meant as a declaration and misspells `ssm_param`."""
         for key, (node, _) in keys.items():
             if difflib.SequenceMatcher(None, key.lower().replace("-", "_"), "ssm_param").ratio() > 0.85:
@@ -231,9 +270,16 @@ class _Reader:
                     location=self._at(node),
                 )
 
-    def _declaration(
-        self, node: yaml.MappingNode, keys: dict[str, tuple[yaml.Node, yaml.Node]], path: str
-    ) -> Declaration:
+    def _declaration_or_problem(
+        self, node: yaml.MappingNode, keys: _Entries, path: str
+    ) -> Declaration | None:
+        try:
+            return self._declaration(node, keys, path)
+        except ConfigInputError as problem:
+            self._problems.append(problem)
+            return None
+
+    def _declaration(self, node: yaml.MappingNode, keys: _Entries, path: str) -> Declaration:
         location = self._at(node)
         fields = {key: self._node(value, f"{path}.{key}") for key, (_, value) in keys.items()}
         try:
@@ -247,7 +293,7 @@ class _Reader:
     def _invalid(
         self,
         error: ValidationError,
-        keys: dict[str, tuple[yaml.Node, yaml.Node]],
+        keys: _Entries,
         path: str,
         location: Location,
     ) -> UnknownFieldError | InvalidDeclarationError:

@@ -13,7 +13,7 @@ from typing import Any
 from ami_lifecycle.config.clients import client_maker
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Documents, Node, read_documents
-from ami_lifecycle.config.errors import InvalidDeclarationError, SecretNotFoundError
+from ami_lifecycle.config.errors import CredentialsError, InvalidDeclarationError, SecretNotFoundError
 from ami_lifecycle.config.names import check_placeholder_value
 from ami_lifecycle.config.pacing import Clock, SystemClock
 from ami_lifecycle.config.parameter_cache import ParameterCache
@@ -137,6 +137,18 @@ class Config(Section):
     def declarations(self) -> tuple[Declaration, ...]:
         """Every declared parameter, in the order of the files."""
         return self._resolver.documents.declarations
+
+    @property
+    def parameter_store(self) -> ParameterStore:
+        """Parameter Store itself, to write to.
+
+        Raises:
+            CredentialsError: the configuration was loaded offline.
+        """
+        store = self._resolver.parameters.store
+        if store is None:
+            raise CredentialsError("The configuration is offline.", remedy="Load it without offline=True.")
+        return store
 
     @property
     def resolver(self) -> Resolver:

@@ -40,7 +40,7 @@ class ParameterCache:
     """
 
     def __init__(self, store: ParameterStore | None, ttl_seconds: float, allow_stale: bool) -> None:
-        self._store = store
+        self.store = store
         self._ttl_seconds = ttl_seconds
         self._allow_stale = allow_stale
         self._entries: dict[str, CachedParameter] = {}
@@ -53,13 +53,13 @@ class ParameterCache:
         Raises:
             ConfigError: Parameter Store could not be read; see `ParameterStore`.
         """
-        if self._store is None:
+        if self.store is None:
             return _ABSENT
         entry = self._entries.get(name)
-        if entry is not None and self._is_fresh(entry, self._store):
+        if entry is not None and self._is_fresh(entry, self.store):
             return entry
         with self._lock:
-            return self._look_up_alone(self._store, name, together)
+            return self._look_up_alone(self.store, name, together)
 
     def expire(self) -> None:
         """Have every value read again when it is next needed."""

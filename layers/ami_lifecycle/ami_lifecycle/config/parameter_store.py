@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ami_lifecycle.config.aws_errors import translated
-from ami_lifecycle.config.errors import ThrottledError
+from ami_lifecycle.config.errors import StoreRequestError, ThrottledError, VersionNotFoundError
 from ami_lifecycle.config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clock, Pacer, SystemClock
 
 BATCH: Final = 10
+PAGE: Final = 50
+DESCRIPTION_CHARACTERS: Final = 1024
 _THREADS: Final = 8
 _ATTEMPTS: Final = 8
 _FIRST_DELAY_SECONDS: Final = 0.25
 _LONGEST_DELAY_SECONDS: Final = 8.0
+_SNAKE = re.compile(r"(?<!^)(?=[A-Z])")
 _T = TypeVar("_T")
 
 
@@ -35,6 +41,34 @@ class StoredParameter:
     def sensitive(self) -> bool:
         """Whether the value is stored encrypted, and so must not be shown."""
         return self.type == "SecureString"
+
+
+@dataclass(frozen=True)
+class NewParameter:
+    """A parameter to create."""
+
+    name: str
+    text: str = field(repr=False)
+    type: str
+    description: str
+    tags: Mapping[str, str]
+    tier: str = "Standard"
+    allowed_pattern: str | None = None
+
+    def request(self) -> dict[str, Any]:
+        """The arguments of PutParameter."""
+        request: dict[str, Any] = {
+            "Name": self.name,
+            "Value": self.text,
+            "Type": self.type,
+            "Tier": self.tier,
+            "Tags": _tag_list(self.tags),
+        }
+        if self.description:
+            request["Description"] = self.description[:DESCRIPTION_CHARACTERS]
+        if self.allowed_pattern is not None:
+            request["AllowedPattern"] = f"^(?:{self.allowed_pattern})$"
+        return request
 
 
 class ParameterStore:
@@ -74,6 +108,115 @@ class ParameterStore:
         for parameters in self._in_parallel(batches):
             found.update((parameter.name, parameter) for parameter in parameters)
         return found
+
+    def read_under(self, prefix: str) -> list[str]:
+        """Names of all parameters below a path such as `/fine-tune-slm`."""
+        request = {"Path": prefix, "Recursive": True, "MaxResults": BATCH}
+        found = self._pages(self._reads, "GetParametersByPath", prefix, request)
+        return [parameter["Name"] for parameter in found]
+
+    def read_tagged(self, prefix: str, tags: Mapping[str, str]) -> list[str]:
+        """Names of the parameters below a path that carry all of `tags`."""
+        filters: list[dict[str, Any]] = [{"Key": "Path", "Option": "Recursive", "Values": [prefix]}]
+        filters += [{"Key": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+        request = {"ParameterFilters": filters, "MaxResults": PAGE}
+        found = self._pages(self._writes, "DescribeParameters", prefix, request)
+        return [parameter["Name"] for parameter in found]
+
+    def read_history(self, name: str) -> list[StoredParameter]:
+        """The versions of a parameter that Parameter Store still has (the last 100), oldest first.
+
+        Raises:
+            VersionNotFoundError: the parameter does not exist. With it went its history.
+        """
+        request = {"Name": name, "WithDecryption": True, "MaxResults": PAGE}
+        with _existing(name):
+            found = list(self._pages(self._writes, "GetParameterHistory", name, request))
+        return sorted(map(_stored, found), key=lambda version: version.version)
+
+    def read_tags(self, name: str) -> dict[str, str]:
+        """The tags of a parameter."""
+        with _existing(name):
+            response = self._call(
+                self._writes,
+                "ssm:ListTagsForResource",
+                name,
+                lambda client: client.list_tags_for_resource(ResourceType="Parameter", ResourceId=name),
+            )
+        return {tag["Key"]: tag["Value"] for tag in response["TagList"]}
+
+    def create(self, parameter: NewParameter) -> bool:
+        """Create a parameter with its tags in one call; False, and no change, where it exists already."""
+        try:
+            self._call(
+                self._writes,
+                "ssm:PutParameter",
+                parameter.name,
+                lambda client: client.put_parameter(**parameter.request()),
+            )
+        except StoreRequestError as error:
+            if error.code != "ParameterAlreadyExists":
+                raise
+            return False
+        return True
+
+    def overwrite(self, current: StoredParameter, text: str) -> int:
+        """Write a new version of an existing parameter; returns its number.
+
+        Tags, description and pattern stay as they are (PutParameter: tags cannot be given with
+        Overwrite, and what is left out is kept).
+        """
+        response = self._call(
+            self._writes,
+            "ssm:PutParameter",
+            current.name,
+            lambda client: client.put_parameter(
+                Name=current.name, Value=text, Type=current.type, Overwrite=True
+            ),
+        )
+        return int(response["Version"])
+
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a parameter."""
+        self._call(
+            self._writes,
+            "ssm:AddTagsToResource",
+            name,
+            lambda client: client.add_tags_to_resource(
+                ResourceType="Parameter", ResourceId=name, Tags=_tag_list(tags)
+            ),
+        )
+
+    def delete(self, names: Sequence[str]) -> list[str]:
+        """Delete parameters, ten to a call; returns the names that existed.
+
+        The history goes with them, and a name cannot be created again for 30 seconds (DeleteParameter).
+        """
+        deleted: list[str] = []
+        for start in range(0, len(names), BATCH):
+            deleted += self._delete_batch(list(names[start : start + BATCH]))
+        return deleted
+
+    def _delete_batch(self, names: list[str]) -> list[str]:
+        response = self._call(
+            self._deletes,
+            "ssm:DeleteParameters",
+            ", ".join(names),
+            lambda client: client.delete_parameters(Names=names),
+        )
+        return list(response["DeletedParameters"])
+
+    def _pages(
+        self, pacer: Pacer, operation: str, resource: str, request: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The parameters of all pages. A page may be empty and still have a token for the next one."""
+        method = _SNAKE.sub("_", operation).lower()
+        while True:
+            response = self._call(pacer, f"ssm:{operation}", resource, partial(_request, method, request))
+            yield from response["Parameters"]
+            if not (token := response.get("NextToken")):
+                return
+            request = {**request, "NextToken": token}
 
     def _in_parallel(self, batches: Sequence[list[str]]) -> Iterator[list[StoredParameter]]:
         """One call at a time takes a round trip each, which is slower than the account's rate allows."""
@@ -133,3 +276,24 @@ def _stored(parameter: dict[str, Any]) -> StoredParameter:
         changed_at=parameter.get("LastModifiedDate"),
         changed_by=parameter.get("LastModifiedUser", ""),
     )
+
+
+def _request(method: str, request: Mapping[str, Any], client: Any) -> dict[str, Any]:
+    response: dict[str, Any] = getattr(client, method)(**request)
+    return response
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+@contextmanager
+def _existing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreRequestError as error:
+        if error.code not in {"ParameterNotFound", "InvalidResourceId"}:
+            raise
+        raise VersionNotFoundError(
+            f"The parameter {name} does not exist.", remedy="Create it with `ami-lifecycle config set`."
+        ) from error

@@ -85,6 +85,19 @@ class Resolver:
                 raise duplicate_parameter(name, first, declaration)
         return tuple(seen)
 
+    def declared_names(self) -> dict[str, Declaration]:
+        """Every declaration by its parameter's name; keys that share one by an alias count once.
+
+        Raises:
+            PlaceholderError: a name needs an environment or application that is not given.
+            DuplicateParameterError: see `names`.
+        """
+        declared = {
+            declaration.name(self.placeholders): declaration
+            for declaration in reversed(self.documents.declarations)
+        }
+        return {name: declared[name] for name in self.names}
+
     def find(self, path: Sequence[str]) -> Node | Nowhere:
         """What the files have at a path of keys; list items count from 0. `NOWHERE` where nothing is."""
         node: Node = self.documents.tree

@@ -1,0 +1,102 @@
+"""Compares what the files declare with what Parameter Store holds, and removes what is no longer declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ami_lifecycle.config.errors import ConfigError
+from ami_lifecycle.config.loading import Config
+from ami_lifecycle.config.ownership import identifying_tags, is_ours, orphans_among, prefixes_of, project_of
+from ami_lifecycle.config.sensitive import MASK
+
+DriftKind: TypeAlias = Literal["missing", "differs", "invalid", "orphaned"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One difference between the files and Parameter Store.
+
+    Attributes:
+        kind: `missing` (declared, not stored), `differs` (from the default), `invalid` (not of the
+            declared type), `orphaned` (stored under our path, not declared).
+        default, stored: as they may be shown; None where there is none.
+        ours: for orphans, whether `prune` would delete it.
+        detail: what a person should know.
+    """
+
+    kind: DriftKind
+    name: str
+    path: str | None = None
+    default: str | None = field(default=None, repr=False)
+    stored: str | None = field(default=None, repr=False)
+    ours: bool = False
+    detail: str = ""
+
+
+def find_drift(config: Config) -> list[Drift]:
+    """Compare one environment: declared parameters in the order of the files, then orphans by name.
+
+    Raises:
+        ConfigError: a name cannot be built, or Parameter Store cannot be read.
+    """
+    found = _declared_drift(config)
+    tagged = frozenset(find_tagged(config))
+    for prefix in prefixes_of(config.resolver.names):
+        found += [
+            Drift(
+                "orphaned",
+                name,
+                ours=name in tagged,
+                detail="prune deletes it" if name in tagged else "not tagged as ours; prune leaves it",
+            )
+            for name in orphans_among(config, config.parameter_store.read_under(prefix))
+        ]
+    return found
+
+
+def _declared_drift(config: Config) -> list[Drift]:
+    stored = config.parameter_store.read(config.resolver.names)
+    found: list[Drift] = []
+    for name, declaration in config.resolver.declared_names().items():
+        default = declaration.default_text
+        if (parameter := stored.get(name)) is None:
+            detail = "the default applies" if default is not None else "no default: it has no value"
+            found.append(Drift("missing", name, declaration.path, default, detail=detail))
+            continue
+        shown = MASK if parameter.sensitive else declaration.mask(parameter.text)
+        try:
+            value = declaration.parse(parameter.text, source=name, sensitive=parameter.sensitive)
+        except ConfigError as error:
+            found.append(Drift("invalid", name, declaration.path, default, shown, detail=error.message))
+            continue
+        if default is not None and value != declaration.default:
+            found.append(Drift("differs", name, declaration.path, default, shown))
+    return found
+
+
+def find_tagged(config: Config) -> list[str]:
+    """Names of all parameters under the configuration's paths that carry our tags."""
+    names: list[str] = []
+    for prefix in prefixes_of(config.resolver.names):
+        tags = identifying_tags(project_of(config, prefix))
+        names += config.parameter_store.read_tagged(prefix, tags)
+    return names
+
+
+def plan_prune(config: Config) -> list[str]:
+    """Names of the orphans that carry our tags. Each one's tags are read again, one by one: what the
+    search returns is not trusted alone with a deletion.
+    """
+    store = config.parameter_store
+    return [
+        name
+        for name in orphans_among(config, find_tagged(config))
+        if is_ours(store.read_tags(name), project_of(config, name))
+    ]
+
+
+def apply_prune(config: Config, names: Sequence[str]) -> list[str]:
+    """Delete orphans; returns the names that were deleted."""
+    return config.parameter_store.delete(names)

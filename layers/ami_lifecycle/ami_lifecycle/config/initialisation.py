@@ -1,0 +1,149 @@
+"""Creates the parameters that a configuration declares: first a plan, then the plan carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ami_lifecycle.config.declarations import Declaration
+from ami_lifecycle.config.errors import (
+    ConfigError,
+    ForeignParameterError,
+    ParameterRecentlyDeletedError,
+    StoreRequestError,
+)
+from ami_lifecycle.config.loading import Config
+from ami_lifecycle.config.ownership import is_ours, project_of, tags_for
+from ami_lifecycle.config.parameter_store import NewParameter, ParameterStore, StoredParameter
+
+InitAction: TypeAlias = Literal["create", "keep", "adopt", "set by hand"]
+
+
+@dataclass(frozen=True)
+class PlannedParameter:
+    """What `init` does with one declared parameter, and why.
+
+    `text` is what it creates; `command` is what a person runs where a value has no default.
+    """
+
+    action: InitAction
+    reason: str
+    declaration: Declaration
+    name: str
+    text: str | None = field(default=None, repr=False)
+    command: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The dotted path of the declaration."""
+        return self.declaration.path
+
+
+@dataclass
+class InitOutcome:
+    """What `init` did, by parameter name."""
+
+    created: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    set_by_hand: list[PlannedParameter] = field(default_factory=list)
+    failed: list[tuple[str, ConfigError]] = field(default_factory=list)
+
+
+def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
+    """Decide what to do with each declared parameter. Reads, and writes nothing.
+
+    Args:
+        config: loaded for the environment to initialise.
+        adopt: whether existing parameters without our tags get them.
+
+    Raises:
+        PlaceholderError: a parameter's name needs an environment or application that is not given.
+        ConfigError: Parameter Store could not be read.
+    """
+    declared = config.resolver.declared_names()
+    stored = config.parameter_store.read(config.resolver.names)
+    foreign = _foreign(config, stored) if adopt else frozenset()
+    return [
+        _decide(config, declaration, name, stored.get(name), foreign=name in foreign)
+        for name, declaration in declared.items()
+    ]
+
+
+def _foreign(config: Config, stored: Mapping[str, StoredParameter]) -> frozenset[str]:
+    store = config.parameter_store
+    return frozenset(name for name in stored if not is_ours(store.read_tags(name), project_of(config, name)))
+
+
+def _decide(
+    config: Config, declaration: Declaration, name: str, stored: StoredParameter | None, *, foreign: bool
+) -> PlannedParameter:
+    if stored is not None and foreign:
+        return PlannedParameter("adopt", "exists without our tags", declaration, name)
+    if stored is not None:
+        return PlannedParameter("keep", f"exists, version {stored.version}", declaration, name)
+    if (text := declaration.default_text) is not None:
+        return PlannedParameter("create", "has a default", declaration, name, text=text)
+    reason = "has no default" if declaration.default is None else "has an empty default"
+    return PlannedParameter(
+        "set by hand", reason, declaration, name, command=config.resolver.set_command(declaration)
+    )
+
+
+def apply_init(
+    config: Config,
+    plan: Sequence[PlannedParameter],
+    on_progress: Callable[[PlannedParameter], None] = lambda _: None,
+) -> InitOutcome:
+    """Carry out a plan. It can be broken off at any point, and be made and carried out again.
+
+    Each parameter is created with its tags in one call that never overwrites, so nothing is left half
+    done, and a value that somebody set meanwhile stays.
+
+    Raises:
+        ConfigError: nothing more can be written; what was written stays. An error that concerns one
+            parameter alone is in the outcome instead.
+    """
+    outcome = InitOutcome()
+    for planned in plan:
+        try:
+            _carry_out(config, planned, outcome)
+        except (ParameterRecentlyDeletedError, StoreRequestError, ForeignParameterError) as error:
+            outcome.failed.append((planned.name, error))
+        on_progress(planned)
+    return outcome
+
+
+def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) -> None:
+    store: ParameterStore = config.parameter_store
+    match planned.action:
+        case "create":
+            created = store.create(
+                new_parameter(config, planned.declaration, planned.name, planned.text or "")
+            )
+            (outcome.created if created else outcome.kept).append(planned.name)
+        case "adopt":
+            store.tag(planned.name, tags_for(config, planned.declaration, planned.name))
+            outcome.adopted.append(planned.name)
+        case "keep":
+            outcome.kept.append(planned.name)
+        case "set by hand":
+            outcome.set_by_hand.append(planned)
+
+
+def new_parameter(config: Config, declaration: Declaration, name: str, text: str) -> NewParameter:
+    """The parameter that a declaration asks for, with its type, tier, pattern and tags."""
+    if declaration.schema.sensitive:
+        kind = "SecureString"
+    else:
+        kind = "StringList" if declaration.type == "list" else "String"
+    return NewParameter(
+        name=name,
+        text=text,
+        type=kind,
+        description=declaration.schema.description,
+        tags=tags_for(config, declaration, name),
+        tier=declaration.schema.tier,
+        allowed_pattern=declaration.schema.allowed_pattern,
+    )
