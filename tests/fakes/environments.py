@@ -31,12 +31,12 @@ class FakeEnvironments(Faulty):
         return self._read(environment)
 
     @port_call
-    def claim(self, environment: str, claim: Claim, *, taking_over: Claim | None) -> bool:
-        """Claim it, if nobody does, or instead of exactly the claim that was read."""
+    def claim(self, environment: str, claim: Claim) -> bool:
+        """Claim it, if nobody does and the fencing number is the one before."""
         record = self._read(environment)
         if record.claim == claim:
             return True
-        if record.claim != taking_over or record.fencing != claim.number - 1:
+        if record.claim is not None or record.fencing != claim.number - 1:
             return False
         self._change(environment, claim=claim, fencing=claim.number)
         return True
@@ -71,14 +71,20 @@ class FakeEnvironments(Faulty):
 
     @port_call
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
-        """Remove claim and wanted request, if both are as they were read."""
+        """Remove the claim, if claim and revision are as they were read; the wanted request stays."""
         record = self._read(environment)
-        if record.claim is None:
-            return record.fencing == claim.number and record.revision == revision + 1
+        if record.fencing > claim.number:
+            return record.revision == revision
         if record.claim != claim or record.revision != revision:
             return False
-        self._change(environment, claim=None, wanted=None, revision=revision + 1)
+        self._change(environment, claim=None, fencing=claim.number + 1)
         return True
+
+    @port_call
+    def clear_wanted(self, environment: str, *, revision: int) -> None:
+        """Forget the wanted request, unless another has come since."""
+        if self._read(environment).revision == revision:
+            self._change(environment, wanted=None)
 
     @port_call
     def count_publication(self, environment: str, execution_arn: str) -> int:

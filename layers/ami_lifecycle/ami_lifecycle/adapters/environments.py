@@ -1,0 +1,254 @@
+"""The environments' records in DynamoDB behind the port `Environments`.
+
+One item per environment, key `environment#{environment}`. boto3 repeats a call whose response was lost,
+so each conditional write must recognise its own first attempt: the condition fails then, and the item
+that DynamoDB returns with the failure tells whether the write has been applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, TypeAdapter
+
+from ami_lifecycle.adapters.items import from_item, to_attribute
+from ami_lifecycle.adapters.permissions import calls
+from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
+from ami_lifecycle.errors import ClaimLostError
+
+KEY_PREFIX: Final = "environment#"
+_DATES: Final = TypeAdapter(datetime)
+# Every attribute is written as `#name`, because several names are reserved words of DynamoDB.
+NAMES: Final = (
+    "arn",
+    "busy_until",
+    "claim",
+    "failed",
+    "fencing",
+    "number",
+    "pin",
+    "pk",
+    "published_by",
+    "published_count",
+    "revision",
+    "wanted",
+)
+HELD: Final = "#claim.#arn = :arn AND #claim.#number = :number"
+UNCHANGED_REVISION: Final = (
+    "(#revision = :revision OR (attribute_not_exists(#revision) AND :revision = :zero))"
+)
+
+
+class Written(NamedTuple):
+    """Whether a write was applied, and the item: as it is now, or as it stood in the way."""
+
+    applied: bool
+    item: Mapping[str, Any]
+
+
+class DynamoEnvironments:
+    """Records through a low-level DynamoDB client; all reads are consistent."""
+
+    def __init__(self, table_name: str, client: Any) -> None:
+        self._table = table_name
+        self._client = client
+
+    @calls("dynamodb:GetItem")
+    def get(self, environment: str) -> EnvironmentRecord:
+        """The record; an empty one when there is none."""
+        with aws_errors("dynamodb:GetItem", self._name(environment)):
+            answer = self._client.get_item(TableName=self._table, Key=_key(environment), ConsistentRead=True)
+        return _record(environment, from_item(answer.get("Item", {})))
+
+    @calls("dynamodb:UpdateItem")
+    def claim(self, environment: str, claim: Claim) -> bool:
+        """Claim a free environment; False when somebody holds it or its fencing number has moved on."""
+        written = self._update(
+            environment,
+            "SET #claim = :claim, #fencing = :number",
+            "attribute_not_exists(#claim) AND "
+            "(#fencing = :previous OR (attribute_not_exists(#fencing) AND :previous = :zero))",
+            {":claim": claim, ":number": claim.number, ":previous": claim.number - 1, ":zero": 0},
+        )
+        return written.applied or _record(environment, written.item).claim == claim
+
+    @calls("dynamodb:UpdateItem")
+    def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
+        """Store what is wanted, behind this holder; False when holder or revision has changed."""
+        written = self._update(
+            environment,
+            "SET #wanted = :wanted, #revision = :next",
+            f"{HELD} AND {UNCHANGED_REVISION}",
+            {
+                ":wanted": request,
+                ":next": revision + 1,
+                ":arn": behind.execution_arn,
+                ":number": behind.number,
+                ":revision": revision,
+                ":zero": 0,
+            },
+        )
+        record = _record(environment, written.item)
+        return written.applied or (
+            record.is_held_by(behind.execution_arn, behind.number)
+            and record.revision == revision + 1
+            and record.wanted == request
+        )
+
+    @calls("dynamodb:UpdateItem")
+    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
+        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held."""
+        written = self._update(
+            environment,
+            "SET #claim.#busy_until = :busy_until",
+            HELD,
+            {":arn": execution_arn, ":number": number, ":busy_until": _date(busy_until)},
+        )
+        if not written.applied:
+            holder = _record(environment, written.item).claim
+            held_by = f"{holder.execution_arn} (claim {holder.number})" if holder else "nobody"
+            raise ClaimLostError(
+                f"{environment} is held by {held_by}, no longer by {execution_arn} (claim {number}). "
+                "Nothing was written; start a new execution if its result is still wanted."
+            )
+
+    @calls("dynamodb:UpdateItem")
+    def leave(self, environment: str, execution_arn: str, number: int) -> None:
+        """Done writing; nothing happens when the claim is no longer held."""
+        self._update(
+            environment, "REMOVE #claim.#busy_until", HELD, {":arn": execution_arn, ":number": number}
+        )
+
+    @calls("dynamodb:UpdateItem")
+    def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
+        """Remove the claim and add one to the fencing number; the wanted request stays.
+
+        False when claim or revision is not as it was read. Where the claim is gone and nothing was queued
+        since, the same release has been done: by our own first attempt, or by another, to the same effect.
+        """
+        written = self._update(
+            environment,
+            "SET #fencing = :next REMOVE #claim",
+            f"#claim = :claim AND {UNCHANGED_REVISION}",
+            {":claim": claim, ":next": claim.number + 1, ":revision": revision, ":zero": 0},
+        )
+        record = _record(environment, written.item)
+        return written.applied or (record.fencing > claim.number and record.revision == revision)
+
+    @calls("dynamodb:UpdateItem")
+    def clear_wanted(self, environment: str, *, revision: int) -> None:
+        """Forget the wanted request, unless another has come since."""
+        self._update(environment, "REMOVE #wanted", "#revision = :revision", {":revision": revision})
+
+    @calls("dynamodb:UpdateItem")
+    def count_publication(self, environment: str, execution_arn: str) -> int:
+        """Number of this execution's publication: one more than the last, and the same on a retry."""
+        written = self._update(
+            environment,
+            "SET #published_count = if_not_exists(#published_count, :zero) + :one, #published_by = :arn",
+            "attribute_not_exists(#published_by) OR #published_by <> :arn",
+            {":zero": 0, ":one": 1, ":arn": execution_arn},
+        )
+        return int(written.item["published_count"])
+
+    @calls("dynamodb:UpdateItem")
+    def record_failure(self, environment: str, digest: str, count: int) -> None:
+        """Remember how often a digest failed in a row."""
+        self._update(
+            environment,
+            "SET #failed = :failed",
+            None,
+            {":failed": FailedAttempts(digest=digest, count=count)},
+        )
+
+    @calls("dynamodb:UpdateItem")
+    def clear_failure(self, environment: str) -> None:
+        """Forget failures after a success."""
+        self._update(environment, "REMOVE #failed", "attribute_exists(#pk)", {})
+
+    @calls("dynamodb:UpdateItem")
+    def set_pin(self, environment: str, pin: Pin | None) -> None:
+        """Pin or unpin."""
+        if pin is None:
+            self._update(environment, "REMOVE #pin", "attribute_exists(#pk)", {})
+        else:
+            self._update(environment, "SET #pin = :pin", None, {":pin": pin})
+
+    @calls("dynamodb:Scan")
+    def held_by(self, execution_arn: str) -> list[EnvironmentRecord]:
+        """The records whose claim belongs to the execution. The table has one item per environment and
+        one per open wait, so a scan is small.
+        """
+        with aws_errors("dynamodb:Scan", self._table):
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                ConsistentRead=True,
+                FilterExpression="begins_with(#pk, :prefix) AND #claim.#arn = :arn",
+                ExpressionAttributeNames={"#pk": "pk", "#claim": "claim", "#arn": "execution_arn"},
+                ExpressionAttributeValues={
+                    ":prefix": to_attribute(KEY_PREFIX),
+                    ":arn": to_attribute(execution_arn),
+                },
+            )
+            items = [from_item(item) for page in pages for item in page["Items"]]
+        return [_record(item["pk"].removeprefix(KEY_PREFIX), item) for item in items]
+
+    def _update(
+        self,
+        environment: str,
+        update: str,
+        condition: str | None,
+        values: Mapping[str, BaseModel | str | int],
+    ) -> Written:
+        """One UpdateItem; a failed condition is an answer, not an error."""
+        expressions = f"{update} {condition or ''}"
+        parameters: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": _key(environment),
+            "UpdateExpression": update,
+            "ExpressionAttributeNames": _names_in(expressions),
+            "ReturnValues": "ALL_NEW",
+        }
+        if condition is not None:
+            parameters["ConditionExpression"] = condition
+            parameters["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if values:
+            parameters["ExpressionAttributeValues"] = {
+                name: to_attribute(value) for name, value in values.items()
+            }
+        with aws_errors("dynamodb:UpdateItem", self._name(environment)):
+            try:
+                answer = self._client.update_item(**parameters)
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
+                return Written(applied=False, item=from_item(error.response.get("Item", {})))
+        return Written(applied=True, item=from_item(answer.get("Attributes", {})))
+
+    def _name(self, environment: str) -> str:
+        return f"{self._table}, {KEY_PREFIX}{environment}"
+
+
+def _key(environment: str) -> dict[str, Any]:
+    return {"pk": to_attribute(KEY_PREFIX + environment)}
+
+
+def _names_in(expressions: str) -> dict[str, str]:
+    """The placeholders that the expressions use: DynamoDB refuses one that is not used."""
+    words = set(expressions.replace(".", " ").replace("(", " ").replace(")", " ").replace(",", " ").split())
+    return {f"#{name}": "execution_arn" if name == "arn" else name for name in NAMES if f"#{name}" in words}
+
+
+def _date(date: datetime) -> str:
+    """A date as pydantic writes it inside a claim, so that a claim read back compares equal."""
+    return str(_DATES.dump_python(date, mode="json"))
+
+
+def _record(environment: str, item: Mapping[str, Any]) -> EnvironmentRecord:
+    fields = {name: item[name] for name in EnvironmentRecord.model_fields if name in item}
+    return EnvironmentRecord.model_validate({**fields, "environment": environment})

@@ -1,0 +1,218 @@
+"""AMIs and their snapshots behind the port `Images`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.image_shapes import registration_of, to_image, to_snapshot
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.permissions import calls
+from ami_lifecycle.adapters.tags import carries, filters, specifications
+from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
+from ami_lifecycle.domain.model import Image, ImageState, Snapshot
+from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
+
+# An id that never existed may be Malformed rather than NotFound; a deregistered one is Unavailable.
+ABSENT: Final = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"})
+NAME_TAKEN: Final = "InvalidAMIName.Duplicate"
+NO_SUCH_ATTRIBUTE: Final = frozenset(
+    {
+        "InvalidParameterCombination",
+        "InvalidParameterValue",
+        "InvalidRequest",
+        "Unsupported",
+        "UnsupportedOperation",
+    }
+)
+# CreateImage on an instance that is on its way to another state, or gone.
+WRONG_INSTANCE_STATE: Final = frozenset(
+    {
+        "IncorrectInstanceState",
+        "IncorrectState",
+        "InvalidInstanceID.NotFound",
+        "InvalidParameterValue",
+        "InvalidState",
+    }
+)
+MAXIMUM_PER_PAGE: Final = 500
+
+
+class Ec2Images:
+    """Images and snapshots through a low-level EC2 client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @calls("ec2:DescribeImages")
+    def get(self, image_id: str) -> Image | None:
+        """One image of any owner; None when it does not exist or is deregistered.
+
+        Of a deregistered image EC2 shows an empty list, later an error (EC2 API reference,
+        DescribeImages).
+        """
+        with aws_errors("ec2:DescribeImages", image_id):
+            try:
+                answer = self._client.describe_images(
+                    ImageIds=[image_id], IncludeDisabled=True, IncludeDeprecated=True
+                )
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return None
+                raise
+        for found in answer["Images"]:
+            image = to_image(found)
+            return None if image.state is ImageState.DEREGISTERED else image
+        return None
+
+    @calls("ec2:DescribeImages")
+    def find(self, tags: Mapping[str, str]) -> list[Image]:
+        """All own images that carry all these tags, disabled ones included, in any state."""
+        return [image for image in self._own(filters(tags)) if carries(image.tags, tags)]
+
+    @calls("ec2:DescribeImages")
+    def find_by_name(self, pattern: str) -> list[Image]:
+        """All own images whose name matches; `*` and `?` as in EC2's filters."""
+        return self._own([{"Name": "name", "Values": [pattern]}])
+
+    @calls("ec2:CreateImage", "ec2:CreateTags", "ec2:DescribeInstances")
+    def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
+        """CreateImage with tags on image and snapshots; None when the name is taken.
+
+        Raises `BuilderLostError` when the instance is gone, `ResourceNotVisibleError` while EC2 does not
+        accept its state.
+        """
+        with aws_errors("ec2:CreateImage", f"{instance_id} as {name}"):
+            try:
+                answer = self._client.create_image(
+                    InstanceId=instance_id,
+                    Name=name,
+                    Description=description,
+                    TagSpecifications=specifications(tags, "image", "snapshot"),
+                )
+            except ClientError as error:
+                if code_of(error) == NAME_TAKEN:
+                    return None
+                if code_of(error) in WRONG_INSTANCE_STATE:
+                    self._explain_refused_instance(instance_id, error)
+                raise
+        return str(answer["ImageId"])
+
+    @calls("ec2:RegisterImage", "ec2:CreateTags", "ec2:DescribeImageAttribute")
+    def register_copy(self, image: Image, name: str, tags: Mapping[str, str]) -> str | None:
+        """RegisterImage from the image's own snapshots with every attribute copied; None when the name
+        is taken.
+
+        Raises `ResourceNotVisibleError` for an image that is not available: its mappings may lack
+        snapshot ids.
+        """
+        if image.state is not ImageState.AVAILABLE or not image.snapshot_ids:
+            raise ResourceNotVisibleError(
+                f"{image.image_id} is {image.state.value} and cannot be registered as {name} yet. "
+                "It is tried again."
+            )
+        parameters = registration_of(image)
+        if uefi_data := self._uefi_data(image.image_id):
+            parameters["UefiData"] = uefi_data
+        with aws_errors("ec2:RegisterImage", f"{image.image_id} as {name}"):
+            try:
+                answer = self._client.register_image(
+                    Name=name, TagSpecifications=specifications(tags, "image"), **parameters
+                )
+            except ClientError as error:
+                if code_of(error) == NAME_TAKEN:
+                    return None
+                raise
+        return str(answer["ImageId"])
+
+    @calls("ec2:DeregisterImage")
+    def deregister(self, image_id: str) -> None:
+        """Deregister it; deregistered already is fine. Raises `RefusedError` when EC2 protects it.
+
+        Its snapshots are never deleted in the same call: another image may be made of them.
+        """
+        with aws_errors("ec2:DeregisterImage", image_id):
+            try:
+                self._client.deregister_image(ImageId=image_id)
+            except ClientError as error:
+                if code_of(error) not in ABSENT:
+                    raise
+
+    @calls("ec2:DescribeImageAttribute")
+    def launch_permissions(self, image_id: str) -> list[str]:
+        """Account ids, groups (`all`), organizations and units that may launch it."""
+        with aws_errors("ec2:DescribeImageAttribute", image_id):
+            try:
+                answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return []
+                raise
+        return [str(who) for permission in answer["LaunchPermissions"] for who in permission.values()]
+
+    @calls("ec2:DescribeSnapshots")
+    def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
+        """All own snapshots that carry all these tags."""
+        with aws_errors("ec2:DescribeSnapshots", f"snapshots tagged {dict(tags)}"):
+            pages = self._client.get_paginator("describe_snapshots").paginate(
+                OwnerIds=["self"], Filters=filters(tags), PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+            )
+            found = [to_snapshot(snapshot) for page in pages for snapshot in page["Snapshots"]]
+        return [snapshot for snapshot in found if carries(snapshot.tags, tags)]
+
+    @calls("ec2:DescribeImages")
+    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
+        """Ids of own images that are made of the snapshot."""
+        wanted = [{"Name": "block-device-mapping.snapshot-id", "Values": [snapshot_id]}]
+        return [image.image_id for image in self._own(wanted)]
+
+    @calls("ec2:DeleteSnapshot")
+    def delete_snapshot(self, snapshot_id: str) -> bool:
+        """Delete it; False when an image still uses it. A locked one raises `RefusedError`."""
+        with aws_errors("ec2:DeleteSnapshot", snapshot_id):
+            try:
+                self._client.delete_snapshot(SnapshotId=snapshot_id)
+            except ClientError as error:
+                if code_of(error) == "InvalidSnapshot.InUse":
+                    return False
+                if code_of(error) != "InvalidSnapshot.NotFound":
+                    raise
+        return True
+
+    def _own(self, wanted: list[dict[str, Any]]) -> list[Image]:
+        with aws_errors("ec2:DescribeImages", f"images with {wanted}"):
+            return [to_image(image) for image in self._pages(wanted)]
+
+    def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("describe_images").paginate(
+            Owners=["self"],
+            Filters=wanted,
+            IncludeDisabled=True,
+            PaginationConfig={"PageSize": MAXIMUM_PER_PAGE},
+        )
+        for page in pages:
+            yield from page["Images"]
+
+    def _uefi_data(self, image_id: str) -> str | None:
+        with aws_errors("ec2:DescribeImageAttribute", image_id):
+            try:
+                answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="uefiData")
+            except ClientError as error:
+                if code_of(error) in NO_SUCH_ATTRIBUTE:
+                    return None
+                raise
+        return (answer.get("UefiData") or {}).get("Value") or None
+
+    def _explain_refused_instance(self, instance_id: str, error: ClientError) -> None:
+        instance = Ec2Instances(self._client).get(instance_id)
+        if instance is None or instance.state.is_over:
+            state = instance.state_reason or instance.state.value if instance else "not known any more"
+            raise BuilderLostError(
+                f"no image can be made of {instance_id}, it is gone: {state}. Start the build again."
+            ) from error
+        raise ResourceNotVisibleError(
+            f"EC2 makes no image of {instance_id} while it is {instance.state.value} "
+            f"({code_of(error)}: {message_of(error)}). It is tried again."
+        ) from error

@@ -1,0 +1,189 @@
+"""EC2 instances behind the port `Instances`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.image_shapes import IOPS_TYPES, THROUGHPUT_TYPES
+from ami_lifecycle.adapters.permissions import calls
+from ami_lifecycle.adapters.tags import carries, filters, from_tags, specifications
+from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
+from ami_lifecycle.domain.model import Instance, InstanceState
+from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
+from ami_lifecycle.ports import LaunchRefusal, LaunchRequest, LaunchResult
+
+ABSENT: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
+
+# EC2 API reference, Error codes. Each may be different in another subnet or for another type.
+REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
+    "InsufficientCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientFreeAddressesInSubnet": LaunchRefusal.CAPACITY,
+    "InsufficientHostCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientInstanceCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientReservedInstanceCapacity": LaunchRefusal.CAPACITY,
+    "InstanceLimitExceeded": LaunchRefusal.CAPACITY,
+    "VcpuLimitExceeded": LaunchRefusal.CAPACITY,
+    "Unsupported": LaunchRefusal.UNSUPPORTED,
+}
+MAXIMUM_PER_PAGE: Final = 500
+
+
+def _reason(instance: Mapping[str, Any]) -> str | None:
+    reason = instance.get("StateReason") or {}
+    return reason.get("Message") or reason.get("Code") or instance.get("StateTransitionReason") or None
+
+
+def to_instance(instance: Mapping[str, Any]) -> Instance:
+    """An instance as DescribeInstances and RunInstances show it."""
+    return Instance(
+        instance_id=instance["InstanceId"],
+        state=InstanceState(instance["State"]["Name"]),
+        image_id=instance.get("ImageId", ""),
+        instance_type=instance.get("InstanceType", ""),
+        subnet_id=instance.get("SubnetId", ""),
+        launch_time=instance.get("LaunchTime"),
+        state_reason=_reason(instance),
+        tags=from_tags(instance.get("Tags", ())),
+    )
+
+
+def _devices(request: LaunchRequest) -> list[dict[str, Any]]:
+    root: dict[str, Any] = {
+        "VolumeSize": request.root_volume_gib,
+        "VolumeType": request.volume_type,
+        "DeleteOnTermination": True,
+    }
+    if request.volume_type in IOPS_TYPES:
+        root["Iops"] = request.iops
+    if request.volume_type in THROUGHPUT_TYPES:
+        root["Throughput"] = request.throughput
+    volatile = [
+        {"DeviceName": name, "Ebs": {"DeleteOnTermination": True}}
+        for name in request.volatile_devices
+        if name != request.root_device_name
+    ]
+    return [{"DeviceName": request.root_device_name, "Ebs": root}, *volatile]
+
+
+def _run_parameters(request: LaunchRequest) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "ClientToken": request.client_token,
+        "ImageId": request.image_id,
+        "InstanceType": request.instance_type,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "SubnetId": request.subnet_id,
+        "IamInstanceProfile": {"Arn": request.instance_profile_arn},
+        "BlockDeviceMappings": _devices(request),
+        "UserData": request.user_data,
+        # Containers reach the metadata service over one hop more than the instance itself.
+        "MetadataOptions": {
+            "HttpEndpoint": "enabled",
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 2,
+        },
+        # The self-destruct timer shuts the instance down from within, and that must not leave it stopped.
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "TagSpecifications": specifications(request.tags, "instance", "volume", "network-interface"),
+    }
+    if request.security_group_ids:
+        parameters["SecurityGroupIds"] = list(request.security_group_ids)
+    return parameters
+
+
+class Ec2Instances:
+    """Instances through a low-level EC2 client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @calls("ec2:DescribeInstances")
+    def get(self, instance_id: str) -> Instance | None:
+        """One instance; None when EC2 does not know it."""
+        with aws_errors("ec2:DescribeInstances", instance_id):
+            try:
+                answer = self._client.describe_instances(InstanceIds=[instance_id])
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return None
+                raise
+        for reservation in answer["Reservations"]:
+            for instance in reservation["Instances"]:
+                return to_instance(instance)
+        return None
+
+    @calls("ec2:DescribeInstances")
+    def find(self, tags: Mapping[str, str]) -> list[Instance]:
+        """All instances that carry all these tags, terminated ones included."""
+        with aws_errors("ec2:DescribeInstances", f"instances tagged {dict(tags)}"):
+            found = [to_instance(instance) for instance in self._pages(filters(tags))]
+        return [instance for instance in found if carries(instance.tags, tags)]
+
+    @calls("ec2:RunInstances", "ec2:CreateTags", "iam:PassRole")
+    def launch(self, request: LaunchRequest) -> LaunchResult:
+        """Launch one instance. The client token makes a repeated call return the same instance.
+
+        Raises `RefusedError` when the token was used with other parameters, and `SettingsError` for a
+        subnet, security group or instance type that does not exist.
+        """
+        where = f"{request.instance_type} in {request.subnet_id} from {request.image_id}"
+        with aws_errors("ec2:RunInstances", where):
+            try:
+                answer = self._client.run_instances(**_run_parameters(request))
+            except ClientError as error:
+                refusal = REFUSALS.get(code_of(error))
+                if refusal is None:
+                    raise
+                return LaunchResult(None, refusal, f"{where}: {code_of(error)}: {message_of(error)}")
+        return LaunchResult(to_instance(answer["Instances"][0]))
+
+    @calls("ec2:StopInstances", "ec2:DescribeInstances")
+    def stop(self, instance_id: str) -> None:
+        """Begin to stop it; stopping or stopped already is fine.
+
+        Raises `BuilderLostError` when it can never be stopped any more, `ResourceNotVisibleError` when
+        it cannot be stopped yet.
+        """
+        with aws_errors("ec2:StopInstances", instance_id):
+            try:
+                self._client.stop_instances(InstanceIds=[instance_id])
+            except ClientError as error:
+                if code_of(error) != "IncorrectInstanceState":
+                    raise
+                self._explain_refused_stop(instance_id, error)
+
+    @calls("ec2:TerminateInstances")
+    def terminate(self, instance_id: str) -> None:
+        """Begin to terminate it; terminated already is fine.
+
+        Raises `ResourceNotVisibleError` when EC2 does not show it, `RefusedError` when it is protected.
+        """
+        with aws_errors("ec2:TerminateInstances", instance_id):
+            self._client.terminate_instances(InstanceIds=[instance_id])
+
+    def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("describe_instances").paginate(
+            Filters=wanted, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+        )
+        for page in pages:
+            for reservation in page["Reservations"]:
+                yield from reservation["Instances"]
+
+    def _explain_refused_stop(self, instance_id: str, error: ClientError) -> None:
+        instance = self.get(instance_id)
+        match instance:
+            case Instance(state=InstanceState.STOPPING | InstanceState.STOPPED):
+                return
+            case Instance(state=InstanceState.PENDING | InstanceState.RUNNING):
+                raise ResourceNotVisibleError(
+                    f"{instance_id} cannot be stopped while it is {instance.state.value} "
+                    f"({message_of(error)}). It is tried again."
+                ) from error
+            case _:
+                state = instance.state_reason or instance.state.value if instance else "not known any more"
+                raise BuilderLostError(
+                    f"{instance_id} cannot be stopped, it is gone: {state}. Start the build again."
+                ) from error

@@ -1,0 +1,101 @@
+"""SSM Parameter Store behind the port `Parameters`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.permissions import calls
+from ami_lifecycle.adapters.tags import to_tags
+from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.ports import StoredParameter
+
+
+def _stored(parameter: Mapping[str, Any]) -> StoredParameter:
+    return StoredParameter(parameter["Value"], parameter["Version"], parameter.get("DataType", "text"))
+
+
+class SsmParameters:
+    """Parameters of type String through a low-level SSM client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @calls("ssm:GetParameter")
+    def get(self, name: str) -> StoredParameter | None:
+        """One parameter; None when it does not exist."""
+        with aws_errors("ssm:GetParameter", name):
+            try:
+                answer = self._client.get_parameter(Name=name)
+            except ClientError as error:
+                if code_of(error) == "ParameterNotFound":
+                    return None
+                raise
+        return _stored(answer["Parameter"])
+
+    # SSM validates an aws:ec2:image with the writer's ec2:DescribeImages, and drops the write without it.
+    @calls("ssm:PutParameter", "ssm:GetParameter", "ssm:AddTagsToResource", "ec2:DescribeImages")
+    def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:
+        """Create it with tags, or overwrite it; returns the version that the write was given.
+
+        A data type cannot be changed, so an existing parameter keeps its own. Raises `RefusedError` when
+        its hundredth version carries a label.
+        """
+        known = self.get(name)
+        if known is None:
+            created = self._create(name, value, data_type, description, tags)
+            if created is not None:
+                return created
+            # Another writer, or our own attempt whose response was lost, has created it meanwhile.
+            known = self.get(name)
+        return self._overwrite(name, value, known.data_type if known else data_type, description)
+
+    @calls("ssm:GetParametersByPath")
+    def list_below(self, path: str) -> dict[str, StoredParameter]:
+        """All parameters below a path, by name."""
+        with aws_errors("ssm:GetParametersByPath", path):
+            pages = self._client.get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
+            return {found["Name"]: _stored(found) for page in pages for found in page["Parameters"]}
+
+    @calls("ssm:DeleteParameter")
+    def delete(self, name: str) -> None:
+        """Delete it; a missing one is fine."""
+        with aws_errors("ssm:DeleteParameter", name):
+            try:
+                self._client.delete_parameter(Name=name)
+            except ClientError as error:
+                if code_of(error) != "ParameterNotFound":
+                    raise
+
+    def _create(
+        self, name: str, value: str, data_type: str, description: str, tags: Mapping[str, str]
+    ) -> int | None:
+        with aws_errors("ssm:PutParameter", name):
+            try:
+                answer = self._client.put_parameter(
+                    Name=name,
+                    Value=value,
+                    Type="String",
+                    DataType=data_type,
+                    Description=description,
+                    Tags=to_tags(tags),
+                )
+            except ClientError as error:
+                if code_of(error) == "ParameterAlreadyExists":
+                    return None
+                raise
+        return int(answer["Version"])
+
+    def _overwrite(self, name: str, value: str, data_type: str, description: str) -> int:
+        with aws_errors("ssm:PutParameter", name):
+            answer = self._client.put_parameter(
+                Name=name,
+                Value=value,
+                Type="String",
+                DataType=data_type,
+                Description=description,
+                Overwrite=True,
+            )
+        return int(answer["Version"])

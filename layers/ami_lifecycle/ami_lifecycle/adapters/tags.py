@@ -1,0 +1,31 @@
+"""Tags and filters in the shapes that EC2 takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def to_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """A mapping as AWS's list of keys and values."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def from_tags(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """AWS's list of keys and values as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def specifications(tags: Mapping[str, str], *resource_types: str) -> list[dict[str, Any]]:
+    """`TagSpecifications` that put the same tags on each resource type of a call."""
+    return [{"ResourceType": resource_type, "Tags": to_tags(tags)} for resource_type in resource_types]
+
+
+def filters(tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Filters for resources that carry all these tags. EC2 reads `*` and `?` in them as wildcards."""
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+
+
+def carries(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether all wanted tags are there, letter by letter, whatever wildcards the filter understood."""
+    return all(found.get(key) == value for key, value in wanted.items())

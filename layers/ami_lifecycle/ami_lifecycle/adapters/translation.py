@@ -1,0 +1,196 @@
+"""The one table from AWS error code to error class, and the one place that applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
+
+from ami_lifecycle.errors import (
+    AccessDeniedError,
+    AgentNotOnlineError,
+    AmiLifecycleError,
+    ImageCreationFailedError,
+    RefusedError,
+    RepositoryNotFoundError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+    SettingsError,
+    ThrottledError,
+)
+
+MESSAGE_LIMIT: Final = 600  # EC2 appends an encoded authorization message of several thousand characters.
+
+
+class Rule(NamedTuple):
+    """What an error code means, and what to do next. `{action}` in the hint is the IAM action."""
+
+    error: type[AmiLifecycleError]
+    hint: str
+
+
+_DENIED: Final = Rule(
+    AccessDeniedError,
+    "Grant {action} to the role that made the call; if it is granted, the resource lacks the tags that "
+    "the grant demands.",
+)
+_THROTTLED: Final = Rule(ThrottledError, "It is tried again after a pause.")
+_UNAVAILABLE: Final = Rule(
+    ServiceUnavailableError, "It is tried again after a pause; if it lasts, look at the AWS Health Dashboard."
+)
+_PROTECTED: Final = Rule(RefusedError, "Remove its protection if it should go; it is tried again later.")
+_INVISIBLE: Final = Rule(
+    ResourceNotVisibleError, "If it was made a moment ago it appears soon; it is tried again."
+)
+_WRONG_NETWORK: Final = Rule(SettingsError, "Correct the subnets or security groups in the settings.")
+_WRONG_DOCUMENT: Final = Rule(
+    SettingsError,
+    "Deploy the stack again: its functions and its documents are of different versions.",
+)
+
+RULES: Final[Mapping[str, Rule]] = {
+    # Permissions: EC2 says UnauthorizedOperation, most others AccessDeniedException.
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "AuthFailure",
+            "AuthorizationError",
+            "AuthorizationErrorException",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "KMSAccessDenied",
+            "KMSAccessDeniedException",
+            "OptInRequired",
+            "UnauthorizedOperation",
+            "UnrecognizedClientException",
+        ),
+        _DENIED,
+    ),
+    # Throttling.
+    **dict.fromkeys(
+        (
+            "ConcurrentSnapshotLimitExceeded",
+            "EC2ThrottledException",
+            "ExecutionLimitExceeded",
+            "KMSThrottlingException",
+            "PriorRequestNotComplete",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SnapshotCreationPerVolumeRateExceeded",
+            "Throttled",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+            "TooManyUpdates",
+            "TransactionInProgressException",
+        ),
+        _THROTTLED,
+    ),
+    # Server errors; besides these, any answer with a status of 500 or more.
+    **dict.fromkeys(
+        (
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "InternalServiceError",
+            "RequestTimeout",
+            "RequestTimeoutException",
+            "ServerException",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "Unavailable",
+        ),
+        _UNAVAILABLE,
+    ),
+    # EC2 API reference, Error codes.
+    "InvalidInstanceID.NotFound": _INVISIBLE,
+    "InvalidAMIID.NotFound": _INVISIBLE,
+    "InvalidAMIID.Unavailable": Rule(
+        RefusedError, "The image was deregistered or is disabled; start a new execution, which plans anew."
+    ),
+    "InvalidAMIName.Malformed": Rule(SettingsError, "Correct image_name in the settings."),
+    "InvalidSnapshotID.NotFound": Rule(
+        ImageCreationFailedError, "The snapshots of the image are gone; start a new build."
+    ),
+    "IdempotentParameterMismatch": Rule(
+        RefusedError, "An earlier call with this client token had other parameters; start a new execution."
+    ),
+    "OperationNotPermitted": _PROTECTED,
+    "SnapshotLocked": _PROTECTED,
+    "InvalidSubnet": _WRONG_NETWORK,
+    "InvalidSubnetID.NotFound": _WRONG_NETWORK,
+    "InvalidGroup.NotFound": _WRONG_NETWORK,
+    "InvalidGroupId.Malformed": _WRONG_NETWORK,
+    "InvalidSecurityGroupID.NotFound": _WRONG_NETWORK,
+    "InvalidInstanceType": Rule(SettingsError, "Correct instance_types in the settings."),
+    # Systems Manager API reference.
+    "InvalidInstanceId": Rule(
+        AgentNotOnlineError, "Its agent has to register first; it is tried again after a pause."
+    ),
+    "InvalidDocument": _WRONG_DOCUMENT,
+    "InvalidDocumentVersion": _WRONG_DOCUMENT,
+    "InvalidParameters": _WRONG_DOCUMENT,
+    "UnsupportedPlatformType": _WRONG_DOCUMENT,
+    "ParameterMaxVersionLimitExceeded": Rule(
+        RefusedError,
+        "Its oldest version carries a label, so Parameter Store cannot drop it: remove the label "
+        "(UnlabelParameterVersion).",
+    ),
+    "ParameterLimitExceeded": Rule(
+        RefusedError, "The account has 10,000 standard parameters: lower history_to_keep or delete some."
+    ),
+    # ECR API reference.
+    "RepositoryNotFoundException": Rule(
+        RepositoryNotFoundError, "Create the repository in this account and Region, or correct the settings."
+    ),
+}
+
+
+def code_of(error: ClientError) -> str:
+    """The error code of an AWS answer, `InvalidAMIID.NotFound`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def message_of(error: ClientError) -> str:
+    """AWS's own words, without the encoded part that only DecodeAuthorizationMessage can read."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    words = message.partition("Encoded authorization failure message:")[0].strip()
+    return words[:MESSAGE_LIMIT]
+
+
+def _rule_for(error: ClientError) -> Rule | None:
+    rule = RULES.get(code_of(error))
+    if rule is None and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return _UNAVAILABLE
+    return rule
+
+
+def _describe(rule: Rule, action: str, resource: str, what: str) -> str:
+    return f"{action} on {resource} failed: {what.rstrip('. ')}. {rule.hint.format(action=action)}"
+
+
+@contextmanager
+def aws_errors(action: str, resource: str) -> Iterator[None]:
+    """Turn what AWS or the network answers to `action` on `resource` into this service's errors.
+
+    An error code that the table does not know passes untouched, so that it is seen as what it is.
+    """
+    try:
+        yield
+    except ClientError as error:
+        rule = _rule_for(error)
+        if rule is None:
+            raise
+        what = f"{code_of(error)}: {message_of(error)}"
+        raise rule.error(_describe(rule, action, resource, what)) from error
+    except (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError) as error:
+        raise _UNAVAILABLE.error(_describe(_UNAVAILABLE, action, resource, str(error))) from error
