@@ -79,19 +79,20 @@ class References(ImageViews, LaunchTemplates):
 
 
 def _wanted(parameters: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """Resource types with their options."""
+    """Resource types with their options; given options override the defaults of "all types" (EC2 API
+    reference, DescribeImageReferences).
+    """
     asked, everything = parameters.get("ResourceTypes"), parameters.get("IncludeAllResourceTypes")
-    if bool(asked) == bool(everything):
+    if not asked and not everything:
         raise ApiError(
-            "InvalidParameterCombination",
-            "Either ResourceTypes or IncludeAllResourceTypes must be given, not both",
+            "InvalidParameterCombination", "Either ResourceTypes or IncludeAllResourceTypes must be given"
         )
+    wanted: dict[str, dict[str, list[str]]] = {}
     if everything:
-        return {kind: {} for kind in ("ec2:Instance", "ec2:LaunchTemplate", "ssm:Parameter")}
-    return {
-        each["ResourceType"]: {
+        wanted = {kind: {} for kind in ("ec2:Instance", "ec2:LaunchTemplate", "ssm:Parameter")}
+    for each in asked or ():
+        wanted[each["ResourceType"]] = {
             option["OptionName"]: option.get("OptionValues", [])
             for option in each.get("ResourceTypeOptions", ())
         }
-        for each in asked or ()
-    }
+    return wanted
