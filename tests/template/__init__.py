@@ -1,0 +1,1 @@
+"""The house rules for template, permissions and state machine, as tests."""

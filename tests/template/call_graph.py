@@ -1,0 +1,156 @@
+"""Which ports a function can call, read from the source: from `app.py` through the steps to the ports.
+
+It reads annotations, so it sees what the type checker sees: a parameter or a field `images: Images` makes
+`images.get(...)` a call of `Images.get`. It may find more than one run does, and never less.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tests.template.stack import ROOT
+
+STEPS = ROOT / "layers" / "ami_lifecycle" / "ami_lifecycle" / "steps"
+PACKAGE = "ami_lifecycle.steps"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function or a method of the steps, or a whole `app.py`."""
+
+    module: str
+    owner: str | None
+    name: str
+    node: ast.AST
+    ports: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+
+@dataclass
+class Module:
+    """A module's definitions, and where the names come from that it uses."""
+
+    definitions: list[Definition] = field(default_factory=list)
+    imported: dict[str, str] = field(default_factory=dict)
+
+
+def _ports_module() -> set[str]:
+    tree = ast.parse((STEPS.parent / "ports.py").read_text())
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases)
+    }
+
+
+@cache
+def port_names() -> frozenset[str]:
+    """Names of all ports."""
+    return frozenset(_ports_module())
+
+
+def _annotated_ports(pairs: Iterator[tuple[str, ast.expr | None]]) -> dict[str, str]:
+    found = {}
+    for name, annotation in pairs:
+        words = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+        for port in words & port_names():
+            found[name] = port
+    return found
+
+
+def _arguments(node: ast.FunctionDef) -> Iterator[tuple[str, ast.expr | None]]:
+    for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        yield argument.arg, argument.annotation
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None]]:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            yield f"self.{item.target.id}", item.annotation
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            for name, annotation in _arguments(item):
+                yield f"self.{name}", annotation
+                yield f"self._{name}", annotation
+
+
+def _read(name: str, path: Path, *, whole: bool) -> Module:
+    tree = ast.parse(path.read_text())
+    module = Module()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            for alias in node.names:
+                source = f"{node.module}.{alias.name}" if node.module == PACKAGE else str(node.module)
+                module.imported[alias.asname or alias.name] = source
+    if whole:
+        module.definitions.append(Definition(name, None, "<module>", tree))
+        return module
+    for item in tree.body:
+        if isinstance(item, ast.FunctionDef):
+            ports = _annotated_ports(_arguments(item))
+            module.definitions.append(Definition(name, None, item.name, item, ports))
+        elif isinstance(item, ast.ClassDef):
+            fields = _annotated_ports(_fields(item))
+            for method in item.body:
+                if isinstance(method, ast.FunctionDef):
+                    ports = fields | _annotated_ports(_arguments(method))
+                    module.definitions.append(Definition(name, item.name, method.name, method, ports))
+    return module
+
+
+@cache
+def _steps() -> dict[str, Module]:
+    return {
+        f"{PACKAGE}.{path.stem}": _read(f"{PACKAGE}.{path.stem}", path, whole=False)
+        for path in sorted(STEPS.glob("*.py"))
+    }
+
+
+def _visible(module: Module, own_name: str) -> set[str]:
+    return {own_name, *module.imported.values()} & _steps().keys()
+
+
+def _next(definition: Definition, module: Module) -> Iterator[Definition]:
+    """Definitions that this one may use: functions by name, methods by attribute, in modules that it sees."""
+    names = {node.id for node in ast.walk(definition.node) if isinstance(node, ast.Name)}
+    attributes = {node.attr for node in ast.walk(definition.node) if isinstance(node, ast.Attribute)}
+    for source in _visible(module, definition.module):
+        for candidate in _steps()[source].definitions:
+            local = source == definition.module or candidate.name in module.imported
+            if candidate.owner is None and candidate.name in names and local:
+                yield candidate
+            if candidate.owner is not None and candidate.name in attributes:
+                yield candidate
+
+
+def _port_calls(definition: Definition) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(definition.node):
+        if isinstance(node, ast.Attribute):
+            port = definition.ports.get(ast.unparse(node.value))
+            if port is not None:
+                yield port, node.attr
+
+
+def port_calls(function: str) -> frozenset[tuple[str, str]]:
+    """`(port, method)` for everything that a function may call."""
+    app = _read(function, ROOT / "functions" / function / "app.py", whole=True)
+    waiting = [app.definitions[0]]
+    seen: set[Definition] = set()
+    calls: set[tuple[str, str]] = set()
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        calls |= set(_port_calls(current))
+        waiting.extend(_next(current, _steps().get(current.module, app)))
+    return frozenset(calls)
+
+
+def names_used(function: str) -> frozenset[str]:
+    """Every name and attribute in a function's `app.py`."""
+    tree = ast.parse((ROOT / "functions" / function / "app.py").read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return frozenset(names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)})
