@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Node
-from ami_lifecycle.config.errors import ConfigFileError, InvalidDeclarationError, VersionNotFoundError
+from ami_lifecycle.config.errors import (
+    ConfigFileError,
+    InvalidDeclarationError,
+    ValueTypeError,
+    VersionNotFoundError,
+)
 from ami_lifecycle.config.initialisation import new_parameter
 from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import foreign_parameter, is_ours, project_of, tags_for
 from ami_lifecycle.config.parameter_store import StoredParameter
 from ami_lifecycle.config.resolution import Nowhere
+from ami_lifecycle.config.values import format_value
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,49 @@ def _checked(config: Config, change: PlannedChange, *, adopt: bool) -> PlannedCh
     if not adopt:
         raise foreign_parameter(change.name, project)
     return replace(change, adopt=True)
+
+
+def plan_import(
+    config: Config, tree: Mapping[str, Any], *, adopt: bool = False
+) -> tuple[list[PlannedChange], list[str]]:
+    """Find what a tree of values would change; values that equal the present ones are passed over.
+
+    Returns:
+        The changes of Parameter Store, and the paths of plain values that differ. Those are changed in
+        their files.
+
+    Raises:
+        ConfigError: see `plan_set`.
+    """
+    changes: list[PlannedChange] = []
+    elsewhere: list[str] = []
+    for path, node, value in _side_by_side(config.resolver.documents.tree, tree, ()):
+        dotted = ".".join(path)
+        if value is None or value == config.resolver.resolve(node):
+            continue
+        if not isinstance(node, Declaration):
+            elsewhere.append(dotted)
+            continue
+        try:
+            text = format_value(value, node.type)
+        except ValueError as error:
+            raise ValueTypeError(
+                f"The new value of {dotted} is not {error}.", remedy="Correct it.", location=node.location
+            ) from None
+        changes.append(plan_set(config, dotted, text, adopt=adopt))
+    return changes, elsewhere
+
+
+def _side_by_side(
+    node: Node, value: Any, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Node, Any]]:
+    if isinstance(node, dict):
+        for key, below in node.items():
+            yield from _side_by_side(
+                below, value.get(key) if isinstance(value, Mapping) else None, (*path, key)
+            )
+    else:
+        yield path, node, value
 
 
 def apply_change(config: Config, change: PlannedChange) -> int:

@@ -135,11 +135,27 @@ class Resolver:
         node = self.find(path)
         match node:
             case Declaration():
-                return self._source_of(node)
+                return self.source_of(node)
             case None | Nowhere():
                 return Source("missing")
             case _:
                 return Source("yaml")
+
+    def source_of(self, declaration: Declaration) -> Source:
+        """Where the value of a declaration comes from."""
+        cached = self.look_up(declaration)
+        name = declaration.name(self.placeholders)
+        if (stored := cached.parameter) is not None:
+            return Source(
+                kind="ssm",
+                name=name,
+                version=stored.version,
+                changed_at=stored.changed_at,
+                stale=cached.stale,
+                location=declaration.location,
+            )
+        kind: SourceKind = "missing" if declaration.default is None else "default"
+        return Source(kind, name, stale=cached.stale, location=declaration.location)
 
     def missing(self, path: Sequence[str]) -> MissingValueError:
         """The error for a path without a value."""
@@ -176,21 +192,6 @@ class Resolver:
         return declaration.parse(
             stored.text, source=f"{stored.name} (version {stored.version})", sensitive=stored.sensitive
         )
-
-    def _source_of(self, declaration: Declaration) -> Source:
-        cached = self.look_up(declaration)
-        name = declaration.name(self.placeholders)
-        if (stored := cached.parameter) is not None:
-            return Source(
-                kind="ssm",
-                name=name,
-                version=stored.version,
-                changed_at=stored.changed_at,
-                stale=cached.stale,
-                location=declaration.location,
-            )
-        kind: SourceKind = "missing" if declaration.default is None else "default"
-        return Source(kind, name, stale=cached.stale, location=declaration.location)
 
     def _paths(self) -> Iterator[str]:
         def walk(node: Node, path: str) -> Iterator[str]:

@@ -1,0 +1,167 @@
+"""`config show`, `history`, `export`, `exec`, `schema`: they read, and change nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ami_lifecycle.config import Config, ConfigError, Sensitive
+from ami_lifecycle.config.changes import declaration_at
+from ami_lifecycle.config.declarations import Declaration
+from ami_lifecycle.config.errors import ConfigFileError
+from ami_lifecycle.config.exporting import ExportFormat, environment_variables, export_tree
+from ami_lifecycle.config.parameter_store import StoredParameter
+from ami_lifecycle.config.resolution import Nowhere
+from ami_lifecycle.config.schema import config_json_schema
+from ami_lifecycle.config.sensitive import MASK
+from ami_lifecycle_cli.commands.config_output import (
+    print_json,
+    print_note,
+    print_table,
+    show_value,
+)
+from ami_lifecycle_cli.commands.config_target import Target
+
+PathArgument = Annotated[
+    str, typer.Argument(help="Dotted path, or the parameter's name.", show_default=False)
+]
+SubtreeArgument = Annotated[str, typer.Argument(help="Only what is below this path.", show_default=False)]
+FormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="What to write.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File to write, instead of printing.")
+]
+
+
+def show(target: Target, path: SubtreeArgument = "") -> None:
+    """Show every value and where it comes from; sensitive values are masked."""
+    config = target.load()
+    node = config.resolver.find(path.split(".") if path else ())
+    if isinstance(node, Nowhere):
+        raise config.resolver.missing(path.split("."))
+    rows = list(_rows(config, node, path))
+    if target.as_json:
+        print_json(rows)
+    else:
+        print_table(
+            ["path", "value", "source"],
+            [(row["path"], row.get("error") or show_value(row["value"]), _source_text(row)) for row in rows],
+        )
+    if any("error" in row for row in rows):
+        print_note("Some values are not what their declarations say: ami-lifecycle config validate")
+        raise typer.Exit(1)
+
+
+def _rows(config: Config, node: Any, path: str) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _rows(config, value, f"{path}.{key}" if path else key)
+        return
+    row: dict[str, Any] = {"path": path, "value": None}
+    if isinstance(node, Declaration):
+        source = config.resolver.source_of(node)
+        row |= {"source": source.kind, "name": source.name, "version": source.version}
+    else:
+        row |= {"source": "yaml"}
+    try:
+        value = config.resolver.resolve(node)
+    except ConfigError as error:
+        row |= {"source": "invalid", "error": error.message}
+    else:
+        row["value"] = MASK if isinstance(value, Sensitive) else value
+    yield row
+
+
+def _source_text(row: dict[str, Any]) -> str:
+    return f"{row['source']} v{row['version']}" if row.get("version") else str(row["source"])
+
+
+def history(
+    target: Target,
+    path: PathArgument,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what each version changed.")] = False,
+) -> None:
+    """Show the versions of a parameter that Parameter Store still has (the last 100)."""
+    config = target.load()
+    declaration = declaration_at(config, path)
+    name = declaration.name(config.resolver.placeholders)
+    versions = config.parameter_store.read_history(name)
+    if target.as_json:
+        print_json([_version_row(declaration, version) for version in versions])
+        return
+    rows = []
+    before: StoredParameter | None = None
+    for version in versions:
+        shown = _shown(declaration, version)
+        if diff:
+            shown = _changed(declaration, before, version)
+        when = version.changed_at.strftime("%Y-%m-%d %H:%M:%S") if version.changed_at else ""
+        rows.append((str(version.version), when, shown, version.changed_by.rsplit("/", 1)[-1]))
+        before = version
+    print_table(["version", "changed", "change" if diff else "value", "by"], rows, title=name)
+
+
+def _shown(declaration: Declaration, version: StoredParameter) -> str:
+    return MASK if version.sensitive else declaration.mask(version.text)
+
+
+def _changed(declaration: Declaration, before: StoredParameter | None, version: StoredParameter) -> str:
+    if before is None:
+        return f"+ {_shown(declaration, version)}"
+    if before.text == version.text:
+        return "(same value)"
+    return f"- {_shown(declaration, before)}\n+ {_shown(declaration, version)}"
+
+
+def _version_row(declaration: Declaration, version: StoredParameter) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "value": _shown(declaration, version),
+        "changed_at": version.changed_at,
+        "changed_by": version.changed_by,
+    }
+
+
+def export(target: Target, export_format: FormatOption = "env", output: OutputOption = None) -> None:
+    """Write all values as environment variables, JSON, YAML or Terraform variables.
+
+    Sensitive values are left out; `config exec` passes them to a command.
+    """
+    text, hidden = export_tree(target.load(), export_format)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+    for path in hidden:
+        print_note(f"Left out, because it is sensitive: {path}")
+    if target.as_json and output is not None:
+        print_json({"output": str(output), "format": export_format, "left_out": hidden})
+
+
+def execute(
+    target: Target,
+    command: Annotated[
+        list[str], typer.Argument(help="Command and arguments, after --.", show_default=False)
+    ],
+    prefix: Annotated[str, typer.Option("--prefix", help="Put before each variable's name.")] = "",
+) -> None:
+    """Run a command with all values, sensitive ones too, in its environment.
+
+    aws.ec2.instance_id is AWS_EC2_INSTANCE_ID; mappings are taken apart, lists are JSON.
+    """
+    variables = environment_variables(target.load(), include_sensitive=True, prefix=prefix)
+    try:
+        os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606  # running it is the purpose
+    except OSError as error:
+        raise ConfigFileError(
+            f"{command[0]} cannot be run: {error.strerror}.", remedy="Check the command after `--`."
+        ) from error
+
+
+def schema(target: Target) -> None:
+    """Print the JSON Schema of configuration files, for editors."""
+    del target
+    print_json(config_json_schema())

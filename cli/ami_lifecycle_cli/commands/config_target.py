@@ -1,0 +1,105 @@
+"""What every `config` command has in common: its options, its connection to AWS, its errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ami_lifecycle.config import Config, ConfigError, load_config
+from ami_lifecycle.config.aws_errors import translated
+from ami_lifecycle.config.clients import make_client
+from ami_lifecycle_cli.commands.config_output import print_error
+
+ConfigDirOption = Annotated[
+    Path, typer.Option("--config-dir", help="Directory of the <name>_config.yml files.", show_default=True)
+]
+EnvironmentOption = Annotated[
+    str | None,
+    typer.Option("--environment", "-e", envvar="AMI_LIFECYCLE_ENVIRONMENT", help="Fills {environment}."),
+]
+ApplicationOption = Annotated[str | None, typer.Option("--application", help="Fills {application}.")]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="AWS profile.")]
+RegionOption = Annotated[str | None, typer.Option("--region", help="AWS Region.")]
+EndpointOption = Annotated[str | None, typer.Option("--endpoint-url", help="AWS endpoint, for an emulator.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass
+class Target:
+    """The configuration and the account that a command works on."""
+
+    config_dir: ConfigDirOption = Path("config")
+    environment: EnvironmentOption = None
+    application: ApplicationOption = None
+    profile: ProfileOption = None
+    region: RegionOption = None
+    endpoint_url: EndpointOption = None
+    as_json: JsonOption = False
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of a service, made once."""
+        if service not in self._clients:
+            with translated(service, "AWS"):
+                self._clients[service] = make_client(
+                    service, profile=self.profile, region=self.region, endpoint_url=self.endpoint_url
+                )
+        return self._clients[service]
+
+    def load(self) -> Config:
+        """The configuration, connected to Parameter Store."""
+        return self._load(self.client("ssm"), offline=False)
+
+    def load_offline(self) -> Config:
+        """The configuration with defaults alone."""
+        return self._load(None, offline=True)
+
+    def _load(self, ssm_client: Any, *, offline: bool) -> Config:
+        return load_config(self.config_dir, ssm_client, self.environment, self.application, offline=offline)
+
+
+def register(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., None]], None]:
+    """Make a function a command of `app`.
+
+    The function's first parameter is the `Target`; the command gets the target's options after its own.
+    A `ConfigError` is printed with its hint, and ends the command with exit code 1.
+    """
+
+    def decorate(function: Callable[..., None]) -> None:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        shared = _shared_options()
+
+        def run(**arguments: Any) -> None:
+            target = Target(**{option.name: arguments.pop(option.name) for option in shared})
+            try:
+                function(target, **arguments)
+            except ConfigError as error:
+                print_error(error)
+                raise typer.Exit(1) from error
+
+        run.__doc__ = function.__doc__
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect and Typer read
+            sorted([*own, *shared], key=lambda parameter: parameter.kind)
+        )
+        app.command(name, **settings)(run)
+
+    return decorate
+
+
+def _shared_options() -> list[inspect.Parameter]:
+    annotations = inspect.get_annotations(Target, eval_str=True)
+    return [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=annotations[option.name],
+        )
+        for option in fields(Target)
+        if option.init
+    ]

@@ -1,0 +1,273 @@
+"""`config init`, `set`, `rollback`, `import` and `prune`: they write to Parameter Store."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ami_lifecycle.config import Config, ConfigError
+from ami_lifecycle.config.changes import (
+    PlannedChange,
+    apply_change,
+    declaration_at,
+    plan_import,
+    plan_rollback,
+    plan_set,
+)
+from ami_lifecycle.config.drift import apply_prune, plan_prune
+from ami_lifecycle.config.errors import ConfigFileError, ConfigRefusedError, InvalidDeclarationError
+from ami_lifecycle.config.exporting import import_tree
+from ami_lifecycle.config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
+from ami_lifecycle.config.sensitive import MASK
+from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note, print_table
+from ami_lifecycle_cli.commands.config_reading import FormatOption, PathArgument
+from ami_lifecycle_cli.commands.config_target import Target
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")]
+AdoptOption = Annotated[
+    bool, typer.Option("--adopt", help="Tag existing parameters without our tags as ours, too.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ValueArgument = Annotated[
+    str | None, typer.Argument(help="Text to store; lists with commas, JSON as JSON.", show_default=False)
+]
+
+
+def init(target: Target, dry_run: DryRunOption = False, adopt: AdoptOption = False) -> None:
+    """Create every declared parameter that has a default. Existing values are left alone.
+
+    Can be broken off and run again at any time.
+    """
+    config = target.load()
+    plan = plan_init(config, adopt=adopt)
+    if dry_run:
+        _print_plan(plan, as_json=target.as_json)
+        return
+    outcome = _apply_with_progress(config, plan)
+    if target.as_json:
+        print_json(_outcome_row(outcome))
+    else:
+        _print_outcome(outcome)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _print_plan(plan: list[PlannedParameter], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"dry_run": True, "plan": [_plan_row(planned) for planned in plan]})
+        return
+    rows = [(planned.action, planned.name, planned.text or planned.reason) for planned in plan]
+    print_table(["action", "parameter", "value"], rows)
+    _print_set_by_hand([planned for planned in plan if planned.action == "set by hand"])
+    counts: Counter[str] = Counter(planned.action for planned in plan)
+    print_line(f"Dry run, nothing written: {_counted(counts)}.")
+
+
+def _plan_row(planned: PlannedParameter) -> dict[str, Any]:
+    return {
+        "action": planned.action,
+        "name": planned.name,
+        "path": planned.path,
+        "value": planned.text,
+        "reason": planned.reason,
+        "command": planned.command,
+    }
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} to {action}" for action, count in counts.items()) or "nothing is declared"
+
+
+def _apply_with_progress(config: Config, plan: list[PlannedParameter]) -> InitOutcome:
+    writes = [planned for planned in plan if planned.action in {"create", "adopt"}]
+    done = 0
+    columns = (TextColumn("Parameters"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("init", total=len(writes))
+
+        def advance(planned: PlannedParameter) -> None:
+            nonlocal done
+            if planned.action in {"create", "adopt"}:
+                done += 1
+                progress.advance(task)
+
+        try:
+            return apply_init(config, plan, advance)
+        except (ConfigError, KeyboardInterrupt):
+            print_note(f"{done} of {len(writes)} parameters are written. Run the command again to finish.")
+            raise
+
+
+def _outcome_row(outcome: InitOutcome) -> dict[str, Any]:
+    return {
+        "created": outcome.created,
+        "adopted": outcome.adopted,
+        "kept": outcome.kept,
+        "set_by_hand": [_plan_row(planned) for planned in outcome.set_by_hand],
+        "failed": [{"name": name, "error": error.message} for name, error in outcome.failed],
+    }
+
+
+def _print_outcome(outcome: InitOutcome) -> None:
+    for name in outcome.created:
+        print_line(f"created  {name}")
+    for name in outcome.adopted:
+        print_line(f"adopted  {name}")
+    for name, error in outcome.failed:
+        print_note(f"failed   {name}: {error.message} {error.remedy}")
+    _print_set_by_hand(outcome.set_by_hand)
+    print_line(
+        f"{len(outcome.created)} created, {len(outcome.adopted)} adopted, {len(outcome.kept)} left alone, "
+        f"{len(outcome.set_by_hand)} to be set by hand, {len(outcome.failed)} failed."
+    )
+
+
+def _print_set_by_hand(planned_parameters: list[PlannedParameter]) -> None:
+    if planned_parameters:
+        print_line("These need a value that only you know:")
+    for planned in planned_parameters:
+        print_line(f"  {planned.name}  {planned.declaration.schema.description}".rstrip())
+        print_line(f"    {planned.command}")
+
+
+def set_value(
+    target: Target,
+    path: PathArgument,
+    value: ValueArgument = None,
+    *,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read the value from standard input.")] = False,
+    dry_run: DryRunOption = False,
+    adopt: AdoptOption = False,
+) -> None:
+    """Give a declared parameter a value; it is checked against its declaration first."""
+    config = target.load()
+    sensitive = declaration_at(config, path).schema.sensitive
+    text = _text_to_store(path, value, stdin=stdin, sensitive=sensitive)
+    _make_change(target, config, plan_set(config, path, text, adopt=adopt), dry_run=dry_run)
+
+
+def _text_to_store(path: str, value: str | None, *, stdin: bool, sensitive: bool) -> str:
+    if value is not None and sensitive:
+        raise InvalidDeclarationError(
+            f"{path} is sensitive; on the command line, other users and the shell's history would see it.",
+            remedy="Pass it with --stdin, or leave it out to be asked.",
+        )
+    if value is not None:
+        return value
+    if stdin:
+        return sys.stdin.read().removesuffix("\n")
+    if not sys.stdin.isatty():
+        raise ConfigFileError(f"No value is given for {path}.", remedy="Pass VALUE, or --stdin.")
+    entered: str = typer.prompt(f"Value of {path}", hide_input=sensitive, err=True)
+    return entered
+
+
+def rollback(
+    target: Target,
+    path: PathArgument,
+    version: Annotated[int, typer.Option("--to", help="Version whose value is stored again.")],
+    dry_run: DryRunOption = False,
+    adopt: AdoptOption = False,
+) -> None:
+    """Store the value of an earlier version again, as a new version."""
+    config = target.load()
+    _make_change(target, config, plan_rollback(config, path, version, adopt=adopt), dry_run=dry_run)
+
+
+def _make_change(target: Target, config: Config, change: PlannedChange, *, dry_run: bool) -> None:
+    row = _change_row(change) | {"dry_run": dry_run}
+    if not dry_run:
+        row["version"] = apply_change(config, change)
+    if target.as_json:
+        print_json(row)
+    else:
+        print_line(_change_text(row))
+
+
+def _change_row(change: PlannedChange) -> dict[str, Any]:
+    before = None if change.before is None else change.before.text
+    hidden = change.sensitive
+    return {
+        "name": change.name,
+        "path": change.declaration.path,
+        "changed": change.is_change,
+        "before": MASK if hidden and before is not None else before,
+        "after": MASK if hidden else change.after,
+        "version": None if change.before is None else change.before.version,
+    }
+
+
+def _change_text(row: dict[str, Any]) -> str:
+    if not row["changed"]:
+        return f"{row['name']} has this value already (version {row['version']})."
+    before = "(nothing)" if row["before"] is None else row["before"]
+    done = "would change (dry run)" if row["dry_run"] else f"is now version {row['version']}"
+    return f"{row['name']} {done}: {before} -> {row['after']}"
+
+
+def import_values(
+    target: Target,
+    file: Annotated[Path, typer.Argument(help="What `config export` wrote.", show_default=False)],
+    export_format: FormatOption = "env",
+    *,
+    dry_run: DryRunOption = False,
+    adopt: AdoptOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Store the values of an exported file, where they differ; plain values stay as they are in git."""
+    config = target.load()
+    tree = import_tree(config, _read_file(file), export_format)
+    changes, elsewhere = plan_import(config, tree, adopt=adopt)
+    rows = [_change_row(change) | {"dry_run": dry_run} for change in changes]
+    if not target.as_json:
+        for row in rows:
+            print_line(_change_text(row | {"dry_run": True}))
+    for path in elsewhere:
+        print_note(f"Not imported, because it is a plain value in git: {path}")
+    if changes and not dry_run:
+        _confirm(f"Store {len(changes)} values?", yes=yes)
+        for row, change in zip(rows, changes, strict=True):
+            row["version"] = apply_change(config, change)
+    if target.as_json:
+        print_json(rows)
+    else:
+        print_line(f"{len(changes)} values {'differ' if dry_run else 'stored'}.")
+
+
+def _read_file(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigFileError(f"{file} cannot be read: {error}.", remedy="Name a readable file.") from error
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigRefusedError(f"{question} Nobody is there to answer.", remedy="Pass --yes.")
+    typer.confirm(question, abort=True, err=True)
+
+
+def prune(target: Target, dry_run: DryRunOption = False, yes: YesOption = False) -> None:
+    """Delete parameters under our path that carry our tags and are not declared any more."""
+    config = target.load()
+    names = plan_prune(config)
+    if not target.as_json:
+        for name in names:
+            print_line(f"{'would delete' if dry_run else 'delete'}  {name}")
+    deleted: list[str] = []
+    if names and not dry_run:
+        _confirm(f"Delete {len(names)} parameters with their history?", yes=yes)
+        deleted = apply_prune(config, names)
+    if target.as_json:
+        print_json({"dry_run": dry_run, "orphans": names, "deleted": deleted})
+    else:
+        print_line(f"{len(deleted)} deleted." if names and not dry_run else f"{len(names)} orphans.")

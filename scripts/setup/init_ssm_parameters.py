@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Create the SSM parameters that `config/` declares: `ami-lifecycle config init`, under its older name.
+
+python scripts/setup/init_ssm_parameters.py --dry-run
+python scripts/setup/init_ssm_parameters.py
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ami_lifecycle_cli.commands.config import app
+
+if __name__ == "__main__":
+    app(["init", *sys.argv[1:]], prog_name="init_ssm_parameters.py")
