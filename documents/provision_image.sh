@@ -265,7 +265,7 @@ name_image() {
   local name=$image_uri:${image_tag/#-/ami-lifecycle} old
   docker tag "$reference" "$name" >>"$LOG" 2>&1 || fail 17 "the image cannot be tagged as $name" "read the log lines below"
   while read -r old; do
-    [[ $old == "$name" ]] || docker image rm "$old" >>"$LOG" 2>&1 || true
+    [[ -z $old || $old == "$name" ]] || docker image rm "$old" >>"$LOG" 2>&1 || true
   done < <(image_field RepoTags)
 }
 
@@ -320,6 +320,8 @@ def parsed(name, empty):
 
 def quoted(word):
     # systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers".
+    if re.fullmatch(r"[A-Za-z0-9_@+=:,./-]+", word):
+        return word
     for old, new in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
         word = word.replace(old, new)
     return f'"{word}"'
@@ -353,8 +355,8 @@ After=docker.service network-online.target
 
 [Service]
 ExecStartPre=-/usr/bin/docker rm --force {application}
-ExecStart={" ".join(run[:2])} {" ".join(quoted(word) for word in run[2:])}
-ExecStop=-/usr/bin/docker stop --time 30 {application}
+ExecStart={" ".join(map(quoted, run))}
+ExecStop=-/usr/bin/docker stop -t 30 {application}
 Restart=always
 RestartSec=5
 TimeoutStartSec=infinity

@@ -1,0 +1,476 @@
+import json
+
+import pytest
+from scratch_machine import (
+    BUILDER_ID,
+    IMAGE_URI,
+    NEW_DIGEST,
+    OLD_DIGEST,
+    TOKEN,
+    Machine,
+    an_image,
+    encoded,
+)
+
+NEW = f"{IMAGE_URI}@{NEW_DIGEST}"
+OLD_ID = an_image(OLD_DIGEST)["Id"]
+UNIT = "etc/systemd/system/comfyui.service"
+
+
+def exec_start(machine: Machine) -> str:
+    (line,) = [line for line in machine.read(UNIT).splitlines() if line.startswith("ExecStart=")]
+    return line
+
+
+def end_state(machine: Machine) -> dict[str, object]:
+    """What the image would hold, as far as it may differ between runs."""
+    record = json.loads(machine.read("etc/ami-lifecycle/build.json"))
+    record.pop("provisioned_at")
+    return {
+        "images": machine.docker_state["images"],
+        "containers": machine.docker_state["containers"],
+        "unit": machine.read(UNIT),
+        "settings": machine.read("etc/docker/daemon.json"),
+        "record": record,
+        "machine id": machine.read("etc/machine-id"),
+        "host keys": sorted(path.name for path in machine.root.glob("etc/ssh/ssh_host_*")),
+    }
+
+
+# What a build makes
+
+
+def test_plain_ubuntu_gets_docker_and_the_image_by_digest(plain: Machine) -> None:
+    result = plain.provision()
+    assert result.code == 0, result.stderr
+    (install,) = plain.called(
+        "apt-get --quiet --yes -o DPkg::Lock::Timeout=600 -o APT::Acquire::Retries=3 install"
+    )
+    assert install.endswith("docker.io pigz amazon-ecr-credential-helper")
+    assert plain.called("docker pull") == [f"docker pull --quiet {NEW}"]
+    assert list(plain.docker_state["images"]) == [an_image()["Id"]]
+    assert exec_start(plain).endswith(f" {NEW}")
+    assert "systemctl enable comfyui.service" in plain.calls
+    assert result.stderr == ""
+
+
+def test_the_last_line_is_the_facts(plain: Machine) -> None:
+    result = plain.provision()
+    facts = result.facts
+    durations = facts.pop("duration_seconds")
+    assert set(durations) == {"cloud_init", "packages", "pull", "configure", "cleanup", "total"}
+    assert isinstance(facts.pop("kernel"), str)
+    assert facts == {
+        "schema": 1,
+        "kind": "provision",
+        "image_digest": NEW_DIGEST,
+        "image_size_bytes": 8_123_456_789,
+        "image_labels": {"org.opencontainers.image.revision": "0a1b2c3"},
+        "os": {"name": "Ubuntu", "version": "22.04"},
+        "docker_version": "27.5.1",
+        "free_bytes": 40 * 1024**3,
+        "mode": "fresh",
+    }
+
+
+def test_large_labels_do_not_make_the_facts_large(plain: Machine) -> None:
+    prefix = "org.opencontainers.image."
+    labels = {f"{prefix}extra{number}": "x" * 4000 for number in range(50)}
+    labels |= {
+        f"{prefix}revision": "0a1b2c3",
+        f"{prefix}description": "\u65e5\u672c" * 500,
+        f"{prefix}" + "n" * 900: "v",
+    }
+    plain.docker(registry={NEW: an_image(Config={"Labels": labels})})
+    result = plain.provision()
+    assert len(result.stdout.splitlines()[-1]) < 2000
+    assert result.stdout.isascii()
+    assert result.facts["image_labels"][f"{prefix}revision"] == "0a1b2c3"
+    assert all(len(value) <= 200 for value in result.facts["image_labels"].values())
+
+
+def test_standard_output_stays_short(plain: Machine) -> None:
+    plain.docker(pull_errors=["x" * 100_000, ""])
+    assert len(plain.provision().stdout) < 4096
+
+
+def test_an_update_replaces_the_image_and_installs_nothing(builder: Machine) -> None:
+    result = builder.provision()
+    assert result.code == 0, result.stderr
+    assert not builder.called("apt-get --quiet")
+    state = builder.docker_state
+    assert list(state["images"]) == [an_image()["Id"]]
+    assert state["containers"] == {}
+    assert exec_start(builder).endswith(f" {NEW}")
+    assert builder.calls.index("systemctl stop comfyui.service") > builder.calls.index(
+        f"docker pull --quiet {NEW}"
+    )
+
+
+def test_the_image_keeps_a_tag_so_that_a_prune_spares_it(builder: Machine) -> None:
+    builder.provision()
+    assert builder.docker_state["images"][an_image()["Id"]]["RepoTags"] == [f"{IMAGE_URI}:prod-latest"]
+
+
+def test_a_tag_that_moved_leaves_no_second_name(builder: Machine) -> None:
+    builder.provision(ImageTag="one")
+    builder.provision(ImageTag="two")
+    assert builder.docker_state["images"][an_image()["Id"]]["RepoTags"] == [f"{IMAGE_URI}:two"]
+
+
+def test_the_same_digest_twice_changes_nothing_and_pulls_once(builder: Machine) -> None:
+    builder.provision()
+    first = end_state(builder)
+    assert builder.provision().code == 0
+    assert end_state(builder) == first
+    assert len(builder.called("docker pull")) == 1
+
+
+def test_the_record_names_the_builder_even_after_a_second_run(plain: Machine) -> None:
+    plain.provision()
+    plain.provision()
+    record = json.loads(plain.read("etc/ami-lifecycle/build.json"))
+    assert record["builder_instance_id"] == BUILDER_ID
+    assert len(record["machine_id_sha256"]) == 64
+    assert len(record["ssh_host_keys_sha256"]) == 1
+    assert (record["image_digest"], record["environment"], record["run_id"]) == (NEW_DIGEST, "prod", "run-1")
+
+
+def test_daemon_settings_of_the_base_image_are_kept(builder: Machine) -> None:
+    builder.write("etc/docker/daemon.json", '{"data-root": "/mnt/docker", "live-restore": false}')
+    builder.provision()
+    settings = json.loads(builder.read("etc/docker/daemon.json"))
+    assert settings["data-root"] == "/mnt/docker"
+    assert settings["live-restore"] is True
+    assert settings["log-opts"] == {"max-file": "5", "max-size": "10m"}
+
+
+def test_docker_is_restarted_only_when_its_settings_changed(builder: Machine) -> None:
+    builder.provision()
+    builder.provision()
+    assert builder.called("systemctl restart") == ["systemctl restart docker.service"]
+
+
+def test_container_settings_reach_the_unit(plain: Machine) -> None:
+    plain.provision(
+        ContainerPorts="8188,80:8080",
+        ContainerVolumes="/data:/models:ro",
+        ContainerShmMiB="0512",
+        GpuEnabled="true",
+        ContainerEnvironment=encoded({"B": "x y=$z", "A": "1"}),
+        ContainerCommand=encoded(["--listen", '100% "$HOME" \\']),
+    )
+    assert exec_start(plain) == (
+        "ExecStart=/usr/bin/docker run --rm --pull=never --name comfyui --gpus all --shm-size 512m"
+        " --publish 8188:8188 --publish 80:8080 --volume /data:/models:ro"
+        f" --env-file /etc/ami-lifecycle/comfyui.env {NEW} --listen" + r' "100%% \"$$HOME\" \\"'
+    )
+    assert plain.read("etc/ami-lifecycle/comfyui.env") == "A=1\nB=x y=$z\n"
+    assert (plain.root / "etc/ami-lifecycle/comfyui.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_nvidia_parts_are_installed_on_request(plain: Machine) -> None:
+    assert plain.provision(NvidiaToolkit="true", NvidiaDriver="550-server-open").code == 0
+    (install,) = [call for call in plain.calls if " install " in call]
+    assert install.endswith(
+        "linux-modules-nvidia-550-server-open-aws nvidia-headless-no-dkms-550-server-open"
+        " nvidia-utils-550-server nvidia-container-toolkit"
+    )
+    assert plain.called("nvidia-ctk runtime configure --runtime=docker")
+
+
+def test_an_unknown_key_of_the_nvidia_archive_is_refused(plain: Machine) -> None:
+    plain.set("gpg-output", "fpr:::::::::0000000000000000000000000000000000000000:\n")
+    result = plain.provision(NvidiaToolkit="true")
+    assert result.code == 13
+    assert "signing key" in result.sentence
+    assert not list(plain.root.glob("etc/apt/sources.list.d/*"))
+
+
+# What a build refuses
+
+
+def test_a_failed_pull_is_tried_again(plain: Machine) -> None:
+    plain.docker(pull_errors=["net/http: TLS handshake timeout", "unexpected EOF", ""])
+    assert plain.provision().code == 0
+    assert len(plain.called("docker pull")) == 3
+    assert plain.called("sleep") == ["sleep 5", "sleep 10"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "attempts"),
+    [
+        ("net/http: TLS handshake timeout", 16, 5),
+        ("no basic auth credentials", 15, 1),
+        (
+            "pull access denied for comfyui, repository does not exist or may require 'docker login': denied",
+            15,
+            1,
+        ),
+        ("manifest unknown: Requested image not found", 16, 1),
+        ("no matching manifest for linux/amd64 in the manifest list entries", 17, 1),
+        ("write /var/lib/docker/tmp/x: no space left on device", 14, 1),
+    ],
+)
+def test_a_pull_that_cannot_succeed_ends_with_its_class(
+    plain: Machine, error: str, code: int, attempts: int
+) -> None:
+    plain.docker(pull_errors=[error])
+    result = plain.provision()
+    assert result.code == code
+    assert result.sentence.startswith("ami-lifecycle: ")
+    assert "; " in result.sentence
+    assert error in result.stderr
+    assert len(plain.called("docker pull")) == attempts
+    assert not (plain.root / UNIT).exists()
+
+
+def test_an_update_that_cannot_pull_leaves_the_old_image(builder: Machine) -> None:
+    builder.docker(pull_errors=["unexpected EOF"])
+    assert builder.provision().code == 16
+    assert list(builder.docker_state["images"]) == [OLD_ID]
+
+
+def test_another_digest_than_asked_for_is_refused(plain: Machine) -> None:
+    plain.docker(registry={NEW: an_image(OLD_DIGEST)})
+    result = plain.provision()
+    assert (result.code, "another image" in result.sentence) == (17, True)
+
+
+def test_an_image_for_another_architecture_is_refused(plain: Machine) -> None:
+    plain.docker(registry={NEW: an_image(Architecture="arm64")})
+    result = plain.provision()
+    assert result.code == 17
+    assert "is for arm64, this instance needs amd64" in result.sentence
+
+
+def test_too_little_space_is_noticed_before_the_pull(plain: Machine) -> None:
+    plain.set("free-bytes", str(9 * 1024**3))
+    result = plain.provision(MinimumFreeGiB="010")
+    assert result.code == 14
+    assert "9216 MiB are free, 10 GiB are needed" in result.sentence
+    assert not plain.called("docker pull")
+
+
+def test_an_update_that_lacks_space_removes_the_old_image_first(builder: Machine) -> None:
+    builder.set("free-bytes", str(5 * 1024**3))
+    builder.set("free-bytes-next", str(25 * 1024**3))
+    assert builder.provision().code == 0
+    removed = builder.calls.index(f"docker image rm --force {OLD_ID}")
+    assert removed < builder.calls.index(f"docker pull --quiet {NEW}")
+
+
+def test_an_old_image_that_cannot_be_removed_is_a_failure(builder: Machine) -> None:
+    builder.docker(stuck_images=[OLD_ID])
+    result = builder.provision()
+    assert result.code == 17
+    assert OLD_ID in result.sentence
+
+
+def test_a_builder_without_permission_is_told_what_is_missing(plain: Machine) -> None:
+    plain.set("no-sign-in", "")
+    result = plain.provision()
+    assert result.code == 15
+    assert "ecr:GetAuthorizationToken" in result.sentence
+    assert "AccessDeniedException" in result.stderr
+
+
+def test_another_registry_needs_no_sign_in(plain: Machine) -> None:
+    plain.docker(
+        registry={
+            f"localhost:5000/comfyui@{NEW_DIGEST}": an_image(
+                RepoDigests=[f"localhost:5000/comfyui@{NEW_DIGEST}"]
+            )
+        }
+    )
+    assert plain.provision(ImageUri="localhost:5000/comfyui").code == 0
+    assert not plain.called("docker-credential-ecr-login")
+
+
+@pytest.mark.parametrize(("status", "code"), [("0", 0), ("2", 0), ("1", 12), ("124", 12)])
+def test_cloud_init_must_have_ended_well(plain: Machine, status: str, code: int) -> None:
+    plain.set("cloud-init-status", status)
+    assert plain.provision().code == code
+
+
+def test_an_image_without_cloud_init_is_refused(plain: Machine) -> None:
+    (plain.bin / "cloud-init").unlink()
+    result = plain.provision()
+    assert result.code == 12
+    assert "no cloud-init" in result.sentence
+
+
+def test_packages_that_cannot_be_fetched_are_a_failure_of_their_own(plain: Machine) -> None:
+    plain.set("no-network", "")
+    result = plain.provision()
+    assert result.code == 13
+    assert len([call for call in plain.calls if call.endswith(" update")]) == 5
+
+
+def test_a_daemon_that_does_not_answer_is_named(builder: Machine) -> None:
+    builder.docker(daemon_up=False)
+    result = builder.provision()
+    assert result.code == 18
+    assert "Docker daemon" in result.sentence
+
+
+def test_daemon_settings_that_are_not_json_are_named(builder: Machine) -> None:
+    builder.write("etc/docker/daemon.json", "not json")
+    result = builder.provision()
+    assert result.code == 19
+    assert "daemon.json" in result.sentence
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ContainerEnvironment": encoded({"A": "two\nlines"})},
+        {"ContainerEnvironment": encoded({"A B": "1"})},
+        {"ContainerEnvironment": encoded(["A"])},
+        {"ContainerCommand": encoded({"a": "b"})},
+        {"ContainerCommand": encoded([1])},
+        {"ContainerCommand": encoded(["a\nExecStartPost=/bin/evil"])},
+        {"ContainerCommand": "AAA"},
+        {"ContainerPorts": "70000:80"},
+    ],
+)
+def test_container_settings_that_cannot_work_are_refused(
+    plain: Machine, settings: dict[str, str | None]
+) -> None:
+    result = plain.provision(**settings)
+    assert result.code == 10
+    assert not (plain.root / UNIT).exists()
+
+
+def test_an_agent_that_passes_no_variables_is_named_as_too_old(plain: Machine) -> None:
+    result = plain.provision(ImageUri=None)
+    assert result.code == 10
+    assert "update the SSM Agent" in result.sentence
+    assert "3.3.2746.0" in result.sentence
+
+
+# What must not stay
+
+SECRETS = (
+    "root/.ssh/authorized_keys",
+    "root/.ssh/id_ed25519",
+    "root/.bash_history",
+    "root/.docker/config.json",
+    "root/.aws/credentials",
+    "home/ubuntu/.ssh/authorized_keys",
+    "home/ubuntu/.bash_history",
+    "home/ubuntu/.python_history",
+    "home/ubuntu/.netrc",
+    "home/ubuntu/.git-credentials",
+    "home/ubuntu/.ecr/cache.json",
+    "home/ubuntu/.cache/x",
+    "etc/ssh/ssh_host_rsa_key",
+    "etc/ssh/ssh_host_rsa_key.pub",
+    "etc/netplan/50-cloud-init.yaml",
+    "var/lib/systemd/random-seed",
+    "var/lib/dhcp/eth0.leases",
+    "var/lib/ubuntu-advantage/private/machine-token.json",
+    "var/lib/systemd/coredump/core.1",
+    "var/crash/x.crash",
+    "var/mail/root",
+    "var/lib/apt/lists/archive_InRelease",
+    "var/cache/apt/archives/x.deb",
+    "var/log/auth.log",
+    "var/log/auth.log.1",
+    "var/log/syslog.2.gz",
+    "var/log/amazon/ssm/amazon-ssm-agent.log",
+    "var/log/journal/0123/system.journal",
+    "var/log/cloud-init.log",
+    "var/lib/cloud/instances/i-1/user-data.txt",
+    "tmp/leftover",
+    "var/tmp/dir/leftover",
+)
+
+
+def test_planted_secrets_are_gone(builder: Machine) -> None:
+    for path in SECRETS:
+        builder.write(path, "planted-secret")
+    assert builder.provision().code == 0
+    assert builder.files_with("planted-secret") == []
+    assert builder.read("etc/machine-id") == ""
+    assert (builder.root / "home/ubuntu/.profile").exists()
+
+
+def test_the_agent_keeps_its_state_until_the_shutdown(builder: Machine) -> None:
+    report = f"var/lib/amazon/ssm/{BUILDER_ID}/document/orchestration/1/stdout"
+    for path in (
+        report,
+        "var/lib/amazon/ssm/Vault/Store/InstanceFingerprint",
+        "var/lib/amazon/ssm/packages/kept",
+    ):
+        builder.write(path, "state-of-the-agent")
+    builder.provision()
+    assert (builder.root / report).exists()
+    assert "systemctl start ami-lifecycle-finish.service" in builder.calls
+    builder.write("var/log/syslog", "said while stopping")
+    assert builder.run_finish() == 0
+    assert builder.files_with("state-of-the-agent") == ["var/lib/amazon/ssm/packages/kept"]
+    assert builder.read("var/log/syslog") == ""
+
+
+def test_the_shutdown_unit_is_gone_with_the_boot(builder: Machine) -> None:
+    builder.provision()
+    (unit,) = builder.root.rglob("ami-lifecycle-finish.service")
+    assert unit.relative_to(builder.root).parts[0] == "run"
+
+
+def test_registry_credentials_never_reach_a_file(plain: Machine) -> None:
+    plain.docker(pull_errors=["unexpected EOF"])
+    plain.provision()
+    assert plain.files_with(TOKEN) == []
+    assert not [path for path in plain.root.rglob("config.json") if path.parent.name.startswith("docker")]
+
+
+# Interruptions
+
+
+def test_two_runs_at_once_end_like_one(builder: Machine) -> None:
+    both = [builder.start("provision_image") for _ in range(2)]
+    ends = []
+    for process in both:
+        with process:
+            process.communicate(timeout=60)
+        ends.append(process.returncode)
+    assert ends == [0, 0]
+    assert len(builder.called("docker pull")) == 1
+    assert list(builder.docker_state["images"]) == [an_image()["Id"]]
+
+
+KILL_POINTS = (
+    "cloud-init status",
+    "install --no-install-recommends",
+    "systemctl restart docker",
+    "docker-credential-ecr-login get",
+    "docker pull",
+    "systemctl stop comfyui",
+    "systemctl enable comfyui",
+    "docker tag",
+    "docker rm",
+    "docker image rm",
+    "cloud-init clean",
+    "systemctl start ami-lifecycle-finish",
+    "docker --version",
+)
+
+
+@pytest.mark.parametrize("point", KILL_POINTS)
+def test_a_run_that_was_killed_can_be_run_again(builder: Machine, point: str) -> None:
+    if point == "install --no-install-recommends":
+        (builder.bin / "dockerd").unlink()
+    killed = builder.provision(kill_at=point)
+    assert killed.code == -9
+    result = builder.provision()
+    assert result.code == 0, result.stderr
+    state = end_state(builder)
+    assert list(state["images"]) == [an_image()["Id"]]  # type: ignore[call-overload] - a dict of objects
+    assert state["machine id"] == ""
+    assert state["host keys"] == []
+    record = state["record"]
+    assert isinstance(record, dict)
+    assert record["builder_instance_id"] == BUILDER_ID
+    assert record["image_digest"] == NEW_DIGEST
