@@ -59,6 +59,10 @@ class Runtime:
         """Invoke a function with a JSON payload; safe to call from any thread."""
         return self._submit(self._invoke(function, payload))
 
+    def forget(self, name: str) -> None:
+        """End a function's idle processes, after its configuration has changed."""
+        self._submit(self._forget(name)).result(timeout=10)
+
     def logs(self, logical_id: str) -> list[str]:
         """The last lines that a function's processes wrote, oldest first."""
         return list(self._logs.get(logical_id, ()))
@@ -91,7 +95,12 @@ class Runtime:
             pool = self._pools[function.name] = _Pool(function)
         loop = asyncio.get_running_loop()
         identifier = str(uuid.uuid4())
-        job = Job(identifier, payload, f"Root=1-{identifier[:8]}-{uuid.uuid4().hex[:24]};Sampled=0", loop.create_future())
+        job = Job(
+            identifier,
+            payload,
+            f"Root=1-{identifier[:8]}-{uuid.uuid4().hex[:24]};Sampled=0",
+            loop.create_future(),
+        )
         async with pool.slots:
             try:
                 worker = pool.idle.pop() if pool.idle else await self._start(function)
@@ -99,11 +108,16 @@ class Runtime:
                 job.fail("Runtime.ExitError", str(error))
                 return job.done.result()
             outcome, usable = await worker.run(job)
-            if usable:
+            if usable and self._pools.get(function.name) is pool:
                 pool.idle.append(worker)
             else:
                 await self._retire(worker)
             return outcome
+
+    async def _forget(self, name: str) -> None:
+        pool = self._pools.pop(name, None)
+        for worker in pool.idle if pool else []:
+            await self._retire(worker)
 
     async def _start(self, function: Function) -> Worker:
         worker = Worker(uuid.uuid4().hex, function)

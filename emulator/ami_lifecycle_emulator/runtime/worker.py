@@ -140,9 +140,7 @@ class Worker:
 
 async def _first(*awaitables: object) -> None:
     """Wait until one of them is done; futures stay as they are, coroutines are cancelled."""
-    tasks = [
-        asyncio.ensure_future(each) if asyncio.iscoroutine(each) else each for each in awaitables
-    ]
+    tasks = [asyncio.ensure_future(each) if asyncio.iscoroutine(each) else each for each in awaitables]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]  # tasks and futures mixed
     finally:

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import sysconfig
 import time
 import traceback
 
@@ -147,8 +148,8 @@ def prepare(request: dict) -> None:
     time.tzset()
     os.chdir(request["directory"])
     # What an editable installation adds is neither the interpreter's nor a layer's.
-    prefixes = (sys.prefix, sys.base_prefix)
-    sys.path[:] = request["path"] + [entry for entry in sys.path[1:] if entry.startswith(prefixes)]
+    installed = set(sysconfig.get_paths().values()) | {os.path.dirname(json.__path__[0]) + "/lib-dynload"}
+    sys.path[:] = request["path"] + [entry for entry in sys.path if entry in installed]
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable__")
     ]

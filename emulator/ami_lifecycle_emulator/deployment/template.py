@@ -1,0 +1,126 @@
+"""Reading a SAM template and translating it to CloudFormation, without any network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+LOCAL_SOURCE: Final = "LocalSource"
+# The managed policies of AWS that templates name without an ARN (IAM, AWS managed policy reference).
+MANAGED_POLICIES: Final = {
+    "AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+    "AWSXRayDaemonWriteAccess": "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess",
+    "AWSXrayWriteOnlyAccess": "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
+    "AmazonSSMManagedInstanceCore": "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore",
+}
+_SOURCES: Final = {
+    "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::LayerVersion": "ContentUri",
+    "AWS::Serverless::StateMachine": "DefinitionUri",
+}
+
+
+class TemplateError(ValueError):
+    """The template cannot be deployed to the emulator; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A translated template.
+
+    Attributes:
+        directory: where relative paths start.
+        resources: by logical id, with `Metadata.LocalSource` for what comes from files.
+    """
+
+    directory: Path
+    resources: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mappings: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    description: str = ""
+
+
+class _ManagedPolicies:
+    """What the translator otherwise asks IAM for."""
+
+    def load(self) -> dict[str, str]:
+        return dict(MANAGED_POLICIES)
+
+
+def load_template(path: Path, region: str) -> Template:
+    """Read and translate a SAM template.
+
+    Raises:
+        TemplateError: the file is missing or not a template that SAM accepts.
+    """
+    # The translator asks boto3 for the Region while it is imported and while it runs.
+    os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    from samtranslator.model.exceptions import InvalidDocumentException  # noqa: PLC0415 - half a second to import
+    from samtranslator.translator.transform import transform  # noqa: PLC0415
+    from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415
+
+    if not path.is_file():
+        raise TemplateError(f"there is no template at {path}")
+    directory = path.parent
+    source = _include(yaml_parse(path.read_text(encoding="utf-8")), directory)
+    defaults = (source.get("Globals") or {}).get("Function") or {}
+    for identifier, resource in source["Resources"].items():
+        _localize(identifier, resource, defaults, directory)
+    try:
+        translated = transform(source, {}, _ManagedPolicies(), passthrough_metadata=True)
+    except InvalidDocumentException as error:
+        causes = "; ".join(cause.message for cause in error.causes)
+        raise TemplateError(f"{path.name} is not a valid SAM template: {causes or error.message}") from error
+    return Template(
+        directory=directory,
+        resources=translated["Resources"],
+        parameters=translated.get("Parameters") or {},
+        mappings=translated.get("Mappings") or {},
+        conditions=translated.get("Conditions") or {},
+        outputs=translated.get("Outputs") or {},
+        description=translated.get("Description") or "",
+    )
+
+
+def _include(value: Any, directory: Path) -> Any:
+    """Replace `Fn::Transform: AWS::Include` by the file that it names."""
+    if isinstance(value, list):
+        return [_include(item, directory) for item in value]
+    if not isinstance(value, dict):
+        return value
+    transform = value.get("Fn::Transform")
+    if transform is None:
+        return {key: _include(item, directory) for key, item in value.items()}
+    if transform.get("Name") != "AWS::Include":
+        raise TemplateError(f"the emulator has no transform '{transform.get('Name')}'")
+    path = directory / transform["Parameters"]["Location"]
+    if not path.is_file():
+        raise TemplateError(f"the template includes {path}, which does not exist")
+    included = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rest = {key: _include(item, directory) for key, item in value.items() if key != "Fn::Transform"}
+    return {**included, **rest}
+
+
+def _localize(
+    identifier: str, resource: dict[str, Any], defaults: Mapping[str, Any], directory: Path
+) -> None:
+    """Note where a resource's code is; the translator accepts only addresses in S3."""
+    name = _SOURCES.get(resource["Type"])
+    if name is None:
+        return
+    properties = resource.setdefault("Properties", {})
+    inherited = defaults.get(name) if name == "CodeUri" else None
+    source = properties.get(name, inherited)
+    if not isinstance(source, str):
+        if name == "DefinitionUri" and "Definition" in properties:
+            return
+        raise TemplateError(f"{identifier} needs {name} with a path")
+    resource.setdefault("Metadata", {})[LOCAL_SOURCE] = str(directory / source)
+    properties[name] = {"Bucket": "local-artifacts", "Key": identifier}
