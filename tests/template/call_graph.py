@@ -55,7 +55,9 @@ def port_names() -> frozenset[str]:
 def _annotated_ports(pairs: Iterator[tuple[str, ast.expr | None]]) -> dict[str, str]:
     found = {}
     for name, annotation in pairs:
-        words = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+        words = (
+            {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+        )
         for port in words & port_names():
             found[name] = port
     return found

@@ -192,7 +192,9 @@ class Function:
 
 def functions() -> dict[str, Function]:
     """All functions, by name of their directory."""
-    found = [Function(name, properties) for name, properties in resources("AWS::Serverless::Function").items()]
+    found = [
+        Function(name, properties) for name, properties in resources("AWS::Serverless::Function").items()
+    ]
     return {function.name: function for function in found}
 
 

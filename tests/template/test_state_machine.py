@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from ami_lifecycle.errors import AmiLifecycleError, TransientError, names_of
 from tests.template.stack import (
+    Document,
     function_of,
     functions,
     reachable_from,
@@ -21,6 +20,8 @@ from tests.template.stack import (
     states,
     tasks,
 )
+
+from ami_lifecycle.errors import AmiLifecycleError, TransientError, names_of
 
 # Names that Step Functions and Lambda report (Step Functions developer guide, Handling errors, and
 # best practices, Handle transient Lambda service exceptions; Lambda developer guide, Runtime API).
@@ -48,7 +49,9 @@ def retried_names(task: str) -> set[str]:
 
 
 def test_every_substitution_is_a_whole_scalar() -> None:
-    mixed = [scalar for scalar in scalars(state_machine()) if "${" in scalar and not SUBSTITUTION.fullmatch(scalar)]
+    mixed = [
+        scalar for scalar in scalars(state_machine()) if "${" in scalar and not SUBSTITUTION.fullmatch(scalar)
+    ]
     assert mixed == []
 
 
@@ -61,12 +64,21 @@ def test_the_template_substitutes_what_the_state_machine_names_and_nothing_else(
         assert value == {"Fn::GetAtt": [name.removesuffix("Arn") + "Function", "Arn"]}
 
 
+def as_deployed() -> Document:
+    """The definition with substitutions made.
+
+    Without the `OutputPath` of Succeed states, which the linter does not know and the language has (Amazon
+    States Language specification, table of fields: InputPath and OutputPath belong to Succeed too).
+    """
+    function_arn = r"arn:aws:lambda:us-east-1:123456789012:function:\1"
+    definition: Document = json.loads(SUBSTITUTION.sub(function_arn, json.dumps(state_machine())))
+    for state in definition["States"].values():
+        if state["Type"] == "Succeed":
+            state.pop("OutputPath", None)
+    return definition
+
+
 def test_the_state_machine_passes_the_linter(tmp_path: Path) -> None:
-    definition = json.loads(
-        SUBSTITUTION.sub(
-            r"arn:aws:lambda:us-east-1:123456789012:function:\1", json.dumps(state_machine())
-        )
-    )
     wrapped = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Resources": {
@@ -74,7 +86,7 @@ def test_the_state_machine_passes_the_linter(tmp_path: Path) -> None:
                 "Type": "AWS::StepFunctions::StateMachine",
                 "Properties": {
                     "RoleArn": "arn:aws:iam::123456789012:role/machine",
-                    "Definition": definition,
+                    "Definition": as_deployed(),
                 },
             }
         },
@@ -115,7 +127,7 @@ def test_a_task_is_given_at_least_its_functions_own_timeout(task: str) -> None:
 
 @pytest.mark.parametrize("task", ALL_TASKS)
 def test_a_task_retries_lambdas_service_errors(task: str) -> None:
-    assert LAMBDA_SERVICE_ERRORS | LAMBDA_RUNTIME_ERRORS <= retried_names(task)
+    assert retried_names(task) >= LAMBDA_SERVICE_ERRORS | LAMBDA_RUNTIME_ERRORS
 
 
 @pytest.mark.parametrize("task", ALL_TASKS)
@@ -189,7 +201,9 @@ def test_every_fail_state_says_what_failed_and_why() -> None:
 
 def test_every_choice_has_a_default() -> None:
     # Without one, a value nobody thought of ends the execution with States.NoChoiceMatched, uncaught.
-    assert [name for name, state in states().items() if state["Type"] == "Choice" and "Default" not in state] == []
+    assert [
+        name for name, state in states().items() if state["Type"] == "Choice" and "Default" not in state
+    ] == []
 
 
 # Rule 5: a reader's view.

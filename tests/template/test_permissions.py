@@ -1,0 +1,327 @@
+"""House rules of permissions. docs/iam.md explains them, and lists what may be granted on every resource."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from tests.template.call_graph import names_used, port_calls, port_names
+from tests.template.stack import (
+    ROOT,
+    TAG_CONDITION,
+    THE_APPLICATION,
+    Statement,
+    all_grants,
+    functions,
+    grants_of,
+    listed,
+    managed_policy,
+    resources,
+    text,
+)
+
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.executions import StepFunctionsExecutions
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.permissions import actions_of
+from ami_lifecycle.adapters.repository import EcrRepository
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.adapters.waits import DynamoWaits
+
+ADAPTERS: dict[str, type[Any]] = {
+    "Commands": SsmCommands,
+    "Environments": DynamoEnvironments,
+    "Executions": StepFunctionsExecutions,
+    "Images": Ec2Images,
+    "ImageUsage": AwsImageUsage,
+    "Instances": Ec2Instances,
+    "Notifier": SnsNotifier,
+    "Parameters": SsmParameters,
+    "Repository": EcrRepository,
+    "Waits": DynamoWaits,
+}
+WITHOUT_AWS = {"Clock"}
+OWN_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+# Lambda sends a failed asynchronous invocation to the queue with the function's own role (Lambda
+# developer guide, Retaining records of asynchronous invocations).
+FAILED_INVOCATIONS = {"sqs:SendMessage"}
+
+CHANGES_OF_TAGGED = {
+    "ec2:CreateImage",
+    "ec2:DeleteSnapshot",
+    "ec2:DeregisterImage",
+    "ec2:RegisterImage",
+    "ec2:StopInstances",
+    "ec2:TerminateInstances",
+}
+READS = re.compile(r"(Describe|Get|List|Batch(Get|Check))[A-Z]")
+FUNCTIONS = sorted(functions())
+GRANTS = {str(grant): grant for grant in all_grants()}
+REQUEST_TAG = f"aws:RequestTag/{TAG_CONDITION}"
+RESOURCE_TAG = f"aws:ResourceTag/{TAG_CONDITION}"
+SSM_RESOURCE_TAG = f"ssm:resourceTag/{TAG_CONDITION}"
+OUR_TAG = (REQUEST_TAG, RESOURCE_TAG, SSM_RESOURCE_TAG)
+
+
+def is_bound_to_our_tag(grant: Statement) -> bool:
+    equal = grant.conditions.get("StringEquals", {})
+    return any(equal.get(key) == THE_APPLICATION for key in OUR_TAG)
+
+
+def kinds_of(resources_named: set[str]) -> set[str]:
+    """Resource types in ARNs: `instance` of `...:instance/*`."""
+    return {resource.split(":")[-1].split("/")[0] for resource in resources_named}
+
+
+def listed_in_the_document() -> dict[str, str]:
+    """Action to reason, from the table in docs/iam.md."""
+    rows = re.findall(
+        r"^\| `([a-z0-9]+:[A-Za-z]+)` \| (.+?) \|$", (ROOT / "docs" / "iam.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) == len(dict(rows)), "docs/iam.md lists an action twice"
+    return dict(rows)
+
+
+# What is granted is what is needed.
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_granted_what_it_calls_and_nothing_else(name: str) -> None:
+    needed: set[str] = set(OWN_LOG)
+    for port, method in port_calls(name):
+        if port not in WITHOUT_AWS:
+            needed |= actions_of(getattr(ADAPTERS[port], method))
+    if "load_config" in names_used(name) or "Catalogue" in names_used(name):
+        needed.add("ssm:GetParameters")
+    function = functions()[name]
+    if "EventInvokeConfig" in function.properties:
+        needed |= FAILED_INVOCATIONS
+    assert function.actions == needed
+
+
+def test_every_port_has_an_adapter_that_declares_its_actions() -> None:
+    assert ADAPTERS.keys() | WITHOUT_AWS == port_names()
+
+
+def test_everything_in_the_configuration_can_be_read() -> None:
+    (grant,) = [grant for grant in managed_policy("ReadSourcePolicy") if grant.sid == "ReadSettings"]
+    readable = grant.resources[0].split(":parameter", 1)[1].replace("${ApplicationName}", "{application}")
+    names = re.findall(r"ssm_param: *(\S+)", (ROOT / "config" / "aws_config.yml").read_text())
+    assert names
+    assert [name for name in names if not name.startswith(readable.removesuffix("*"))] == []
+
+
+# The shape of a grant.
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=list(GRANTS))
+def test_a_statement_has_an_id_and_lists_its_actions(grant: Statement) -> None:
+    assert re.fullmatch(r"[A-Z][A-Za-z0-9]+", grant.sid)
+    assert [
+        action for action in grant.actions if not re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z0-9]+", action)
+    ] == []
+    assert list(grant.actions) == sorted(set(grant.actions))
+
+
+def test_statement_ids_are_unique_within_an_owner() -> None:
+    assert len(GRANTS) == len(all_grants())
+
+
+def test_what_is_granted_on_every_resource_is_listed_with_a_reason() -> None:
+    granted = {action for grant in all_grants() if "*" in grant.resources for action in grant.actions}
+    documented = listed_in_the_document()
+    assert granted == set(documented)
+    assert [action for action, reason in documented.items() if len(reason) < 20] == []
+
+
+def test_nothing_of_ec2_that_changes_is_granted_on_every_resource() -> None:
+    everywhere = {action for grant in all_grants() if "*" in grant.resources for action in grant.actions}
+    changing = {
+        action
+        for action in everywhere
+        if action.startswith("ec2:") and not READS.match(action.partition(":")[2])
+    }
+    assert changing == set()
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=list(GRANTS))
+def test_a_resource_is_in_this_account_and_region(grant: Statement) -> None:
+    for resource in grant.resources:
+        if resource == "*" or not resource.startswith("arn:"):
+            continue
+        _, partition, service, region, account, name = resource.replace("AWS::", "").split(":", 5)
+        assert (partition, region) == ("${Partition}", "${Region}")
+        # Images and snapshots have no account in their ARN (service authorization reference, Amazon EC2),
+        # and public parameters belong to AWS.
+        foreign = name.startswith(("image/", "snapshot/", "parameter/aws/"))
+        assert account == ("" if foreign else "${AccountId}"), f"{service} {name}"
+
+
+# Only what is ours is changed.
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=list(GRANTS))
+def test_a_change_in_ec2_is_bound_to_our_tag(grant: Statement) -> None:
+    if set(grant.actions) & CHANGES_OF_TAGGED:
+        assert is_bound_to_our_tag(grant)
+
+
+def test_no_other_change_in_ec2_is_granted() -> None:
+    changing = {
+        action
+        for grant in all_grants()
+        for action in grant.actions
+        if action.startswith("ec2:") and not READS.match(action.partition(":")[2])
+    }
+    assert changing == CHANGES_OF_TAGGED | {"ec2:RunInstances", "ec2:CreateTags"}
+
+
+def test_whatever_a_launch_creates_carries_our_tag() -> None:
+    launches = [
+        grant for grant in managed_policy("LaunchInstancesPolicy") if "ec2:RunInstances" in grant.actions
+    ]
+    created = {resource for grant in launches if is_bound_to_our_tag(grant) for resource in grant.resources}
+    used = {resource for grant in launches if not is_bound_to_our_tag(grant) for resource in grant.resources}
+    assert kinds_of(created) == {
+        "instance",
+        "network-interface",
+        "volume",
+    }
+    assert kinds_of(used) == {
+        "image",
+        "security-group",
+        "subnet",
+    }
+    assert any("${BuilderSecurityGroup.GroupId}" in resource for resource in used)
+
+
+def test_tags_are_written_only_while_something_is_created() -> None:
+    # Otherwise a function could put our tag on what is not ours, and then delete it.
+    tagging = [grant for grant in all_grants() if "ec2:CreateTags" in grant.actions]
+    assert tagging
+    for grant in tagging:
+        equal = grant.conditions["StringEquals"]
+        assert equal["ec2:CreateAction"] in {"RunInstances", "CreateImage", "RegisterImage"}
+        assert equal[REQUEST_TAG] == THE_APPLICATION
+
+
+def test_commands_run_only_on_our_instances_and_only_our_documents() -> None:
+    sending = [grant for grant in all_grants() if "ssm:SendCommand" in grant.actions]
+    for grant in sending:
+        kinds = kinds_of(set(grant.resources))
+        assert kinds in ({"instance"}, {"document"})
+        if kinds == {"instance"}:
+            assert is_bound_to_our_tag(grant)
+        else:
+            (document,) = grant.resources
+            assert document.endswith(("${ProvisionImageDocument}", "${VerifyImageDocument}"))
+
+
+def test_only_the_builder_role_is_passed_and_only_to_ec2() -> None:
+    passing = [grant for grant in all_grants() if "iam:PassRole" in grant.actions]
+    assert passing
+    for grant in passing:
+        assert grant.resources == ("${BuilderRole.Arn}",)
+        assert grant.conditions == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+
+
+def test_only_published_parameters_are_written() -> None:
+    writing = [
+        grant
+        for grant in all_grants()
+        if {"ssm:PutParameter", "ssm:DeleteParameter", "ssm:AddTagsToResource"} & set(grant.actions)
+    ]
+    assert writing
+    for grant in writing:
+        assert [
+            resource for resource in grant.resources if ":parameter/${ApplicationName}/ami/" not in resource
+        ] == []
+
+
+def test_latest_can_never_be_deleted() -> None:
+    deleting = [grant for grant in all_grants() if "ssm:DeleteParameter" in grant.actions]
+    assert [
+        resource for grant in deleting for resource in grant.resources if not resource.endswith("/history/*")
+    ] == []
+
+
+def test_functions_reach_only_their_kind_of_item() -> None:
+    table = [grant for grant in all_grants() if grant.resources == ("${StateTable.Arn}",)]
+    keyed = [grant for grant in table if grant.actions != ("dynamodb:Scan",)]
+    assert {value for grant in keyed for value in listed(grant.condition_keys["dynamodb:LeadingKeys"])} == {
+        "environment#*",
+        "wait#*",
+    }
+
+
+# Roles.
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_role_of_its_own_that_only_lambda_assumes(name: str) -> None:
+    function = functions()[name]
+    assert function.role == f"{function.prefix}Role"
+    (statement,) = resources("AWS::IAM::Role")[function.role]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert statement["Action"] == "sts:AssumeRole"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_writes_only_its_own_log(name: str) -> None:
+    function = functions()[name]
+    logs = [grant for grant in grants_of(function.role) if OWN_LOG & set(grant.actions)]
+    assert [grant.resources for grant in logs] == [(f"${{{function.prefix}LogGroup.Arn}}",)]
+
+
+def test_every_role_has_exactly_one_user() -> None:
+    of_functions = [function.role for function in functions().values()]
+    others = {"BuilderRole", "BuildStateMachineRole", "StartBuildRole", "SweepScheduleRole"}
+    assert len(of_functions) == len(set(of_functions))
+    assert set(resources("AWS::IAM::Role")) == set(of_functions) | others
+
+
+def test_no_role_uses_a_policy_from_outside_the_template() -> None:
+    # What AWS changes in its managed policies changes what we may do.
+    attached = [
+        text(policy)
+        for role in resources("AWS::IAM::Role").values()
+        for policy in role.get("ManagedPolicyArns", [])
+    ]
+    ours = {f"${{{name}}}" for name in resources("AWS::IAM::ManagedPolicy")}
+    assert set(attached) == ours - {"${ConsumerPolicy}"}
+
+
+def test_services_assume_roles_only_for_this_account() -> None:
+    for role in ("BuildStateMachineRole", "StartBuildRole", "SweepScheduleRole"):
+        (statement,) = resources("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_state_machine_may_invoke_its_steps_and_no_other_function() -> None:
+    (grant,) = [
+        grant for grant in grants_of("BuildStateMachineRole") if grant.actions == ("lambda:InvokeFunction",)
+    ]
+    beside = {"resume_build", "sweep_environments"}
+    steps = {function.logical_id for name, function in functions().items() if name not in beside}
+    assert set(grant.resources) == {f"${{{step}.Arn}}" for step in steps}
+
+
+def test_a_builder_can_neither_read_parameters_nor_change_anything_in_ec2() -> None:
+    actions = {action for grant in grants_of("BuilderRole") for action in grant.actions}
+    assert {action for action in actions if action.startswith("ec2:")} == set()
+    assert {action for action in actions if "Parameter" in action} == set()
+
+
+def test_consumers_read_what_is_published_and_nothing_else() -> None:
+    (grant,) = managed_policy("ConsumerPolicy")
+    assert set(grant.actions) == {"ssm:GetParameter", "ssm:GetParameters"}
+    assert {resource.split("/ami/*/", 1)[1] for resource in grant.resources} == {
+        "latest",
+        "metadata",
+        "history/*",
+    }
