@@ -306,7 +306,7 @@ class StepInput(Frozen):
 
 
 class ClaimedInput(StepInput):
-    """What a step gets that changes something shared: it must still hold the claim."""
+    """What a step gets that makes or changes something others see: it must still hold the claim."""
 
     claim_number: int
 
@@ -319,6 +319,12 @@ class CanaryInput(ClaimedInput):
 
 class InstanceInput(StepInput):
     """Input of the steps that act on an instance."""
+
+    instance_id: str
+
+
+class CreateImageInput(ClaimedInput):
+    """Input of `create_image`."""
 
     instance_id: str
 
@@ -373,7 +379,7 @@ class CleanUpInput(Frozen):
     state_machine_arn: str
     error: str = ""
     cause: str = ""
-    status: str = "FAILED"
+    status: str = "RUNNING"
 
 
 class CleanUpResult(Frozen):

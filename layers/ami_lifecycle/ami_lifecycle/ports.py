@@ -170,9 +170,7 @@ class Commands(Protocol):
     def find(self, instance_id: str, comment: str) -> str | None:
         """Id of a command sent to the instance with this comment; else None."""
 
-    def send(
-        self, instance_id: str, document: str, parameters: Mapping[str, str], comment: str
-    ) -> str:
+    def send(self, instance_id: str, document: str, parameters: Mapping[str, str], comment: str) -> str:
         """Send a document; returns the command's id. SendCommand has no client token, so look first.
 
         Raises `AgentNotOnlineError` when SSM does not accept the instance.

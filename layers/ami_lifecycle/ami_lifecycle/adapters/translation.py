@@ -24,6 +24,7 @@ from ami_lifecycle.errors import (
 )
 
 MESSAGE_LIMIT: Final = 600  # EC2 appends an encoded authorization message of several thousand characters.
+TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
 
 
 class Rule(NamedTuple):
@@ -95,7 +96,7 @@ RULES: Final[Mapping[str, Rule]] = {
         ),
         _THROTTLED,
     ),
-    # Server errors; besides these, any answer with a status of 500 or more.
+    # Server errors; besides these, any answer with one of `TRANSIENT_STATUSES`.
     **dict.fromkeys(
         (
             "InternalError",
@@ -169,7 +170,8 @@ def message_of(error: ClientError) -> str:
 
 def _rule_for(error: ClientError) -> Rule | None:
     rule = RULES.get(code_of(error))
-    if rule is None and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if rule is None and status in TRANSIENT_STATUSES:
         return _UNAVAILABLE
     return rule
 

@@ -117,9 +117,7 @@ class Image(Frozen):
 
     def is_ours(self, application: str, environment: str) -> bool:
         """Whether the tags of this application and environment are on it."""
-        return (
-            self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
-        )
+        return self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
 
 
 class Snapshot(Frozen):

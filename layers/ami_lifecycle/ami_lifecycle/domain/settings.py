@@ -23,6 +23,9 @@ RepositoryName = Annotated[
 ImageTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+PortMapping = Annotated[str, Field(pattern=r"^[0-9]{1,5}(?::[0-9]{1,5})?$")]
+VolumeMapping = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(?::ro)?$")]
+NvidiaDriver = Annotated[str, Field(pattern=r"^[0-9]{3}(?:-server)?$")]
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -36,32 +39,43 @@ class BuilderSettings(Frozen):
     volume_type: Literal["gp3", "gp2", "io2"] = "gp3"
     iops: int = Field(3_000, ge=3_000, le=80_000)
     throughput: int = Field(250, ge=125, le=2_000)
+    minimum_free_gib: int = Field(10, ge=0, le=16_384)
     agent_boot_seconds: int = Field(35, ge=0, le=600)
     self_destruct_minutes: int = Field(180, ge=30, le=1_440)
 
 
 class ContainerSettings(Frozen):
-    """How the image's systemd unit runs the container."""
+    """How the image's systemd unit runs the container. Ports and volumes are `host:container`, as Docker
+    writes them; `shm_mib` 0 leaves Docker's default.
+    """
 
-    port: int = Field(8188, ge=1, le=65_535)
+    ports: tuple[PortMapping, ...] = ("8188:8188",)
     environment: Mapping[EnvironmentVariable, str] = Field(default_factory=dict)
     command: tuple[str, ...] = ()
+    volumes: tuple[VolumeMapping, ...] = ()
+    shm_mib: int = Field(0, ge=0, le=999_999)
     gpu: bool = False
     nvidia_toolkit: bool = False
+    nvidia_driver: NvidiaDriver | None = None
 
 
 class HealthCheck(Frozen):
-    """What the canary must answer before the image counts as verified."""
+    """What the canary must answer before the image counts as verified.
+
+    `none`: the container stays up. `http`: a status from 200 to 399 on this port and path. `command`: the
+    shell command succeeds in the container.
+    """
 
     kind: Literal["none", "http", "command"] = "none"
-    path: str = Field("/", pattern=r"^/[A-Za-z0-9._~/%?=&-]{0,200}$")
-    command: tuple[str, ...] = ()
-    timeout_seconds: int = Field(300, ge=5, le=3_600)
+    port: int = Field(8188, ge=1, le=65_535)
+    path: str = Field("/", pattern=r"^/[A-Za-z0-9._~/?=&%-]{0,200}$")
+    command: str = Field("", max_length=1_000)
+    timeout_seconds: int = Field(300, ge=5, le=1_800)
 
     @model_validator(mode="after")
     def _command_has_words(self) -> Self:
         if self.kind == "command" and not self.command:
-            raise ValueError("health_check.command is empty; name the command to run, or set kind: none")
+            raise ValueError("command is empty; name the command to run, or set kind: none")
         return self
 
 

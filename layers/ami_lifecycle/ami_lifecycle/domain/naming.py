@@ -1,0 +1,40 @@
+"""Names that are derived, so that a repeated step finds what it made before."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from ami_lifecycle.domain.model import Role
+
+
+def _short_hash(*parts: str, length: int) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:length]
+
+
+def run_id(execution_arn: str, digest: str | None) -> str:
+    """Short name of a run: part of the digest, and a hash of the execution (at most 21 characters)."""
+    run = _short_hash(execution_arn, length=8)
+    return f"{digest.removeprefix('sha256:')[:12]}-{run}" if digest else run
+
+
+def client_token(execution_arn: str, role: Role, instance_type: str, subnet_id: str, attempt: int) -> str:
+    """RunInstances client token: 64 ASCII characters (EC2 API reference, RunInstances).
+
+    A token returns a terminated instance as well, and is zonal, so attempt and subnet are part of it.
+    """
+    return _short_hash(execution_arn, role.value, instance_type, subnet_id, str(attempt), length=64)
+
+
+def execution_name(environment: str, purpose: str, *parts: str) -> str:
+    """Name of an execution that we start; the same parts give the same execution.
+
+    At most 80 characters (Step Functions API reference, StartExecution).
+    """
+    name = f"{environment}-{purpose}-{_short_hash(*parts, length=16)}"
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)[-80:]
+
+
+def document_comment(purpose: str, run: str) -> str:
+    """Comment of a command, by which a lost SendCommand is found again; at most 100 characters."""
+    return f"ami-lifecycle {purpose} {run}"[:100]

@@ -1,0 +1,178 @@
+"""Which image a build starts from, and whether a build is needed at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ami_lifecycle.contracts import Base, BuildMode, BuildRequest, Trigger
+from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.model import (
+    TAG_BASE_CREATED,
+    TAG_DIGEST,
+    TAG_GENERATION,
+    TAG_ROLE,
+    Frozen,
+    Image,
+    ImageState,
+    Role,
+)
+from ami_lifecycle.domain.settings import EnvironmentSettings
+
+RECONCILING = frozenset({Trigger.PUSH, Trigger.QUEUED, Trigger.RECONCILE})
+
+
+class Live(Frozen):
+    """What `latest` says: the image when it can be launched, else the problem with it."""
+
+    value: str | None
+    image: Image | None = None
+    problem: str | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the Docker image in the live image."""
+        return self.image.tags.get(TAG_DIGEST) if self.image else None
+
+
+def judge_live(value: str | None, image: Image | None, account_id: str) -> Live:
+    """Decide whether what `latest` names can be trusted as the environment's image."""
+    if value is None:
+        return Live(value=None, problem="`latest` does not exist yet")
+    if image is None:
+        return Live(value=value, problem=f"`latest` names {value}, which does not exist any more")
+    if image.owner_id and image.owner_id != account_id:
+        return Live(value=value, problem=f"`latest` names {value}, which account {image.owner_id} owns")
+    if image.state is not ImageState.AVAILABLE:
+        return Live(value=value, problem=f"`latest` names {value}, whose state is {image.state.value}")
+    return Live(value=value, image=image)
+
+
+def reason_for_nothing(
+    request: BuildRequest,
+    digest: str,
+    live: Live,
+    record: EnvironmentRecord,
+    settings: EnvironmentSettings,
+) -> str | None:
+    """Why no build is needed; None when one is."""
+    if request.force or request.fresh:
+        return None
+    if record.pin is not None:
+        return (
+            f"{settings.environment} is pinned to {record.pin.image_id} since {record.pin.at:%Y-%m-%d %H:%M} UTC"
+            f"{': ' + record.pin.reason if record.pin.reason else ''}; unpin it, or ask with force"
+        )
+    if live.digest == digest:
+        return f"{digest} is published already, in {live.value}"
+    failed = record.failed
+    if (
+        request.trigger is Trigger.RECONCILE
+        and failed is not None
+        and failed.digest == digest
+        and failed.count >= settings.reconcile_attempts
+    ):
+        return f"{digest} has failed {failed.count} times; push a corrected image, or start a build by hand"
+    return None
+
+
+class BaseChoice(NamedTuple):
+    """The image to start from, and everything that the next image inherits from the choice."""
+
+    mode: BuildMode
+    image: Image
+    generation: int
+    created: datetime | None
+    reason: str
+
+
+def choose_base(
+    request: BuildRequest,
+    live: Live,
+    older: Sequence[Image],
+    ubuntu: Image,
+    settings: EnvironmentSettings,
+    now: datetime,
+) -> BaseChoice:
+    """Choose between the environment's own image and Ubuntu.
+
+    Args:
+        older: own images of the environment's name, for an environment that has no usable `latest`.
+        ubuntu: the current Ubuntu 22.04 image of the settings' architecture.
+    """
+    own = live.image or newest_usable(older, settings)
+    if request.fresh:
+        return _fresh(ubuntu, "a fresh build was asked for")
+    if own is None:
+        return _fresh(ubuntu, f"{live.problem}, and there is no older image")
+    if own.architecture != settings.builder.architecture:
+        return _fresh(ubuntu, f"{own.image_id} is {own.architecture}, the settings want another architecture")
+    generation = _generation_of(own) + 1
+    created = _base_created_of(own)
+    limit = settings.refresh.max_generations
+    if limit is not None and generation > limit:
+        return _fresh(
+            ubuntu, f"{own.image_id} is generation {generation - 1}, and max_generations is {limit}"
+        )
+    days = settings.refresh.max_base_age_days
+    if days is not None and created is not None and now - created > timedelta(days=days):
+        return _fresh(
+            ubuntu, f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
+        )
+    why = "the environment's own image" if live.image else f"{live.problem}; this is the newest older image"
+    return BaseChoice(BuildMode.UPDATE, own, generation, created, f"update from {own.image_id}: {why}")
+
+
+def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Image | None:
+    """The newest available image that is not somebody's unverified candidate."""
+    usable = [
+        image
+        for image in images
+        if image.state is ImageState.AVAILABLE
+        and image.creation_date is not None
+        and image.tags.get(TAG_ROLE) != Role.CANDIDATE.value
+        and (
+            image.name == settings.image_name
+            or not image.name.startswith(f"{settings.image_name}.candidate.")
+        )
+    ]
+    return max(usable, key=lambda image: (image.creation_date, image.image_id), default=None)
+
+
+def base_of(choice: BaseChoice) -> Base:
+    """The part of a choice that the launch needs.
+
+    Devices beside the root are named, so that the builder's volumes are deleted with it whatever the
+    image's mapping says.
+    """
+    return Base(
+        image_id=choice.image.image_id,
+        root_device_name=choice.image.root_device_name,
+        root_volume_gib=choice.image.root_volume_gib,
+        volatile_devices=tuple(
+            device.device_name
+            for device in choice.image.block_devices
+            if device.snapshot_id and device.device_name != choice.image.root_device_name
+        ),
+        created=choice.created,
+    )
+
+
+def _fresh(ubuntu: Image, why: str) -> BaseChoice:
+    return BaseChoice(
+        BuildMode.FRESH, ubuntu, 1, ubuntu.creation_date, f"fresh from {ubuntu.image_id}: {why}"
+    )
+
+
+def _generation_of(image: Image) -> int:
+    text = image.tags.get(TAG_GENERATION, "")
+    return int(text) if text.isdecimal() else 1
+
+
+def _base_created_of(image: Image) -> datetime | None:
+    text = image.tags.get(TAG_BASE_CREATED, "")
+    try:
+        return datetime.fromisoformat(text) if text else image.creation_date
+    except ValueError:
+        return image.creation_date

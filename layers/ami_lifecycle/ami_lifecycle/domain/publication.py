@@ -1,0 +1,164 @@
+"""The records that are published: metadata of the live image, and the history of every image before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ami_lifecycle.contracts import (
+    BuildPlan,
+    CommandFacts,
+    HistoryRecord,
+    Metadata,
+    RecordStatus,
+)
+from ami_lifecycle.domain.model import (
+    TAG_BASE_CREATED,
+    TAG_DIGEST,
+    TAG_GENERATION,
+    Image,
+)
+
+# SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
+MAXIMUM_CHARACTERS: Final = 4_096
+REVISION_LABEL: Final = "org.opencontainers.image.revision"
+REF_NAME_LABEL: Final = "org.opencontainers.image.ref.name"
+_Record = TypeVar("_Record", bound=Metadata)
+
+
+def timestamp(moment: datetime) -> str:
+    """A date as the metadata schema writes it: `2024-01-15T10:30:00Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def dump(record: BaseModel) -> str:
+    """JSON of a record that fits a standard parameter: facts that do not fit are left out, largest first."""
+    values = record.model_dump(mode="json")
+    text = _compact(values)
+    facts = dict(values.get("facts") or {})
+    while len(text) > MAXIMUM_CHARACTERS and facts:
+        del facts[max(facts, key=lambda key: len(_compact(facts[key])))]
+        values["facts"] = facts
+        text = _compact(values)
+    return text
+
+
+def load(record: type[_Record], text: str | None) -> _Record | None:
+    """Parse a stored record; None when there is none or it cannot be read (a person may have changed it)."""
+    if not text:
+        return None
+    try:
+        return record.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def metadata_of(
+    plan: BuildPlan,
+    image: Image,
+    *,
+    region: str,
+    number: int,
+    replaces: str | None,
+    provisioned: CommandFacts | None,
+    verified_at: str | None,
+    verified: CommandFacts | None,
+    run_name: str,
+) -> Metadata:
+    """Metadata of an image that was just built, or of its canonical copy."""
+    request = plan.request
+    labels = provisioned.image_labels if provisioned else {}
+    return Metadata(
+        ami_id=image.image_id,
+        docker_image=plan.image.reference,
+        environment=plan.environment,
+        creation_date=timestamp(image.creation_date) if image.creation_date else "",
+        branch=(request.branch if request else None) or labels.get(REF_NAME_LABEL),
+        commit_sha=(request.commit_sha if request else None) or labels.get(REVISION_LABEL),
+        region=region,
+        workflow_run_id=(request.workflow_run_id if request else None) or run_name,
+        workflow_run_number=str(number),
+        image_digest=plan.image.digest,
+        base_ami_id=plan.base.image_id if plan.base else None,
+        build_mode=plan.mode,
+        generation=plan.generation,
+        base_created=timestamp(plan.base.created) if plan.base and plan.base.created else None,
+        verified_at=verified_at,
+        snapshot_ids=image.snapshot_ids,
+        replaces=replaces,
+        reason="; ".join(plan.reasons)[:400],
+        facts=_facts(provisioned, verified),
+    )
+
+
+def metadata_from(record: HistoryRecord, *, number: int, replaces: str | None, reason: str) -> Metadata:
+    """Metadata of an image that is published again, from what history says of it."""
+    values = record.model_dump(include=set(Metadata.model_fields))
+    return Metadata.model_validate(
+        {**values, "workflow_run_number": str(number), "replaces": replaces, "reason": reason[:400]}
+    )
+
+
+def metadata_from_tags(image: Image, environment: str, region: str, reason: str) -> Metadata:
+    """The little that an image says of itself, for one that no record describes."""
+    generation = image.tags.get(TAG_GENERATION, "")
+    return Metadata(
+        ami_id=image.image_id,
+        docker_image=image.tags.get("docker_image", ""),
+        environment=environment,
+        creation_date=timestamp(image.creation_date) if image.creation_date else "",
+        branch=None,
+        commit_sha=None,
+        region=region,
+        workflow_run_id="",
+        workflow_run_number="0",
+        image_digest=image.tags.get(TAG_DIGEST, ""),
+        build_mode=None,
+        generation=int(generation) if generation.isdecimal() else 1,
+        base_created=image.tags.get(TAG_BASE_CREATED),
+        snapshot_ids=image.snapshot_ids,
+        reason=reason,
+    )
+
+
+def history_of(
+    metadata: Metadata,
+    status: RecordStatus,
+    reason: str,
+    now: datetime,
+    superseded_by: str | None = None,
+) -> HistoryRecord:
+    """The history record of an image."""
+    return HistoryRecord.model_validate(
+        {
+            **metadata.model_dump(include=set(Metadata.model_fields)),
+            "status": status,
+            "status_reason": reason[:300],
+            "status_since": timestamp(now),
+            "superseded_by": superseded_by,
+        }
+    )
+
+
+def _facts(provisioned: CommandFacts | None, verified: CommandFacts | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if provisioned:
+        facts |= provisioned.model_dump(
+            mode="json",
+            exclude={"kind", "image_digest"},
+            exclude_none=True,
+            exclude_defaults=True,
+        )
+    if verified:
+        facts |= verified.model_dump(
+            mode="json", include={"boot_to_healthy_seconds", "first_read_seconds"}, exclude_none=True
+        )
+    return facts
+
+
+def _compact(value: Mapping[str, Any] | Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=False)

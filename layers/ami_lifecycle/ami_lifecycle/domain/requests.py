@@ -1,0 +1,74 @@
+"""What an execution was started with: an ECR event as it came, or a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ami_lifecycle.contracts import BuildRequest, Event, PushDetail
+from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.errors import InvalidRequestError
+
+
+class Push(Frozen):
+    """A change in the repository. `tag` is None for a push by digest, which no tag follows."""
+
+    repository: str
+    digest: str | None
+    tag: str | None
+    is_push: bool
+
+
+def explain(error: ValidationError) -> str:
+    """The fields that pydantic refuses, each with its value and why, on one line."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        field = ".".join(str(part) for part in problem["loc"]) or "input"
+        shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.120})"
+        problems.append(f"{field}: {problem['msg']}{shown}")
+    return "; ".join(problems)
+
+
+def parse_request(raw: Any) -> Push | BuildRequest:
+    """Parse the input of an execution.
+
+    Raises:
+        InvalidRequestError: for anything else, naming field, value and remedy.
+    """
+    if not isinstance(raw, Mapping):
+        raise InvalidRequestError(
+            f"the input is {type(raw).__name__}, not a JSON object; "
+            'start the execution with an "ECR Image Action" event or with {"environment": "prod"}'
+        )
+    if "detail-type" in raw or "detail" in raw:
+        return _parse_event(raw)
+    try:
+        return BuildRequest.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidRequestError(
+            f"the request is not valid: {explain(error)}; "
+            'the least that it needs is {"environment": "prod"}, and docs/runbook.md lists all fields'
+        ) from error
+
+
+def _parse_event(raw: Mapping[str, Any]) -> Push:
+    try:
+        event = Event.model_validate(raw)
+        if (event.source, event.detail_type) != ("aws.ecr", "ECR Image Action"):
+            raise InvalidRequestError(
+                f"the event is {event.detail_type!r} of {event.source!r}; "
+                "only 'ECR Image Action' of 'aws.ecr' starts a build, so correct the rule's pattern"
+            )
+        detail = PushDetail.model_validate(event.detail)
+    except ValidationError as error:
+        raise InvalidRequestError(
+            f"the event is not an ECR image event: {explain(error)}; compare it with events/ecr_push.json"
+        ) from error
+    return Push(
+        repository=detail.repository_name,
+        digest=detail.image_digest or None,
+        tag=detail.image_tag or None,
+        is_push=detail.action_type == "PUSH" and detail.result == "SUCCESS",
+    )

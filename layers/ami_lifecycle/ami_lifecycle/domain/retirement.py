@@ -1,0 +1,91 @@
+"""Which images go and which stay, each with a reason. Unknown use means keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from ami_lifecycle.contracts import Decision, RetireAction
+from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
+from ami_lifecycle.domain.settings import RetirementSettings
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Sorted(NamedTuple):
+    """The environment's other images: those kept by number, and those whose use has to be looked up."""
+
+    kept: list[Decision]
+    open: list[Image]
+
+
+def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
+    """Keep the newest previous images that the settings keep; the rest is open.
+
+    An image that shares snapshots with the live one is the same disk under another name, so it does not
+    count as a previous image.
+    """
+    others = sorted(
+        (image for image in owned if image.image_id != live.image_id),
+        key=lambda image: (image.creation_date or _LONG_AGO, image.image_id),
+        reverse=True,
+    )
+    result = Sorted([], [])
+    for image in others:
+        is_same_disk = bool(set(image.snapshot_ids) & set(live.snapshot_ids))
+        number = len(result.kept) + 1
+        if number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
+            reason = f"previous image {number} of {keep_previous} that the settings keep"
+            result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
+        else:
+            result.open.append(image)
+    return result
+
+
+def decide(
+    usages: Sequence[Usage],
+    policy: RetirementSettings,
+    own_latest: str,
+) -> list[Decision]:
+    """Decide for each image from its uses.
+
+    Args:
+        own_latest: name of the environment's `latest`. It was read and names another image, so an
+            index that still shows the image behind it is late.
+    """
+    return [_decide_one(usage, policy, own_latest) for usage in usages]
+
+
+def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str) -> Decision:
+    protecting = [use for use in usage.uses if _protects(use, policy, own_latest)]
+    if protecting:
+        return Decision(
+            image_id=usage.image_id, action=RetireAction.KEEP, reason=f"in use: {_listed(protecting)}"
+        )
+    reported = [use for use in usage.uses if use.kind is UsageKind.RUNNING_INSTANCE]
+    if reported:
+        return Decision(
+            image_id=usage.image_id,
+            action=RetireAction.RETIRE,
+            reason=f"not needed to launch again; {len(reported)} running instances keep running",
+        )
+    return Decision(image_id=usage.image_id, action=RetireAction.RETIRE, reason="nothing uses it")
+
+
+def _protects(use: ImageUse, policy: RetirementSettings, own_latest: str) -> bool:
+    match use.kind:
+        case UsageKind.RUNNING_INSTANCE:
+            return policy.protect_running_instances
+        case UsageKind.LAUNCH_PERMISSION:
+            return policy.protect_launch_permissions
+        case UsageKind.LATEST:
+            return not use.resource.endswith(own_latest)
+        case _:
+            return True
+
+
+def _listed(uses: Sequence[ImageUse]) -> str:
+    shown = [f"{use.kind.value} {use.resource}" for use in uses[:3]]
+    more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
+    return f"{', '.join(shown)}{more}"

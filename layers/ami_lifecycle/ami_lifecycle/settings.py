@@ -1,0 +1,180 @@
+"""Settings of the environments, from `config/`; and what the stack tells its functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ami_lifecycle.config import Config, load_config
+from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
+
+_ENVIRONMENT_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_KNOWN: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
+
+
+class FunctionEnvironment(BaseModel):
+    """Environment variables that template.yaml gives to functions; each function reads those it has."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    TABLE_NAME: str = ""
+    CONFIG_DIR: str = ""
+    APPLICATION: str = ""
+    SUBNET_IDS: str = ""
+    SECURITY_GROUP_ID: str = ""
+    INSTANCE_PROFILE_ARN: str = ""
+    DOCUMENT_NAME: str = ""
+    COMMAND_LOG_GROUP: str = ""
+    OUTCOME_TOPIC_ARN: str = ""
+    STATE_MACHINE_ARN: str = ""
+    AWS_REGION: str = ""
+
+    @property
+    def subnet_ids(self) -> tuple[str, ...]:
+        """The stack's subnets."""
+        return tuple(part.strip() for part in self.SUBNET_IDS.split(",") if part.strip())
+
+
+class Catalogue:
+    """The configured environments. Parameter Store is asked only when an environment's settings are.
+
+    Args:
+        config: the configuration with the namespaces `build` and `aws`.
+        application: what the stack calls the application; its permissions are for this name.
+
+    Raises:
+        SettingsError: the configuration does not make sense.
+    """
+
+    def __init__(self, config: Config, application: str | None = None) -> None:
+        self._config = config
+        build = config.get("build")
+        if not isinstance(build, Mapping):
+            raise SettingsError("config/build_config.yml is missing or empty; restore it from git")
+        unknown = sorted(set(build) - _KNOWN)
+        if unknown:
+            raise SettingsError(
+                f"build_config.yml has unknown keys {unknown}; it knows {sorted(_KNOWN)} at the top level"
+            )
+        self._build = build
+        self.application: str = build.get("application") or application or ""
+        if application and self.application != application:
+            raise SettingsError(
+                f"build_config.yml says application {self.application!r}, but the stack was deployed for "
+                f"{application!r}; make both the same"
+            )
+        environments = build.get("environments")
+        if not isinstance(environments, Mapping) or not environments:
+            raise SettingsError(
+                "build_config.yml has no environments; add at least `environments: {prod: {}}`"
+            )
+        for name in environments:
+            if not _ENVIRONMENT_NAME.fullmatch(str(name)):
+                raise SettingsError(
+                    f"environments.{name} in build_config.yml is not a valid name; use lower-case letters, "
+                    "digits and hyphens, at most 32, and begin with a letter"
+                )
+        self.environments: tuple[str, ...] = tuple(environments)
+        self._refuse_shared_tags()
+
+    def get(self, environment: str) -> EnvironmentSettings:
+        """The settings of one environment, with the values of Parameter Store.
+
+        Raises:
+            UnknownEnvironmentError: it is not configured.
+            SettingsError: a value is wrong; the message names field, value and remedy.
+        """
+        if environment not in self.environments:
+            raise UnknownEnvironmentError(
+                f"environment {environment!r} is not configured; configured are "
+                f"{', '.join(self.environments)}. Add it to config/build_config.yml and deploy, or correct the name"
+            )
+        own = self._config.for_environment(environment, self.application)
+        values = _merged(self._build.get("defaults") or {}, self._build["environments"][environment] or {})
+        values.setdefault("image_tag", self._tag_of(environment))
+        values.setdefault(
+            "image_name", self._text("image_name", "{application}-multitenant-{environment}", environment)
+        )
+        values.setdefault("repository", own.get("aws.ecr.repository"))
+        builder = dict(values.get("builder") or {})
+        for key in ("subnet_ids", "instance_types"):
+            if (value := own.get(f"aws.builder.{key}")) is not None:
+                builder[key] = value
+        values["builder"] = builder
+        values |= {"application": self.application, "environment": environment}
+        try:
+            return EnvironmentSettings.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError(
+                f"the settings of {environment} are not valid: {explain(error)}; "
+                "correct config/build_config.yml or the parameter, and deploy"
+            ) from error
+
+    def for_tag(self, repository: str, tag: str) -> str | None:
+        """The environment that is built from a repository's tag; None when none is."""
+        return next(
+            (
+                name
+                for name in self.environments
+                if self._tag_of(name) == tag and self.repository_of(name) == repository
+            ),
+            None,
+        )
+
+    def repository_of(self, environment: str) -> str:
+        """The repository of an environment."""
+        own = self._build["environments"][environment] or {}
+        defaults = self._build.get("defaults") or {}
+        found = own.get("repository") or defaults.get("repository")
+        if not found:
+            found = self._config.for_environment(environment, self.application).get("aws.ecr.repository")
+        return str(found or "")
+
+    def tag_of(self, environment: str) -> str:
+        """The tag that an environment is built from."""
+        return self._tag_of(environment)
+
+    def _tag_of(self, environment: str) -> str:
+        own = self._build["environments"][environment] or {}
+        if not isinstance(own, Mapping):
+            raise SettingsError(
+                f"environments.{environment} in build_config.yml is {own!r}; write a mapping, or {{}} for the defaults"
+            )
+        tag = own.get("image_tag")
+        return str(tag) if tag else self._text("image_tag", "{environment}-latest", environment)
+
+    def _text(self, key: str, default: str, environment: str) -> str:
+        pattern = str(self._build.get(key) or default)
+        return pattern.replace("{application}", self.application).replace("{environment}", environment)
+
+    def _refuse_shared_tags(self) -> None:
+        owners: dict[str, str] = {}
+        for name in self.environments:
+            tag = self._tag_of(name)
+            if tag in owners and self.repository_of(name) == self.repository_of(owners[tag]):
+                raise SettingsError(
+                    f"environments {owners[tag]} and {name} are both built from the tag {tag!r}; "
+                    "give each an image_tag of its own"
+                )
+            owners[tag] = name
+
+
+def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = None) -> Catalogue:
+    """Read the configuration directory."""
+    config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
+    return Catalogue(config, application)
+
+
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for key, value in own.items():
+        below = merged.get(key)
+        merged[key] = (
+            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged

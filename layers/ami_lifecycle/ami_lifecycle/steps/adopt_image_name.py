@@ -1,0 +1,80 @@
+"""Adopt Image Name: the canonical name, registered from the candidate's own snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ami_lifecycle.contracts import AdoptInput, Adoption
+from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_ROLE, Image, ImageState, Role
+from ami_lifecycle.errors import ResourceNotVisibleError
+from ami_lifecycle.ports import Environments, Images, Parameters
+from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.observing import parameter_name
+
+
+@dataclass(frozen=True)
+class NameAdopter:
+    """Gives the live image the environment's one name."""
+
+    images: Images
+    parameters: Parameters
+    environments: Environments
+    deadline: datetime
+
+    def adopt(self, step: AdoptInput) -> Adoption:
+        """Register the canonical image, or find the one that an earlier attempt registered.
+
+        EC2 refuses two images of one name and cannot rename one, so the disks are registered again under
+        the name; RegisterImage has no client token (EC2 API reference).
+
+        Raises:
+            ClaimLostError: the environment is not held any more.
+            ResourceNotVisibleError: the name is taken and nobody is seen to have it yet.
+        """
+        settings = step.plan.configured
+        with writing(self.environments, step, self.deadline):
+            latest = self.parameters.get(parameter_name(settings.parameter_prefix, "latest"))
+            candidate = self.images.get(step.image_id)
+            if candidate is None or latest is None or latest.value != step.image_id:
+                return Adoption(
+                    adopted=False,
+                    reason=f"`latest` does not name {step.image_id} any more, so its name stays",
+                )
+            if (found := self._find(step, candidate)) is not None:
+                return found
+            registered = self.images.register_copy(candidate, settings.image_name, _tags(candidate, step))
+            if registered is not None:
+                return Adoption(adopted=True, image_id=registered, reason="registered")
+            if (found := self._find(step, candidate)) is not None:
+                return found
+        raise ResourceNotVisibleError(
+            f"the name {settings.image_name} is taken, and EC2 shows no image of that name yet; if this persists, look "
+            "for it in the Recycle Bin"
+        )
+
+    def _find(self, step: AdoptInput, candidate: Image) -> Adoption | None:
+        settings = step.plan.configured
+        for image in self.images.find_by_name(settings.image_name):
+            is_ours = image.is_ours(settings.application, settings.environment)
+            if is_ours and image.tags.get(TAG_EXECUTION) == step.execution_arn and _is_copy(image, candidate):
+                return Adoption(adopted=True, image_id=image.image_id, reason="registered before")
+            return Adoption(
+                adopted=False,
+                reason=f"{image.image_id} has the name {settings.image_name}; `latest` stays on {candidate.image_id} "
+                "until that image is gone",
+            )
+        return None
+
+
+def _is_copy(image: Image, candidate: Image) -> bool:
+    # A pending image may show no snapshots yet; publishing compares them again.
+    return image.state is ImageState.PENDING or image.snapshot_ids == candidate.snapshot_ids
+
+
+def _tags(candidate: Image, step: AdoptInput) -> dict[str, str]:
+    return {
+        **{key: value for key, value in candidate.tags.items() if not key.startswith("aws:")},
+        TAG_EXECUTION: step.execution_arn,
+        TAG_ROLE: Role.CANONICAL.value,
+    }

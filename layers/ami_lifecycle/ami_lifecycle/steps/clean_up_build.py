@@ -1,0 +1,156 @@
+"""Clean Up Build: after a failure, an abort or a timeout; as often as anybody likes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from ami_lifecycle.contracts import Action, CleanUpInput, CleanUpResult, Event
+from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
+from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
+from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.handing_over import start_wanted
+
+# A person stopped it, so the sweep must not start the same digest again.
+_STOPPED_BY_A_PERSON: Final = 1_000_000
+# Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
+# operator reads the first lines.
+_CAUSE_CHARACTERS: Final = 4_000
+
+
+@dataclass(frozen=True)
+class BuildCleaner:
+    """Ends an execution that went wrong."""
+
+    cleaner: Cleaner
+    environments: Environments
+    executions: Executions
+    notifier: Notifier
+    clock: Clock
+
+    def clean_up(self, step: CleanUpInput) -> CleanUpResult:
+        """Fence the execution off, remove what it left, start what waited behind it.
+
+        Raises:
+            ClaimBusyError: a function of it may still be writing; clean up again then.
+            ClaimContendedError: a request is queued at this moment.
+            CleanUpIncompleteError: something is not gone yet.
+        """
+        released, started = [], None
+        for record in self.environments.held_by(step.execution_arn):
+            self._release(record, step)
+            released.append(record.environment)
+            started = (
+                start_wanted(
+                    self.environments.get(record.environment),
+                    self.environments,
+                    self.executions,
+                    step.state_machine_arn,
+                )
+                or started
+            )
+        cleaned = self.cleaner.clean(step.execution_arn)
+        error, cause = describe_failure(step)
+        result = CleanUpResult(
+            error=error,
+            cause=cause,
+            terminated=cleaned.terminated,
+            deregistered=cleaned.deregistered,
+            deleted_snapshots=cleaned.deleted_snapshots,
+            kept=cleaned.kept,
+            released=tuple(released),
+            started_execution=started,
+        )
+        if _is_news(step):
+            name = step.execution_arn.rsplit(":", 1)[-1]
+            self.notifier.notify(
+                f"{self.cleaner.application}: build failed ({error})",
+                {
+                    "outcome": "Build Failed",
+                    "execution_arn": step.execution_arn,
+                    "execution": name,
+                    **result.model_dump(mode="json"),
+                },
+            )
+        return result
+
+    def _release(self, record: EnvironmentRecord, step: CleanUpInput) -> None:
+        claim = record.claim
+        if claim is None:
+            return
+        if claim.is_busy(self.clock.now()):
+            raise ClaimBusyError(
+                f"a function of {step.execution_arn} may write to {record.environment} until "
+                f"{claim.busy_until:%H:%M:%S} UTC; the clean-up is repeated"
+            )
+        if claim.action is Action.BUILD and claim.digest is not None:
+            failed = record.failed
+            before = failed.count if failed and failed.digest == claim.digest else 0
+            count = _STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
+            self.environments.record_failure(record.environment, claim.digest, count)
+        if not self.environments.release(record.environment, claim, revision=record.revision):
+            raise ClaimContendedError(
+                f"a request for {record.environment} is queued at this moment; look again"
+            )
+
+
+def parse_clean_up(raw: Mapping[str, Any]) -> CleanUpInput:
+    """Parse the state machine's own call, or an execution status event.
+
+    Raises:
+        InvalidRequestError: neither.
+    """
+    try:
+        if "detail" not in raw:
+            return CleanUpInput.model_validate(raw)
+        detail = Event.model_validate(raw).detail
+        return CleanUpInput(
+            execution_arn=detail["executionArn"],
+            state_machine_arn=detail["stateMachineArn"],
+            error=detail.get("error") or "",
+            cause=detail.get("cause") or "",
+            status=detail["status"],
+        )
+    except ValidationError as error:
+        raise InvalidRequestError(f"not an input of clean_up_build: {explain(error)}") from error
+    except KeyError as error:
+        raise InvalidRequestError(
+            f"the event has no {error}; it must be a 'Step Functions Execution Status Change'"
+        ) from error
+
+
+def describe_failure(step: CleanUpInput) -> tuple[str, str]:
+    """Error and cause in words for a person. Lambda wraps an exception's message in JSON."""
+    error, cause = step.error, step.cause
+    try:
+        wrapped = json.loads(cause)
+    except ValueError:
+        wrapped = None
+    if isinstance(wrapped, dict) and "errorMessage" in wrapped:
+        error = str(wrapped.get("errorType") or error)
+        cause = str(wrapped["errorMessage"])
+    if not error:
+        error = {"ABORTED": "ExecutionAborted", "TIMED_OUT": "ExecutionTimedOut"}.get(
+            step.status, "BuildFailed"
+        )
+    if not cause:
+        cause = _WITHOUT_CAUSE.get(error, "no cause was given; look at the execution's history")
+    return error, cause[:_CAUSE_CHARACTERS]
+
+
+_WITHOUT_CAUSE: Final = {
+    "ExecutionAborted": "a person or a tool stopped the execution; start it again when that was a mistake",
+    "ExecutionTimedOut": "the execution ran for longer than any build may; look for the state that did not end",
+    "States.Timeout": "a step did not end in its time; look at the last state of the execution's history",
+}
+
+
+def _is_news(step: CleanUpInput) -> bool:
+    # A failed execution has reported itself from its own clean-up, unless that failed too.
+    return step.status != "FAILED" or step.error == "CleanUpFailed"

@@ -1,0 +1,133 @@
+"""What an execution that has ended left behind, decided from what is there: tags, `latest`, history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ami_lifecycle.contracts import Decision, HistoryRecord, RecordStatus, RetireAction
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_ENVIRONMENT,
+    TAG_EXECUTION,
+    Frozen,
+    Image,
+)
+from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.retirement import decide
+from ami_lifecycle.domain.settings import RetirementSettings
+from ami_lifecycle.errors import CleanUpIncompleteError
+from ami_lifecycle.ports import Images, ImageUsage, Instances, Parameters, StoredParameter
+from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.retire_images import delete_unused_snapshots
+
+_STRICT = RetirementSettings(protect_running_instances=True)
+
+
+class Cleaned(Frozen):
+    """What was removed, and what was kept for a reason."""
+
+    terminated: tuple[str, ...] = ()
+    deregistered: tuple[str, ...] = ()
+    deleted_snapshots: tuple[str, ...] = ()
+    kept: tuple[Decision, ...] = ()
+
+    @property
+    def removed_anything(self) -> bool:
+        """Whether something was left behind."""
+        return bool(self.terminated or self.deregistered or self.deleted_snapshots)
+
+
+@dataclass(frozen=True)
+class Cleaner:
+    """Removes what an ended execution made and did not publish. The execution must not hold a claim any
+    more: its functions cannot make anything new then.
+    """
+
+    instances: Instances
+    images: Images
+    usage: ImageUsage
+    parameters: Parameters
+    application: str
+
+    def clean(self, execution_arn: str) -> Cleaned:
+        """Terminate instances, deregister unpublished images, delete their snapshots.
+
+        Raises:
+            CleanUpIncompleteError: a snapshot is not gone yet; clean again.
+            ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
+        """
+        mine = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
+        terminated = []
+        for instance in self.instances.find(mine):
+            if not instance.state.is_over:
+                self.instances.terminate(instance.instance_id)
+                terminated.append(instance.instance_id)
+        decisions = [self._carry_out(image) for image in self.images.find(mine)]
+        unused = [
+            snapshot.snapshot_id
+            for snapshot in self.images.find_snapshots(mine)
+            if not self.images.images_of_snapshot(snapshot.snapshot_id)
+        ]
+        if left := delete_unused_snapshots(self.images, unused):
+            raise CleanUpIncompleteError(
+                f"snapshots {', '.join(left)} of {execution_arn} cannot be deleted yet; the clean-up is repeated"
+            )
+        return Cleaned(
+            terminated=tuple(terminated),
+            deregistered=tuple(
+                decision.image_id for decision in decisions if decision.action is RetireAction.RETIRE
+            ),
+            deleted_snapshots=tuple(unused),
+            kept=tuple(decision for decision in decisions if decision.action is RetireAction.KEEP),
+        )
+
+    def is_published(self, image: Image) -> bool:
+        """Whether `latest` names the image, or history knows that it did."""
+        return self._decide(image).action is RetireAction.KEEP
+
+    def _decide(self, image: Image) -> Decision:
+        latest = self.parameters.get(self._name(image, "latest"))
+        if latest is not None and latest.value == image.image_id:
+            return _keep(image, "`latest` names it")
+        stored = self.parameters.get(self._name(image, f"history/{image.image_id}"))
+        if stored is None:
+            return _retire(image, "it was never published")
+        record = load(HistoryRecord, stored.value)
+        if record is None or not _was_interrupted(record, latest):
+            return _keep(image, "it was published; retirement decides about it")
+        # Publication wrote the record and was stopped before `latest`. Nobody should know the image yet.
+        usages = self.usage.usage_of([image.image_id])
+        return decide(usages, _STRICT, self._name(image, "latest"))[0]
+
+    def _carry_out(self, image: Image) -> Decision:
+        decision = self._decide(image)
+        if decision.action is RetireAction.RETIRE:
+            self.images.deregister(image.image_id)
+            name = self._name(image, f"history/{image.image_id}")
+            if self.parameters.get(name) is not None:
+                # `latest` never named it, so history does not either.
+                self.parameters.delete(name)
+        return decision
+
+    def _name(self, image: Image, name: str) -> str:
+        environment = image.tags.get(TAG_ENVIRONMENT, "")
+        return parameter_name(f"/{self.application}/ami/{environment}", name)
+
+
+def _was_interrupted(record: HistoryRecord, latest: StoredParameter | None) -> bool:
+    """Whether the record was written for a publication that never reached `latest`.
+
+    Whoever replaces an image in `latest` marks its record superseded first, so a record that says live
+    of an image that `latest` does not name belongs to a publication that was stopped in between.
+    """
+    if record.status is not RecordStatus.LIVE:
+        return False
+    return latest is not None or record.replaces is None
+
+
+def _keep(image: Image, reason: str) -> Decision:
+    return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
+
+
+def _retire(image: Image, reason: str) -> Decision:
+    return Decision(image_id=image.image_id, action=RetireAction.RETIRE, reason=reason)

@@ -1,0 +1,77 @@
+"""Create Image: the candidate, under a name of its own, tagged in the same call."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.contracts import BuildPlan, CreateImageInput, ImageRef
+from ami_lifecycle.domain.model import (
+    TAG_BASE_CREATED,
+    TAG_EXECUTION,
+    TAG_GENERATION,
+    Role,
+    owner_tags,
+)
+from ami_lifecycle.errors import ForeignResourceError, ResourceNotVisibleError
+from ami_lifecycle.ports import Environments, Images
+from ami_lifecycle.steps.fencing import writing
+
+
+def create_image(
+    step: CreateImageInput, images: Images, environments: Environments, deadline: datetime
+) -> ImageRef:
+    """Create the candidate from the stopped builder, or find the one that an earlier attempt created.
+
+    CreateImage has no client token (EC2 API reference); the name, which is the run's own, is what makes
+    it repeatable.
+
+    Raises:
+        BuilderLostError: the builder cannot be imaged.
+        ForeignResourceError: somebody else's image has the candidate's name.
+        ResourceNotVisibleError: the name is taken and nobody is seen to have it yet.
+    """
+    plan = step.plan
+    with writing(environments, step, deadline):
+        if found := _find(plan, step.execution_arn, images):
+            return found
+        created = images.create(
+            step.instance_id,
+            plan.candidate_name,
+            f"{plan.configured.application} {plan.environment} {plan.image.digest[:19]}",
+            image_tags(plan, step.execution_arn, Role.CANDIDATE),
+        )
+        if created is not None:
+            return ImageRef(image_id=created)
+        if found := _find(plan, step.execution_arn, images):
+            return found
+    raise ResourceNotVisibleError(
+        f"the name {plan.candidate_name} is taken, and EC2 shows no image of that name yet; if this "
+        "persists, look for it in the Recycle Bin"
+    )
+
+
+def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str]:
+    """Tags of an image of this build."""
+    tags = owner_tags(
+        plan.configured.application,
+        plan.environment,
+        execution_arn,
+        role,
+        plan.image.digest,
+        plan.configured.image_name,
+    )
+    tags[TAG_GENERATION] = str(plan.generation)
+    if plan.base is not None and plan.base.created is not None:
+        tags[TAG_BASE_CREATED] = plan.base.created.isoformat()
+    return tags
+
+
+def _find(plan: BuildPlan, execution_arn: str, images: Images) -> ImageRef | None:
+    for image in images.find_by_name(plan.candidate_name):
+        if image.tags.get(TAG_EXECUTION) != execution_arn:
+            raise ForeignResourceError(
+                f"{image.image_id} has the name {plan.candidate_name} and does not belong to this execution; "
+                "rename or deregister it, and build again"
+            )
+        return ImageRef(image_id=image.image_id)
+    return None

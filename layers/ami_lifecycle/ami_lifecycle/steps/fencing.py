@@ -1,0 +1,34 @@
+"""Writing under a claim: a function that lost it, or that outlived its execution, must not write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+from ami_lifecycle.contracts import ClaimedInput
+from ami_lifecycle.domain.environment import IN_FLIGHT_MARGIN
+from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.ports import Environments
+
+
+@contextmanager
+def writing(environments: Environments, step: ClaimedInput, deadline: datetime) -> Iterator[None]:
+    """Hold off everybody who would take the claim away, until this function is done or dead.
+
+    Args:
+        deadline: when Lambda ends this invocation, whatever it is doing.
+
+    Raises:
+        ClaimLostError: the execution does not hold the environment; nothing may be written.
+    """
+    environment = step.plan.environment
+    environments.enter(environment, step.execution_arn, step.claim_number, deadline + IN_FLIGHT_MARGIN)
+    try:
+        yield
+    except BaseException:
+        # The error at hand says more than one of leaving; the hold ends at the deadline anyway.
+        with suppress(AmiLifecycleError):
+            environments.leave(environment, step.execution_arn, step.claim_number)
+        raise
+    environments.leave(environment, step.execution_arn, step.claim_number)

@@ -1,0 +1,23 @@
+"""Starting what waited for an environment, once nobody holds it."""
+
+from __future__ import annotations
+
+from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.naming import execution_name
+from ami_lifecycle.ports import Environments, Executions
+
+
+def start_wanted(
+    record: EnvironmentRecord, environments: Environments, executions: Executions, state_machine_arn: str
+) -> str | None:
+    """Start the request that was queued; returns the execution's ARN, or None when there is nothing to do.
+
+    The request is forgotten after the start, and the execution's name is derived, so a crash between the
+    two neither loses it nor starts it twice.
+    """
+    if record.wanted is None or record.claim is not None:
+        return None
+    name = execution_name(record.environment, "queued", str(record.revision), str(record.fencing))
+    started = executions.start(state_machine_arn, name, record.wanted)
+    environments.clear_wanted(record.environment, revision=record.revision)
+    return started

@@ -1,0 +1,253 @@
+"""Plan Build: everything that can be decided before any money is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ami_lifecycle.contracts import (
+    Action,
+    BuildMode,
+    BuildPlan,
+    BuildRequest,
+    BuildState,
+    HistoryRecord,
+    ImageRef,
+    PlanInput,
+    Source,
+    Trigger,
+)
+from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
+from ami_lifecycle.domain.naming import run_id
+from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
+from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.requests import Push, parse_request
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import (
+    ForeignResourceError,
+    ImageDigestNotFoundError,
+    ImageNotVerifiedError,
+    ImageTagNotFoundError,
+    RecordNotFoundError,
+    SettingsError,
+)
+from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Repository
+from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+
+# Canonical, "Finding images with SSM": public parameters of the current Ubuntu images.
+UBUNTU_PARAMETER: Final = (
+    "/aws/service/canonical/ubuntu/server/22.04/stable/current/{architecture}/hvm/ebs-gp2/ami-id"
+)
+_UBUNTU_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What planning reads. It writes nothing."""
+
+    catalogue: Catalogue
+    repository: Repository
+    images: Images
+    parameters: Parameters
+    environments: Environments
+    clock: Clock
+
+    def plan(self, step: PlanInput) -> BuildState:
+        """Plan an execution from its input.
+
+        Raises:
+            InputError: in its kinds, for a request that cannot be fulfilled.
+        """
+        parsed = parse_request(step.request)
+        request = self._request_of(parsed) if isinstance(parsed, Push) else parsed
+        if isinstance(request, str):
+            return _nothing("", Trigger.PUSH, request)
+        return self.plan_request(request, step.execution_arn)
+
+    def plan_request(self, request: BuildRequest, execution_arn: str) -> BuildState:
+        """Plan a request; what the command line's dry run prints."""
+        settings = self.catalogue.get(request.environment)
+        # Read before anything else: whoever claims or releases from here on makes this plan outdated.
+        record = self.environments.get(request.environment)
+        live = read_live(settings.parameter_prefix, account_of(execution_arn), self.parameters, self.images)
+        if request.action is Action.RETIRE:
+            return self._plan_retirement(request, execution_arn, settings, record, live)
+        if request.action is Action.PUBLISH or request.publish_image_id:
+            return self._plan_publication(request, execution_arn, settings, record, live)
+        return self._plan_build(request, execution_arn, settings, record, live)
+
+    def _request_of(self, push: Push) -> BuildRequest | str:
+        if not push.is_push:
+            return "the event is not a successful push"
+        if push.tag is None:
+            environment = self._environment_by_digest(push)
+            if environment is None:
+                return f"{push.digest} was pushed without a tag, and no environment's tag names it"
+        else:
+            environment = self.catalogue.for_tag(push.repository, push.tag)
+            if environment is None:
+                return f"no environment is built from {push.repository}:{push.tag}"
+        return BuildRequest(environment=environment, trigger=Trigger.PUSH)
+
+    def _environment_by_digest(self, push: Push) -> str | None:
+        for name in self.catalogue.environments:
+            if (
+                self.catalogue.repository_of(name) == push.repository
+                and push.digest is not None
+                and self.repository.digest_of(push.repository, self.catalogue.tag_of(name)) == push.digest
+            ):
+                return name
+        return None
+
+    def _plan_build(
+        self,
+        request: BuildRequest,
+        execution_arn: str,
+        settings: EnvironmentSettings,
+        record: EnvironmentRecord,
+        live: Live,
+    ) -> BuildState:
+        source = self._resolve_source(request, settings)
+        reason = reason_for_nothing(request, source.digest, live, record, settings)
+        if reason is not None:
+            return _nothing(request.environment, request.trigger, reason)
+        older = [] if live.image else self._older_images(settings)
+        choice = choose_base(request, live, older, self._ubuntu(settings), settings, self.clock.now())
+        if choice.mode is BuildMode.UPDATE:
+            _refuse_small_volume(choice.image, settings)
+        reasons = [choice.reason]
+        if live.value is not None and live.image is None:
+            reasons.append(live.problem or "")
+        if not settings.verification.enabled:
+            reasons.append("verification is switched off in the settings")
+        if request.reason:
+            reasons.append(request.reason)
+        plan = BuildPlan(
+            action=Action.BUILD,
+            trigger=request.trigger,
+            environment=request.environment,
+            reasons=tuple(reasons),
+            run_id=run_id(execution_arn, source.digest),
+            settings=settings,
+            fencing=record.fencing,
+            source=source,
+            mode=choice.mode,
+            base=base_of(choice),
+            generation=choice.generation,
+            request=request,
+        )
+        return BuildState(plan=plan)
+
+    def _resolve_source(self, request: BuildRequest, settings: EnvironmentSettings) -> Source:
+        uri = self.repository.uri(settings.repository)
+        if request.image_digest is not None:
+            if not self.repository.has_digest(settings.repository, request.image_digest):
+                raise ImageDigestNotFoundError(
+                    f"{settings.repository} has no image {request.image_digest}; push it again, or name another digest"
+                )
+            return Source(repository_uri=uri, digest=request.image_digest, tag=request.image_tag)
+        tag = request.image_tag or settings.image_tag
+        digest = self.repository.digest_of(settings.repository, tag)
+        if digest is None:
+            raise ImageTagNotFoundError(
+                f"{settings.repository} has no tag {tag!r} (any more); push it again, or name another tag"
+            )
+        return Source(repository_uri=uri, digest=digest, tag=tag)
+
+    def _older_images(self, settings: EnvironmentSettings) -> list[Image]:
+        return self.images.find_by_name(f"{settings.image_name}*")
+
+    def _ubuntu(self, settings: EnvironmentSettings) -> Image:
+        name = UBUNTU_PARAMETER.format(architecture=_UBUNTU_ARCHITECTURES[settings.builder.architecture])
+        stored = self.parameters.get(name)
+        image = self.images.get(stored.value) if stored else None
+        if image is None:
+            raise SettingsError(
+                f"the public parameter {name} names no image in this Region; "
+                "choose a Region that Ubuntu 22.04 is published in"
+            )
+        return image
+
+    def _plan_publication(
+        self,
+        request: BuildRequest,
+        execution_arn: str,
+        settings: EnvironmentSettings,
+        record: EnvironmentRecord,
+        live: Live,
+    ) -> BuildState:
+        image_id = request.publish_image_id
+        image = self.images.get(image_id) if image_id else None
+        if image is None or image.state is not ImageState.AVAILABLE:
+            raise RecordNotFoundError(
+                f"{image_id or 'no image'} cannot be published again: it is not an available image of this "
+                "account; build its digest instead"
+            )
+        if not image.is_ours(settings.application, settings.environment):
+            raise ForeignResourceError(
+                f"{image.image_id} does not carry the tags of {settings.application} {settings.environment}; "
+                "only images of the environment can be published in it"
+            )
+        if live.image is None or live.image.image_id != image.image_id:
+            self._require_verified_record(image, settings)
+        plan = BuildPlan(
+            action=Action.PUBLISH,
+            trigger=request.trigger,
+            environment=request.environment,
+            reasons=(request.reason or f"{image.image_id} is published again",),
+            run_id=run_id(execution_arn, image.tags.get(TAG_DIGEST)),
+            settings=settings,
+            fencing=record.fencing,
+            request=request,
+        )
+        return BuildState(plan=plan, image=ImageRef(image_id=image.image_id))
+
+    def _require_verified_record(self, image: Image, settings: EnvironmentSettings) -> None:
+        stored = self.parameters.get(parameter_name(settings.parameter_prefix, "history", image.image_id))
+        history = load(HistoryRecord, stored.value if stored else None)
+        if history is None:
+            raise RecordNotFoundError(
+                f"history has no readable record of {image.image_id}, so nobody knows whether it was verified; "
+                "build its digest instead"
+            )
+        if history.verified_at is None and settings.verification.enabled:
+            raise ImageNotVerifiedError(
+                f"{image.image_id} was published without verification; build its digest instead"
+            )
+
+    def _plan_retirement(
+        self,
+        request: BuildRequest,
+        execution_arn: str,
+        settings: EnvironmentSettings,
+        record: EnvironmentRecord,
+        live: Live,
+    ) -> BuildState:
+        if live.image is None:
+            return _nothing(request.environment, request.trigger, f"nothing is retired while {live.problem}")
+        plan = BuildPlan(
+            action=Action.RETIRE,
+            trigger=request.trigger,
+            environment=request.environment,
+            reasons=(request.reason or "previous images are looked at again",),
+            run_id=run_id(execution_arn, live.digest),
+            settings=settings,
+            fencing=record.fencing,
+            request=request,
+        )
+        return BuildState(plan=plan, image=ImageRef(image_id=live.image.image_id))
+
+
+def _refuse_small_volume(image: Image, settings: EnvironmentSettings) -> None:
+    if image.root_volume_gib is not None and image.root_volume_gib > settings.builder.root_volume_gib:
+        raise SettingsError(
+            f"builder.root_volume_gib is {settings.builder.root_volume_gib}, but {image.image_id} has a root "
+            f"volume of {image.root_volume_gib} GiB; raise it, or ask for a fresh build"
+        )
+
+
+def _nothing(environment: str, trigger: Trigger, reason: str) -> BuildState:
+    plan = BuildPlan(action=Action.NONE, trigger=trigger, environment=environment, reasons=(reason,))
+    return BuildState(plan=plan)

@@ -1,0 +1,277 @@
+"""Publish Image: history, then metadata, then `latest`, which is read back before it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ami_lifecycle.contracts import (
+    Action,
+    HistoryRecord,
+    Metadata,
+    Published,
+    PublishInput,
+    RecordStatus,
+)
+from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_DIGEST, TAG_ENVIRONMENT, Image, ImageState
+from ami_lifecycle.domain.publication import (
+    dump,
+    history_of,
+    load,
+    metadata_from,
+    metadata_from_tags,
+    metadata_of,
+    timestamp,
+)
+from ami_lifecycle.errors import (
+    ForeignResourceError,
+    ImageMismatchError,
+    ImageNotVerifiedError,
+    PublicationPendingError,
+    ResourceNotVisibleError,
+)
+from ami_lifecycle.ports import Clock, Environments, Images, Parameters, StoredParameter
+from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.observing import parameter_name
+
+IMAGE_DATA_TYPE: Final = "aws:ec2:image"
+TEXT: Final = "text"
+# `aws:ec2:image` is validated after PutParameter has answered, usually within a second.
+_READ_BACKS: Final = 8
+_READ_BACK_SECONDS: Final = 0.25
+_WRITE_TIME: Final = timedelta(seconds=15)
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes an image in its environment."""
+
+    images: Images
+    parameters: Parameters
+    environments: Environments
+    clock: Clock
+    region: str
+    deadline: datetime
+
+    def publish(self, step: PublishInput) -> Published:
+        """Make `latest` name the image. Repeating it changes nothing that is right already.
+
+        Raises:
+            ClaimLostError: the environment is not held any more.
+            ForeignResourceError, ImageNotVerifiedError, ImageMismatchError: it must not be published.
+            ResourceNotVisibleError: EC2 does not show the image as available.
+            PublicationPendingError: `latest` does not read back yet.
+        """
+        with writing(self.environments, step, self.deadline):
+            image = self._require_publishable(step)
+            latest = self.parameters.get(self._name(step, "latest"))
+            old_id = latest.value if latest and latest.value != image.image_id else None
+            is_live = latest is not None and old_id is None
+            origin = self._origin(step, image)
+            verified_at = self._require_verified(step, image, origin, is_live=is_live)
+            number = self._number(step, origin, is_live=is_live)
+            replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
+            metadata = self._metadata(step, image, origin, number, replaces, verified_at)
+            if old_id is not None:
+                self._archive(step, old_id, image.image_id)
+            self._write_record(step, metadata)
+            self._write_text(
+                step, "metadata", dump(metadata), f"Metadata of the latest image of {step.plan.environment}"
+            )
+            self._write_latest(step, image.image_id)
+            self._pin(step, image)
+        return Published(image_id=image.image_id, number=number, replaced=_image_id(replaces))
+
+    def _require_publishable(self, step: PublishInput) -> Image:
+        plan = step.plan
+        image = self.images.get(step.image_id)
+        if image is None or image.state is not ImageState.AVAILABLE:
+            state = "not shown" if image is None else image.state.value
+            raise ResourceNotVisibleError(
+                f"{step.image_id} is {state}, and only an available image is published; somebody may have removed it"
+            )
+        if not image.is_ours(plan.configured.application, plan.environment):
+            raise ForeignResourceError(
+                f"{step.image_id} does not carry the tags of {plan.configured.application} {plan.environment}; "
+                "only images of the environment are published in it"
+            )
+        if plan.source is not None and image.tags.get(TAG_DIGEST) != plan.source.digest:
+            raise ImageMismatchError(
+                f"{step.image_id} holds {image.tags.get(TAG_DIGEST)}, not the planned {plan.source.digest}; build again"
+            )
+        return image
+
+    def _origin(self, step: PublishInput, image: Image) -> HistoryRecord | None:
+        """What is recorded of the image, or of the candidate that it is a copy of."""
+        return self._record(step, image.image_id) or (
+            self._record(step, step.copy_of) if step.copy_of else None
+        )
+
+    def _require_verified(
+        self, step: PublishInput, image: Image, origin: HistoryRecord | None, *, is_live: bool
+    ) -> str | None:
+        """The date of the verification that makes the image publishable, or None where none is needed."""
+        if step.copy_of is not None:
+            self._require_same_disks(step, image)
+        if origin is not None and origin.verified_at is not None:
+            return origin.verified_at
+        if is_live or not step.plan.configured.verification.enabled:
+            return None
+        verified = step.verified if step.plan.action is Action.BUILD else None
+        if verified is None or verified.image_digest != step.plan.image.digest:
+            raise ImageNotVerifiedError(
+                f"nothing says that {image.image_id} has passed verification, so it is not published; build its "
+                "digest. Only the setting verification.enabled switches verification off"
+            )
+        return timestamp(self.clock.now())
+
+    def _number(self, step: PublishInput, origin: HistoryRecord | None, *, is_live: bool) -> int:
+        """Number of the published build; adopting a name and repairing a record publish no new one."""
+        known = origin.workflow_run_number if origin and (is_live or step.copy_of) else ""
+        if known.isdecimal() and int(known) > 0:
+            return int(known)
+        return self.environments.count_publication(step.plan.environment, step.execution_arn)
+
+    def _require_same_disks(self, step: PublishInput, image: Image) -> None:
+        candidate = self.images.get(step.copy_of or "")
+        if candidate is None or not image.snapshot_ids or image.snapshot_ids != candidate.snapshot_ids:
+            raise ImageMismatchError(
+                f"{image.image_id} is not made of the snapshots of the verified {step.copy_of}; "
+                "`latest` stays as it is, and the sweep tries again"
+            )
+        for attribute in (
+            "architecture",
+            "virtualization_type",
+            "ena_support",
+            "boot_mode",
+            "root_device_name",
+        ):
+            if getattr(image, attribute) != getattr(candidate, attribute):
+                raise ImageMismatchError(
+                    f"{image.image_id} differs from the verified {step.copy_of} in {attribute}: "
+                    f"{getattr(image, attribute)!r}, not {getattr(candidate, attribute)!r}"
+                )
+
+    def _metadata(
+        self,
+        step: PublishInput,
+        image: Image,
+        origin: HistoryRecord | None,
+        number: int,
+        replaces: str | None,
+        verified_at: str | None,
+    ) -> Metadata:
+        plan = step.plan
+        reason = "; ".join(plan.reasons)
+        if plan.action is Action.BUILD:
+            return metadata_of(
+                plan,
+                image,
+                region=self.region,
+                number=number,
+                replaces=replaces,
+                provisioned=step.provisioned,
+                verified_at=verified_at,
+                verified=step.verified,
+                run_name=step.execution_arn.rsplit(":", 1)[-1],
+            )
+        if origin is None:
+            return metadata_from_tags(image, plan.environment, self.region, reason)
+        own = origin.model_copy(update={"ami_id": image.image_id, "snapshot_ids": image.snapshot_ids})
+        return metadata_from(own, number=number, replaces=replaces, reason=reason)
+
+    def _archive(self, step: PublishInput, old_id: str, new_id: str) -> None:
+        """Record the image that `latest` names now, whoever published it, before it is replaced."""
+        record = self._record(step, old_id)
+        metadata: Metadata | None = record
+        if metadata is None:
+            stored = self.parameters.get(self._name(step, "metadata"))
+            metadata = load(Metadata, stored.value if stored else None)
+        if metadata is None or metadata.ami_id != old_id:
+            image = self.images.get(old_id) if old_id.startswith("ami-") else None
+            if image is None:
+                return
+            metadata = metadata_from_tags(
+                image, step.plan.environment, self.region, "published before records began"
+            )
+        why = "the same disks under the canonical name" if step.copy_of == old_id else "a newer publication"
+        archived = history_of(
+            metadata,
+            RecordStatus.SUPERSEDED,
+            f"replaced by {new_id}: {why}",
+            self.clock.now(),
+            superseded_by=new_id,
+        )
+        if record is None or (record.status, record.superseded_by) != (RecordStatus.SUPERSEDED, new_id):
+            self._write_text(step, f"history/{old_id}", dump(archived), f"History of {old_id}")
+
+    def _write_record(self, step: PublishInput, metadata: Metadata) -> None:
+        record = history_of(metadata, RecordStatus.LIVE, "published", self.clock.now())
+        known = self._record(step, metadata.ami_id)
+        if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
+            return
+        self._write_text(step, f"history/{metadata.ami_id}", dump(record), f"History of {metadata.ami_id}")
+
+    def _write_text(self, step: PublishInput, name: str, value: str, description: str) -> None:
+        full_name = self._name(step, name)
+        stored = self.parameters.get(full_name)
+        if stored is None or stored.value != value:
+            self._put(step, full_name, value, TEXT, description)
+
+    def _write_latest(self, step: PublishInput, image_id: str) -> None:
+        name = self._name(step, "latest")
+        stored = self.parameters.get(name)
+        if stored is not None and stored.value == image_id:
+            return
+        version = self._put(
+            step,
+            name,
+            image_id,
+            IMAGE_DATA_TYPE,
+            f"Latest AMI of {step.plan.configured.application} {step.plan.environment}",
+        )
+        for _ in range(_READ_BACKS):
+            stored = self.parameters.get(name)
+            if _is_written(stored, image_id, version):
+                return
+            self.clock.pause(_READ_BACK_SECONDS)
+        raise PublicationPendingError(
+            f"{name} was written as {image_id} in version {version} and reads "
+            f"{stored.value if stored else 'nothing'}; it is written again. If it never changes: the function needs "
+            "ec2:DescribeImages, and the image must be available"
+        )
+
+    def _put(self, step: PublishInput, name: str, value: str, data_type: str, description: str) -> int:
+        # A write that begins too late could arrive after somebody else has taken the environment over.
+        if self.clock.now() + _WRITE_TIME > self.deadline:
+            raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
+        tags = {TAG_APPLICATION: step.plan.configured.application, TAG_ENVIRONMENT: step.plan.environment}
+        return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
+
+    def _pin(self, step: PublishInput, image: Image) -> None:
+        request = step.plan.request
+        if request is not None and request.pin:
+            pin = Pin(
+                image_id=image.image_id,
+                digest=image.tags.get(TAG_DIGEST),
+                at=self.clock.now(),
+                reason=request.reason or "",
+            )
+            self.environments.set_pin(step.plan.environment, pin)
+
+    def _record(self, step: PublishInput, image_id: str) -> HistoryRecord | None:
+        stored = self.parameters.get(self._name(step, f"history/{image_id}"))
+        return load(HistoryRecord, stored.value if stored else None)
+
+    def _name(self, step: PublishInput, name: str) -> str:
+        return parameter_name(step.plan.configured.parameter_prefix, name)
+
+
+def _image_id(value: str | None) -> str | None:
+    return value if value and value.startswith("ami-") else None
+
+
+def _is_written(stored: StoredParameter | None, value: str, version: int) -> bool:
+    return stored is not None and stored.value == value and stored.version >= version

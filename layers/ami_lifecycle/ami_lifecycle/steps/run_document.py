@@ -1,0 +1,113 @@
+"""Provision Builder and Verify Image: send a document to an instance, once."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandRef, InstanceInput
+from ami_lifecycle.domain.naming import document_comment
+from ami_lifecycle.errors import AgentNotOnlineError, ProvisioningFailedError
+from ami_lifecycle.ports import Commands
+
+# SSM user guide, "Parameters of documents": interpolationType ENV_VAR needs this agent.
+MINIMUM_AGENT: Final = (3, 3, 2746, 0)
+NOTHING: Final = "-"
+
+
+@dataclass(frozen=True)
+class DocumentRunner:
+    """Sends our documents."""
+
+    commands: Commands
+    document: str
+    region: str
+
+    def provision_builder(self, step: InstanceInput) -> CommandRef:
+        """Send ProvisionImage to the builder.
+
+        Raises:
+            AgentNotOnlineError: SSM does not accept the instance (yet, or at this moment).
+            ProvisioningFailedError: the agent of the base image is too old.
+        """
+        return self._send(step, "provision", provisioning_parameters(step.plan, self.region))
+
+    def verify_image(self, step: InstanceInput) -> CommandRef:
+        """Send VerifyImage to the canary. Raises as `provision_builder` does."""
+        return self._send(step, "verify", verification_parameters(step.plan, self.region))
+
+    def _send(self, step: InstanceInput, purpose: str, parameters: Mapping[str, str]) -> CommandRef:
+        comment = document_comment(purpose, step.plan.run_id)
+        # SendCommand has no client token, so an answer that was lost is found by its comment.
+        command_id = self.commands.find(step.instance_id, comment)
+        if command_id is None:
+            self._require_agent(step.instance_id)
+            command_id = self.commands.send(step.instance_id, self.document, parameters, comment)
+        return CommandRef(command_id=command_id, instance_id=step.instance_id)
+
+    def _require_agent(self, instance_id: str) -> None:
+        version = self.commands.agent_version(instance_id)
+        if version is None:
+            raise AgentNotOnlineError(f"the SSM agent of {instance_id} is not online at this moment")
+        numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
+        if numbers < MINIMUM_AGENT:
+            wanted = ".".join(map(str, MINIMUM_AGENT))
+            raise ProvisioningFailedError(
+                f"the SSM agent of {instance_id} is {version}; documents that pass parameters as environment "
+                f"variables need {wanted}. Ask for a fresh build, which starts from a current Ubuntu image"
+            )
+
+
+def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
+    """Parameters of ProvisionImage (documents/README.md)."""
+    settings = plan.configured
+    container = settings.container
+    return {
+        "ImageUri": plan.image.repository_uri,
+        "ImageDigest": plan.image.digest,
+        "ImageTag": plan.image.tag or NOTHING,
+        "Mode": (plan.mode or BuildMode.FRESH).value,
+        "Region": region,
+        "Application": settings.application,
+        "Environment": settings.environment,
+        "RunId": plan.run_id,
+        "ContainerPorts": ",".join(container.ports) or NOTHING,
+        "ContainerEnvironment": _encoded(dict(container.environment)),
+        "ContainerCommand": _encoded(list(container.command)),
+        "ContainerVolumes": ",".join(container.volumes) or NOTHING,
+        "ContainerShmMiB": str(container.shm_mib),
+        "GpuEnabled": _flag(container.gpu),
+        "NvidiaToolkit": _flag(container.nvidia_toolkit),
+        "NvidiaDriver": container.nvidia_driver or "none",
+        "MinimumFreeGiB": str(settings.builder.minimum_free_gib),
+    }
+
+
+def verification_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
+    """Parameters of VerifyImage (documents/README.md)."""
+    settings = plan.configured
+    health = settings.verification.health_check
+    return {
+        "ImageUri": plan.image.repository_uri,
+        "ImageDigest": plan.image.digest,
+        "Region": region,
+        "Application": settings.application,
+        "Environment": settings.environment,
+        "RunId": plan.run_id,
+        "HealthCheck": health.kind,
+        "HealthPort": str(health.port),
+        "HealthPath": health.path,
+        "HealthCommand": base64.b64encode(health.command.encode()).decode() or NOTHING,
+        "HealthTimeoutSeconds": str(health.timeout_seconds),
+    }
+
+
+def _encoded(value: Mapping[str, Any] | Sequence[str]) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode() if value else NOTHING
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,253 @@
+"""Sweep Environments: the last net. Repairs what it may, and reports what it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from ami_lifecycle.contracts import (
+    Action,
+    BuildRequest,
+    CleanUpInput,
+    HistoryRecord,
+    Metadata,
+    RecordStatus,
+    RetireAction,
+    SweepFinding,
+    SweepResult,
+    Trigger,
+)
+from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
+from ami_lifecycle.domain.naming import execution_name
+from ami_lifecycle.domain.planning import Live, reason_for_nothing
+from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError
+from ami_lifecycle.ports import (
+    Clock,
+    Environments,
+    Executions,
+    ExecutionStatus,
+    Images,
+    Instances,
+    Parameters,
+    Repository,
+)
+from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
+from ami_lifecycle.steps.clean_up_build import BuildCleaner
+from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.handing_over import start_wanted
+from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.retire_images import Retirer
+
+# DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
+_PRUNED_AT_ONCE: Final = 20
+_Findings = Iterator[SweepFinding]
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """Looks at every environment, and at everything that carries the application's tag."""
+
+    catalogue: Catalogue
+    repository: Repository
+    instances: Instances
+    images: Images
+    parameters: Parameters
+    environments: Environments
+    executions: Executions
+    build_cleaner: BuildCleaner
+    cleaner: Cleaner
+    retirer: Retirer
+    clock: Clock
+    state_machine_arn: str
+
+    def sweep(self) -> SweepResult:
+        """Sweep once. A fault in one place does not keep the sweep from the others.
+
+        Raises:
+            CleanUpIncompleteError: something could not be looked at or repaired; all else was done.
+        """
+        findings: list[SweepFinding] = []
+        faults: list[str] = []
+        for environment in self.catalogue.environments:
+            self._try(environment, partial(self._end_dead_claim, environment), findings, faults)
+        self._try(None, self._remove_orphans, findings, faults)
+        for environment in self.catalogue.environments:
+            self._try(environment, partial(self._reconcile, environment), findings, faults)
+        if faults:
+            raise CleanUpIncompleteError(
+                f"the sweep found {[finding.finding for finding in findings]} and could not finish: "
+                f"{'; '.join(faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
+            )
+        return SweepResult(findings=tuple(findings))
+
+    def _try(
+        self,
+        environment: str | None,
+        look: Callable[[], _Findings],
+        findings: list[SweepFinding],
+        faults: list[str],
+    ) -> None:
+        try:
+            findings.extend(look())
+        except AmiLifecycleError as error:
+            faults.append(f"{environment or 'orphans'}: {type(error).__name__}: {error}")
+
+    def _end_dead_claim(self, environment: str) -> _Findings:
+        claim = self.environments.get(environment).claim
+        if claim is None or not has_ended(claim, self.executions, self.clock):
+            return
+        status = self.executions.status(claim.execution_arn)
+        self.build_cleaner.clean_up(
+            CleanUpInput(
+                execution_arn=claim.execution_arn,
+                state_machine_arn=self.state_machine_arn,
+                status="TIMED_OUT" if status is ExecutionStatus.UNKNOWN else status.value,
+            )
+        )
+        yield _repaired(environment, f"the claim of {claim.execution_arn}, which has ended, is removed")
+
+    def _remove_orphans(self) -> _Findings:
+        for execution_arn, oldest in self._owners().items():
+            if not self._is_over(execution_arn, oldest):
+                continue
+            cleaned = self.cleaner.clean(execution_arn)
+            if cleaned.removed_anything:
+                yield _repaired(
+                    None,
+                    f"removed what {execution_arn} left behind: "
+                    f"{', '.join((*cleaned.terminated, *cleaned.deregistered, *cleaned.deleted_snapshots))}",
+                )
+
+    def _owners(self) -> dict[str, datetime | None]:
+        """Executions that own something unpublished, each with the date of one such thing."""
+        ours = {TAG_APPLICATION: self.catalogue.application}
+        owners: dict[str, datetime | None] = {}
+        for instance in self.instances.find(ours):
+            if not instance.state.is_over and (owner := instance.tags.get(TAG_EXECUTION)):
+                owners[owner] = instance.launch_time
+        used: set[str] = set()
+        for image in self.images.find(ours):
+            used.update(image.snapshot_ids)
+            owner = image.tags.get(TAG_EXECUTION)
+            if owner and owner not in owners and not self.cleaner.is_published(image):
+                owners[owner] = image.creation_date
+        for snapshot in self.images.find_snapshots(ours):
+            if snapshot.snapshot_id not in used and (owner := snapshot.tags.get(TAG_EXECUTION)):
+                owners.setdefault(owner, snapshot.start_time)
+        return owners
+
+    def _is_over(self, execution_arn: str, since: datetime | None) -> bool:
+        status = self.executions.status(execution_arn)
+        if status is ExecutionStatus.UNKNOWN:
+            return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
+        return status.is_over
+
+    def _reconcile(self, environment: str) -> _Findings:
+        record = self.environments.get(environment)
+        if record.claim is not None:
+            return
+        if record.wanted is not None:
+            started = start_wanted(record, self.environments, self.executions, self.state_machine_arn)
+            yield _repaired(environment, f"a queued request waited for nobody; started {started}")
+            return
+        settings = self.catalogue.get(environment)
+        live = read_live(
+            settings.parameter_prefix, account_of(self.state_machine_arn), self.parameters, self.images
+        )
+        if live.value is not None and live.image is None:
+            yield SweepFinding(environment=environment, finding=live.problem or "", repaired=False)
+        yield from self._start_what_is_due(settings, record, live)
+        yield from self._prune_history(settings)
+
+    def _start_what_is_due(
+        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
+    ) -> _Findings:
+        request, finding = self._due(settings, record, live)
+        if request is None:
+            return
+        hour = self.clock.now().strftime("%Y%m%d%H")
+        name = execution_name(
+            settings.environment, request.action.value, request.model_dump_json(), str(record.fencing), hour
+        )
+        self.executions.start(self.state_machine_arn, name, request)
+        yield _repaired(settings.environment, f"{finding}; started {name}")
+
+    def _due(
+        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
+    ) -> tuple[BuildRequest | None, str]:
+        environment = settings.environment
+        digest = self.repository.digest_of(settings.repository, settings.image_tag)
+        build = BuildRequest(environment=environment, trigger=Trigger.RECONCILE, reason="found by the sweep")
+        if digest is not None and reason_for_nothing(build, digest, live, record, settings) is None:
+            return build, f"{settings.image_tag} names {digest}, which is not published"
+        if live.image is None:
+            return None, ""
+        if not self._is_metadata_right(settings, live):
+            request = BuildRequest(
+                environment=environment,
+                action=Action.PUBLISH,
+                trigger=Trigger.RECONCILE,
+                publish_image_id=live.image.image_id,
+                reason="metadata did not agree with latest",
+            )
+            return request, f"metadata does not agree with latest ({live.value})"
+        if self._is_retirement_due(settings, live):
+            request = BuildRequest(
+                environment=environment,
+                action=Action.RETIRE,
+                trigger=Trigger.RECONCILE,
+                reason="an image can be retired, or the name be adopted",
+            )
+            return request, "an image can be retired, or the name be adopted"
+        return None, ""
+
+    def _is_metadata_right(self, settings: EnvironmentSettings, live: Live) -> bool:
+        if live.image is None or not live.image.is_ours(settings.application, settings.environment):
+            return True
+        stored = self.parameters.get(parameter_name(settings.parameter_prefix, "metadata"))
+        metadata = load(Metadata, stored.value if stored else None)
+        return metadata is not None and metadata.ami_id == live.value
+
+    def _is_retirement_due(self, settings: EnvironmentSettings, live: Live) -> bool:
+        if live.image is None:
+            return False
+        decisions = self.retirer.decide(settings, live.image)
+        if any(decision.action is RetireAction.RETIRE for decision in decisions):
+            return True
+        is_ours = live.image.is_ours(settings.application, settings.environment)
+        return is_ours and self.retirer.can_adopt(settings, live.image)[0]
+
+    def _prune_history(self, settings: EnvironmentSettings) -> _Findings:
+        """Delete the oldest records of retired images beyond the configured number."""
+        stored = self.parameters.list_below(parameter_name(settings.parameter_prefix, "history"))
+        records = [(name, load(HistoryRecord, parameter.value)) for name, parameter in stored.items()]
+        unreadable = [name for name, record in records if record is None]
+        if unreadable:
+            text = f"history records that cannot be read: {', '.join(sorted(unreadable))}; correct or delete them"
+            yield SweepFinding(environment=settings.environment, finding=text, repaired=False)
+        known = sorted(
+            ((name, record) for name, record in records if record is not None),
+            key=lambda item: (item[1].creation_date, item[0]),
+            reverse=True,
+        )
+        surplus = [
+            name
+            for name, record in known[settings.publication.history_to_keep :]
+            if record.status is RecordStatus.RETIRED
+        ]
+        for name in surplus[-_PRUNED_AT_ONCE:]:
+            self.parameters.delete(name)
+        if surplus:
+            count = min(len(surplus), _PRUNED_AT_ONCE)
+            yield _repaired(settings.environment, f"pruned {count} history records of retired images")
+
+
+def _repaired(environment: str | None, finding: str) -> SweepFinding:
+    return SweepFinding(environment=environment, finding=finding, repaired=True)
