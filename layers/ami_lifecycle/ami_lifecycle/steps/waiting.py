@@ -104,19 +104,19 @@ class Watcher:
             self.waits.delete(stored.resource_id, stored.token)
         return seen
 
-    def resume(self, raw: Mapping[str, Any]) -> Resumed:
+    def resume(self, event: Event) -> Resumed:
         """Complete the task that waits for an event's resource, if one does.
 
         Raises:
             InvalidRequestError: not a completion event.
             ResourceNotVisibleError: the event says that it is over, and EC2 or SSM do not show it yet.
         """
-        resource_id = _resource_of(raw)
+        resource_id = _resource_of(event)
         stored = self.waits.get(resource_id)
         if stored is None:
             return Resumed(resource_id=resource_id, resumed=False, reason="nothing waits for it")
         try:
-            _refuse_deregistered(raw)
+            _refuse_deregistered(event)
             seen = self.look(Wait.model_validate(stored.wait))
         except BuildError as error:
             told = self.executions.send_failure(stored.token, type(error).__name__, str(error))
@@ -224,13 +224,7 @@ def parse_facts(stdout: str) -> CommandFacts:
         raise ValueError(f"the last line is not JSON ({error})") from error
 
 
-def _resource_of(raw: Mapping[str, Any]) -> str:
-    try:
-        event = Event.model_validate(raw)
-    except ValidationError as error:
-        raise InvalidRequestError(
-            f"not an EventBridge event: {explain(error)}; compare it with events/resume_build.json"
-        ) from error
+def _resource_of(event: Event) -> str:
     key = _EVENT_RESOURCE.get(event.detail_type)
     resource_id = event.detail.get(key) if key else None
     if not isinstance(resource_id, str) or not resource_id:
@@ -241,11 +235,11 @@ def _resource_of(raw: Mapping[str, Any]) -> str:
     return resource_id
 
 
-def _refuse_deregistered(raw: Mapping[str, Any]) -> None:
+def _refuse_deregistered(event: Event) -> None:
     # EC2 no longer shows such an image, so only its event tells it from one that is not shown yet.
-    if raw["detail"].get("State") == ImageState.DEREGISTERED:
+    if event.detail.get("State") == ImageState.DEREGISTERED:
         raise ImageCreationFailedError(
-            f"image {raw['detail'].get('ImageId')} was deregistered while the build waited for it. Find out who did "
+            f"image {event.detail.get('ImageId')} was deregistered while the build waited for it. Find out who did "
             "in CloudTrail, and build again"
         )
 

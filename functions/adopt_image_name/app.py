@@ -1,0 +1,24 @@
+"""Lambda function `adopt_image_name`: registers the canonical name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.contracts import AdoptInput, Adoption
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.adopt_image_name import NameAdopter
+
+
+@lambda_handler(parsed_by(AdoptInput))
+def handler(step: AdoptInput, deadline: datetime) -> Adoption:
+    """Give the live image its canonical name."""
+    return NameAdopter(
+        images=Ec2Images(client("ec2")),
+        parameters=SsmParameters(client("ssm")),
+        environments=DynamoEnvironments(environment().TABLE_NAME, client("dynamodb")),
+        deadline=deadline,
+    ).adopt(step)

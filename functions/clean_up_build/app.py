@@ -1,0 +1,16 @@
+"""Lambda function `clean_up_build`: ends a build that went wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.composition import build_cleaner
+from ami_lifecycle.contracts import CleanUpInput, CleanUpResult
+from ami_lifecycle.entry import environment, lambda_handler
+from ami_lifecycle.steps.clean_up_build import parse_clean_up
+
+
+@lambda_handler(parse_clean_up)
+def handler(step: CleanUpInput, deadline: datetime) -> CleanUpResult:
+    """Remove what an execution left behind."""
+    return build_cleaner(environment()).clean_up(step)

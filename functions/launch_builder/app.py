@@ -1,0 +1,30 @@
+"""Lambda function `launch_builder`: boots the base image."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.contracts import ClaimedInput, InstanceRef
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+
+
+@lambda_handler(parsed_by(ClaimedInput))
+def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
+    """Launch the instance, or find it."""
+    variables, ec2 = environment(), client("ec2")
+    return Launcher(
+        instances=Ec2Instances(ec2),
+        images=Ec2Images(ec2),
+        environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
+        infrastructure=Infrastructure(
+            subnet_ids=variables.subnet_ids,
+            security_group_id=variables.SECURITY_GROUP_ID,
+            instance_profile_arn=variables.INSTANCE_PROFILE_ARN,
+        ),
+        deadline=deadline,
+    ).launch_builder(step)

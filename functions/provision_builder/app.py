@@ -1,0 +1,22 @@
+"""Lambda function `provision_builder`: sends ProvisionImage to the builder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.contracts import CommandRef, InstanceInput
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.run_document import DocumentRunner
+
+
+@lambda_handler(parsed_by(InstanceInput))
+def handler(step: InstanceInput, deadline: datetime) -> CommandRef:
+    """Send the document, or find the command."""
+    variables = environment()
+    return DocumentRunner(
+        commands=SsmCommands(client("ssm"), variables.COMMAND_LOG_GROUP),
+        document=variables.DOCUMENT_NAME,
+        region=variables.AWS_REGION,
+    ).provision_builder(step)

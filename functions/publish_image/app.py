@@ -1,0 +1,28 @@
+"""Lambda function `publish_image`: history, metadata, latest, read back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.contracts import Published, PublishInput
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.publish_image import Publisher
+
+
+@lambda_handler(parsed_by(PublishInput))
+def handler(step: PublishInput, deadline: datetime) -> Published:
+    """Publish an image."""
+    variables = environment()
+    return Publisher(
+        images=Ec2Images(client("ec2")),
+        parameters=SsmParameters(client("ssm")),
+        environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
+        clock=SystemClock(),
+        region=variables.AWS_REGION,
+        deadline=deadline,
+    ).publish(step)

@@ -1,0 +1,30 @@
+"""Lambda function `resume_build`: completes the task that waits for an event's resource."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.executions import StepFunctionsExecutions
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.waits import DynamoWaits
+from ami_lifecycle.contracts import Event
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.waiting import Resumed, Watcher
+
+
+@lambda_handler(parsed_by(Event))
+def handler(step: Event, deadline: datetime) -> Resumed:
+    """Handle a completion event."""
+    ec2 = client("ec2")
+    return Watcher(
+        instances=Ec2Instances(ec2),
+        images=Ec2Images(ec2),
+        commands=SsmCommands(client("ssm")),
+        waits=DynamoWaits(environment().TABLE_NAME, client("dynamodb")),
+        executions=StepFunctionsExecutions(client("stepfunctions")),
+        clock=SystemClock(),
+    ).resume(step)

@@ -1,0 +1,29 @@
+"""Lambda function `retire_images`: removes what nobody uses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.contracts import ClaimedInput, Retirement
+from ami_lifecycle.entry import environment, lambda_handler, parsed_by
+from ami_lifecycle.steps.retire_images import Retirer
+
+
+@lambda_handler(parsed_by(ClaimedInput))
+def handler(step: ClaimedInput, deadline: datetime) -> Retirement:
+    """Retire the previous images of the environment."""
+    ec2 = client("ec2")
+    return Retirer(
+        images=Ec2Images(ec2),
+        usage=AwsImageUsage(ec2, client("autoscaling")),
+        parameters=SsmParameters(client("ssm")),
+        environments=DynamoEnvironments(environment().TABLE_NAME, client("dynamodb")),
+        clock=SystemClock(),
+        deadline=deadline,
+    ).retire(step)

@@ -1,0 +1,71 @@
+"""The two keepers put together: they need almost every adapter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.executions import StepFunctionsExecutions
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.repository import EcrRepository
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.settings import FunctionEnvironment, load_catalogue
+from ami_lifecycle.steps.clean_up_build import BuildCleaner
+from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.sweep_environments import Sweeper
+
+
+def build_cleaner(variables: FunctionEnvironment) -> BuildCleaner:
+    """The clean-up of one execution."""
+    return BuildCleaner(
+        cleaner=_cleaner(variables),
+        environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
+        executions=StepFunctionsExecutions(client("stepfunctions")),
+        notifier=SnsNotifier(client("sns"), variables.OUTCOME_TOPIC_ARN),
+        clock=SystemClock(),
+    )
+
+
+def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
+    """The sweep of all environments."""
+    ec2, ssm = client("ec2"), client("ssm")
+    environments = DynamoEnvironments(variables.TABLE_NAME, client("dynamodb"))
+    images, parameters, clock = Ec2Images(ec2), SsmParameters(ssm), SystemClock()
+    return Sweeper(
+        catalogue=load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
+        repository=EcrRepository(client("ecr")),
+        instances=Ec2Instances(ec2),
+        images=images,
+        parameters=parameters,
+        environments=environments,
+        executions=StepFunctionsExecutions(client("stepfunctions")),
+        build_cleaner=build_cleaner(variables),
+        cleaner=_cleaner(variables),
+        retirer=Retirer(
+            images=images,
+            usage=AwsImageUsage(ec2, client("autoscaling")),
+            parameters=parameters,
+            environments=environments,
+            clock=clock,
+            deadline=deadline,
+        ),
+        clock=clock,
+        state_machine_arn=variables.STATE_MACHINE_ARN,
+    )
+
+
+def _cleaner(variables: FunctionEnvironment) -> Cleaner:
+    ec2 = client("ec2")
+    return Cleaner(
+        instances=Ec2Instances(ec2),
+        images=Ec2Images(ec2),
+        usage=AwsImageUsage(ec2, client("autoscaling")),
+        parameters=SsmParameters(client("ssm")),
+        application=variables.APPLICATION,
+    )

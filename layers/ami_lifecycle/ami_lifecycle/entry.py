@@ -1,0 +1,83 @@
+"""How a Lambda function begins and ends: parse the contract, log, call the step, dump the result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar
+
+from aws_lambda_powertools.logging import Logger
+from pydantic import BaseModel, ValidationError
+
+from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
+from ami_lifecycle.settings import FunctionEnvironment
+
+_Input = TypeVar("_Input")
+_Model = TypeVar("_Model", bound=BaseModel)
+Step = Callable[[_Input, datetime], BaseModel | None]
+LambdaHandler = Callable[[Any, Any], Any]
+
+logger = Logger()
+
+
+def environment() -> FunctionEnvironment:
+    """The environment variables that the stack gave to this function."""
+    return FunctionEnvironment.model_validate(dict(os.environ))
+
+
+def parsed_by(model: type[_Model]) -> Callable[[Any], _Model]:
+    """A parser of one contract, whose errors name field and value."""
+
+    def parse(event: Any) -> _Model:
+        try:
+            return model.model_validate(event)
+        except ValidationError as error:
+            raise InvalidRequestError(
+                f"the input is not a {model.__name__}: {explain(error)}; events/ has a valid one for each function"
+            ) from error
+
+    return parse
+
+
+def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], LambdaHandler]:
+    """Make a Lambda handler of a step: `handler(event, context)` around `step(input, deadline)`.
+
+    `deadline` is when Lambda ends the invocation. Errors go on to the caller, because Step Functions
+    matches them by the name of their class; they are logged with the ids that lead to the execution.
+    """
+
+    def decorate(step: Step[_Input]) -> LambdaHandler:
+        @wraps(step)
+        def handler(event: Any, context: Any) -> Any:
+            logger.append_keys(**_ids(event), request_id=getattr(context, "aws_request_id", None))
+            deadline = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis())
+            try:
+                result = step(parse(event), deadline)
+            except AmiLifecycleError as error:
+                logger.warning(str(error), error=type(error).__name__)
+                raise
+            except Exception:
+                logger.exception("an error that this service does not name")
+                raise
+            output = None if result is None else result.model_dump(mode="json")
+            logger.info("done", output=output)
+            return output
+
+        return handler
+
+    return decorate
+
+
+def _ids(event: Any) -> dict[str, str | None]:
+    if not isinstance(event, dict):
+        return {"execution_arn": None, "environment": None}
+    detail = event.get("detail")
+    plan = event.get("plan")
+    arn = event.get("execution_arn") or (detail.get("executionArn") if isinstance(detail, dict) else None)
+    return {
+        "execution_arn": arn,
+        "environment": plan.get("environment") if isinstance(plan, dict) else None,
+    }
