@@ -16,6 +16,8 @@ from tests.template.stack import ROOT
 
 STEPS = ROOT / "layers" / "ami_lifecycle" / "ami_lifecycle" / "steps"
 PACKAGE = "ami_lifecycle.steps"
+# Where the functions that need many adapters have them put together.
+COMPOSITION = "ami_lifecycle.adapters.composition"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _read(name: str, path: Path, *, whole: bool) -> Module:
     tree = ast.parse(path.read_text())
     module = Module()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith((PACKAGE, COMPOSITION)):
             for alias in node.names:
                 source = f"{node.module}.{alias.name}" if node.module == PACKAGE else str(node.module)
                 module.imported[alias.asname or alias.name] = source
@@ -104,14 +106,16 @@ def _read(name: str, path: Path, *, whole: bool) -> Module:
 
 @cache
 def _steps() -> dict[str, Module]:
-    return {
-        f"{PACKAGE}.{path.stem}": _read(f"{PACKAGE}.{path.stem}", path, whole=False)
-        for path in sorted(STEPS.glob("*.py"))
-    }
+    files = {f"{PACKAGE}.{path.stem}": path for path in sorted(STEPS.glob("*.py"))}
+    files[COMPOSITION] = STEPS.parent / "adapters" / "composition.py"
+    return {name: _read(name, path, whole=False) for name, path in files.items()}
 
 
 def _visible(module: Module, own_name: str) -> set[str]:
-    return {own_name, *module.imported.values()} & _steps().keys()
+    sources = {own_name, *module.imported.values()}
+    if COMPOSITION in sources:
+        sources |= set(_steps()[COMPOSITION].imported.values())
+    return sources & _steps().keys()
 
 
 def _next(definition: Definition, module: Module) -> Iterator[Definition]:
@@ -135,24 +139,32 @@ def _port_calls(definition: Definition) -> Iterator[tuple[str, str]]:
                 yield port, node.attr
 
 
-def port_calls(function: str) -> frozenset[tuple[str, str]]:
-    """`(port, method)` for everything that a function may call."""
+@cache
+def _reached(function: str) -> frozenset[Definition]:
+    """The function's `app.py`, and every definition that it may use."""
     app = _read(function, ROOT / "functions" / function / "app.py", whole=True)
     waiting = [app.definitions[0]]
     seen: set[Definition] = set()
-    calls: set[tuple[str, str]] = set()
     while waiting:
         current = waiting.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        calls |= set(_port_calls(current))
-        waiting.extend(_next(current, _steps().get(current.module, app)))
-    return frozenset(calls)
+        if current not in seen:
+            seen.add(current)
+            waiting.extend(_next(current, _steps().get(current.module, app)))
+    return frozenset(seen)
+
+
+def port_calls(function: str) -> frozenset[tuple[str, str]]:
+    """`(port, method)` for everything that a function may call."""
+    return frozenset(call for definition in _reached(function) for call in _port_calls(definition))
 
 
 def names_used(function: str) -> frozenset[str]:
-    """Every name and attribute in a function's `app.py`."""
-    tree = ast.parse((ROOT / "functions" / function / "app.py").read_text())
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return frozenset(names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)})
+    """Every name and attribute in a function's `app.py`, and in what puts its adapters together."""
+    nodes = [
+        node
+        for definition in _reached(function)
+        if definition.module in {function, COMPOSITION}
+        for node in ast.walk(definition.node)
+    ]
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return frozenset(names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})

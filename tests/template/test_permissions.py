@@ -96,7 +96,7 @@ def test_a_function_is_granted_what_it_calls_and_nothing_else(name: str) -> None
     for port, method in port_calls(name):
         if port not in WITHOUT_AWS:
             needed |= actions_of(getattr(ADAPTERS[port], method))
-    if "load_config" in names_used(name) or "Catalogue" in names_used(name):
+    if "load_catalogue" in names_used(name):
         needed.add("ssm:GetParameters")
     function = functions()[name]
     if "EventInvokeConfig" in function.properties:
