@@ -74,6 +74,13 @@ PYTHON
   mv "$RUN/identity.json.new" "$RUN/identity.json"
 }
 
+# Nothing but this build may change the image, and a refresh of the agent's snap would end this very command.
+# Neither outlives this boot, or the three hours.
+quiet_background_updates() {
+  systemctl stop apt-daily.timer apt-daily-upgrade.timer >>"$LOG" 2>&1 || true
+  if command -v snap >/dev/null; then snap refresh --hold=3h amazon-ssm-agent >>"$LOG" 2>&1 || true; fi
+}
+
 apt() {
   # Ubuntu's own first-boot upgrades hold these locks for minutes (apt.conf(5), DPkg::Lock::Timeout).
   timeout 1800 apt-get --quiet --yes -o DPkg::Lock::Timeout=600 -o APT::Acquire::Retries=3 "$@" >>"$LOG" 2>&1
@@ -182,7 +189,7 @@ other_images() {
 }
 
 # remove_other_images IMAGE_ID: all containers, and all images but this one.
-# Never `docker image prune`: it also takes an image that is known by digest alone.
+# Never `docker image prune`: it also takes an image that is known by digest alone (moby issue 42664).
 remove_other_images() {
   local containers images id left
   mapfile -t containers < <(docker ps --all --quiet)
@@ -455,8 +462,8 @@ remove_builder_identity() {
   local left
   cloud-init clean --logs >>"$LOG" 2>&1 || fail 20 "cloud-init could not clean its state" "read the log lines below"
   apt-get clean >>"$LOG" 2>&1 || true
-  journalctl --rotate >>"$LOG" 2>&1 || true
-  journalctl --vacuum-time=1s >>"$LOG" 2>&1 || true
+  # journald would make a deleted journal anew, under the builder's machine id: send it to /run first (journalctl(1)).
+  journalctl --relinquish-var >>"$LOG" 2>&1 || true
   mkdir -p "$ROOT/tmp" "$ROOT/var/tmp" "$ROOT/var/log" "$ROOT/var/lib/dbus"
   clean_system >>"$LOG" 2>&1 || fail 20 "the builder's traces could not all be removed" "read the log lines below"
   left=$(find "$ROOT/root" "$ROOT/home" -maxdepth 4 '(' -name authorized_keys -o -name '.*_history' -o -path '*/.docker/config.json' \
@@ -527,6 +534,7 @@ main() {
   say "$mode build of $application for $environment"
   wait_for_cloud_init
   record_identity
+  quiet_background_updates
   lap cloud_init
   install_packages
   lap packages

@@ -135,7 +135,9 @@ class Machine:
     parameters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.root, self.bin, self.control = (self.directory / name for name in ("root", "bin", "control"))
+        self.root = self.directory / "root"
+        self.bin = self.directory / "bin"
+        self.control = self.directory / "control"
         for path in (self.root, self.bin, self.control / "installable"):
             path.mkdir(parents=True)
         for tool in TOOLS.split():
@@ -147,7 +149,7 @@ class Machine:
             self.install(name, body)
         for name, body in INSTALLABLE.items():
             self._stub(self.control / "installable" / name, body)
-        for path, text in {
+        for file, text in {
             "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
             "etc/os-release": 'NAME="Ubuntu"\nVERSION_ID="22.04"\n',
             "etc/ssh/ssh_host_ed25519_key": "private\n",
@@ -157,7 +159,7 @@ class Machine:
             "root/.profile": "",
             "home/ubuntu/.profile": "",
         }.items():
-            self.write(path, text)
+            self.write(file, text)
         for name, text in {
             "cloud-init-status": "0",
             "free-bytes": str(40 * 1024**3),
@@ -264,9 +266,9 @@ class Machine:
         """Run ProvisionImage."""
         return self.run("provision_image", kill_at=kill_at, **changes)
 
-    def verify(self, **changes: str | None) -> Result:
+    def verify(self, *, kill_at: str = "", **changes: str | None) -> Result:
         """Run VerifyImage."""
-        return self.run("verify_image", **changes)
+        return self.run("verify_image", kill_at=kill_at, **changes)
 
     def run_finish(self) -> int:
         """Run what the shutdown unit runs when everything else has stopped; return its status."""

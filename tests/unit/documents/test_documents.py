@@ -35,8 +35,8 @@ GOOD = {
     "HealthTimeoutSeconds": ["300"],
 }
 # `&` may stand in a URL's query; the script passes it on as one quoted word.
-ATTACKS = """$(reboot) `reboot` ;reboot |reboot a>b a<b ${IFS} * !x (x) ' " \\ {{x}}""".split()
-ATTACKS += ["a b", "a\nb", "a\n"]
+ATTACKS = ["$(reboot)", "`reboot`", ";reboot", "|reboot", "a>b", "a<b", "${IFS}", "*", "!x", "(x)", "{{x}}"]
+ATTACKS += ["'", '"', "\\", "a b", "a\nb", "a\n"]
 
 
 def document(name: str) -> dict[str, Any]:

@@ -426,6 +426,22 @@ def test_registry_credentials_never_reach_a_file(plain: Machine) -> None:
     assert not [path for path in plain.root.rglob("config.json") if path.parent.name.startswith("docker")]
 
 
+def test_the_journal_moves_away_before_it_is_removed(builder: Machine) -> None:
+    builder.install("journalctl", 'cp -r "$FAKE_ROOT/var/log/journal" "$FAKE_DIR/journal-then"')
+    builder.write("var/log/journal/0123/system.journal", "planted")
+    assert builder.provision().code == 0
+    assert builder.called("journalctl") == ["journalctl --relinquish-var"]
+    assert (builder.control / "journal-then/0123/system.journal").exists()
+    assert not (builder.root / "var/log/journal/0123").exists()
+
+
+def test_background_updates_are_quiet_during_the_build(builder: Machine) -> None:
+    builder.install("snap", "")
+    builder.provision()
+    assert builder.called("snap") == ["snap refresh --hold=3h amazon-ssm-agent"]
+    assert "systemctl stop apt-daily.timer apt-daily-upgrade.timer" in builder.calls
+
+
 # Interruptions
 
 
