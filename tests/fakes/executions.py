@@ -30,6 +30,10 @@ class FakeExecutions(Faulty):
         self.successes: dict[str, Mapping[str, Any]] = {}
         self.failures: dict[str, tuple[str, str]] = {}
 
+    def end(self, execution_arn: str, status: ExecutionStatus = ExecutionStatus.ABORTED) -> None:
+        """Let an execution end."""
+        self.statuses[execution_arn] = status
+
     @port_call
     def status(self, execution_arn: str) -> ExecutionStatus:
         """Status of an execution."""

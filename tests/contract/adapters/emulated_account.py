@@ -1,0 +1,150 @@
+"""An emulated account, served on this machine for the adapters."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from ami_lifecycle_emulator.calls import CallLog
+from ami_lifecycle_emulator.clock import Clock
+from ami_lifecycle_emulator.durations import Durations
+from ami_lifecycle_emulator.ec2 import Ec2
+from ami_lifecycle_emulator.events import EventBus
+from ami_lifecycle_emulator.faults import Faults
+from ami_lifecycle_emulator.gateway import Gateway
+from ami_lifecycle_emulator.operations import handlers_of
+from ami_lifecycle_emulator.step_functions.service import StepFunctions
+from ami_lifecycle_emulator.step_functions.tasks import Invocation
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+SCALE = 0.01
+DURATIONS = Durations.from_mapping(
+    {
+        "instance_running": 2,
+        "agent_online": 5,
+        "stop": 5,
+        "terminate": 5,
+        "image": 10,
+        "snapshot": 2,
+        "provision": 5,
+    }
+)
+WAITING_MACHINE = {
+    "StartAt": "Await Resource",
+    "States": {
+        "Await Resource": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "Parameters": {
+                "FunctionName": "await_resource",
+                "Payload": {"token.$": "$$.Task.Token", "execution.$": "$$.Execution.Id"},
+            },
+            "End": True,
+        }
+    },
+}
+
+
+class EmulatedAccount:
+    """The gateway with its strict services; clients with one attempt per call, so that faults show."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(SCALE)
+        self.bus = EventBus(self.clock, ACCOUNT, REGION)
+        self.faults = Faults(self.clock)
+        self.ec2 = Ec2(self.clock, self.bus, DURATIONS, account_id=ACCOUNT, region=REGION, faults=self.faults)
+        self.tokens: dict[str, str] = {}
+        self.step_functions = StepFunctions(
+            self.clock, self.bus, ACCOUNT, REGION, invoke=self._invoke, caller_of=lambda _role: "tests"
+        )
+        self.gateway = Gateway(
+            handlers_of(self.ec2, self.step_functions),
+            DomainDispatcherApplication(create_backend_app),
+            self.clock,
+            CallLog(),
+            ACCOUNT,
+            REGION,
+            lambda _key: "tests",
+        )
+        self.faults.attach(self.gateway)
+        self._server = make_server("127.0.0.1", 0, self.gateway, threaded=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self._clients: dict[str, Any] = {}
+        self.repository_name = "comfyui"
+        self.document = "ami-lifecycle-ProvisionImage"
+        self._prepare()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=f"http://127.0.0.1:{self._server.server_port}",
+                region_name=REGION,
+                aws_access_key_id="AKIATEST",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return self._clients[service]
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.step_functions.close()
+        self._server.shutdown()
+        self._thread.join(timeout=5)
+        self._server.server_close()
+        self.clock.close()
+        for client in self._clients.values():
+            client.close()
+
+    def _prepare(self) -> None:
+        unique = uuid.uuid4().hex[:8]
+        self.table = f"environments-{unique}"
+        self.client("dynamodb").create_table(
+            TableName=self.table,
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        profile = self.client("iam").create_instance_profile(InstanceProfileName=f"builder-{unique}")
+        self.instance_profile_arn = profile["InstanceProfile"]["Arn"]
+        self.subnet_id = self.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+        self.base_image_id = self.ec2.seed_image("ubuntu-22.04", owner_id="099720109477")
+        machine = self.client("stepfunctions").create_state_machine(
+            name=f"build-{unique}",
+            definition=json.dumps(WAITING_MACHINE),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/build",
+        )
+        self.state_machine_arn = machine["stateMachineArn"]
+        self.topic_arn = self.client("sns").create_topic(Name=f"outcomes-{unique}")["TopicArn"]
+        self.queue_url = self.client("sqs").create_queue(QueueName=f"outcomes-{unique}")["QueueUrl"]
+        queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:outcomes-{unique}"
+        self.client("sns").subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue_arn)
+
+    def _invoke(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
+        request = json.loads(payload)
+        self.tokens[request["execution"]] = request["token"]
+        answer: Future[Invocation] = Future()
+        answer.set_result(Invocation("null", None, str(uuid.uuid4())))
+        return answer
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until the account has come so far."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the emulated account did not come so far")
+        time.sleep(0.005)

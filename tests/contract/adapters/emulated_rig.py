@@ -1,0 +1,134 @@
+"""The rig over the adapters, against the emulated account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.contract.adapters.emulated_account import EmulatedAccount, until
+from tests.fakes import FakeClock
+
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.executions import StepFunctionsExecutions
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.repository import EcrRepository
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.adapters.waits import DynamoWaits
+from ami_lifecycle.domain.model import ImageState, Instance, InstanceState, UsageKind
+from ami_lifecycle.ports import CommandStatus, ExecutionStatus, LaunchRefusal
+
+SETTLED = {InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.TERMINATED}
+REFUSAL_CODES = {
+    LaunchRefusal.CAPACITY: "InsufficientInstanceCapacity",
+    LaunchRefusal.UNSUPPORTED: "Unsupported",
+}
+
+
+class EmulatedRig:
+    """One test's view of the account: resources are told apart by the test's name."""
+
+    def __init__(self, account: EmulatedAccount, name: str) -> None:
+        ec2 = account.client("ec2")
+        self.account = account
+        self.name = name
+        self.instances = Ec2Instances(ec2)
+        self.images = Ec2Images(ec2)
+        self.usage = AwsImageUsage(ec2, account.client("autoscaling"))
+        self.commands = SsmCommands(account.client("ssm"))
+        self.parameters = SsmParameters(account.client("ssm"))
+        self.repository = EcrRepository(account.client("ecr"))
+        self.environments = DynamoEnvironments(account.table, account.client("dynamodb"))
+        self.waits = DynamoWaits(account.table, account.client("dynamodb"), FakeClock())
+        self.executions = StepFunctionsExecutions(account.client("stepfunctions"))
+        self.notifier = SnsNotifier(account.client("sns"), account.topic_arn)
+        self.base_image_id = account.base_image_id
+        self.instance_profile_arn = account.instance_profile_arn
+        self.subnet_id = account.subnet_id
+        self.repository_name = account.repository_name
+        self.document = account.document
+        self.state_machine_arn = account.state_machine_arn
+
+    def settle(self) -> None:
+        tags = {"test": self.name}
+        until(lambda: all(found.state in SETTLED for found in self.instances.find(tags)))
+        until(lambda: all(found.state is not ImageState.PENDING for found in self.images.find(tags)))
+
+    def refuse_launches(self, refusal: LaunchRefusal) -> None:
+        self._fault("ec2", "RunInstances", REFUSAL_CODES[refusal])
+
+    def bring_online(self, instance: Instance) -> None:
+        until(lambda: self.commands.agent_version(instance.instance_id) is not None)
+
+    def finish(self, command_id: str, instance_id: str) -> None:
+        def is_over() -> bool:
+            result = self.commands.result(command_id, instance_id)
+            return result is not None and result.status is not CommandStatus.RUNNING
+
+        until(is_over)
+
+    def use(self, image_id: str, kind: UsageKind) -> str:
+        ec2 = self.account.client("ec2")
+        match kind:
+            case UsageKind.LAUNCH_TEMPLATE:
+                template = ec2.create_launch_template(
+                    LaunchTemplateName=self.name, LaunchTemplateData={"ImageId": image_id}
+                )
+                return str(template["LaunchTemplate"]["LaunchTemplateId"])
+            case UsageKind.LAUNCH_CONFIGURATION:
+                self.account.client("autoscaling").create_launch_configuration(
+                    LaunchConfigurationName=self.name, ImageId=image_id, InstanceType="m5.large"
+                )
+                return self.name
+            case UsageKind.LAUNCH_PERMISSION:
+                ec2.modify_image_attribute(
+                    ImageId=image_id, LaunchPermission={"Add": [{"UserId": "210987654321"}]}
+                )
+                return "210987654321"
+            case UsageKind.RUNNING_INSTANCE:
+                launched = ec2.run_instances(
+                    ImageId=image_id, InstanceType="m5.large", MinCount=1, MaxCount=1
+                )
+                return str(launched["Instances"][0]["InstanceId"])
+            case _:
+                raise ValueError(f"the emulated rig arranges no {kind.value}")
+
+    def break_usage(self) -> None:
+        self._fault("ec2", "DescribeImageReferences", "UnauthorizedOperation", status=403)
+
+    def protect(self, image_id: str) -> None:
+        self.account.client("ec2").enable_image_deregistration_protection(ImageId=image_id)
+
+    def disable(self, image_id: str) -> None:
+        self.account.client("ec2").disable_image(ImageId=image_id)
+
+    def push(self, tag: str, content: str) -> str:
+        return self.account.push(tag, content)
+
+    def waiting_task(self) -> str:
+        started = self.account.client("stepfunctions").start_execution(stateMachineArn=self.state_machine_arn)
+        arn = started["executionArn"]
+        until(lambda: arn in self.account.tokens)
+        return self.account.tokens[arn]
+
+    def abort(self, execution_arn: str) -> None:
+        self.account.client("stepfunctions").stop_execution(executionArn=execution_arn)
+        until(lambda: self.executions.status(execution_arn) is not ExecutionStatus.RUNNING)
+
+    def notifications(self) -> list[tuple[str, dict[str, Any]]]:
+        received = self.account.client("sqs").receive_message(
+            QueueUrl=self.account.queue_url, MaxNumberOfMessages=10
+        )
+        found = []
+        for message in received.get("Messages", ()):
+            envelope = json.loads(message["Body"])
+            found.append((envelope["Subject"], json.loads(envelope["Message"])))
+        return found
+
+    def _fault(self, service: str, operation: str, code: str, status: int = 400) -> None:
+        self.account.faults.add(
+            {"kind": "error", "service": service, "operation": operation, "code": code, "status": status}
+        )

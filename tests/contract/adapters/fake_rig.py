@@ -1,0 +1,100 @@
+"""The rig over the fakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fakes import World
+
+from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, UsageKind
+from ami_lifecycle.ports import (
+    Commands,
+    Environments,
+    Executions,
+    Images,
+    ImageUsage,
+    Instances,
+    LaunchRefusal,
+    Notifier,
+    Parameters,
+    Repository,
+    Waits,
+)
+
+STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:build"
+
+
+class FakeRig:
+    """One world of fakes."""
+
+    def __init__(self, name: str) -> None:
+        self.world = World()
+        self.instances: Instances = self.world.instances
+        self.images: Images = self.world.images
+        self.usage: ImageUsage = self.world.usage
+        self.commands: Commands = self.world.commands
+        self.parameters: Parameters = self.world.parameters
+        self.repository: Repository = self.world.repository
+        self.environments: Environments = self.world.environments
+        self.waits: Waits = self.world.waits
+        self.executions: Executions = self.world.executions
+        self.notifier: Notifier = self.world.notifier
+        self.name = name
+        self.base_image_id = "ami-0123456789abcdef0"
+        self.instance_profile_arn = "arn:aws:iam::123456789012:instance-profile/builder"
+        self.subnet_id = "subnet-0123456789abcdef0"
+        self.repository_name = "comfyui"
+        self.document = "ProvisionImage"
+        self.state_machine_arn = STATE_MACHINE
+        self._tasks = 0
+        device = BlockDevice(device_name="/dev/sda1", snapshot_id="snap-0123456789abcdef0", volume_size=8)
+        self.world.images.add(
+            Image(
+                image_id=self.base_image_id,
+                name="ubuntu",
+                state=ImageState.AVAILABLE,
+                owner_id="099720109477",
+                block_devices=(device,),
+            )
+        )
+
+    def settle(self) -> None:
+        self.world.settle()
+
+    def refuse_launches(self, refusal: LaunchRefusal) -> None:
+        self.world.instances.refuse(refusal=refusal)
+
+    def bring_online(self, instance: Instance) -> None:
+        self.world.commands.bring_online(instance.instance_id)
+
+    def finish(self, command_id: str, instance_id: str) -> None:
+        self.world.commands.finish(command_id, stdout="done")
+
+    def use(self, image_id: str, kind: UsageKind) -> str:
+        user = f"user-of-{image_id}"
+        self.world.usage.use(image_id, kind, user)
+        return user
+
+    def break_usage(self) -> None:
+        self.world.usage.unreadable = "ec2:DescribeImageReferences could not be read"
+
+    def protect(self, image_id: str) -> None:
+        self.world.images.protected.add(image_id)
+
+    def disable(self, image_id: str) -> None:
+        self.world.images.disable(image_id)
+
+    def push(self, tag: str, content: str) -> str:
+        return self.world.repository.push(tag, content)
+
+    def waiting_task(self) -> str:
+        self._tasks += 1
+        token = f"task-token-{self._tasks}"
+        self.world.executions.waiting.add(token)
+        return token
+
+    def abort(self, execution_arn: str) -> None:
+        self.world.executions.end(execution_arn)
+
+    def notifications(self) -> list[tuple[str, dict[str, Any]]]:
+        return self.world.notifier.sent

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import pytest
+from tests.contract.adapters.emulated_rig import EmulatedRig
+from tests.contract.adapters.rig import Rig, available_image, running_instance, tags
+
+from ami_lifecycle.domain.model import ImageState
+from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
+
+UNKNOWN = "ami-0ffffffffffffffff"
+
+
+def registered_copy(rig: Rig, image_id: str, name: str) -> str | None:
+    image = rig.images.get(image_id)
+    assert image is not None
+    return rig.images.register_copy(image, name, tags(rig, role="canonical"))
+
+
+def test_an_image_of_another_owner_can_be_read(rig: Rig) -> None:
+    image = rig.images.get(rig.base_image_id)
+    assert image is not None
+    assert image.state is ImageState.AVAILABLE
+    assert image.root_volume_gib == 8
+    assert image.owner_id == "099720109477"
+
+
+def test_an_unknown_image_is_none(rig: Rig) -> None:
+    assert rig.images.get(UNKNOWN) is None
+
+
+def test_a_new_image_is_pending_and_then_available_with_its_snapshots(rig: Rig) -> None:
+    instance = running_instance(rig)
+    image_id = rig.images.create(instance.instance_id, rig.name, "an image", tags(rig))
+    assert image_id is not None
+    pending = rig.images.get(image_id)
+    assert pending is not None
+    assert pending.state is ImageState.PENDING
+    assert pending.snapshot_ids == ()
+    rig.settle()
+    available = rig.images.get(image_id)
+    assert available is not None
+    assert available.state is ImageState.AVAILABLE
+    assert available.root_volume_gib == 12
+    assert dict(available.tags) == tags(rig)
+    (snapshot,) = rig.images.find_snapshots(tags(rig))
+    assert available.snapshot_ids == (snapshot.snapshot_id,)
+    assert snapshot.state == "completed"
+
+
+def test_a_name_that_is_taken_makes_no_second_image(rig: Rig) -> None:
+    image_id = available_image(rig)
+    instance = running_instance(rig)
+    assert rig.images.create(instance.instance_id, rig.name, "again", tags(rig)) is None
+    assert registered_copy(rig, image_id, rig.name) is None
+    assert [found.image_id for found in rig.images.find_by_name(rig.name)] == [image_id]
+
+
+def test_images_are_found_by_tags_and_by_name_with_wildcards(rig: Rig) -> None:
+    candidate = available_image(rig, f"{rig.name}.candidate.1", role="candidate")
+    assert [image.image_id for image in rig.images.find(tags(rig, role="candidate"))] == [candidate]
+    assert rig.images.find(tags(rig, role="canonical")) == []
+    assert [image.image_id for image in rig.images.find_by_name(f"{rig.name}.*")] == [candidate]
+    assert rig.images.find_by_name(rig.name) == []
+
+
+def test_a_disabled_image_is_still_found(rig: Rig) -> None:
+    image_id = available_image(rig)
+    rig.disable(image_id)
+    image = rig.images.get(image_id)
+    assert image is not None
+    assert image.state is ImageState.DISABLED
+    assert [found.image_id for found in rig.images.find(tags(rig))] == [image_id]
+    assert [found.image_id for found in rig.images.find_by_name(rig.name)] == [image_id]
+
+
+def test_no_image_is_made_of_a_terminated_instance(rig: Rig) -> None:
+    instance = running_instance(rig)
+    rig.instances.terminate(instance.instance_id)
+    rig.settle()
+    with pytest.raises(BuilderLostError, match=instance.instance_id):
+        rig.images.create(instance.instance_id, rig.name, "an image", tags(rig))
+
+
+def test_no_image_is_made_of_an_instance_that_never_was(rig: Rig) -> None:
+    with pytest.raises(BuilderLostError, match="i-0ffffffffffffffff"):
+        rig.images.create("i-0ffffffffffffffff", rig.name, "an image", tags(rig))
+
+
+def test_an_image_of_an_instance_that_is_stopping_has_to_wait(rig: Rig) -> None:
+    instance = running_instance(rig)
+    rig.instances.stop(instance.instance_id)
+    with pytest.raises(ResourceNotVisibleError, match=instance.instance_id):
+        rig.images.create(instance.instance_id, rig.name, "an image", tags(rig))
+
+
+def test_a_registered_copy_is_the_same_image_under_another_name(rig: Rig) -> None:
+    original_id = available_image(rig)
+    copy_id = registered_copy(rig, original_id, f"{rig.name}-canonical")
+    assert copy_id is not None
+    rig.settle()
+    original, copy = rig.images.get(original_id), rig.images.get(copy_id)
+    assert original is not None
+    assert copy is not None
+    assert copy.name == f"{rig.name}-canonical"
+    assert dict(copy.tags) == tags(rig, role="canonical")
+    own = {"image_id", "name", "creation_date", "tags"}
+    assert copy.model_dump(exclude=own) == original.model_dump(exclude=own)
+
+
+def test_a_pending_image_is_not_copied(rig: Rig) -> None:
+    instance = running_instance(rig)
+    image_id = rig.images.create(instance.instance_id, rig.name, "an image", tags(rig))
+    assert image_id is not None
+    with pytest.raises(ResourceNotVisibleError, match=image_id):
+        registered_copy(rig, image_id, f"{rig.name}-canonical")
+
+
+def test_deregistering_frees_the_name_and_keeps_the_snapshots(rig: Rig) -> None:
+    original = available_image(rig)
+    snapshots = rig.images.find_snapshots(tags(rig))
+    rig.images.deregister(original)
+    rig.images.deregister(original)
+    assert rig.images.get(original) is None
+    assert rig.images.find_by_name(rig.name) == []
+    assert rig.images.find_snapshots(tags(rig)) == snapshots
+
+
+def test_deregistering_an_unknown_image_is_fine(rig: Rig) -> None:
+    rig.images.deregister(UNKNOWN)
+    assert rig.images.get(UNKNOWN) is None
+
+
+def test_a_protected_image_is_not_deregistered(rig: Rig) -> None:
+    image_id = available_image(rig)
+    rig.protect(image_id)
+    with pytest.raises(RefusedError, match=image_id):
+        rig.images.deregister(image_id)
+    assert rig.images.get(image_id) is not None
+
+
+def test_a_snapshot_is_deleted_when_no_image_is_made_of_it_any_more(rig: Rig) -> None:
+    original = available_image(rig)
+    copy = registered_copy(rig, original, f"{rig.name}-canonical")
+    assert copy is not None
+    rig.settle()
+    (snapshot,) = rig.images.find_snapshots(tags(rig))
+    assert sorted(rig.images.images_of_snapshot(snapshot.snapshot_id)) == sorted([original, copy])
+    rig.images.deregister(original)
+    assert rig.images.delete_snapshot(snapshot.snapshot_id) is False
+    assert rig.images.images_of_snapshot(snapshot.snapshot_id) == [copy]
+    rig.images.deregister(copy)
+    assert rig.images.delete_snapshot(snapshot.snapshot_id) is True
+    assert rig.images.delete_snapshot(snapshot.snapshot_id) is True
+    assert rig.images.find_snapshots(tags(rig)) == []
+
+
+def test_an_image_that_nobody_shares_has_no_launch_permissions(rig: Rig) -> None:
+    assert rig.images.launch_permissions(available_image(rig)) == []
+    assert rig.images.launch_permissions(UNKNOWN) == []
+
+
+def test_a_lost_response_to_create_image_is_found_by_its_name(emulated: EmulatedRig) -> None:
+    instance = running_instance(emulated)
+    emulated.account.faults.add(
+        {
+            "kind": "error",
+            "service": "ec2",
+            "operation": "CreateImage",
+            "code": "InternalError",
+            "status": 500,
+            "when": "after",
+        }
+    )
+    with pytest.raises(Exception, match="InternalError"):
+        emulated.images.create(instance.instance_id, emulated.name, "an image", tags(emulated))
+    assert emulated.images.create(instance.instance_id, emulated.name, "an image", tags(emulated)) is None
+    (found,) = emulated.images.find_by_name(emulated.name)
+    assert dict(found.tags) == tags(emulated)
+
+
+def test_more_images_than_a_page_holds_are_all_found(
+    emulated: EmulatedRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ami_lifecycle.adapters.images.MAXIMUM_PER_PAGE", 5)
+    original = available_image(emulated)
+    copies = [registered_copy(emulated, original, f"{emulated.name}-{number}") for number in range(7)]
+    emulated.settle()
+    found = {image.image_id for image in emulated.images.find_by_name(f"{emulated.name}*")}
+    assert found == {original, *copies}
+    (snapshot,) = emulated.images.find_snapshots(tags(emulated))
+    assert len(emulated.images.images_of_snapshot(snapshot.snapshot_id)) == 8
