@@ -11,7 +11,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -90,6 +90,7 @@ Fault = Annotated[
     Field(discriminator="kind"),
 ]
 _FAULTS: TypeAdapter[Any] = TypeAdapter(Fault)
+_Kind = TypeVar("_Kind", bound=_Rule)
 
 
 class FaultError(ValueError):
@@ -197,14 +198,14 @@ class Faults:
         """The fault for an instance that is being launched."""
         return self._first(InstanceFault, lambda rule: fnmatch.fnmatchcase(role, rule.role))
 
-    def _first(self, kind: type[Any], matches: Callable[[Any], bool]) -> Any:
+    def _first(self, kind: type[_Kind], matches: Callable[[_Kind], bool]) -> _Kind | None:
         with self._lock:
             for posted in self._posted:
                 if isinstance(posted.rule, kind) and matches(posted.rule) and posted.occurs():
                     return posted.rule
         return None
 
-    def _all(self, kind: type[Any], matches: Callable[[Any], bool]) -> list[Any]:
+    def _all(self, kind: type[_Kind], matches: Callable[[_Kind], bool]) -> list[_Kind]:
         with self._lock:
             return [
                 posted.rule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_emulator.ec2.filters import Values, page, select
@@ -49,14 +49,6 @@ _STATUS_FILTERS: Final[Mapping[str, Values]] = {
 
 class Instances(Ec2State):
     """The operations on launched instances."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._agent_listeners: list[Callable[[Instance], None]] = []
-
-    def on_agent_lost(self, listener: Callable[[Instance], None]) -> None:
-        """Have `listener` called when an instance's agent goes away."""
-        self._agent_listeners.append(listener)
 
     def content_of(self, instance: Instance) -> Content:
         """What is on the instance's root volume; changing it changes the disk."""
@@ -113,15 +105,9 @@ class Instances(Ec2State):
 
         self.later(seconds, report)
 
-    def lose_agent(self, instance: Instance) -> None:
-        """The agent stops answering, and what it was running ends."""
-        instance.agent_online = False
-        for listener in self._agent_listeners:
-            listener(instance)
-
     def reboot(self, instance: Instance) -> None:
         """Reboot a running instance: the agent is away for as long as a start takes."""
-        self.lose_agent(instance)
+        instance.agent_online = False
         instance.starts += 1
         self.start_agent(instance, self.durations.agent_online)
 
@@ -240,7 +226,7 @@ class Instances(Ec2State):
                 "Client.UserInitiatedShutdown: User initiated shutdown",
             )
             self._enter(instance, "stopping")
-            self.lose_agent(instance)
+            instance.agent_online = False
 
             def stopped() -> None:
                 if instance.state == "stopping":
@@ -294,7 +280,7 @@ class Instances(Ec2State):
             "Client.UserInitiatedShutdown",
             "Client.UserInitiatedShutdown: User initiated shutdown",
         )
-        self.lose_agent(instance)
+        instance.agent_online = False
         # A stopped instance answers `terminated` at once, while describes follow later.
         answer = "terminated" if before == "stopped" else "shutting-down"
         if before == "stopped":

@@ -1,0 +1,178 @@
+"""What commands do on the emulated instances.
+
+No shell script runs: a provisioner says how long a command takes, how it ends, and what it changes on
+the disk. The simulated one knows the documents `ProvisionImage` and `VerifyImage` by what
+`documents/README.md` states of their parameters, facts and exit codes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from ami_lifecycle_emulator.durations import Durations
+from ami_lifecycle_emulator.ec2 import Ec2
+from ami_lifecycle_emulator.ec2.model import Content, Instance
+from ami_lifecycle_emulator.ecr import Registry
+from ami_lifecycle_emulator.faults import Faults
+
+_OS: Final = {"name": "Ubuntu", "version": "22.04"}
+_KERNEL: Final = "6.8.0-1021-aws"
+_DOCKER: Final = "27.5.1"
+_SYSTEM_BYTES: Final = 6 * 2**30
+_EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
+# Exit codes of the documents (documents/README.md, Failures).
+_NOT_PULLED: Final = 16
+_WRONG_IMAGE: Final = 17
+_WRONG_UNIT: Final = 19
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ends on an instance.
+
+    Attributes:
+        duration_seconds: emulated seconds that it takes.
+        content: what is on the disk afterwards, or None if that stays as it was.
+    """
+
+    duration_seconds: float
+    exit_code: int
+    stdout: str
+    stderr: str
+    content: Content | None = None
+
+
+class Provisioner(Protocol):
+    """Decides what a command does when the agent begins with it."""
+
+    def run(
+        self, document_name: str, document_content: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult:
+        """The result of running a document with bound parameters on an instance."""
+
+
+class SimulatedProvisioner:
+    """Provisions and verifies by looking at the emulated ECR and at the content of disks."""
+
+    def __init__(self, durations: Durations, ec2: Ec2, registry: Registry, faults: Faults) -> None:
+        self._durations = durations
+        self._ec2 = ec2
+        self._registry = registry
+        self._faults = faults
+
+    def run(
+        self, document_name: str, document_content: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult:
+        """The result of a document: known ones are simulated, of others only `exit N` has a meaning."""
+        provisions = "ProvisionImage" in document_name
+        verifies = "VerifyImage" in document_name
+        if not provisions and not verifies:
+            return _shell(parameters)
+        fault = self._faults.command(
+            document_name, parameters.get("Environment"), parameters.get("ImageDigest")
+        )
+        seconds = self._durations.provision if provisions else self._durations.verify
+        if fault is not None:
+            return CommandResult(seconds, fault.exit_code, "", fault.stderr)
+        return self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
+
+    def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult:
+        seconds = self._durations.provision
+        repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
+        reference = f"{parameters['ImageUri']}@{digest}"
+        if not self._registry.has_image(repository, digest):
+            sentence = (
+                f"ami-lifecycle: the image {reference} could not be pulled; check that ECR still has it\n"
+            )
+            return CommandResult(seconds, _NOT_PULLED, f"pulling {reference}\n", sentence)
+        size = self._registry.image_size(repository, digest)
+        facts = {
+            **self._facts("provision", digest, size, instance),
+            "image_labels": self._registry.labels(repository, digest),
+            "mode": parameters["Mode"],
+            "duration_seconds": _phases(
+                seconds,
+                {"cloud_init": 0.02, "packages": 0.2, "pull": 0.7, "configure": 0.03, "cleanup": 0.05},
+            ),
+        }
+        content = {
+            "image_uri": parameters["ImageUri"],
+            "image_digest": digest,
+            "image_tag": parameters.get("ImageTag", "-"),
+            "image_size_bytes": size,
+            "unit_enabled": True,
+            "application": parameters.get("Application", ""),
+            "environment": parameters.get("Environment", ""),
+            "run_id": parameters.get("RunId", ""),
+            "mode": parameters["Mode"],
+        }
+        stdout = f"pulling {reference}\nthe unit is enabled\n{_line(facts)}\n"
+        return CommandResult(seconds, 0, stdout, "", content)
+
+    def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult:
+        seconds = self._durations.verify
+        content = self._ec2.content_of(instance)
+        digest, present = parameters["ImageDigest"], content.get("image_digest")
+        if present != digest:
+            sentence = f"ami-lifecycle: the image holds {present or 'no Docker image'}, not {digest}; build it again\n"
+            return CommandResult(seconds, _WRONG_IMAGE, "", sentence)
+        if not content.get("unit_enabled"):
+            sentence = "ami-lifecycle: the unit is not enabled; build the image again\n"
+            return CommandResult(seconds, _WRONG_UNIT, "", sentence)
+        boot = self._durations.canary_online
+        facts = {
+            **self._facts("verify", digest, int(content.get("image_size_bytes", 0)), instance),
+            "health_check": parameters.get("HealthCheck", "none"),
+            "boot_to_container_seconds": round(boot * 0.9, 1),
+            "boot_to_healthy_seconds": round(boot + seconds * 0.5, 1),
+            "first_read_bytes": 2**28,
+            "first_read_seconds": round(seconds * 0.3, 1),
+            "duration_seconds": _phases(
+                seconds,
+                {
+                    "cloud_init": 0.05,
+                    "image": 0.05,
+                    "start": 0.0,
+                    "health": 0.6,
+                    "read": 0.25,
+                    "cleanliness": 0.05,
+                },
+            ),
+        }
+        return CommandResult(seconds, 0, f"waiting for the application to be healthy\n{_line(facts)}\n", "")
+
+    def _facts(self, kind: str, digest: str, size: int, instance: Instance) -> dict[str, Any]:
+        disk = self._ec2.root_volume(instance).device.volume_size * 2**30
+        return {
+            "schema": 1,
+            "kind": kind,
+            "image_digest": digest,
+            "image_size_bytes": size,
+            "os": _OS,
+            "kernel": _KERNEL,
+            "docker_version": _DOCKER,
+            "free_bytes": max(0, disk - _SYSTEM_BYTES - size),
+        }
+
+
+def _repository(uri: str) -> str:
+    return uri.partition("/")[2]
+
+
+def _phases(seconds: float, shares: Mapping[str, float]) -> dict[str, int]:
+    return {name: int(seconds * share) for name, share in shares.items()} | {"total": int(seconds)}
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def _shell(parameters: Mapping[str, Any]) -> CommandResult:
+    commands = parameters.get("commands", [])
+    match = _EXIT.search("\n".join(commands) if isinstance(commands, list) else str(commands))
+    code = int(match.group(1)) if match else 0
+    return CommandResult(1.0, code, "", "" if code == 0 else f"failed to run commands: exit status {code}")
