@@ -142,7 +142,9 @@ def create_security_group(account: Account, logical_id: str, properties: dict[st
 
 
 def _permission(rule: dict[str, Any]) -> dict[str, Any]:
-    permission: dict[str, Any] = {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in rule}
+    permission: dict[str, Any] = {
+        key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in rule
+    }
     note = {"Description": rule["Description"]} if "Description" in rule else {}
     if "CidrIp" in rule:
         permission["IpRanges"] = [{"CidrIp": rule["CidrIp"], **note}]

@@ -1,0 +1,64 @@
+"""The `ami-lifecycle` command. Each command is a module that is imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import typer
+import typer.core
+
+# Name of the command and of its module in `commands` (which has an `app`), and its line in the help.
+COMMANDS: Final[dict[str, str]] = {
+    "emulator": "Emulated AWS on this machine, with this stack deployed.",
+    "config": "Configuration: what the files declare, and what Parameter Store holds.",
+}
+
+
+class _LazyCommands(typer.core.TyperGroup):
+    """Knows its commands by name, and imports one when it is run."""
+
+    _listing = False
+
+    def list_commands(self, _context: Any) -> list[str]:
+        """The commands in the order in which the help shows them."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: Any, name: str) -> Any:
+        """A command, or None for an unknown name."""
+        if name not in COMMANDS:
+            return None
+        if self._listing:
+            return typer.core.TyperCommand(name, help=COMMANDS[name])
+        module = importlib.import_module(f"ami_lifecycle_cli.commands.{name}")
+        command = typer.main.get_command(module.app)
+        command.name = name
+        return command
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """Write the help without importing the commands."""
+        self._listing = True
+        try:
+            super().format_help(context, formatter)
+        finally:
+            self._listing = False
+
+
+app = typer.Typer(
+    cls=_LazyCommands,
+    name="ami-lifecycle",
+    help="A Docker image pushed to ECR becomes a tested, published AMI: one per environment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Options of the whole command would be here; there are none."""
+
+
+def main() -> None:
+    """Run the command line; the console script `ami-lifecycle`."""
+    app()

@@ -1,0 +1,45 @@
+"""How state machines invoke functions: through the gateway's middlewares, without HTTP."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import Future
+
+from ami_lifecycle_emulator.gateway import Gateway
+from ami_lifecycle_emulator.step_functions.tasks import Invocation
+
+
+class WorkflowInvoker:
+    """Invokes functions for the interpreter, each on a thread of its own so that a task can be left."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def __call__(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
+        """Begin an invocation; the future holds its result or the ApiError."""
+        future: Future[Invocation] = Future()
+        threading.Thread(
+            target=self._run,
+            args=(future, function, payload, caller, asynchronous),
+            name="emulator-invocation",
+            daemon=True,
+        ).start()
+        return future
+
+    def _run(
+        self, future: Future[Invocation], function: str, payload: str, caller: str, asynchronous: bool
+    ) -> None:
+        parameters = {
+            "FunctionName": function,
+            "Payload": payload.encode(),
+            "InvocationType": "Event" if asynchronous else "RequestResponse",
+        }
+        try:
+            response = self._gateway.call("lambda", "Invoke", parameters, caller)
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+            future.set_exception(error)
+            return
+        payload_out = response.get("Payload") or b"{}"
+        text = payload_out.decode() if isinstance(payload_out, bytes) else str(payload_out)
+        future.set_result(Invocation(text, response.get("FunctionError"), str(uuid.uuid4())))

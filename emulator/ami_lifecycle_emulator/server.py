@@ -1,0 +1,265 @@
+"""The emulator: an emulated account with this project's stack deployed, served on 127.0.0.1."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import yaml
+
+from ami_lifecycle_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
+from ami_lifecycle_emulator.api import Api
+from ami_lifecycle_emulator.calls import CallLog
+from ami_lifecycle_emulator.clock import Clock
+from ami_lifecycle_emulator.delivery import Delivery
+from ami_lifecycle_emulator.deployment.resources import Account
+from ami_lifecycle_emulator.deployment.stack import Stack
+from ami_lifecycle_emulator.deployment.template import load_template
+from ami_lifecycle_emulator.deployment.workloads import Workloads
+from ami_lifecycle_emulator.durations import Durations
+from ami_lifecycle_emulator.ec2 import Ec2
+from ami_lifecycle_emulator.ecr import Registry
+from ami_lifecycle_emulator.events import EventBus
+from ami_lifecycle_emulator.faults import Faults
+from ami_lifecycle_emulator.gateway import Gateway
+from ami_lifecycle_emulator.http_server import HttpServer
+from ami_lifecycle_emulator.identities import CLIENT, Identities
+from ami_lifecycle_emulator.moto_backend import start_moto
+from ami_lifecycle_emulator.operations import handlers_of
+from ami_lifecycle_emulator.rules import Rules
+from ami_lifecycle_emulator.runtime.pool import Runtime
+from ami_lifecycle_emulator.runtime.service import Lambda
+from ami_lifecycle_emulator.runtime.workflow_invoker import WorkflowInvoker
+from ami_lifecycle_emulator.scheduler import Scheduler
+from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from ami_lifecycle_emulator.step_functions.service import StepFunctions
+
+STACK_NAME: Final = "ami-lifecycle"
+_TEMPLATE: Final = "template.yaml"
+_BUILD_CONFIG: Final = "build_config.yml"
+_running = threading.Lock()
+
+
+class EmulatorError(RuntimeError):
+    """The emulator cannot be started; the message says why."""
+
+
+class Emulator:
+    """An emulated AWS account with a project's stack.
+
+    Use it as a context manager, or call `start` and `stop`. A process can run one at a time, because
+    moto's state belongs to the process.
+
+    Args:
+        project_dir: directory of `template.yaml`.
+        port: of 127.0.0.1; 0 for any free one.
+        time_scale: seconds of this machine for one emulated second.
+        durations: how long things take in the account.
+        seed: makes what is random repeatable (retry jitter).
+        config_dir: another directory in the place of the configuration layer.
+        function_endpoint_url: what the functions use as AWS endpoint, for a proxy in between.
+        parameters: template parameters that differ from their defaults.
+        log_level: level of the package's logger; `debug` shows the functions' output.
+
+    Attributes:
+        endpoint_url: the AWS endpoint for all services, once started.
+        identities: the callers of the account.
+        calls: every API call.
+        ec2, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
+            the emulated services, for tests that need more than the API shows.
+    """
+
+    def __init__(
+        self,
+        project_dir: Path | str,
+        *,
+        port: int = 0,
+        time_scale: float = 1.0,
+        durations: Durations | None = None,
+        seed: int | None = None,
+        config_dir: Path | str | None = None,
+        function_endpoint_url: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        log_level: str = "warning",
+    ) -> None:
+        self.project_dir = Path(project_dir).resolve()
+        self.region = REGION
+        self.account_id = ACCOUNT_ID
+        self.stack_name = STACK_NAME
+        self.endpoint_url = ""
+        self.identities = Identities()
+        self.calls = CallLog()
+        self._port = port
+        self._time_scale = time_scale
+        self._durations = durations or Durations()
+        self._seed = seed
+        self._config_dir = Path(config_dir).resolve() if config_dir is not None else None
+        self._function_endpoint_url = function_endpoint_url
+        self._parameters = dict(parameters or {})
+        self._log_level = log_level.upper()
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Create the account, deploy the stack, and serve.
+
+        Raises:
+            EmulatorError: another emulator runs in this process.
+            PortInUseError: something else listens on the port.
+            TemplateError: the stack cannot be deployed.
+        """
+        if not _running.acquire(blocking=False):
+            raise EmulatorError("an emulator runs in this process already; stop it first")
+        self._cleanup.callback(_running.release)
+        try:
+            logging.getLogger("ami_lifecycle_emulator").setLevel(self._log_level)
+            self._start_platform()
+            self._start_services()
+            self._serve()
+            self._deploy()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop serving; all threads and processes end."""
+        self._cleanup.close()
+
+    @property
+    def state_machine_arn(self) -> str:
+        """The stack's state machine; the first if there are several."""
+        return next(iter(self.stack.physical_ids("AWS::StepFunctions::StateMachine").values()), "")
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments that the configuration declares."""
+        path = (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG
+        if not path.is_file():
+            return []
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return list(content.get("environments") or {})
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What a client needs to know."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region": self.region,
+            "account_id": self.account_id,
+            "state_machine_arn": self.state_machine_arn,
+            "stack_name": self.stack_name,
+            "environments": self.environments,
+        }
+
+    def _start_platform(self) -> None:
+        self._http = HttpServer(self._port)
+        self._cleanup.callback(self._http.close)
+        self.endpoint_url = self._http.url
+        # The zygote loads its modules while the rest starts.
+        self.runtime = Runtime(self.region, self._function_endpoint_url or self.endpoint_url)
+        self._cleanup.callback(self.runtime.close)
+        self.clock = Clock(self._time_scale)
+        self._cleanup.callback(self.clock.close)
+        self.bus = EventBus(self.clock, self.account_id, self.region)
+
+    def _start_services(self) -> None:
+        fallback = start_moto()
+        place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
+        self.faults = Faults(self.clock)
+        self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
+        self.registry = Registry(self.clock, self.bus, **place)
+        self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
+        provisioner = SimulatedProvisioner(self._durations, self.ec2, self.registry, self.faults)
+        self.run_command = RunCommand(self.clock, self.bus, self._durations, self.ec2, provisioner, **place)
+        tags = ResourceTags(self.parameter_store, self.run_command)
+        self.gateway = Gateway(
+            handlers_of(self.ec2, self.registry, self.parameter_store, self.run_command, tags),
+            fallback,
+            self.clock,
+            self.calls,
+            self.account_id,
+            self.region,
+            self.identities.caller_of,
+        )
+        self.faults.attach(self.gateway)
+        self.api = Api(self.gateway, self.identities, self.endpoint_url, self.region)
+        self._start_event_services()
+
+    def _start_event_services(self) -> None:
+        place = (self.account_id, self.region)
+        delivery = Delivery(self.clock, self.api, self._permits)
+        self._cleanup.callback(delivery.close)
+        self.functions = Lambda(self.clock, self.runtime, delivery.send)
+        self.step_functions = StepFunctions(
+            self.clock,
+            self.bus,
+            *place,
+            invoke=WorkflowInvoker(self.gateway),
+            caller_of=self._name_of_role,
+            seed=self._seed,
+        )
+        self._cleanup.callback(self.step_functions.close)
+        self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
+        self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
+        services = (self.functions, self.step_functions, self.rules, self.scheduler)
+        self.gateway.handlers.update(handlers_of(*services))
+        self.gateway.routes["GET", "/_emulator/logs"] = self._show_logs
+        self.gateway.routes["POST", "/_emulator/schedule/fire"] = self._fire_schedule
+
+    def _serve(self) -> None:
+        self._http.serve(self.gateway)
+
+    def _deploy(self) -> None:
+        network = prepare_account(self.api, self.ec2, self.parameter_store)
+        self.stack = self._make_stack(network)
+        self.stack.deploy()
+        self.gateway.handlers.update(handlers_of(self.stack))
+
+    def _make_stack(self, network: Network) -> Stack:
+        self.account = Account(self.api, self.account_id, self.region, self.stack_name)
+        return Stack(
+            load_template(self.project_dir / _TEMPLATE, self.region),
+            self.account,
+            Workloads(self.account, self.functions, self.identities, self._config_dir),
+            self.clock,
+            values=self._parameters,
+            network=network.parameter_values(),
+            zones=list(network.zones),
+        )
+
+    def _permits(self, function: str, principal: str, source_arn: str) -> bool:
+        return self.functions.permits(function, principal, source_arn)
+
+    def _name_of_role(self, role_arn: str) -> str:
+        names = self.identities.names_of_role(role_arn)
+        return names[0] if names else CLIENT
+
+    def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
+        wanted = query.get("function", "")
+        for function in self.functions.functions():
+            if wanted in {function.name, function.logical_id}:
+                return 200, {"function": function.logical_id, "lines": self.runtime.logs(function.logical_id)}
+        names = [function.logical_id for function in self.functions.functions()]
+        return 404, {"error": f"there is no function '{wanted}'", "functions": names}
+
+    def _fire_schedule(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
+        wanted = query.get("name", "")
+        name = self.stack.physical_ids("AWS::Scheduler::Schedule").get(wanted, wanted)
+        if self.scheduler.fire(name):
+            return 202, {"fired": name}
+        return 404, {"error": f"there is no schedule '{wanted}'", "schedules": self.scheduler.names()}
