@@ -48,5 +48,5 @@ build: $(BUILD_STAMP)  ## build the layers for deployment (ARCHITECTURE=arm64 or
 
 $(BUILD_STAMP): requirements/build.txt
 	$(PYTHON) -m venv $(BUILD_VENV)
-	$(BUILD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+	$(BUILD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/build.txt
 	touch $(BUILD_STAMP)
