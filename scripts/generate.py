@@ -12,8 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from state_picture import draw
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")
+PICTURE_BEGINS = "<!-- picture of the state machine: generated -->"
+PICTURE_ENDS = "<!-- end of the picture -->"
 
 PRELUDE_LINES = (
     '# shellcheck source=documents/prelude.sh\nsource "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"\n'
@@ -60,7 +64,19 @@ def command_document(name: str, step: str, timeout_seconds: int) -> str:
     )
 
 
+def with_picture() -> str:
+    """Return the README with the current picture of the state machine between its two markers."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, begin, rest = text.partition(PICTURE_BEGINS)
+    _, end, after = rest.partition(PICTURE_ENDS)
+    if not (begin and end):
+        raise ValueError(f"README.md must have the lines {PICTURE_BEGINS} and {PICTURE_ENDS}")
+    picture = draw(ROOT / "statemachines" / "build_image.asl.yaml")
+    return f"{before}{begin}\n\n```mermaid\n{picture}```\n\n{end}{after}"
+
+
 GENERATED: list[Generated] = [
+    Generated(Path("README.md"), with_picture),
     Generated(
         DOCUMENTS / "provision_image.yaml",
         partial(command_document, "provision_image", "provisionImage", 7200),

@@ -1,0 +1,81 @@
+"""`ami-lifecycle demo`: the whole life of an environment on the embedded emulator."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ami_lifecycle_cli.commands.emulator import find_project
+from ami_lifecycle_cli.demo.following import Followed, StalledError, StateRun
+from ami_lifecycle_cli.demo.story import Picture, Scene, Story, UnexpectedError
+from ami_lifecycle_cli.demo.telling import Teller
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def demo(
+    time_scale: Annotated[
+        float, typer.Option(help="Seconds of this machine for one emulated second.")
+    ] = 0.005,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+) -> None:
+    """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""
+    from ami_lifecycle_emulator.server import Emulator  # noqa: PLC0415 - moto is slow to import
+
+    console = Console(quiet=as_json, highlight=False)
+    began = time.monotonic()
+    console.print("Starting an emulated AWS account, and deploying template.yaml to it ...")
+    teller = Teller(console, time_scale)
+    try:
+        with Emulator(find_project(), time_scale=time_scale) as emulator:
+            console.print(f"Ready after {time.monotonic() - began:.1f} s at {emulator.endpoint_url}")
+            story = Story(
+                emulator.endpoint_url, emulator.region, emulator.state_machine_arn, teller.begin, teller.state
+            )
+            scenes = story.live()
+            picture = story.picture()
+    except (UnexpectedError, StalledError) as error:
+        typer.echo(f"Error: the demonstration went wrong; {error}", err=True)
+        raise typer.Exit(1) from error
+    seconds = time.monotonic() - began
+    if as_json:
+        print(json.dumps(_document(scenes, picture, teller, seconds), indent=2))
+        return
+    teller.finish(scenes, picture)
+    console.print(f"\nAll of it in {seconds:.0f} s on this machine.")
+
+
+def _document(scenes: list[Scene], picture: Picture, teller: Teller, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 1),
+        "scenes": [
+            {
+                "title": scene.title,
+                "outcome": scene.outcome,
+                "latest": scene.latest,
+                "executions": [_execution(execution, teller) for execution in scene.executions],
+            }
+            for scene in scenes
+        ],
+        "final": picture.as_json(),
+    }
+
+
+def _execution(execution: Followed, teller: Teller) -> dict[str, Any]:
+    return {
+        "name": execution.name,
+        "status": execution.status,
+        "error": execution.error,
+        "cause": execution.cause,
+        "phases": {phase: round(value, 1) for phase, value in teller.phases(execution).items()},
+        "states": [_state(run, teller) for run in execution.states],
+    }
+
+
+def _state(run: StateRun, teller: Teller) -> dict[str, Any]:
+    return {"name": run.name, "seconds": round(teller.seconds(run), 1)}
