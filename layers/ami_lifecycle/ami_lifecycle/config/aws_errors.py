@@ -55,29 +55,22 @@ def translated(action: str, resource: str) -> Iterator[None]:
     Raises:
         ConfigError: of the class that the AWS error code stands for; see `errors`.
     """
-    from botocore.exceptions import (  # noqa: PLC0415  # botocore is slow to import, and plain YAML needs none
-        ClientError,
-        HTTPClientError,
-        NoCredentialsError,
-        NoRegionError,
-        PartialCredentialsError,
-        ProfileNotFound,
-    )
+    import botocore.exceptions as boto  # noqa: PLC0415  # slow to import, and plain YAML needs none
 
     try:
         yield
-    except ClientError as error:
+    except boto.ClientError as error:
         raise _from_response(error, action, resource) from error
-    except HTTPClientError as error:
+    except (boto.ConnectionError, boto.HTTPClientError) as error:
         raise ServiceUnavailableError(
             f"{action} on {resource}: no answer from AWS ({type(error).__name__}).",
             remedy="Check the network, the Region and the endpoint, and try again.",
         ) from error
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound) as error:
         raise CredentialsError(
             f"{action}: {error}.", remedy="Run `aws configure`, or set AWS_PROFILE."
         ) from error
-    except NoRegionError as error:
+    except boto.NoRegionError as error:
         raise CredentialsError(f"{action}: {error}", remedy="Set AWS_REGION, or pass --region.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -21,7 +22,8 @@ def make_client(
     import boto3  # noqa: PLC0415  # see the module docstring
     from botocore.config import Config as BotoConfig  # noqa: PLC0415
 
-    session = boto3.Session(profile_name=profile, region_name=region)
+    chosen = region or os.environ.get("AWS_REGION")  # the AWS CLI reads it, and boto3 does not
+    session = boto3.Session(profile_name=profile, region_name=chosen)
     settings = BotoConfig(
         connect_timeout=5,
         read_timeout=15,

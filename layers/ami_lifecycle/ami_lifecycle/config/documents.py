@@ -182,6 +182,7 @@ class _Reader:
                 remedy="It must be a readable UTF-8 file.",
                 location=Location(str(self._file)),
             ) from error
+        self._lines = len(text.splitlines())
         self._loader = _Loader(text)
         root = self._loader.get_single_node()
         if root is None:
@@ -193,8 +194,10 @@ class _Reader:
     def _at(self, node: yaml.Node) -> Location:
         return Location(str(self._file), node.start_mark.line + 1, node.start_mark.column + 1)
 
-    def _syntax_error(self, message: str, node: yaml.Node) -> YamlSyntaxError:
-        return YamlSyntaxError(message, remedy="Correct the file.", location=self._at(node))
+    def _syntax_error(
+        self, message: str, node: yaml.Node, remedy: str = "Correct the file."
+    ) -> YamlSyntaxError:
+        return YamlSyntaxError(message, remedy=remedy, location=self._at(node))
 
     def _broken(self, error: yaml.YAMLError) -> YamlSyntaxError:
         mark = getattr(error, "problem_mark", None)
@@ -203,7 +206,7 @@ class _Reader:
         return YamlSyntaxError(
             f"The file is not valid YAML: {problem}" + (f" ({context})." if context else "."),
             remedy="Check indentation, colons and quotes at this line and the one before.",
-            location=Location(str(self._file), mark.line + 1 if mark else 0),
+            location=Location(str(self._file), min(mark.line + 1, self._lines) if mark else 0),
         )
 
     def _node(self, node: yaml.Node, path: str) -> Node:
@@ -242,7 +245,7 @@ class _Reader:
             return value
         if isinstance(value, float) and math.isfinite(value):
             return value
-        raise self._syntax_error(f"{node.value!r} is not a value that JSON knows; quote it.", node)
+        raise self._syntax_error(f"{node.value!r} is not a value that JSON has.", node, "Quote it.")
 
     def _entries(self, node: yaml.MappingNode) -> _Entries:
         """The keys of a mapping with their nodes; merge keys (`<<`) give what is not written out."""

@@ -134,14 +134,11 @@ def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) 
 
 def new_parameter(config: Config, declaration: Declaration, name: str, text: str) -> NewParameter:
     """The parameter that a declaration asks for, with its type, tier, pattern and tags."""
-    if declaration.schema.sensitive:
-        kind = "SecureString"
-    else:
-        kind = "StringList" if declaration.type == "list" else "String"
+    plain = "StringList" if declaration.type == "list" else "String"
     return NewParameter(
         name=name,
         text=text,
-        type=kind,
+        type="SecureString" if declaration.schema.sensitive else plain,
         description=declaration.schema.description,
         tags=tags_for(config, declaration, name),
         tier=declaration.schema.tier,
