@@ -19,7 +19,21 @@ from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.waits import DynamoWaits
 from ami_lifecycle.domain.model import ImageState, Instance, InstanceState, UsageKind
-from ami_lifecycle.ports import CommandStatus, ExecutionStatus, LaunchRefusal
+from ami_lifecycle.ports import (
+    Commands,
+    CommandStatus,
+    Environments,
+    Executions,
+    ExecutionStatus,
+    Images,
+    ImageUsage,
+    Instances,
+    LaunchRefusal,
+    Notifier,
+    Parameters,
+    Repository,
+    Waits,
+)
 
 SETTLED = {InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.TERMINATED}
 REFUSAL_CODES = {
@@ -35,16 +49,16 @@ class EmulatedRig:
         ec2 = account.client("ec2")
         self.account = account
         self.name = name
-        self.instances = Ec2Instances(ec2)
-        self.images = Ec2Images(ec2)
-        self.usage = AwsImageUsage(ec2, account.client("autoscaling"))
-        self.commands = SsmCommands(account.client("ssm"))
-        self.parameters = SsmParameters(account.client("ssm"))
-        self.repository = EcrRepository(account.client("ecr"))
-        self.environments = DynamoEnvironments(account.table, account.client("dynamodb"))
-        self.waits = DynamoWaits(account.table, account.client("dynamodb"), FakeClock())
-        self.executions = StepFunctionsExecutions(account.client("stepfunctions"))
-        self.notifier = SnsNotifier(account.client("sns"), account.topic_arn)
+        self.instances: Instances = Ec2Instances(ec2)
+        self.images: Images = Ec2Images(ec2)
+        self.usage: ImageUsage = AwsImageUsage(ec2, account.client("autoscaling"))
+        self.commands: Commands = SsmCommands(account.client("ssm"))
+        self.parameters: Parameters = SsmParameters(account.client("ssm"))
+        self.repository: Repository = EcrRepository(account.client("ecr"))
+        self.environments: Environments = DynamoEnvironments(account.table, account.client("dynamodb"))
+        self.waits: Waits = DynamoWaits(account.table, account.client("dynamodb"), FakeClock())
+        self.executions: Executions = StepFunctionsExecutions(account.client("stepfunctions"))
+        self.notifier: Notifier = SnsNotifier(account.client("sns"), account.topic_arn)
         self.base_image_id = account.base_image_id
         self.instance_profile_arn = account.instance_profile_arn
         self.subnet_id = account.subnet_id

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -223,7 +224,7 @@ def test_the_environments_of_an_execution_are_found(rig: Rig) -> None:
     assert rig.environments.held_by("arn:of-nobody") == []
 
 
-LOST_RESPONSES = {
+LOST_RESPONSES: dict[str, Callable[[Rig], bool]] = {
     "claim": lambda rig: rig.environments.claim(rig.name, claim_of(rig)),
     "queue": lambda rig: rig.environments.queue(rig.name, request_for(rig), behind=claim_of(rig), revision=0),
     "release": lambda rig: rig.environments.release(rig.name, claim_of(rig), revision=0),

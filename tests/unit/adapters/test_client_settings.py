@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ami_lifecycle.adapters.clients import client
+
+
+@pytest.fixture(autouse=True)
+def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client.cache_clear()
+    yield
+    client.cache_clear()
+
+
+def test_a_client_is_made_once_per_service() -> None:
+    assert client("sns") is client("sns")
+    assert client("sns") is not client("ssm")
+
+
+def test_calls_end_soon_and_are_tried_four_times() -> None:
+    config = client("sns").meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 10)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 4}
+    assert "app/ami-lifecycle" in config.user_agent_extra
+
+
+def test_calls_without_a_client_token_can_be_tried_once() -> None:
+    assert client("ssm", attempts=1).meta.config.retries["total_max_attempts"] == 1
+
+
+def test_importing_the_adapters_makes_no_client_and_needs_no_account() -> None:
+    code = (
+        "import boto3; boto3.client = None; boto3.resource = None\n"
+        "import ami_lifecycle.adapters.clients as c, ami_lifecycle.adapters.images, "
+        "ami_lifecycle.adapters.environments, ami_lifecycle.adapters.usage\n"
+        "assert c.client.cache_info().currsize == 0"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    assert done.returncode == 0, done.stderr

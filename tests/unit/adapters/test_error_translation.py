@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+from ami_lifecycle.adapters.translation import RULES, aws_errors, code_of, message_of
+from ami_lifecycle.errors import (
+    AccessDeniedError,
+    AgentNotOnlineError,
+    AmiLifecycleError,
+    RefusedError,
+    RepositoryNotFoundError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
+
+
+def client_error(code: str, message: str = "AWS's own words.", status: int = 400) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}},
+        "RunInstances",
+    )
+
+
+def translated(error: Exception) -> AmiLifecycleError:
+    with pytest.raises(AmiLifecycleError) as caught, aws_errors("ec2:RunInstances", "m5.large in subnet-1"):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("UnauthorizedOperation", AccessDeniedError),
+        ("AccessDeniedException", AccessDeniedError),
+        ("AuthorizationError", AccessDeniedError),
+        ("RequestLimitExceeded", ThrottledError),
+        ("ThrottlingException", ThrottledError),
+        ("TooManyUpdates", ThrottledError),
+        ("ProvisionedThroughputExceededException", ThrottledError),
+        ("InternalError", ServiceUnavailableError),
+        ("ServiceUnavailable", ServiceUnavailableError),
+        ("InvalidInstanceID.NotFound", ResourceNotVisibleError),
+        ("InvalidInstanceId", AgentNotOnlineError),
+        ("RepositoryNotFoundException", RepositoryNotFoundError),
+        ("IdempotentParameterMismatch", RefusedError),
+        ("OperationNotPermitted", RefusedError),
+    ],
+)
+def test_an_error_code_becomes_the_error_that_it_means(code: str, expected: type[AmiLifecycleError]) -> None:
+    assert type(translated(client_error(code))) is expected
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_each_message_says_what_happened_to_what_and_what_to_do_next(code: str) -> None:
+    message = str(translated(client_error(code)))
+    assert message.startswith(f"ec2:RunInstances on m5.large in subnet-1 failed: {code}: AWS's own words. ")
+    assert message.endswith(".")
+    assert "{" not in message
+
+
+def test_access_denied_names_the_action_to_grant() -> None:
+    assert "Grant ec2:RunInstances" in str(translated(client_error("UnauthorizedOperation", status=403)))
+
+
+def test_the_encoded_part_of_an_authorization_message_is_left_out() -> None:
+    encoded = string.ascii_letters * 50
+    error = client_error(
+        "UnauthorizedOperation", f"Not you. Encoded authorization failure message: {encoded}"
+    )
+    assert message_of(error) == "Not you."
+    assert encoded not in str(translated(error))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_without_a_known_code_is_unavailability(status: int) -> None:
+    assert type(translated(client_error("SomethingNew", status=status))) is ServiceUnavailableError
+
+
+@pytest.mark.parametrize("status", [400, 404, 501])
+def test_an_unknown_code_passes_untouched(status: int) -> None:
+    error = client_error("SomethingNew", status=status)
+    with pytest.raises(ClientError) as caught, aws_errors("ec2:RunInstances", "m5.large"):
+        raise error
+    assert caught.value is error
+    assert code_of(caught.value) == "SomethingNew"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://ec2"),
+        ConnectTimeoutError(endpoint_url="https://ec2"),
+        ReadTimeoutError(endpoint_url="https://ec2"),
+    ],
+)
+def test_no_answer_is_unavailability(error: Exception) -> None:
+    found = translated(error)
+    assert type(found) is ServiceUnavailableError
+    assert found.__cause__ is error
+
+
+def test_an_error_that_is_ours_passes_untouched() -> None:
+    error = RefusedError("said already")
+    assert translated(error) is error

@@ -1,0 +1,373 @@
+"""Answers of AWS that the emulated account does not give, or not on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import ANY, Stubber
+
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import REFUSALS, Ec2Instances
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind
+from ami_lifecycle.errors import ImageCreationFailedError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.ports import CommandStatus, LaunchRefusal, LaunchRequest
+
+Stub = Callable[[str], tuple[Any, Stubber]]
+AMI = "ami-0123456789abcdef0"
+ROOT = BlockDevice(
+    device_name="/dev/sda1",
+    snapshot_id="snap-1",
+    volume_type="gp3",
+    volume_size=40,
+    iops=3000,
+    throughput=250,
+    delete_on_termination=True,
+    encrypted=True,
+)
+
+
+def image(**changes: Any) -> Image:
+    values: dict[str, Any] = {
+        "image_id": AMI,
+        "name": "candidate",
+        "state": ImageState.AVAILABLE,
+        "ena_support": True,
+        "block_devices": (ROOT,),
+    }
+    return Image(**(values | changes))
+
+
+def registered(stub: Stub, source: Image, uefi: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The parameters of RegisterImage for a copy of an image."""
+    client, stubber = stub("ec2")
+    seen: dict[str, Any] = {}
+    client.meta.events.register(
+        "provide-client-params.ec2.RegisterImage", lambda params, **_: seen.update(params)
+    )
+    if uefi is None:
+        stubber.add_client_error("describe_image_attribute", "InvalidRequest", "no such attribute")
+    else:
+        stubber.add_response("describe_image_attribute", {"ImageId": AMI, **uefi})
+    stubber.add_response("register_image", {"ImageId": "ami-0fedcba9876543210"})
+    assert Ec2Images(client).register_copy(source, "canonical", {"Name": "x"}) == "ami-0fedcba9876543210"
+    return seen
+
+
+def launch_request() -> LaunchRequest:
+    return LaunchRequest(
+        client_token="token",
+        image_id=AMI,
+        instance_type="m5.large",
+        subnet_id="subnet-1",
+        security_group_ids=("sg-1",),
+        instance_profile_arn="arn:aws:iam::123456789012:instance-profile/builder",
+        root_device_name="/dev/sda1",
+        root_volume_gib=40,
+        volume_type="gp3",
+        iops=3000,
+        throughput=250,
+        user_data="",
+        tags={"Name": "builder"},
+    )
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+def test_each_code_for_missing_capacity_is_a_refusal_and_no_error(stub: Stub, code: str) -> None:
+    client, stubber = stub("ec2")
+    # EC2 answers InsufficientInstanceCapacity with a status of 500.
+    stubber.add_client_error("run_instances", code, "try another zone", 500)
+    result = Ec2Instances(client).launch(launch_request())
+    assert result.instance is None
+    expected = LaunchRefusal.UNSUPPORTED if code == "Unsupported" else LaunchRefusal.CAPACITY
+    assert result.refusal is expected
+    assert f"{code}: try another zone" in result.message
+
+
+def test_a_launch_from_an_image_that_is_gone_is_refused(stub: Stub) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", "InvalidAMIID.Unavailable", "no longer available")
+    with pytest.raises(RefusedError, match=AMI):
+        Ec2Instances(client).launch(launch_request())
+
+
+def test_a_launch_from_an_image_that_is_not_shown_yet_is_tried_again(stub: Stub) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", "InvalidAMIID.NotFound", "does not exist")
+    with pytest.raises(ResourceNotVisibleError, match=AMI):
+        Ec2Instances(client).launch(launch_request())
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"]
+)
+def test_an_image_that_does_not_exist_is_none_whatever_ec2_calls_it(stub: Stub, code: str) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("describe_images", code, "gone")
+    assert Ec2Images(client).get(AMI) is None
+
+
+def test_an_image_shown_as_deregistered_is_none(stub: Stub) -> None:
+    client, stubber = stub("ec2")
+    shown = {"ImageId": AMI, "Name": "old", "State": "deregistered"}
+    stubber.add_response("describe_images", {"Images": [shown]})
+    assert Ec2Images(client).get(AMI) is None
+
+
+def test_a_copy_never_names_encryption_next_to_a_snapshot(stub: Stub) -> None:
+    (mapping,) = registered(stub, image())["BlockDeviceMappings"]
+    assert mapping["Ebs"] == {
+        "SnapshotId": "snap-1",
+        "VolumeType": "gp3",
+        "VolumeSize": 40,
+        "DeleteOnTermination": True,
+        "Iops": 3000,
+        "Throughput": 250,
+    }
+
+
+def test_a_copy_repeats_every_attribute_that_ec2_would_not_inherit(stub: Stub) -> None:
+    source = image(
+        architecture="arm64",
+        root_device_name="/dev/xvda",
+        sriov_net_support="simple",
+        boot_mode="uefi",
+        tpm_support="v2.0",
+        imds_support="v2.0",
+        description="what it is",
+    )
+    parameters = registered(stub, source, {"UefiData": {"Value": "c2VjdXJlIGJvb3Q="}})
+    for name, value in {
+        "Name": "canonical",
+        "Architecture": "arm64",
+        "VirtualizationType": "hvm",
+        "RootDeviceName": "/dev/xvda",
+        "EnaSupport": True,
+        "SriovNetSupport": "simple",
+        "BootMode": "uefi",
+        "TpmSupport": "v2.0",
+        "ImdsSupport": "v2.0",
+        "Description": "what it is",
+        "UefiData": "c2VjdXJlIGJvb3Q=",
+    }.items():
+        assert parameters[name] == value
+    assert parameters["TagSpecifications"] == [
+        {"ResourceType": "image", "Tags": [{"Key": "Name", "Value": "x"}]}
+    ]
+
+
+def test_what_the_original_does_not_have_is_not_given_to_the_copy(stub: Stub) -> None:
+    parameters = registered(stub, image(), {"UefiData": {}})
+    absent = {"UefiData", "BootMode", "TpmSupport", "ImdsSupport", "SriovNetSupport", "Description"}
+    assert absent.isdisjoint(parameters)
+
+
+def test_mappings_without_a_volume_are_copied_too(stub: Stub) -> None:
+    devices = (
+        ROOT,
+        BlockDevice(device_name="/dev/sdb", virtual_name="ephemeral0"),
+        BlockDevice(device_name="/dev/sdc"),
+        BlockDevice(device_name="/dev/sdd", snapshot_id="snap-2", volume_type="gp2", iops=120),
+    )
+    mappings = registered(stub, image(block_devices=devices))["BlockDeviceMappings"]
+    assert mappings[1] == {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}
+    assert mappings[2] == {"DeviceName": "/dev/sdc", "NoDevice": ""}
+    assert mappings[3] == {"DeviceName": "/dev/sdd", "Ebs": {"SnapshotId": "snap-2", "VolumeType": "gp2"}}
+
+
+def test_a_copy_whose_snapshots_are_gone_cannot_be_made(stub: Stub) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_response("describe_image_attribute", {"ImageId": AMI})
+    stubber.add_client_error("register_image", "InvalidSnapshotID.NotFound", "does not exist")
+    with pytest.raises(ImageCreationFailedError, match=AMI):
+        Ec2Images(client).register_copy(image(), "canonical", {"Name": "x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "code", "expected", "exit_code"),
+    [
+        ("Pending", "Pending", -1, CommandStatus.RUNNING, None),
+        ("InProgress", "InProgress", -1, CommandStatus.RUNNING, None),
+        ("Delayed", "Delayed", -1, CommandStatus.RUNNING, None),
+        ("Cancelling", "Cancelling", -1, CommandStatus.RUNNING, None),
+        ("Success", "Success", 0, CommandStatus.SUCCESS, 0),
+        ("Failed", "Failed", 21, CommandStatus.FAILED, 21),
+        ("TimedOut", "ExecutionTimedOut", 137, CommandStatus.TIMED_OUT, 137),
+        ("TimedOut", "DeliveryTimedOut", -1, CommandStatus.UNDELIVERED, None),
+        ("TimedOut", "Delivery Timed Out", -1, CommandStatus.UNDELIVERED, None),
+        ("Failed", "Undeliverable", -1, CommandStatus.UNDELIVERED, None),
+        ("Cancelled", "Cancelled", 137, CommandStatus.CANCELLED, 137),
+    ],
+)
+def test_each_status_of_a_command_has_its_meaning(
+    stub: Stub, status: str, details: str, code: int, expected: CommandStatus, exit_code: int | None
+) -> None:
+    client, stubber = stub("ssm")
+    answer = {"Status": status, "StatusDetails": details, "ResponseCode": code}
+    stubber.add_response("get_command_invocation", answer)
+    result = SsmCommands(client).result("00000000-0000-4000-8000-000000000001", "i-0123456789abcdef0")
+    assert result is not None
+    assert (result.status, result.status_details, result.exit_code) == (expected, details, exit_code)
+
+
+def test_an_agent_that_lost_its_connection_is_not_online(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    agent = {"InstanceId": "i-0123456789abcdef0", "PingStatus": "ConnectionLost", "AgentVersion": "3.3.1.0"}
+    stubber.add_response("describe_instance_information", {"InstanceInformationList": [agent]})
+    assert SsmCommands(client).agent_version("i-0123456789abcdef0") is None
+
+
+def test_an_agent_on_a_later_page_is_found(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    agent = {"InstanceId": "i-0123456789abcdef0", "PingStatus": "Online", "AgentVersion": "3.3.1.0"}
+    stubber.add_response("describe_instance_information", {"InstanceInformationList": [], "NextToken": "n"})
+    stubber.add_response("describe_instance_information", {"InstanceInformationList": [agent]})
+    assert SsmCommands(client).agent_version("i-0123456789abcdef0") == "3.3.1.0"
+
+
+def test_the_newest_command_with_a_comment_is_found(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    commands = [
+        {
+            "CommandId": f"00000000-0000-4000-8000-00000000000{day}",
+            "Comment": comment,
+            "RequestedDateTime": datetime(2026, 1, day, tzinfo=UTC),
+        }
+        for day, comment in ((1, "ours"), (3, "ours"), (4, "theirs"), (2, "ours"))
+    ]
+    stubber.add_response("list_commands", {"Commands": commands})
+    found = SsmCommands(client).find("i-0123456789abcdef0", "ours")
+    assert found == "00000000-0000-4000-8000-000000000003"
+
+
+def test_output_goes_to_the_log_group_and_a_long_comment_is_cut_as_it_is_looked_for(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    comment = "c" * 120
+    command_id = "00000000-0000-4000-8000-000000000001"
+    stubber.add_response(
+        "send_command",
+        {"Command": {"CommandId": command_id}},
+        {
+            "InstanceIds": ["i-0123456789abcdef0"],
+            "DocumentName": "ProvisionImage",
+            "DocumentVersion": "$LATEST",
+            "Parameters": {"Mode": ["fresh"]},
+            "Comment": "c" * 100,
+            "TimeoutSeconds": 60,
+            "CloudWatchOutputConfig": {
+                "CloudWatchLogGroupName": "/ami-lifecycle/commands",
+                "CloudWatchOutputEnabled": True,
+            },
+        },
+    )
+    sent = {
+        "CommandId": command_id,
+        "Comment": "c" * 100,
+        "RequestedDateTime": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    stubber.add_response("list_commands", {"Commands": [sent]})
+    commands = SsmCommands(client, "/ami-lifecycle/commands")
+    assert commands.send("i-0123456789abcdef0", "ProvisionImage", {"Mode": "fresh"}, comment) == command_id
+    assert commands.find("i-0123456789abcdef0", comment) == command_id
+
+
+def parameter(value: str, version: int, data_type: str = "text") -> dict[str, Any]:
+    return {"Parameter": {"Name": "/a", "Value": value, "Version": version, "DataType": data_type}}
+
+
+def test_a_parameter_that_another_writer_created_meanwhile_is_overwritten(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    stubber.add_client_error("get_parameter", "ParameterNotFound")
+    stubber.add_client_error("put_parameter", "ParameterAlreadyExists")
+    stubber.add_response("get_parameter", parameter("theirs", 1))
+    stubber.add_response(
+        "put_parameter",
+        {"Version": 2},
+        {
+            "Name": "/a",
+            "Value": "ours",
+            "Type": "String",
+            "DataType": "text",
+            "Description": "d",
+            "Overwrite": True,
+        },
+    )
+    put = SsmParameters(client).put("/a", "ours", data_type="text", description="d", tags={"k": "v"})
+    assert put == 2
+
+
+def test_a_parameter_whose_oldest_version_is_labelled_needs_a_person(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    stubber.add_response("get_parameter", parameter("old", 100))
+    stubber.add_client_error("put_parameter", "ParameterMaxVersionLimitExceeded", "has a label")
+    with pytest.raises(RefusedError, match="UnlabelParameterVersion"):
+        SsmParameters(client).put("/a", "new", data_type="text", description="d", tags={})
+
+
+def usage_of(stub: Stub, references: list[dict[str, str]], templates: list[dict[str, Any]]) -> list[Any]:
+    ec2, stubber = stub("ec2")
+    autoscaling, groups = stub("autoscaling")
+    stubber.add_response("describe_image_references", {"ImageReferences": references})
+    stubber.add_response("describe_instances", {"Reservations": []})
+    stubber.add_response("describe_launch_template_versions", {"LaunchTemplateVersions": templates})
+    for template in templates:
+        if template["LaunchTemplateData"]["ImageId"].count(":") > 2:
+            resolved = {**template, "LaunchTemplateData": {"ImageId": AMI}}
+            expected = {"LaunchTemplateId": "lt-1", "Versions": ["3"], "ResolveAlias": True}
+            stubber.add_response(
+                "describe_launch_template_versions", {"LaunchTemplateVersions": [resolved]}, expected
+            )
+    groups.add_response("describe_launch_configurations", {"LaunchConfigurations": []})
+    stubber.add_response(
+        "describe_image_attribute",
+        {"ImageId": AMI, "LaunchPermissions": [{"Group": "all"}, {"OrganizationArn": "arn:org"}]},
+        {"ImageId": AMI, "Attribute": ANY},
+    )
+    (usage,) = AwsImageUsage(ec2, autoscaling).usage_of([AMI])
+    others = [use for use in usage.uses if use.kind is not UsageKind.LAUNCH_PERMISSION]
+    assert [use.resource for use in usage.uses if use not in others] == ["all", "arn:org"]
+    return others
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "arn", "kind"),
+    [
+        ("ssm:Parameter", "arn:aws:ssm:us-east-1:1:parameter/comfyui/ami/prod/latest", UsageKind.LATEST),
+        ("ssm:Parameter", "arn:aws:ssm:us-east-1:1:parameter/team/golden-image", UsageKind.PARAMETER),
+        ("ssm:Parameter", "arn:aws:ssm:us-east-1:1:parameter/x/comfyui/ami/a/latest", UsageKind.PARAMETER),
+        ("imagebuilder:ImageRecipe", "arn:aws:imagebuilder:us-east-1:1:image-recipe/r", UsageKind.RECIPE),
+        ("ec2:LaunchTemplate", "arn:aws:ec2:us-east-1:1:launch-template/lt-1", UsageKind.LAUNCH_TEMPLATE),
+        ("batch:ComputeEnvironment", "arn:aws:batch:us-east-1:1:ce", UsageKind.UNKNOWN),
+    ],
+)
+def test_a_reference_is_a_use_of_its_kind(stub: Stub, resource_type: str, arn: str, kind: UsageKind) -> None:
+    reference = {"ImageId": AMI, "ResourceType": resource_type, "Arn": arn}
+    assert [(use.kind, use.resource) for use in usage_of(stub, [reference], [])] == [(kind, arn)]
+
+
+@pytest.mark.parametrize("leaf", ["metadata", f"history/{AMI}"])
+def test_our_own_records_of_an_image_are_no_uses(stub: Stub, leaf: str) -> None:
+    arn = f"arn:aws:ssm:us-east-1:1:parameter/comfyui/ami/prod/{leaf}"
+    assert usage_of(stub, [{"ImageId": AMI, "ResourceType": "ssm:Parameter", "Arn": arn}], []) == []
+
+
+def template(image_id: str) -> dict[str, Any]:
+    return {"LaunchTemplateId": "lt-1", "VersionNumber": 3, "LaunchTemplateData": {"ImageId": image_id}}
+
+
+@pytest.mark.parametrize("alias", ["/comfyui/ami/prod/latest:7", "/comfyui/ami/prod/latest:stable"])
+def test_a_launch_template_that_is_pinned_to_an_old_version_of_latest_is_a_use(
+    stub: Stub, alias: str
+) -> None:
+    (use,) = usage_of(stub, [], [template(f"resolve:ssm:{alias}")])
+    assert use.kind is UsageKind.LAUNCH_TEMPLATE
+    assert alias in use.resource
+
+
+def test_a_launch_template_that_follows_latest_needs_no_look(stub: Stub) -> None:
+    assert usage_of(stub, [], [template("resolve:ssm:/comfyui/ami/prod/latest")]) == []
