@@ -28,7 +28,7 @@ say() { printf '%s\n' "$*"; }
 fail() {
   trap - ERR
   printf 'ami-lifecycle: %s; %s\n' "$2" "$3" >&3
-  tail -c 2048 "$LOG" >&3 || true
+  tail -c 2048 "$LOG" | tr --delete '\200-\377' >&3 || true
   exit "$1"
 }
 

@@ -111,17 +111,18 @@ is_healthy() {
 }
 
 # Application logs may hold secrets, and what is printed here is kept by Systems Manager: cut and redact.
+# The last rule takes long words that look like keys; it spares absolute paths, which a traceback needs.
 container_log() {
   {
     docker logs --tail 20 "$application" 2>&1 || true
     journalctl --unit "$application.service" --lines 10 --no-pager --output cat 2>&1 || true
     tail -n 5 "$RUN/health-output" 2>/dev/null || true
-  } | tr --delete '\000-\010\013-\037' | cut --characters=1-240 | sed --regexp-extended \
+  } | tr --delete '\000-\010\013-\037\177-\377' | cut --characters=1-240 | sed --regexp-extended \
     -e 's/(AKIA|ASIA)[A-Z0-9]{16}/[redacted]/g' \
     -e 's#([a-z][a-z0-9+.-]*://)[^/@ ]+@#\1[redacted]@#g' \
     -e 's/((authorization|bearer)[^a-z0-9]+).*/\1[redacted]/Ig' \
     -e "s/([a-z0-9_-]*(password|passwd|pwd|secret|token|credential|api[_-]?key|access[_-]?key)[a-z0-9_-]*[\"']?[ ]*[:=][ ]*).*/\1[redacted]/Ig" \
-    -e 's#[A-Za-z0-9+/_-]{32,}={0,2}#[redacted]#g' | tail -c 1800
+    -e 's#(^|[^A-Za-z0-9+/_.-])[A-Za-z0-9+_-][A-Za-z0-9+/_-]{31,}={0,2}#\1[redacted]#g' | tail -c 1800
 }
 
 wait_for_health() {

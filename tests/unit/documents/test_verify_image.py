@@ -144,7 +144,8 @@ def test_container_logs_are_cut_and_redacted(canary: Machine) -> None:
         containers={},
         container_log=(
             f"key {secrets[0]}\nDB_PASSWORD={secrets[1]} next\nhf {secrets[2]}\n"
-            f"postgres://user:{secrets[3]}@db\nAuthorization: Bearer {secrets[4]}\n\x1b[31mred\n"
+            f"postgres://user:{secrets[3]}@db\nAuthorization: Bearer {secrets[4]}\n\x1b[31mr\u00f6d\n"
+            'File "/opt/application/venv/lib/python3.12/site-packages/torch/cuda/__init__.py"\n'
             + "long "
             * 4000
         ),
@@ -153,7 +154,9 @@ def test_container_logs_are_cut_and_redacted(canary: Machine) -> None:
     assert result.code == 21
     assert "[redacted]" in result.stderr
     assert not [secret for secret in secrets if secret in result.stderr]
+    assert "/opt/application/venv/lib/python3.12/site-packages/torch/cuda/__init__.py" in result.stderr
     assert "\x1b" not in result.stderr
+    assert result.stderr.isascii()
     assert len(result.stderr) < 4000
 
 
