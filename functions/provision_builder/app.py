@@ -16,7 +16,7 @@ def handler(step: InstanceInput, deadline: datetime) -> CommandRef:
     """Send the document, or find the command."""
     variables = environment()
     return DocumentRunner(
-        commands=SsmCommands(client("ssm"), variables.COMMAND_LOG_GROUP),
+        commands=SsmCommands(client("ssm", attempts=1), variables.COMMAND_LOG_GROUP),
         document=variables.DOCUMENT_NAME,
         region=variables.AWS_REGION,
     ).provision_builder(step)
