@@ -9,7 +9,7 @@ ARCHITECTURE ?= arm64
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix build clean
+.PHONY: help install demo test check fix build
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

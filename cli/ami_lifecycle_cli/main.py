@@ -10,6 +10,7 @@ import typer.core
 
 # Name of the command and of its module in `commands` (which has an `app`), and its line in the help.
 COMMANDS: Final[dict[str, str]] = {
+    "demo": "The whole life of an environment on the embedded emulator.",
     "emulator": "Emulated AWS on this machine, with this stack deployed.",
     "config": "Configuration: what the files declare, and what Parameter Store holds.",
 }

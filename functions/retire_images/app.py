@@ -8,6 +8,7 @@ from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.contracts import ClaimedInput, Retirement
@@ -20,6 +21,7 @@ def handler(step: ClaimedInput, deadline: datetime) -> Retirement:
     """Retire the previous images of the environment."""
     ec2 = client("ec2")
     return Retirer(
+        instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
         usage=AwsImageUsage(ec2, client("autoscaling")),
         parameters=SsmParameters(client("ssm")),

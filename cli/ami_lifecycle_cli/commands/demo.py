@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 def demo(
     time_scale: Annotated[
         float, typer.Option(help="Seconds of this machine for one emulated second.")
-    ] = 0.005,
+    ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""

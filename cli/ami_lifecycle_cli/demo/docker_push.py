@@ -35,13 +35,17 @@ def push_image(ecr: Any, repository: str, tag: str, *, revision: str, branch: st
         "config": {"mediaType": _CONFIG_TYPE, **described},
         "layers": [{"mediaType": _LAYER_TYPE, **layer}],
     }
-    answer = ecr.put_image(
-        repositoryName=repository,
-        imageManifest=json.dumps(manifest),
-        imageManifestMediaType=_MANIFEST_TYPE,
-        imageTag=tag,
-    )
-    return str(answer["image"]["imageId"]["imageDigest"])
+    text = json.dumps(manifest)
+    try:
+        ecr.put_image(
+            repositoryName=repository,
+            imageManifest=text,
+            imageManifestMediaType=_MANIFEST_TYPE,
+            imageTag=tag,
+        )
+    except ecr.exceptions.ImageAlreadyExistsException:
+        pass
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _upload(ecr: Any, repository: str, content: bytes) -> dict[str, Any]:

@@ -73,8 +73,9 @@ class Story:
             region_name=region,
         )
         self._endpoint_url = endpoint_url
-        self._ecr, self._ec2, self._ssm, stepfunctions = (
-            session.client(name, endpoint_url=endpoint_url) for name in ("ecr", "ec2", "ssm", "stepfunctions")
+        self._ecr, self._ec2, self._ssm, self._events, stepfunctions = (
+            session.client(name, endpoint_url=endpoint_url)
+            for name in ("ecr", "ec2", "ssm", "events", "stepfunctions")
         )
         self._on_scene = on_scene
         self._follower = Follower(stepfunctions, state_machine_arn, on_state)
@@ -150,9 +151,12 @@ class Story:
         )
 
     def _same_push_again(self) -> Scene:
-        scene = self._begin("The same push again", "CI runs twice. The digest is published already.")
+        scene = self._begin(
+            "The same push again", "The push event comes twice. The digest is published already."
+        )
         old = self._latest()
         digest = self._push("b2" * 20)
+        self._send_push_event(digest)
         build = self._follow(scene)
         _require((build.output or {}).get("action") == "none", "nothing is built")
         _require(self._latest() == old, "latest stays")
@@ -207,6 +211,17 @@ class Story:
 
     def _push(self, revision: str) -> str:
         return push_image(self._ecr, REPOSITORY, TAG, revision=revision, branch="main")
+
+    def _send_push_event(self, digest: str) -> None:
+        detail = {
+            "action-type": "PUSH",
+            "result": "SUCCESS",
+            "repository-name": REPOSITORY,
+            "image-digest": digest,
+            "image-tag": TAG,
+        }
+        entry = {"Source": "aws.ecr", "DetailType": "ECR Image Action", "Detail": json.dumps(detail)}
+        self._events.put_events(Entries=[entry])
 
     def _latest(self) -> str | None:
         found = self._ssm.get_parameters(Names=[f"{PREFIX}/latest"])["Parameters"]

@@ -12,27 +12,20 @@ from rich.text import Text
 from ami_lifecycle_cli.demo.following import Followed, StateRun
 from ami_lifecycle_cli.demo.story import Picture, Scene
 
-PHASES: Final[Mapping[str, str]] = {
-    "Launch Builder": "boot builder",
+WAITS: Final[Mapping[str, str]] = {
     "Let Builder Boot": "boot builder",
     "Await Builder": "boot builder",
-    "Provision Builder": "provision",
     "Await Provisioning": "provision",
-    "Stop Builder": "stop builder",
     "Await Stop": "stop builder",
-    "Create Image": "create image",
     "Await Image": "create image",
-    "Launch Canary": "boot canary",
     "Let Canary Boot": "boot canary",
     "Await Canary": "boot canary",
-    "Verify Image": "verify",
     "Await Verification": "verify",
     "Grace Period": "grace periods",
+    "Await Canonical Image": "adopt name",
     "Canonical Grace Period": "grace periods",
-    "Plan Build": "plan and claim",
-    "Claim Environment": "plan and claim",
 }
-_OTHER: Final = "publish and retire"
+_FUNCTIONS: Final = "functions"
 _BAR: Final = 30
 
 
@@ -40,7 +33,7 @@ class Teller:
     """Writes to a console while the story goes on.
 
     Args:
-        time_scale: seconds of this machine for one emulated second; times are told as emulated ones.
+        time_scale: seconds of this machine for one emulated second; waits are told in emulated seconds.
     """
 
     def __init__(self, console: Console, time_scale: float) -> None:
@@ -58,7 +51,7 @@ class Teller:
     def state(self, execution: Followed, run: StateRun) -> None:
         """Tell of a state that was left."""
         said = Text(f"   {run.name:<26}")
-        said.append(f"{self.seconds(run):>8.1f} s  ", style="dim")
+        said.append(f"{self.seconds(run):>7.1f} s  ", style="dim")
         said.append(_detail(run))
         self._console.print(said, overflow="ellipsis", no_wrap=True)
         del execution
@@ -93,27 +86,32 @@ class Teller:
             )
         self._console.print(history)
         self._console.print()
-        self._console.print(Text("Where the time of the update went (emulated seconds)", style="bold"))
-        for phase, seconds in self.phases(scenes[1].executions[0]).items():
-            bar = "━" * max(1, round(_BAR * seconds / max(self.phases(scenes[1].executions[0]).values())))
-            self._console.print(f"  {phase:<20}{seconds:>8.1f}  {bar}")
+        self._console.print(Text("Where the time of the update went", style="bold"))
+        phases = self.phases(scenes[1].executions[0])
+        for phase, seconds in phases.items():
+            bar = "━" * max(1, round(_BAR * seconds / max(phases.values())))
+            self._console.print(f"  {phase:<16}{seconds:>7.1f} s  {bar}")
 
     def seconds(self, run: StateRun) -> float:
-        """Emulated seconds that a state took."""
+        """Seconds that a state took: emulated ones for a wait, this machine's for a function.
+
+        A function does not run faster because time is scaled, so its time must not be multiplied.
+        """
         if run.exited is None:
             return 0.0
-        return (run.exited - run.entered).total_seconds() / self._time_scale
+        real = (run.exited - run.entered).total_seconds()
+        return real / self._time_scale if run.name in WAITS else real
 
     def phases(self, execution: Followed) -> dict[str, float]:
-        """Emulated seconds by phase of a build, in the order of the phases."""
+        """Seconds by phase of a build, as `seconds` counts them."""
         totals: dict[str, float] = {}
         for run in execution.states:
-            phase = PHASES.get(run.name, _OTHER)
+            phase = WAITS.get(run.name, _FUNCTIONS)
             totals[phase] = totals.get(phase, 0.0) + self.seconds(run)
         return totals
 
 
-def _detail(run: StateRun) -> str:
+def _detail(run: StateRun) -> str:  # noqa: PLR0911 - one line for each kind of state
     output = run.output if isinstance(run.output, dict) else {}
     match run.name:
         case "Plan Build":

@@ -48,6 +48,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         build_cleaner=build_cleaner(variables),
         cleaner=_cleaner(variables),
         retirer=Retirer(
+            instances=Ec2Instances(ec2),
             images=images,
             usage=AwsImageUsage(ec2, client("autoscaling")),
             parameters=parameters,

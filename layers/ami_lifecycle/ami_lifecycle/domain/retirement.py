@@ -47,14 +47,25 @@ def decide(
     usages: Sequence[Usage],
     policy: RetirementSettings,
     own_latest: str,
+    temporary: frozenset[str] = frozenset(),
 ) -> list[Decision]:
     """Decide for each image from its uses.
 
     Args:
+        temporary: ids of our own builders and canaries, which are no use of an image.
         own_latest: name of the environment's `latest`. It was read and names another image, so an
             index that still shows the image behind it is late.
     """
-    return [_decide_one(usage, policy, own_latest) for usage in usages]
+    return [_decide_one(_without(usage, temporary), policy, own_latest) for usage in usages]
+
+
+def _without(usage: Usage, temporary: frozenset[str]) -> Usage:
+    uses = tuple(
+        use
+        for use in usage.uses
+        if use.kind is not UsageKind.RUNNING_INSTANCE or use.resource.rsplit("/", 1)[-1] not in temporary
+    )
+    return usage.model_copy(update={"uses": uses})
 
 
 def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str) -> Decision:

@@ -20,7 +20,7 @@ from ami_lifecycle.domain.publication import dump, history_of, load
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
-from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Parameters
+from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
 
@@ -29,6 +29,7 @@ from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
 class Retirer:
     """Retires the images of an environment that are not `latest`."""
 
+    instances: Instances
     images: Images
     usage: ImageUsage
     parameters: Parameters
@@ -63,7 +64,9 @@ class Retirer:
         sorted_out = sort_out(live, owned, settings.retirement.keep_previous)
         usages = self.usage.usage_of([image.image_id for image in sorted_out.open])
         own_latest = parameter_name(settings.parameter_prefix, "latest")
-        return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest)]
+        ours = self.instances.find(environment_tags(settings))
+        temporary = frozenset(instance.instance_id for instance in ours)
+        return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
 
     def _carry_out(self, plan: BuildPlan, decision: Decision) -> Decision:
         if decision.action is RetireAction.RETIRE:
