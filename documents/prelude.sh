@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What both scripts share: reporting, parameters, the lock, cloud-init, free space.
+# What both scripts share: reporting, parameters, the lock, cloud-init, free space, facts.
 # The caller sets `kind` before it reads this file. scripts/generate.py puts it in the place of the `source` line.
 
 # Empty on an instance. Tests set it, so that the script works on a scratch directory instead of `/`.
@@ -133,4 +133,38 @@ elif image.get("Architecture", wanted) != wanted:
 PYTHON
   )
   [[ -z $finding ]] || fail 17 "$finding" "push an image for this architecture and digest, or change the instance type"
+}
+
+# print_facts OWN_FACTS NAME=SECONDS...: the last line of standard output, with $RUN/image.json as the image.
+print_facts() {
+  python3 - "$kind" "$RUN/image.json" "$ROOT/etc/os-release" "$(docker --version)" "$(free_bytes)" "$@" <<'PYTHON'
+import json
+import os
+import platform
+import re
+import sys
+
+kind, image_path, release_path, docker_version, free, own, *durations = sys.argv[1:]
+with open(image_path, encoding="utf-8") as stream:
+    image = json.load(stream)[0]
+release = {}
+if os.path.exists(release_path):
+    with open(release_path, encoding="utf-8") as stream:
+        for line in stream:
+            name, _, value = line.strip().partition("=")
+            release[name] = value.strip('"')
+version = re.search(r"\d+(\.\d+)+", docker_version)
+print(json.dumps({
+    "schema": 1,
+    "kind": kind,
+    "image_digest": os.environ["image_digest"],
+    "image_size_bytes": image.get("Size"),
+    "os": {"name": release.get("NAME"), "version": release.get("VERSION_ID")},
+    "kernel": platform.release(),
+    "docker_version": version.group() if version else None,
+    "free_bytes": int(free),
+    **json.loads(own),
+    "duration_seconds": {name: int(value) for name, value in (item.split("=") for item in durations)},
+}, separators=(",", ":")))
+PYTHON
 }

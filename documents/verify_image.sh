@@ -285,46 +285,8 @@ verify_free_space() {
     fail 14 "$((free / 1024 / 1024)) MiB are free, $minimum_free_gib GiB are needed" "raise the size of the builder's volume in the build settings"
 }
 
-# print_facts DOCKER_VERSION FREE_BYTES UPTIME BOOT_TO_CONTAINER READ_BYTES READ_SECONDS DURATION...
-print_facts() {
-  python3 - "$RUN/image.json" "$ROOT/etc/os-release" "$@" <<'PYTHON'
-import json
-import os
-import platform
-import re
-import sys
-
-image_path, release_path, docker_version, free, healthy, started, read_bytes, read_seconds, *durations = sys.argv[1:]
-with open(image_path, encoding="utf-8") as stream:
-    image = json.load(stream)[0]
-release = {}
-if os.path.exists(release_path):
-    with open(release_path, encoding="utf-8") as stream:
-        for line in stream:
-            name, _, value = line.strip().partition("=")
-            release[name] = value.strip('"')
-version = re.search(r"\d+(\.\d+)+", docker_version)
-print(json.dumps({
-    "schema": 1,
-    "kind": "verify",
-    "image_digest": os.environ["image_digest"],
-    "image_size_bytes": image.get("Size"),
-    "os": {"name": release.get("NAME"), "version": release.get("VERSION_ID")},
-    "kernel": platform.release(),
-    "docker_version": version.group() if version else None,
-    "free_bytes": int(free),
-    "health_check": os.environ["health_check"],
-    "boot_to_container_seconds": float(started),
-    "boot_to_healthy_seconds": float(healthy),
-    "first_read_bytes": int(read_bytes),
-    "first_read_seconds": float(read_seconds),
-    "duration_seconds": {name: int(value) for name, value in (item.split("=") for item in durations)},
-}, separators=(",", ":")))
-PYTHON
-}
-
 main() {
-  local times=() since=0 uptime booted_to_container read_sample
+  local times=() since=0 uptime booted_to_container read_sample own_facts
   read_parameters
   take_lock
   lap() {
@@ -347,8 +309,9 @@ main() {
   verify_cleanliness
   verify_free_space
   lap cleanliness
-  print_facts "$(docker --version)" "$(free_bytes)" "$uptime" "$booted_to_container" "${read_sample% *}" "${read_sample#* }" \
-    "${times[@]}" "total=$SECONDS"
+  printf -v own_facts '{"health_check":"%s","boot_to_container_seconds":%s,"boot_to_healthy_seconds":%s,"first_read_bytes":%s,"first_read_seconds":%s}' \
+    "$health_check" "$booted_to_container" "$uptime" "${read_sample% *}" "${read_sample#* }"
+  print_facts "$own_facts" "${times[@]}" "total=$SECONDS"
 }
 
 image_id='' reason='' container_started=''

@@ -293,6 +293,20 @@ class Machine:
             "exec-start", f"ExecStart={{ argv[]=/usr/bin/docker run --rm --name comfyui {reference} ; }}"
         )
 
+    def end_state(self) -> dict[str, Any]:
+        """What an image of this machine would hold, as far as it must not differ between runs."""
+        record = json.loads(self.read("etc/ami-lifecycle/build.json"))
+        record.pop("provisioned_at")
+        return {
+            "images": self.docker_state["images"],
+            "containers": self.docker_state["containers"],
+            "unit": self.read("etc/systemd/system/comfyui.service"),
+            "settings": self.read("etc/docker/daemon.json"),
+            "record": record,
+            "machine id": self.read("etc/machine-id"),
+            "host keys": sorted(path.name for path in self.root.glob("etc/ssh/ssh_host_*")),
+        }
+
     def files_with(self, text: str) -> list[str]:
         """The files below the root that contain a text."""
         found = []

@@ -6,7 +6,6 @@ from scratch_machine import (
     IMAGE_URI,
     NEW_DIGEST,
     OLD_DIGEST,
-    TOKEN,
     Machine,
     an_image,
     encoded,
@@ -22,30 +21,14 @@ def exec_start(machine: Machine) -> str:
     return line
 
 
-def end_state(machine: Machine) -> dict[str, object]:
-    """What the image would hold, as far as it may differ between runs."""
-    record = json.loads(machine.read("etc/ami-lifecycle/build.json"))
-    record.pop("provisioned_at")
-    return {
-        "images": machine.docker_state["images"],
-        "containers": machine.docker_state["containers"],
-        "unit": machine.read(UNIT),
-        "settings": machine.read("etc/docker/daemon.json"),
-        "record": record,
-        "machine id": machine.read("etc/machine-id"),
-        "host keys": sorted(path.name for path in machine.root.glob("etc/ssh/ssh_host_*")),
-    }
-
-
 # What a build makes
 
 
 def test_plain_ubuntu_gets_docker_and_the_image_by_digest(plain: Machine) -> None:
     result = plain.provision()
     assert result.code == 0, result.stderr
-    (install,) = plain.called(
-        "apt-get --quiet --yes -o DPkg::Lock::Timeout=600 -o APT::Acquire::Retries=3 install"
-    )
+    (install,) = [call for call in plain.called("apt-get") if " install " in call]
+    assert " DPkg::Lock::Timeout=600 " in install
     assert install.endswith("docker.io pigz amazon-ecr-credential-helper")
     assert plain.called("docker pull") == [f"docker pull --quiet {NEW}"]
     assert list(plain.docker_state["images"]) == [an_image()["Id"]]
@@ -120,9 +103,9 @@ def test_a_tag_that_moved_leaves_no_second_name(builder: Machine) -> None:
 
 def test_the_same_digest_twice_changes_nothing_and_pulls_once(builder: Machine) -> None:
     builder.provision()
-    first = end_state(builder)
+    first = builder.end_state()
     assert builder.provision().code == 0
-    assert end_state(builder) == first
+    assert builder.end_state() == first
     assert len(builder.called("docker pull")) == 1
 
 
@@ -347,146 +330,3 @@ def test_an_agent_that_passes_no_variables_is_named_as_too_old(plain: Machine) -
     assert result.code == 10
     assert "update the SSM Agent" in result.sentence
     assert "3.3.2746.0" in result.sentence
-
-
-# What must not stay
-
-SECRETS = (
-    "root/.ssh/authorized_keys",
-    "root/.ssh/id_ed25519",
-    "root/.bash_history",
-    "root/.docker/config.json",
-    "root/.aws/credentials",
-    "home/ubuntu/.ssh/authorized_keys",
-    "home/ubuntu/.bash_history",
-    "home/ubuntu/.python_history",
-    "home/ubuntu/.netrc",
-    "home/ubuntu/.git-credentials",
-    "home/ubuntu/.ecr/cache.json",
-    "home/ubuntu/.cache/x",
-    "etc/ssh/ssh_host_rsa_key",
-    "etc/ssh/ssh_host_rsa_key.pub",
-    "etc/netplan/50-cloud-init.yaml",
-    "var/lib/systemd/random-seed",
-    "var/lib/dhcp/eth0.leases",
-    "var/lib/ubuntu-advantage/private/machine-token.json",
-    "var/lib/systemd/coredump/core.1",
-    "var/crash/x.crash",
-    "var/mail/root",
-    "var/lib/apt/lists/archive_InRelease",
-    "var/cache/apt/archives/x.deb",
-    "var/log/auth.log",
-    "var/log/auth.log.1",
-    "var/log/syslog.2.gz",
-    "var/log/amazon/ssm/amazon-ssm-agent.log",
-    "var/log/journal/0123/system.journal",
-    "var/log/cloud-init.log",
-    "var/lib/cloud/instances/i-1/user-data.txt",
-    "tmp/leftover",
-    "var/tmp/dir/leftover",
-)
-
-
-def test_planted_secrets_are_gone(builder: Machine) -> None:
-    for path in SECRETS:
-        builder.write(path, "planted-secret")
-    assert builder.provision().code == 0
-    assert builder.files_with("planted-secret") == []
-    assert builder.read("etc/machine-id") == ""
-    assert (builder.root / "home/ubuntu/.profile").exists()
-
-
-def test_the_agent_keeps_its_state_until_the_shutdown(builder: Machine) -> None:
-    report = f"var/lib/amazon/ssm/{BUILDER_ID}/document/orchestration/1/stdout"
-    for path in (
-        report,
-        "var/lib/amazon/ssm/Vault/Store/InstanceFingerprint",
-        "var/lib/amazon/ssm/packages/kept",
-    ):
-        builder.write(path, "state-of-the-agent")
-    builder.provision()
-    assert (builder.root / report).exists()
-    assert "systemctl start ami-lifecycle-finish.service" in builder.calls
-    builder.write("var/log/syslog", "said while stopping")
-    assert builder.run_finish() == 0
-    assert builder.files_with("state-of-the-agent") == ["var/lib/amazon/ssm/packages/kept"]
-    assert builder.read("var/log/syslog") == ""
-
-
-def test_the_shutdown_unit_is_gone_with_the_boot(builder: Machine) -> None:
-    builder.provision()
-    (unit,) = builder.root.rglob("ami-lifecycle-finish.service")
-    assert unit.relative_to(builder.root).parts[0] == "run"
-
-
-def test_registry_credentials_never_reach_a_file(plain: Machine) -> None:
-    plain.docker(pull_errors=["unexpected EOF"])
-    plain.provision()
-    assert plain.files_with(TOKEN) == []
-    assert not [path for path in plain.root.rglob("config.json") if path.parent.name.startswith("docker")]
-
-
-def test_the_journal_moves_away_before_it_is_removed(builder: Machine) -> None:
-    builder.install("journalctl", 'cp -r "$FAKE_ROOT/var/log/journal" "$FAKE_DIR/journal-then"')
-    builder.write("var/log/journal/0123/system.journal", "planted")
-    assert builder.provision().code == 0
-    assert builder.called("journalctl") == ["journalctl --relinquish-var"]
-    assert (builder.control / "journal-then/0123/system.journal").exists()
-    assert not (builder.root / "var/log/journal/0123").exists()
-
-
-def test_background_updates_are_quiet_during_the_build(builder: Machine) -> None:
-    builder.install("snap", "")
-    builder.provision()
-    assert builder.called("snap") == ["snap refresh --hold=3h amazon-ssm-agent"]
-    assert "systemctl stop apt-daily.timer apt-daily-upgrade.timer" in builder.calls
-
-
-# Interruptions
-
-
-def test_two_runs_at_once_end_like_one(builder: Machine) -> None:
-    both = [builder.start("provision_image") for _ in range(2)]
-    ends = []
-    for process in both:
-        with process:
-            process.communicate(timeout=60)
-        ends.append(process.returncode)
-    assert ends == [0, 0]
-    assert len(builder.called("docker pull")) == 1
-    assert list(builder.docker_state["images"]) == [an_image()["Id"]]
-
-
-KILL_POINTS = (
-    "cloud-init status",
-    "install --no-install-recommends",
-    "systemctl restart docker",
-    "docker-credential-ecr-login get",
-    "docker pull",
-    "systemctl stop comfyui",
-    "systemctl enable comfyui",
-    "docker tag",
-    "docker rm",
-    "docker image rm",
-    "cloud-init clean",
-    "systemctl start ami-lifecycle-finish",
-    "docker --version",
-)
-
-
-@pytest.mark.parametrize("point", KILL_POINTS)
-def test_a_run_that_was_killed_can_be_run_again(builder: Machine, point: str) -> None:
-    if point == "install --no-install-recommends":
-        (builder.bin / "dockerd").unlink()
-    killed = builder.provision(kill_at=point)
-    assert killed.code == -9
-    result = builder.provision()
-    assert result.code == 0, result.stderr
-    state = end_state(builder)
-    assert list(state["images"]) == [an_image()["Id"]]  # type: ignore[call-overload] - a dict of objects
-    assert state["machine id"] == ""
-    assert state["host keys"] == []
-    record = state["record"]
-    assert isinstance(record, dict)
-    assert record["builder_instance_id"] == BUILDER_ID
-    assert record["image_digest"] == NEW_DIGEST

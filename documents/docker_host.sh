@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# Part of provision_image.sh: packages, and the settings of the Docker daemon.
+
+readonly NVIDIA_ARCHIVE=https://nvidia.github.io/libnvidia-container
+readonly NVIDIA_KEY=C95B321B61E88C1809C4F759DDCAE044F796ECB0
+
+# NEEDRESTART_SUSPEND: Ubuntu's needrestart would otherwise restart services, the SSM Agent among them, after apt.
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+
+# Nothing but this build may change the image, and a refresh of the agent's snap would end this very command.
+# Neither outlives this boot, or the three hours.
+quiet_background_updates() {
+  systemctl stop apt-daily.timer apt-daily-upgrade.timer >>"$LOG" 2>&1 || true
+  if command -v snap >/dev/null; then snap refresh --hold=3h amazon-ssm-agent >>"$LOG" 2>&1 || true; fi
+}
+
+apt() {
+  # Ubuntu's own first-boot upgrades hold these locks for minutes (apt.conf(5), DPkg::Lock::Timeout).
+  timeout 1800 apt-get --quiet --yes -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 "$@" >>"$LOG" 2>&1
+}
+
+apt_update() {
+  local attempt
+  for attempt in 1 2 3 4 5; do
+    if apt update; then return 0; fi
+    # The lock on the package lists is not covered by DPkg::Lock::Timeout.
+    sleep $((attempt * 10))
+  done
+  fail 13 "the package lists could not be fetched" "check the subnet's way to Ubuntu's archive, then run again"
+}
+
+# NVIDIA's toolkit is not in Ubuntu's archive. The key is pinned, and signed-by lets it vouch for this archive alone.
+add_nvidia_archive() {
+  local key=$ROOT/usr/share/keyrings/ami-lifecycle-nvidia.asc
+  mkdir -p "$ROOT/usr/share/keyrings" "$ROOT/etc/apt/sources.list.d"
+  curl --fail --silent --show-error --location --retry 4 --max-time 60 --output "$key.new" "$NVIDIA_ARCHIVE/gpgkey" >>"$LOG" 2>&1 ||
+    fail 13 "the signing key of NVIDIA's archive could not be fetched" "check the subnet's way to it, then run again"
+  gpg --batch --show-keys --with-colons "$key.new" 2>>"$LOG" | grep --quiet "^fpr:*$NVIDIA_KEY:" ||
+    fail 13 "the signing key of NVIDIA's archive is not $NVIDIA_KEY" "find out whether NVIDIA changed its key, then pin the new one here"
+  chmod 0644 "$key.new"
+  mv "$key.new" "$key"
+  printf 'deb [signed-by=%s] %s/stable/deb/%s /\n' /usr/share/keyrings/ami-lifecycle-nvidia.asc "$NVIDIA_ARCHIVE" \
+    "$(dpkg --print-architecture)" >"$ROOT/etc/apt/sources.list.d/ami-lifecycle-nvidia.list"
+  chmod 0644 "$ROOT/etc/apt/sources.list.d/ami-lifecycle-nvidia.list"
+}
+
+installed() { dpkg-query --show "$1" >>"$LOG" 2>&1; }
+
+# Only what is missing is installed: an update of an image that we made touches no package.
+install_packages() {
+  local packages=() driver=${nvidia_driver:?}
+  driver=${driver%-open}
+  # A run that was killed inside dpkg leaves it unconfigured; this is a no-op otherwise.
+  timeout 1800 dpkg --configure -a >>"$LOG" 2>&1 || true
+  command -v dockerd >/dev/null || packages+=(docker.io pigz)
+  command -v curl >/dev/null || packages+=(curl)
+  if is_ecr && ! command -v docker-credential-ecr-login >/dev/null; then packages+=(amazon-ecr-credential-helper); fi
+  if [[ $nvidia_driver != none ]] && ! installed "nvidia-utils-$driver"; then
+    packages+=("linux-modules-nvidia-$nvidia_driver-aws" "nvidia-headless-no-dkms-$nvidia_driver" "nvidia-utils-$driver")
+  fi
+  if [[ ${nvidia_toolkit:?} == true ]] && ! command -v nvidia-ctk >/dev/null; then
+    add_nvidia_archive
+    packages+=(nvidia-container-toolkit)
+  fi
+  if ((${#packages[@]} > 0)); then
+    say "installing ${packages[*]}"
+    apt_update
+    apt install --no-install-recommends "${packages[@]}" ||
+      fail 13 "apt-get could not install ${packages[*]}" "read the log lines below, then run again"
+  fi
+}
+
+configure_daemon() {
+  local settings=$ROOT/etc/docker/daemon.json before after
+  mkdir -p "${settings%/*}"
+  before=$(sha256sum <"$settings") || before=none
+  python3 - "$settings" <<'PYTHON' || fail 19 "$settings is not a JSON object" "correct it in the base image"
+import json
+import os
+import sys
+
+path = sys.argv[1]
+settings = {}
+if os.path.exists(path):
+    with open(path, encoding="utf-8") as stream:
+        settings = json.load(stream)
+settings.update({
+    "live-restore": True,
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "5"},
+    "max-concurrent-downloads": 10,
+    "max-download-attempts": 10,
+})
+with open(path + ".new", "w", encoding="utf-8") as stream:
+    json.dump(settings, stream, indent=2, sort_keys=True)
+    stream.write("\n")
+os.chmod(path + ".new", 0o644)
+os.replace(path + ".new", path)
+PYTHON
+  if [[ $nvidia_toolkit == true ]]; then
+    nvidia-ctk runtime configure --runtime=docker --config="$settings" >>"$LOG" 2>&1 ||
+      fail 19 "nvidia-ctk could not add its runtime to Docker" "read the log lines below"
+  fi
+  after=$(sha256sum <"$settings")
+  systemctl enable docker.service >>"$LOG" 2>&1 || fail 18 "docker.service cannot be enabled" "look at the base image"
+  if [[ $before != "$after" ]] || ! docker info >>"$LOG" 2>&1; then
+    systemctl restart docker.service >>"$LOG" 2>&1 || {
+      journalctl --unit docker.service --lines 20 --no-pager >>"$LOG" 2>&1 || true
+      fail 18 "the Docker daemon does not start" "read its last journal lines below"
+    }
+  fi
+  wait_for_docker
+}
