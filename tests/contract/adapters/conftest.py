@@ -25,6 +25,8 @@ def account() -> Iterator[EmulatedAccount]:
 @pytest.fixture
 def emulated(account: EmulatedAccount) -> Iterator[EmulatedRig]:
     """The adapters alone, for what has no counterpart in a fake."""
+    # Quotas that the test before has used up are full again.
+    account.clock.advance(60)
     yield EmulatedRig(account, f"test-{next(_numbers)}")
     account.faults.clear()
 

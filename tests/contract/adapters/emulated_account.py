@@ -13,33 +13,35 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
 from ami_lifecycle_emulator.calls import CallLog
-from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.durations import Durations
 from ami_lifecycle_emulator.ec2 import Ec2
+from ami_lifecycle_emulator.ecr import Registry
 from ami_lifecycle_emulator.events import EventBus
 from ami_lifecycle_emulator.faults import Faults
 from ami_lifecycle_emulator.gateway import Gateway
 from ami_lifecycle_emulator.operations import handlers_of
+from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
 from ami_lifecycle_emulator.step_functions.service import StepFunctions
 from ami_lifecycle_emulator.step_functions.tasks import Invocation
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-SCALE = 0.01
-DURATIONS = Durations.from_mapping(
-    {
-        "instance_running": 2,
-        "agent_online": 5,
-        "stop": 5,
-        "terminate": 5,
-        "image": 10,
-        "snapshot": 2,
-        "provision": 5,
-    }
-)
+DURATIONS = Durations()
+SAYING_DOCUMENT = {
+    "schemaVersion": "2.2",
+    "parameters": {"Message": {"type": "String", "allowedPattern": "^[a-z]*$"}},
+    "mainSteps": [
+        {
+            "name": "say",
+            "action": "aws:runShellScript",
+            "inputs": {"runCommand": ["echo '{{ Message }}'"]},
+        }
+    ],
+}
 WAITING_MACHINE = {
     "StartAt": "Await Resource",
     "States": {
@@ -60,19 +62,20 @@ class EmulatedAccount:
     """The gateway with its strict services; clients with one attempt per call, so that faults show."""
 
     def __init__(self) -> None:
-        self.clock = Clock(SCALE)
+        self.clock = HeldClock()
         self.bus = EventBus(self.clock, ACCOUNT, REGION)
         self.faults = Faults(self.clock)
         self.ec2 = Ec2(self.clock, self.bus, DURATIONS, account_id=ACCOUNT, region=REGION, faults=self.faults)
         self.tokens: dict[str, str] = {}
+        self.calls = CallLog()
         self.step_functions = StepFunctions(
             self.clock, self.bus, ACCOUNT, REGION, invoke=self._invoke, caller_of=lambda _role: "tests"
         )
         self.gateway = Gateway(
-            handlers_of(self.ec2, self.step_functions),
+            handlers_of(self.ec2, self.step_functions, *self._other_services()),
             DomainDispatcherApplication(create_backend_app),
             self.clock,
-            CallLog(),
+            self.calls,
             ACCOUNT,
             REGION,
             lambda _key: "tests",
@@ -82,8 +85,6 @@ class EmulatedAccount:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self._clients: dict[str, Any] = {}
-        self.repository_name = "comfyui"
-        self.document = "ami-lifecycle-ProvisionImage"
         self._prepare()
 
     def client(self, service: str) -> Any:
@@ -98,6 +99,27 @@ class EmulatedAccount:
                 config=Config(retries={"total_max_attempts": 1}),
             )
         return self._clients[service]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Let time pass until the account has come so far."""
+        step = 1.0
+        for _ in range(500):
+            if condition():
+                return
+            self.clock.advance(step)
+            step = min(2 * step, 60.0)
+            # Executions run on threads of their own, which need real time.
+            time.sleep(0.001)
+        raise TimeoutError("the emulated account did not come so far")
+
+    def push(self, tag: str, content: str) -> str:
+        """Push a Docker image whose manifest holds the content; returns its digest."""
+        pushed = self.client("ecr").put_image(
+            repositoryName=self.repository_name,
+            imageManifest=json.dumps({"schemaVersion": 2, "annotations": {"content": content}}),
+            imageTag=tag,
+        )
+        return str(pushed["image"]["imageId"]["imageDigest"])
 
     def close(self) -> None:
         """Stop serving."""
@@ -128,10 +150,24 @@ class EmulatedAccount:
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/build",
         )
         self.state_machine_arn = machine["stateMachineArn"]
+        self.repository_name = "comfyui"
+        self.client("ecr").create_repository(repositoryName=self.repository_name)
+        self.document = "say-something"
+        self.client("ssm").create_document(
+            Name=self.document, Content=json.dumps(SAYING_DOCUMENT), DocumentType="Command"
+        )
         self.topic_arn = self.client("sns").create_topic(Name=f"outcomes-{unique}")["TopicArn"]
         self.queue_url = self.client("sqs").create_queue(QueueName=f"outcomes-{unique}")["QueueUrl"]
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:outcomes-{unique}"
         self.client("sns").subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue_arn)
+
+    def _other_services(self) -> list[object]:
+        where: Any = {"account_id": ACCOUNT, "region": REGION}
+        registry = Registry(self.clock, self.bus, **where)
+        provisioner = SimulatedProvisioner(DURATIONS, self.ec2, registry, self.faults)
+        commands = RunCommand(self.clock, self.bus, DURATIONS, self.ec2, provisioner, **where)
+        store = ParameterStore(self.clock, self.bus, DURATIONS, self.ec2, **where)
+        return [registry, commands, store, ResourceTags(store, commands)]
 
     def _invoke(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
         request = json.loads(payload)
@@ -139,12 +175,3 @@ class EmulatedAccount:
         answer: Future[Invocation] = Future()
         answer.set_result(Invocation("null", None, str(uuid.uuid4())))
         return answer
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until the account has come so far."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the emulated account did not come so far")
-        time.sleep(0.005)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.contract.adapters.emulated_account import EmulatedAccount, until
+from tests.contract.adapters.emulated_account import EmulatedAccount
+from tests.contract.adapters.watching import Watched
 from tests.fakes import FakeClock
 
 from ami_lifecycle.adapters.commands import SsmCommands
@@ -46,19 +47,24 @@ class EmulatedRig:
     """One test's view of the account: resources are told apart by the test's name."""
 
     def __init__(self, account: EmulatedAccount, name: str) -> None:
+        def watched(adapter: object) -> Any:
+            return Watched(adapter, account.calls)
+
         ec2 = account.client("ec2")
         self.account = account
         self.name = name
-        self.instances: Instances = Ec2Instances(ec2)
-        self.images: Images = Ec2Images(ec2)
-        self.usage: ImageUsage = AwsImageUsage(ec2, account.client("autoscaling"))
-        self.commands: Commands = SsmCommands(account.client("ssm"))
-        self.parameters: Parameters = SsmParameters(account.client("ssm"))
-        self.repository: Repository = EcrRepository(account.client("ecr"))
-        self.environments: Environments = DynamoEnvironments(account.table, account.client("dynamodb"))
-        self.waits: Waits = DynamoWaits(account.table, account.client("dynamodb"), FakeClock())
-        self.executions: Executions = StepFunctionsExecutions(account.client("stepfunctions"))
-        self.notifier: Notifier = SnsNotifier(account.client("sns"), account.topic_arn)
+        self.instances: Instances = watched(Ec2Instances(ec2))
+        self.images: Images = watched(Ec2Images(ec2))
+        self.usage: ImageUsage = watched(AwsImageUsage(ec2, account.client("autoscaling")))
+        self.commands: Commands = watched(SsmCommands(account.client("ssm")))
+        self.parameters: Parameters = watched(SsmParameters(account.client("ssm")))
+        self.repository: Repository = watched(EcrRepository(account.client("ecr")))
+        self.environments: Environments = watched(
+            DynamoEnvironments(account.table, account.client("dynamodb"))
+        )
+        self.waits: Waits = watched(DynamoWaits(account.table, account.client("dynamodb"), FakeClock()))
+        self.executions: Executions = watched(StepFunctionsExecutions(account.client("stepfunctions")))
+        self.notifier: Notifier = watched(SnsNotifier(account.client("sns"), account.topic_arn))
         self.base_image_id = account.base_image_id
         self.instance_profile_arn = account.instance_profile_arn
         self.subnet_id = account.subnet_id
@@ -68,21 +74,26 @@ class EmulatedRig:
 
     def settle(self) -> None:
         tags = {"test": self.name}
-        until(lambda: all(found.state in SETTLED for found in self.instances.find(tags)))
-        until(lambda: all(found.state is not ImageState.PENDING for found in self.images.find(tags)))
+        self.account.until(lambda: all(found.state in SETTLED for found in self.instances.find(tags)))
+        self.account.until(
+            lambda: all(found.state is not ImageState.PENDING for found in self.images.find(tags))
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.account.clock.advance(seconds)
 
     def refuse_launches(self, refusal: LaunchRefusal) -> None:
         self._fault("ec2", "RunInstances", REFUSAL_CODES[refusal])
 
     def bring_online(self, instance: Instance) -> None:
-        until(lambda: self.commands.agent_version(instance.instance_id) is not None)
+        self.account.until(lambda: self.commands.agent_version(instance.instance_id) is not None)
 
     def finish(self, command_id: str, instance_id: str) -> None:
         def is_over() -> bool:
             result = self.commands.result(command_id, instance_id)
             return result is not None and result.status is not CommandStatus.RUNNING
 
-        until(is_over)
+        self.account.until(is_over)
 
     def use(self, image_id: str, kind: UsageKind) -> str:
         ec2 = self.account.client("ec2")
@@ -125,12 +136,12 @@ class EmulatedRig:
     def waiting_task(self) -> str:
         started = self.account.client("stepfunctions").start_execution(stateMachineArn=self.state_machine_arn)
         arn = started["executionArn"]
-        until(lambda: arn in self.account.tokens)
+        self.account.until(lambda: arn in self.account.tokens)
         return self.account.tokens[arn]
 
     def abort(self, execution_arn: str) -> None:
         self.account.client("stepfunctions").stop_execution(executionArn=execution_arn)
-        until(lambda: self.executions.status(execution_arn) is not ExecutionStatus.RUNNING)
+        self.account.until(lambda: self.executions.status(execution_arn) is not ExecutionStatus.RUNNING)
 
     def notifications(self) -> list[tuple[str, dict[str, Any]]]:
         received = self.account.client("sqs").receive_message(

@@ -61,6 +61,9 @@ class FakeRig:
     def settle(self) -> None:
         self.world.settle()
 
+    def pass_time(self, seconds: float) -> None:
+        self.world.clock.advance(seconds)
+
     def refuse_launches(self, refusal: LaunchRefusal) -> None:
         self.world.instances.refuse(refusal=refusal)
 

@@ -49,6 +49,9 @@ class Rig(Protocol):
     def settle(self) -> None:
         """Wait until no instance and no image is in transition."""
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the account's time pass."""
+
     def refuse_launches(self, refusal: LaunchRefusal) -> None:
         """Let EC2 refuse the next launches."""
 

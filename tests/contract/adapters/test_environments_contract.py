@@ -11,7 +11,7 @@ from tests.fakes.clock import START
 
 from ami_lifecycle.contracts import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
-from ami_lifecycle.errors import ClaimLostError
+from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -248,6 +248,6 @@ def test_a_write_whose_response_was_lost_succeeds_when_it_is_tried_again(
             "when": "after",
         }
     )
-    with pytest.raises(Exception, match="InternalServerError"):
+    with pytest.raises(ServiceUnavailableError):
         LOST_RESPONSES[write](emulated)
     assert LOST_RESPONSES[write](emulated)

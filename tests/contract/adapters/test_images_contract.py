@@ -5,7 +5,12 @@ from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig, available_image, running_instance, tags
 
 from ami_lifecycle.domain.model import ImageState
-from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.errors import (
+    BuilderLostError,
+    RefusedError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+)
 
 UNKNOWN = "ami-0ffffffffffffffff"
 
@@ -171,7 +176,7 @@ def test_a_lost_response_to_create_image_is_found_by_its_name(emulated: Emulated
             "when": "after",
         }
     )
-    with pytest.raises(Exception, match="InternalError"):
+    with pytest.raises(ServiceUnavailableError):
         emulated.images.create(instance.instance_id, emulated.name, "an image", tags(emulated))
     assert emulated.images.create(instance.instance_id, emulated.name, "an image", tags(emulated)) is None
     (found,) = emulated.images.find_by_name(emulated.name)

@@ -5,7 +5,12 @@ from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig, launch_request, running_instance, tags
 
 from ami_lifecycle.domain.model import InstanceState
-from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.errors import (
+    BuilderLostError,
+    RefusedError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+)
 from ami_lifecycle.ports import LaunchRefusal
 
 UNKNOWN = "i-0ffffffffffffffff"
@@ -115,7 +120,7 @@ def test_a_lost_response_to_a_launch_leaves_one_instance(emulated: EmulatedRig) 
             "when": "after",
         }
     )
-    with pytest.raises(Exception, match="InternalError"):
+    with pytest.raises(ServiceUnavailableError):
         emulated.instances.launch(launch_request(emulated))
     launched = emulated.instances.launch(launch_request(emulated)).instance
     assert launched is not None
