@@ -87,7 +87,7 @@ GENERATED: list[Generated] = [
     ),
     Generated(
         DOCUMENTS / "verify_image.yaml",
-        partial(command_document, "verify_image", "verifyImage", 2400),
+        partial(command_document, "verify_image", "verifyImage", 3000),
     ),
 ]
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.config import Config, ConfigError, Sensitive
+from ami_lifecycle.config import Config, Sensitive
 from ami_lifecycle.config.changes import declaration_at
 from ami_lifecycle.config.declarations import Declaration
-from ami_lifecycle.config.errors import ConfigFileError
+from ami_lifecycle.config.documents import Node
+from ami_lifecycle.config.errors import ConfigFileError, ConfigInputError
 from ami_lifecycle.config.exporting import ExportFormat, environment_variables, export_tree
 from ami_lifecycle.config.parameter_store import StoredParameter
 from ami_lifecycle.config.resolution import Nowhere
@@ -61,18 +62,21 @@ def _rows(config: Config, node: Any, path: str) -> Iterator[dict[str, Any]]:
             yield from _rows(config, value, f"{path}.{key}" if path else key)
         return
     row: dict[str, Any] = {"path": path, "value": None}
-    if isinstance(node, Declaration):
-        source = config.resolver.source_of(node)
-        row |= {"source": source.kind, "name": source.name, "version": source.version}
-    else:
-        row |= {"source": "yaml"}
     try:
+        row |= _source_columns(config, node)
         value = config.resolver.resolve(node)
-    except ConfigError as error:
-        row |= {"source": "invalid", "error": error.message}
+    except ConfigInputError as error:
+        row |= {"source": "invalid", "error": f"{error.message} {error.remedy}"}
     else:
         row["value"] = MASK if isinstance(value, Sensitive) else value
     yield row
+
+
+def _source_columns(config: Config, node: Node) -> dict[str, Any]:
+    if not isinstance(node, Declaration):
+        return {"source": "yaml"}
+    source = config.resolver.source_of(node)
+    return {"source": source.kind, "name": source.name, "version": source.version}
 
 
 def _source_text(row: dict[str, Any]) -> str:

@@ -96,10 +96,11 @@ def find_project() -> Path:
     Raises:
         typer.Exit: there is none.
     """
-    for directory in (Path.cwd(), *Path(__file__).resolve().parents):
-        if (directory / _TEMPLATE).is_file():
-            return directory
-    _fail(f"there is no {_TEMPLATE} here; run the command in a checkout of the project")
+    candidates = (Path.cwd(), *Path(__file__).resolve().parents)
+    project = next((each for each in candidates if (each / _TEMPLATE).is_file()), None)
+    if project is None:
+        _fail(f"there is no {_TEMPLATE} here; run the command in a checkout of the project")
+    return project
 
 
 def _fail(message: str) -> NoReturn:

@@ -11,7 +11,6 @@ from ami_lifecycle.config.errors import (
     AccessDeniedError,
     ConfigError,
     CredentialsError,
-    ParameterRecentlyDeletedError,
     ServiceUnavailableError,
     StoreRequestError,
     ThrottledError,
@@ -97,11 +96,6 @@ def _from_response(error: ClientError, action: str, resource: str) -> ConfigErro
         return CredentialsError(
             f"{action}: AWS does not accept the credentials ({code}).",
             remedy="Refresh them: `aws configure`, or `aws sso login`.",
-        )
-    if "30 seconds" in message or code == "ParameterRecentlyDeleted":
-        return ParameterRecentlyDeletedError(
-            f"{resource} was deleted less than 30 seconds ago; AWS needs that time before the name is free.",
-            remedy="Wait half a minute and run the command again.",
         )
     if status >= 500:
         return ServiceUnavailableError(

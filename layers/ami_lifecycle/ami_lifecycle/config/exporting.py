@@ -43,7 +43,7 @@ def export_tree(config: Config, export_format: ExportFormat) -> tuple[str, list[
         case "json":
             text = json.dumps(visible, indent=2, ensure_ascii=False) + "\n"
         case "yaml":
-            text = yaml.dump(visible, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+            text = yaml.dump(visible, Dumper=PlainDumper, sort_keys=False, allow_unicode=True)
         case "tfvars":
             text = format_tfvars(visible)
     return text, hidden
@@ -128,7 +128,7 @@ def _without_sensitive(value: Any) -> Any:
     return value
 
 
-class _Dumper(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):
     """Quotes what our reading of YAML would take for a number."""
 
     yaml_implicit_resolvers = yaml_resolvers()

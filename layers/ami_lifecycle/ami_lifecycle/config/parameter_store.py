@@ -12,7 +12,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ami_lifecycle.config.aws_errors import translated
-from ami_lifecycle.config.errors import StoreRequestError, ThrottledError, VersionNotFoundError
+from ami_lifecycle.config.errors import (
+    ParameterRecentlyDeletedError,
+    StoreRequestError,
+    ThrottledError,
+    VersionNotFoundError,
+)
 from ami_lifecycle.config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clock, Pacer, SystemClock
 
 BATCH: Final = 10
@@ -146,14 +151,13 @@ class ParameterStore:
         return {tag["Key"]: tag["Value"] for tag in response["TagList"]}
 
     def create(self, parameter: NewParameter) -> bool:
-        """Create a parameter with its tags in one call; False, and no change, where it exists already."""
+        """Create a parameter with its tags in one call; False, and no change, where it exists already.
+
+        Raises:
+            ParameterRecentlyDeletedError: a parameter of that name was deleted a moment ago.
+        """
         try:
-            self._call(
-                self._writes,
-                "ssm:PutParameter",
-                parameter.name,
-                lambda client: client.put_parameter(**parameter.request()),
-            )
+            self._call(self._writes, "ssm:PutParameter", parameter.name, partial(_create, parameter))
         except StoreRequestError as error:
             if error.code != "ParameterAlreadyExists":
                 raise
@@ -281,6 +285,17 @@ def _stored(parameter: dict[str, Any]) -> StoredParameter:
 def _request(method: str, request: Mapping[str, Any], client: Any) -> dict[str, Any]:
     response: dict[str, Any] = getattr(client, method)(**request)
     return response
+
+
+def _create(parameter: NewParameter, client: Any) -> None:
+    """After a deletion, 30 seconds must pass before the name is free (DeleteParameter)."""
+    try:
+        client.put_parameter(**parameter.request())
+    except client.exceptions.TooManyUpdates as error:
+        raise ParameterRecentlyDeletedError(
+            f"{parameter.name} was deleted less than 30 seconds ago; the name is not free yet.",
+            remedy="Wait half a minute and run the command again.",
+        ) from error
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -25,7 +25,7 @@ SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
 PortMapping = Annotated[str, Field(pattern=r"^[0-9]{1,5}(?::[0-9]{1,5})?$")]
 VolumeMapping = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(?::ro)?$")]
-NvidiaDriver = Annotated[str, Field(pattern=r"^[0-9]{3}(?:-server)?$")]
+NvidiaDriver = Annotated[str, Field(pattern=r"^[0-9]{3}(?:-server)?(?:-open)?$")]
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 

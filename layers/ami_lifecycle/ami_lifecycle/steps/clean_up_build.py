@@ -84,7 +84,7 @@ class BuildCleaner:
         claim = record.claim
         if claim is None:
             return
-        if claim.is_busy(self.clock.now()):
+        if claim.is_busy(self.clock.now()) and _may_still_write(step):
             raise ClaimBusyError(
                 f"a function of {step.execution_arn} may write to {record.environment} until "
                 f"{claim.busy_until:%H:%M:%S} UTC; the clean-up is repeated"
@@ -149,6 +149,16 @@ _WITHOUT_CAUSE: Final = {
     "ExecutionTimedOut": "the execution ran for longer than any build may; look for the state that did not end",
     "States.Timeout": "a step did not end in its time; look at the last state of the execution's history",
 }
+
+
+def _may_still_write(step: CleanUpInput) -> bool:
+    """Whether a function of the execution can be alive.
+
+    The execution's own clean-up comes after the failed task has ended: Lambda has answered, or the task's
+    time, which is longer than the function's, is over. Only when Step Functions lost touch with Lambda
+    (`Lambda.SdkClientException` and the like), or when somebody else ended the execution, is that unknown.
+    """
+    return step.status != "RUNNING" or step.error.startswith("Lambda.")
 
 
 def _is_news(step: CleanUpInput) -> bool:
