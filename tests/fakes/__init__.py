@@ -6,7 +6,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands, SentCommand
 from tests.fakes.environments import FakeEnvironments
 from tests.fakes.executions import FakeExecutions, StartedExecution
-from tests.fakes.faults import Faulty
+from tests.fakes.faults import Call, Faulty, Hook
 from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
 from tests.fakes.notifier import FakeNotifier
@@ -17,6 +17,7 @@ from tests.fakes.waits import FakeWaits
 from tests.fakes.world import World
 
 __all__ = [
+    "Call",
     "FakeClock",
     "FakeCommands",
     "FakeEnvironments",
@@ -29,6 +30,7 @@ __all__ = [
     "FakeRepository",
     "FakeWaits",
     "Faulty",
+    "Hook",
     "SentCommand",
     "StartedExecution",
     "World",

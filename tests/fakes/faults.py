@@ -1,11 +1,11 @@
-"""Faults for fakes: an error before the effect, or after it (the response is lost), and a call log."""
+"""Faults for fakes: an error before the effect, or after it (the response is lost), a call log, and hooks."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,6 +18,16 @@ class Call(NamedTuple):
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+
+class Hook(Protocol):
+    """What a test puts around every call: to watch it, to hold it up, or to let it fail."""
+
+    def before(self, port: Faulty, call: Call) -> None:
+        """The call has not had its effect. An error raised here prevents it."""
+
+    def after(self, port: Faulty, call: Call) -> None:
+        """The call has had its effect. An error raised here loses the response."""
 
 
 @dataclass
@@ -36,6 +46,7 @@ class Faulty:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.hooks: list[Hook] = []
         self._faults: list[Fault] = []
 
     def fail(
@@ -72,11 +83,16 @@ def port_call(method: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[F,
 
     @functools.wraps(method)
     def wrapper(self: F, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self.calls.append(Call(name, args, dict(kwargs)))
+        call = Call(name, args, dict(kwargs))
+        self.calls.append(call)
+        for hook in self.hooks:
+            hook.before(self, call)
         fault = self.fault_for(name)
         if fault is not None and not fault.after:
             raise fault.error
         result = method(self, *args, **kwargs)
+        for hook in self.hooks:
+            hook.after(self, call)
         if fault is not None:
             raise fault.error
         return result

@@ -8,6 +8,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands
 from tests.fakes.environments import FakeEnvironments
 from tests.fakes.executions import FakeExecutions
+from tests.fakes.faults import Faulty, Hook
 from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
 from tests.fakes.notifier import FakeNotifier
@@ -43,3 +44,24 @@ class World:
         """Finish every transition of instances and images."""
         self.instances.settle()
         self.images.settle()
+
+    @property
+    def ports(self) -> tuple[Faulty, ...]:
+        """All fakes that suffer faults."""
+        return (
+            self.instances,
+            self.images,
+            self.parameters,
+            self.waits,
+            self.usage,
+            self.commands,
+            self.repository,
+            self.environments,
+            self.executions,
+            self.notifier,
+        )
+
+    def watch(self, hook: Hook) -> None:
+        """Put a hook around every call of every port. Hooks run in the order in which they came."""
+        for port in self.ports:
+            port.hooks.append(hook)

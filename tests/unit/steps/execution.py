@@ -1,0 +1,363 @@
+"""A whole execution in process: the real steps in the order of the state machine, retried as it retries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+from tests.fakes import Call, Faulty
+from tests.template.stack import states
+from tests.unit.steps.account import INFRASTRUCTURE, MACHINE, Account, arn_of
+
+from ami_lifecycle.contracts import (
+    AdoptInput,
+    AwaitInput,
+    BuildRequest,
+    BuildState,
+    CanaryInput,
+    ClaimedInput,
+    ClaimResult,
+    ClaimStatus,
+    CleanUpInput,
+    CommandFacts,
+    CreateImageInput,
+    InstanceInput,
+    PlanInput,
+    PublishInput,
+    ReleaseInput,
+    ReleaseResult,
+    StepInput,
+    Wait,
+    WaitKind,
+)
+from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.steps.adopt_image_name import NameAdopter
+from ami_lifecycle.steps.claim_environment import claim_environment
+from ami_lifecycle.steps.create_image import create_image
+from ami_lifecycle.steps.launch_instance import Launcher
+from ami_lifecycle.steps.publish_image import Publisher
+from ami_lifecycle.steps.release_environment import Releaser
+from ami_lifecycle.steps.run_document import DocumentRunner
+from ami_lifecycle.steps.stop_builder import stop_builder
+from ami_lifecycle.steps.waiting import Watcher
+
+T = TypeVar("T")
+_PLANS_ANEW: Final = 10
+_WAITS_AGAIN: Final = 10
+
+
+class Crash(BaseException):
+    """The execution is aborted and its function killed at this very call: nothing catches it."""
+
+
+class Ended(NamedTuple):
+    """How an execution ended: published, nothing, queued or failed."""
+
+    outcome: str
+    reason: str = ""
+    result: ReleaseResult | None = None
+    error: str = ""
+
+
+@dataclass
+class FaultAt:
+    """An error at one call of all that an execution makes; `after` loses the response.
+
+    A `Crash` is for good: a function that was killed makes no further call.
+    """
+
+    number: int = -1
+    after: bool = False
+    error: BaseException | None = None
+    calls: list[str] = field(default_factory=list)
+    _is_dead: bool = False
+
+    def before(self, port: Faulty, call: Call) -> None:
+        if self._is_dead and self.error is not None:
+            raise self.error
+        self.calls.append(f"{type(port).__name__}.{call.method}")
+        if not self.after:
+            self._strike()
+
+    def after_(self) -> None:
+        if self.after:
+            self._strike()
+
+    def _strike(self) -> None:
+        if self.error is None or len(self.calls) - 1 != self.number:
+            return
+        self._is_dead = isinstance(self.error, Crash)
+        # Once is enough, unless the function is dead.
+        self.number = -1
+        raise self.error
+
+
+class FaultHook:
+    """Puts a `FaultAt` around the calls of a world while it is switched on."""
+
+    def __init__(self, fault: FaultAt) -> None:
+        self.fault = fault
+        self.on = True
+
+    def before(self, port: Faulty, call: Call) -> None:
+        if self.on:
+            self.fault.before(port, call)
+
+    def after(self, port: Faulty, call: Call) -> None:
+        if self.on:
+            self.fault.after_()
+
+
+def retried_in(state: str) -> dict[str, tuple[int, int]]:
+    """Names that a state retries, with attempts and the longest delay."""
+    return {
+        name: (retrier["MaxAttempts"], retrier["MaxDelaySeconds"])
+        for retrier in states()[state].get("Retry", [])
+        for name in retrier["ErrorEquals"]
+    }
+
+
+@dataclass
+class Execution:
+    """One execution of the state machine."""
+
+    account: Account
+    name: str = "e1"
+    visited: list[str] = field(default_factory=list)
+    state: BuildState | None = None
+
+    @property
+    def arn(self) -> str:
+        return arn_of(self.name)
+
+    def run(self, request: Any) -> Ended:
+        """Run to the end: the success states, or the clean-up and a Fail state."""
+        executions = self.account.world.executions
+        executions.statuses[self.arn] = ExecutionStatus.RUNNING
+        try:
+            ended = self._run(request)
+        except AmiLifecycleError as error:
+            self.clean_up(type(error).__name__, str(error))
+            executions.end(self.arn, ExecutionStatus.FAILED)
+            return Ended("failed", str(error), error=type(error).__name__)
+        executions.end(self.arn, ExecutionStatus.SUCCEEDED)
+        return ended
+
+    def clean_up(self, error: str = "", cause: str = "", status: str = "RUNNING") -> None:
+        """Clean Up Build, as the state machine or the rule on ended executions calls it."""
+        step = CleanUpInput(
+            execution_arn=self.arn, state_machine_arn=MACHINE, error=error, cause=cause, status=status
+        )
+        self._do("Clean Up Build", lambda: self.account.build_cleaner.clean_up(step))
+
+    def _run(self, request: Any) -> Ended:
+        for _ in range(_PLANS_ANEW):
+            state = self._do("Plan Build", lambda: self._plan(request))
+            self.state = state
+            if state.plan.action == "none":
+                return Ended("nothing", state.plan.reasons[0])
+            claim = self._do("Claim Environment", lambda: self._claim(state))  # noqa: B023 - called at once
+            if claim.status is ClaimStatus.CLAIMED:
+                return self._claimed(state, claim)
+            if claim.status is not ClaimStatus.OUTDATED:
+                return Ended("queued", claim.reason)
+        raise AssertionError("the plan is outdated again and again")
+
+    def _plan(self, request: Any) -> BuildState:
+        raw = (
+            request.model_dump(mode="json", exclude_none=True)
+            if isinstance(request, BuildRequest)
+            else request
+        )
+        step = PlanInput(request=raw, execution_arn=self.arn, execution_name=self.name)
+        return self.account.planner.plan(step)
+
+    def _claim(self, state: BuildState) -> ClaimResult:
+        world = self.account.world
+        step = StepInput(plan=state.plan, execution_arn=self.arn)
+        return claim_environment(step, world.environments, world.executions, world.clock)
+
+    def _claimed(self, state: BuildState, claim: ClaimResult) -> Ended:
+        held = {"plan": state.plan, "execution_arn": self.arn, "claim_number": claim.number}
+        image_id = state.image.image_id if state.image else ""
+        provisioned = verified = published = None
+        if state.plan.action == "build":
+            image_id, provisioned, verified = self._build(held)
+        if state.plan.action != "retire":
+            publish = PublishInput(**held, image_id=image_id, provisioned=provisioned, verified=verified)
+            published = self._do("Publish Image", lambda: self.publisher.publish(publish))
+        self._pass("Grace Period")
+        retirement = self._do(
+            "Retire Previous Images", lambda: self.account.retirer.retire(ClaimedInput(**held))
+        )
+        if retirement.adopt_name:
+            adoption = self._do(
+                "Adopt Image Name", lambda: self.adopter.adopt(AdoptInput(**held, image_id=image_id))
+            )
+            if adoption.adopted and adoption.image_id is not None:
+                self._wait("Await Canonical Image", WaitKind.IMAGE, adoption.image_id)
+                copy = PublishInput(
+                    **held,
+                    image_id=adoption.image_id,
+                    provisioned=provisioned,
+                    verified=verified,
+                    copy_of=image_id,
+                )
+                published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
+                self._pass("Canonical Grace Period")
+                retirement = self._do(
+                    "Retire Candidate", lambda: self.account.retirer.retire(ClaimedInput(**held))
+                )
+        release = ReleaseInput(**held, state_machine_arn=MACHINE, published=published, retirement=retirement)
+        result = self._do("Release Environment", lambda: self.releaser.release(release))
+        return Ended("published", result=result)
+
+    def _build(self, held: dict[str, Any]) -> tuple[str, CommandFacts, CommandFacts | None]:
+        of_instance = {key: held[key] for key in ("plan", "execution_arn")}
+        builder = self._do("Launch Builder", lambda: self.launcher.launch_builder(ClaimedInput(**held)))
+        self._pass("Let Builder Boot")
+        at_builder = InstanceInput(**of_instance, instance_id=builder.instance_id)
+        self._wait("Await Builder", WaitKind.AGENT, builder.instance_id)
+        command = self._do("Provision Builder", lambda: self.documents.provision_builder(at_builder))
+        provisioned = CommandFacts.model_validate(
+            self._wait("Await Provisioning", WaitKind.PROVISIONING, command.command_id, builder.instance_id)
+        )
+        world = self.account.world
+        self._do("Stop Builder", lambda: stop_builder(at_builder, world.instances))
+        self._wait("Await Stop", WaitKind.STOPPED, builder.instance_id)
+        create = CreateImageInput(**held, instance_id=builder.instance_id)
+        image = self._do(
+            "Create Image",
+            lambda: create_image(create, world.images, world.environments, self.account.deadline),
+        )
+        self._wait("Await Image", WaitKind.IMAGE, image.image_id)
+        if not held["plan"].configured.verification.enabled:
+            return image.image_id, provisioned, None
+        canary = self._do(
+            "Launch Canary",
+            lambda: self.launcher.launch_canary(CanaryInput(**held, image_id=image.image_id)),
+        )
+        self._wait("Await Canary", WaitKind.AGENT, canary.instance_id)
+        at_canary = InstanceInput(**of_instance, instance_id=canary.instance_id)
+        checking = self._do("Verify Image", lambda: self.documents.verify_image(at_canary))
+        verified = CommandFacts.model_validate(
+            self._wait("Await Verification", WaitKind.VERIFICATION, checking.command_id, canary.instance_id)
+        )
+        return image.image_id, provisioned, verified
+
+    def _do(self, state: str, step: Callable[[], T]) -> T:
+        """Run a Task: its function once, and again after the errors that the state retries."""
+        self.visited.append(state)
+        retried = retried_in(state)
+        attempts: dict[str, int] = {}
+        while True:
+            self.account.world.clock.advance(1)
+            try:
+                return step()
+            except AmiLifecycleError as error:
+                name = type(error).__name__
+                most, delay = retried.get(name, (0, 0))
+                attempts[name] = attempts.get(name, 0) + 1
+                if attempts[name] > most:
+                    raise
+                self.account.world.clock.advance(delay)
+                self._let_time_pass()
+
+    def _wait(
+        self, state: str, kind: WaitKind, resource_id: str, instance_id: str | None = None
+    ) -> dict[str, Any]:
+        """Run a Task that waits: by its token where it has one, else by looking again."""
+        wait = Wait(kind=kind, resource_id=resource_id, instance_id=instance_id)
+        executions = self.account.world.executions
+        for number in range(_WAITS_AGAIN):
+            self._let_time_pass()
+            token = None if kind is WaitKind.AGENT else f"{self.name}/{state}/{number}"
+            if token is not None:
+                executions.waiting.add(token)
+            step = AwaitInput(wait=wait, execution_arn=self.arn, task_token=token)
+            seen = self._do(state, lambda: self.watcher.await_resource(step))  # noqa: B023 - called at once
+            if token is None:
+                return dict(seen.output)
+            if token in executions.successes:
+                return dict(executions.successes[token])
+        raise AssertionError(f"{state} waits for ever")
+
+    def _pass(self, state: str) -> None:
+        self.visited.append(state)
+
+    def _let_time_pass(self) -> None:
+        world = self.account.world
+        world.settle()
+        for instance in world.instances.running():
+            if instance.state.value == "running":
+                world.commands.bring_online(instance.instance_id)
+
+    # The steps' objects, made for each invocation, because each has a deadline of its own.
+
+    @property
+    def launcher(self) -> Launcher:
+        world = self.account.world
+        return Launcher(
+            world.instances, world.images, world.environments, INFRASTRUCTURE, self.account.deadline
+        )
+
+    @property
+    def documents(self) -> DocumentRunner:
+        return DocumentRunner(self.account.world.commands, "Document", "us-east-1")
+
+    @property
+    def watcher(self) -> Watcher:
+        world = self.account.world
+        return Watcher(
+            world.instances, world.images, world.commands, world.waits, world.executions, world.clock
+        )
+
+    @property
+    def publisher(self) -> Publisher:
+        world = self.account.world
+        return Publisher(
+            world.images,
+            world.parameters,
+            world.environments,
+            world.clock,
+            "us-east-1",
+            self.account.deadline,
+        )
+
+    @property
+    def adopter(self) -> NameAdopter:
+        world = self.account.world
+        return NameAdopter(world.images, world.parameters, world.environments, self.account.deadline)
+
+    @property
+    def releaser(self) -> Releaser:
+        world = self.account.world
+        return Releaser(world.instances, world.environments, world.executions, world.notifier)
+
+
+def run(account: Account, name: str = "e1", **request: Any) -> Ended:
+    """Run one execution of a request for the account's environment."""
+    return Execution(account, name).run(BuildRequest(environment=account.environment, **request))
+
+
+def run_started(account: Account, already: int = 0) -> list[Ended]:
+    """Run what steps have started, one after the other, until nothing more is started."""
+    ended = []
+    world = account.world
+    while already < len(world.executions.started):
+        started = world.executions.started[already]
+        already += 1
+        ended.append(Execution(account, started.name).run(started.request))
+    return ended
+
+
+def converge(account: Account, rounds: int = 6) -> None:
+    """Sweep every 15 minutes, and run what the sweeps start."""
+    for _ in range(rounds):
+        before = len(account.world.executions.started)
+        account.world.clock.advance(3_600)
+        account.world.settle()
+        account.sweeper.sweep()
+        run_started(account, before)

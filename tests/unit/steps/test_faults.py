@@ -1,0 +1,170 @@
+"""A fault at every single call of an execution: an error, a lost response, or the end of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from tests.unit.steps.account import Account, an_image
+from tests.unit.steps.execution import Crash, Execution, FaultAt, FaultHook, converge, run
+from tests.unit.steps.promises import Promises
+
+from ami_lifecycle.contracts import Action, BuildRequest, RecordStatus
+from ami_lifecycle.domain.model import TAG_DIGEST, UsageKind
+from ami_lifecycle.errors import ServiceUnavailableError
+from ami_lifecycle.ports import ExecutionStatus
+
+
+class Scene(NamedTuple):
+    """An account, and the request whose execution is disturbed."""
+
+    account: Account
+    request: BuildRequest
+
+
+def first_build() -> Scene:
+    account = Account()
+    account.push("one")
+    return Scene(account, BuildRequest(environment="prod"))
+
+
+def update() -> Scene:
+    account = Account()
+    account.publish(an_image(1, digest=account.push("one")))
+    account.push("two")
+    return Scene(account, BuildRequest(environment="prod"))
+
+
+def update_of_an_image_in_use() -> Scene:
+    scene = update()
+    scene.account.world.usage.use(an_image(1).image_id, UsageKind.LAUNCH_TEMPLATE, "lt-1")
+    return scene
+
+
+def retirement_and_adoption() -> Scene:
+    scene = update_of_an_image_in_use()
+    run(scene.account, "before")
+    scene.account.world.usage.free(an_image(1).image_id)
+    return Scene(scene.account, BuildRequest(environment="prod", action=Action.RETIRE))
+
+
+def rollback() -> Scene:
+    account = Account({"retirement": {"keep_previous": 1}})
+    old = an_image(1, name="comfyui-multitenant-prod.candidate.1", digest=account.push("one"))
+    account.publish(old)
+    account.publish(an_image(2, digest=account.push("two")))
+    account.record(old, status=RecordStatus.SUPERSEDED, superseded_by=an_image(2).image_id)
+    request = BuildRequest(
+        environment="prod", action=Action.PUBLISH, publish_image_id=old.image_id, pin=True, reason="bad"
+    )
+    return Scene(account, request)
+
+
+SCENES: dict[str, Callable[[], Scene]] = {
+    scene.__name__: scene
+    for scene in (first_build, update, update_of_an_image_in_use, retirement_and_adoption, rollback)
+}
+
+
+def calls_of(make: Callable[[], Scene]) -> list[str]:
+    """The port calls of an undisturbed execution, in their order."""
+    scene = make()
+    fault = FaultAt()
+    scene.account.world.watch(FaultHook(fault))
+    assert Execution(scene.account).run(scene.request).outcome == "published"
+    return fault.calls
+
+
+EVERY_CALL = [
+    pytest.param(name, number, id=f"{name}-{number}-{call}")
+    for name, make in SCENES.items()
+    for number, call in enumerate(calls_of(make))
+]
+
+
+def histories_of(account: Account) -> list[str]:
+    """Ids of the images that history has a record of."""
+    return [name.rsplit("/", 1)[1] for name in sorted(account.world.parameters.all) if "/history/" in name]
+
+
+def end_state(account: Account) -> dict[str, Any]:
+    """What lasts of an execution, without the dates, which a fault makes later."""
+    world = account.world
+    record = world.environments.records[account.environment]
+    dates = {"creation_date", "verified_at"}
+    return {
+        "latest": (account.live.name, account.live.tags[TAG_DIGEST]),
+        "metadata": account.metadata.model_dump(exclude=dates),
+        "history": {
+            image_id: found and found.model_dump(exclude={*dates, "status_since"})
+            for image_id, found in ((key, account.history(key)) for key in histories_of(account))
+        },
+        "images": sorted((image.name, image.snapshot_ids) for image in world.images.all.values()),
+        "snapshots": sorted(world.images.snapshots),
+        "running": [instance.instance_id for instance in world.instances.running()],
+        "commands": len(world.commands.sent),
+        "instances": len(world.instances.all),
+        "record": record.model_dump(exclude={"pin"}),
+        "pin": record.pin and (record.pin.image_id, record.pin.reason),
+        "started": [started.request for started in world.executions.started],
+    }
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["error", "lost-response"])
+@pytest.mark.parametrize(("name", "number"), EVERY_CALL)
+def test_a_fault_that_passes_changes_nothing_in_the_end(name: str, number: int, after: bool) -> None:
+    undisturbed = SCENES[name]()
+    Execution(undisturbed.account).run(undisturbed.request)
+
+    scene = SCENES[name]()
+    promises = Promises(scene.account.world)
+    scene.account.world.watch(
+        FaultHook(FaultAt(number, after=after, error=ServiceUnavailableError("no answer")))
+    )
+    ended = Execution(scene.account).run(scene.request)
+
+    assert ended.outcome == "published", ended
+    assert promises.broken == []
+    assert promises.leaks_of() == []
+    assert end_state(scene.account) == end_state(undisturbed.account)
+
+
+@pytest.mark.parametrize(("name", "number"), EVERY_CALL)
+def test_an_execution_that_is_killed_leaves_nothing_and_the_environment_converges(
+    name: str, number: int
+) -> None:
+    scene = SCENES[name]()
+    account = scene.account
+    promises = Promises(account.world)
+    hook = FaultHook(FaultAt(number, after=False, error=Crash()))
+    account.world.watch(hook)
+    execution = Execution(account)
+    with pytest.raises(Crash):
+        execution.run(scene.request)
+    hook.on = False
+    account.world.executions.end(execution.arn, ExecutionStatus.TIMED_OUT)
+
+    execution.clean_up(status="TIMED_OUT")
+    account.world.settle()
+    assert promises.leaks_of(execution.arn) == []
+    converge(account)
+
+    assert promises.broken == []
+    assert promises.leaks_of() == []
+    wanted = account.world.repository.tags["comfyui"]["prod-latest"]
+    record = account.world.environments.records.get("prod")
+    pinned = record.pin if record else None
+    if pinned:
+        assert account.latest == pinned.image_id
+    else:
+        assert account.live.tags[TAG_DIGEST] == wanted
+    assert account.metadata.ami_id == account.latest
+    if name != "update_of_an_image_in_use" and not account.catalogue.get("prod").retirement.keep_previous:
+        assert [image.name for image in account.own_images()] == ["comfyui-multitenant-prod"]
+    assert record is None or record.claim is None
+    for image_id in histories_of(account):
+        history = account.history(image_id)
+        assert history is not None
+        is_gone = image_id not in account.world.images.all
+        assert is_gone == (history.status is RecordStatus.RETIRED), history
