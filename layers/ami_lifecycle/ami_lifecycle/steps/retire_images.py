@@ -69,13 +69,16 @@ class Retirer:
         return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
 
     def _carry_out(self, plan: BuildPlan, decision: Decision) -> Decision:
-        if decision.action is RetireAction.RETIRE:
-            try:
-                self.images.deregister(decision.image_id)
-            except RefusedError as error:
-                decision = Decision(image_id=decision.image_id, action=RetireAction.KEEP, reason=str(error))
-        status = RecordStatus.RETIRED if decision.action is RetireAction.RETIRE else RecordStatus.KEPT
-        self._record(plan, decision, status)
+        if decision.action is RetireAction.KEEP:
+            self._record(plan, decision, RecordStatus.KEPT)
+            return decision
+        # The record comes first: nobody looks at an image again that is gone.
+        self._record(plan, decision, RecordStatus.RETIRED)
+        try:
+            self.images.deregister(decision.image_id)
+        except RefusedError as error:
+            decision = Decision(image_id=decision.image_id, action=RetireAction.KEEP, reason=str(error))
+            self._record(plan, decision, RecordStatus.KEPT)
         return decision
 
     def _record(self, plan: BuildPlan, decision: Decision, status: RecordStatus) -> None:
