@@ -30,6 +30,7 @@ class Identities:
     def __init__(self) -> None:
         self._by_key: dict[str, Identity] = {}
         self._by_name: dict[str, Identity] = {}
+        self._aliases: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def issue(self, name: str, role_arn: str | None = None) -> Identity:
@@ -42,6 +43,16 @@ class Identities:
             identity = Identity(name, f"ASIA{digest[:16]}", role_arn)
             self._by_name[name] = self._by_key[identity.access_key_id] = identity
             return identity
+
+    def alias(self, resource_name: str, name: str) -> None:
+        """Have a resource's physical name stand for a caller."""
+        with self._lock:
+            self._aliases[resource_name] = name
+
+    def name_of(self, resource_name: str) -> str:
+        """The caller's name of a resource that acts by itself: a rule, a schedule."""
+        with self._lock:
+            return self._aliases.get(resource_name, resource_name)
 
     def caller_of(self, access_key_id: str) -> str:
         """The name behind an access key; `client` for one that was not issued here."""

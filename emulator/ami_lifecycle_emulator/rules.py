@@ -171,16 +171,12 @@ class Rules:
                 target_arn=target["Arn"],
                 body=target_input(target, event, rule.arn, rule.name),
                 source_arn=rule.arn,
-                caller=self._caller(target, rule),
+                caller=self._identities.name_of(rule.name),
                 execution_name=f"{event['id']}_{uuid.uuid4()}",
                 message_group=(target.get("SqsParameters") or {}).get("MessageGroupId"),
                 **retry_policy(target),
             )
             self._delivery.ship(shipment, _PRINCIPAL)
-
-    def _caller(self, target: Mapping[str, Any], rule: Rule) -> str:
-        names = self._identities.names_of_role(target["RoleArn"]) if target.get("RoleArn") else []
-        return names[0] if names else rule.name
 
     # Rules.
 

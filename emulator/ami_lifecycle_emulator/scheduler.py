@@ -56,13 +56,12 @@ class Scheduler:
         if schedule is None:
             return False
         target = schedule.target
-        names = self._identities.names_of_role(target["RoleArn"])
         self._delivery.ship(
             Shipment(
                 target_arn=target["Arn"],
                 body=self._input(schedule),
                 source_arn=schedule.arn,
-                caller=names[0] if names else schedule.name,
+                caller=self._identities.name_of(schedule.name),
                 **retry_policy(target),
             )
         )

@@ -47,6 +47,33 @@ class Template:
     description: str = ""
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the fast one, where libyaml is
+    """Reads YAML with CloudFormation's short forms (`!Ref`, `!Sub`)."""
+
+
+def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    if isinstance(node, yaml.MappingNode):
+        return {name: loader.construct_mapping(node, deep=True)}
+    raise TemplateError(f"!{suffix} has a value of an unknown kind")
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML, with CloudFormation's short forms; raises TemplateError."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise TemplateError(f"not valid YAML: {error}") from error
+
+
 class _ManagedPolicies:
     """What the translator otherwise asks IAM for."""
 
@@ -64,12 +91,11 @@ def load_template(path: Path, region: str) -> Template:
     os.environ.setdefault("AWS_DEFAULT_REGION", region)
     from samtranslator.model.exceptions import InvalidDocumentException  # noqa: PLC0415 - half a second to import
     from samtranslator.translator.transform import transform  # noqa: PLC0415
-    from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415
 
     if not path.is_file():
         raise TemplateError(f"there is no template at {path}")
     directory = path.parent
-    source = _include(yaml_parse(path.read_text(encoding="utf-8")), directory)
+    source = _include(load_yaml(path.read_text(encoding="utf-8")), directory)
     defaults = (source.get("Globals") or {}).get("Function") or {}
     for identifier, resource in source["Resources"].items():
         _localize(identifier, resource, defaults, directory)
@@ -103,7 +129,7 @@ def _include(value: Any, directory: Path) -> Any:
     path = directory / transform["Parameters"]["Location"]
     if not path.is_file():
         raise TemplateError(f"the template includes {path}, which does not exist")
-    included = yaml.safe_load(path.read_text(encoding="utf-8"))
+    included = load_yaml(path.read_text(encoding="utf-8"))
     rest = {key: _include(item, directory) for key, item in value.items() if key != "Fn::Transform"}
     return {**included, **rest}
 

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from ami_lifecycle_emulator.deployment.resources import Account, Created
-from ami_lifecycle_emulator.deployment.template import TemplateError
+from ami_lifecycle_emulator.deployment.template import TemplateError, load_yaml
 from ami_lifecycle_emulator.identities import Identities
 from ami_lifecycle_emulator.runtime.functions import Function
 from ami_lifecycle_emulator.runtime.service import AsynchronousConfiguration, Lambda, Permission
@@ -175,10 +173,10 @@ class Workloads:
             Description=properties.pop("Description", None),
             EventBusName=properties.pop("EventBusName", None),
         )["RuleArn"]
+        self._identities.alias(name, logical_id)
         if targets := properties.pop("Targets", None):
-            for target in targets:
-                if target.get("RoleArn"):
-                    self._identities.issue(logical_id, target["RoleArn"])
+            role = next((target["RoleArn"] for target in targets if "RoleArn" in target), None)
+            self._identities.issue(logical_id, role)
             self._account.call("events", "PutTargets", Rule=name, Targets=targets)
         return Created(name, {"Arn": arn})
 
@@ -186,6 +184,7 @@ class Workloads:
         """AWS::Scheduler::Schedule."""
         name = properties.pop("Name", None) or self._account.name(logical_id)[:64]
         target = properties.pop("Target")
+        self._identities.alias(name, logical_id)
         self._identities.issue(logical_id, target["RoleArn"])
         wanted = {key: properties.pop(key) for key in list(properties)}
         arn = self._account.call("scheduler", "CreateSchedule", Name=name, Target=target, **wanted)[
@@ -218,7 +217,7 @@ def _substitute(logical_id: str, text: str, substitutions: Mapping[str, Any]) ->
     unknown = {name for name in _SUBSTITUTION.findall(text) if name not in substitutions}
     if unknown:
         raise TemplateError(f"{logical_id}: DefinitionSubstitutions lack {sorted(unknown)}")
-    return yaml.safe_load(_SUBSTITUTION.sub(lambda match: str(substitutions[match[1]]), text))
+    return load_yaml(_SUBSTITUTION.sub(lambda match: str(substitutions[match[1]]), text))
 
 
 def _lower(value: Any) -> Any:

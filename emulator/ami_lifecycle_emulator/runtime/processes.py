@@ -128,6 +128,6 @@ class _Output(asyncio.Protocol):
         for line in lines:
             self._on_output(self._logical_id, line.decode(errors="replace"))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         if self._rest:
             self._on_output(self._logical_id, self._rest.decode(errors="replace"))

@@ -59,7 +59,7 @@ class Worker:
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._current: Job | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
         """Open the Runtime API; sets `address`."""
@@ -72,7 +72,7 @@ class Worker:
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
-            connection.close()
+            connection.cancel()
 
     async def run(self, job: Job) -> tuple[Outcome, bool]:
         """Have the process serve a job; the outcome, and whether the process can serve another one."""
@@ -97,7 +97,9 @@ class Worker:
         return job.done.result(), job.taken.is_set() and not self.exited.done()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of asyncio's server is always run by a task
+        self._connections.add(task)
         try:
             while (request := await _read_request(reader)) is not None:
                 writer.write(await self._answer(*request))
@@ -105,7 +107,7 @@ class Worker:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the process has ended, or the emulator stops
         finally:
-            self._connections.discard(writer)
+            self._connections.discard(task)
             writer.close()
 
     async def _answer(self, method: str, path: str, body: bytes) -> bytes:

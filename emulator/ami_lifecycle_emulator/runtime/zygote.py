@@ -24,6 +24,7 @@ import sys
 import sysconfig
 import time
 import traceback
+from typing import Any
 
 MODULES = (
     "aws_lambda_powertools",
@@ -50,6 +51,8 @@ def preload() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     import boto3  # noqa: PLC0415 - only the zygote's process shall load it
+    from botocore import UNSIGNED  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
     from botocore.loaders import JSONFileLoader  # noqa: PLC0415
 
     JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
@@ -57,11 +60,9 @@ def preload() -> None:
     shared = JSONFileLoader()
     load = JSONFileLoader.load_file
     JSONFileLoader.load_file = lambda _self, path: load(shared, path)
-    session = boto3.session.Session(
-        aws_access_key_id="preload", aws_secret_access_key="preload", region_name="us-east-1"
-    )
+    session = boto3.session.Session(region_name="us-east-1")
     for service in SERVICES:
-        session.client(service)
+        session.client(service, config=Config(signature_version=UNSIGNED))
     gc.collect()
     gc.freeze()
 
@@ -74,7 +75,8 @@ def serve(channel: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: dict[int, str] = {}
     while True:
-        readable, _, _ = select.select([channel, wake_reader], [], [])
+        ends: list[socket.socket | int] = [channel, wake_reader]
+        readable, _, _ = select.select(ends, [], [])
         if wake_reader in readable:
             os.read(wake_reader, 4096)
             report_ended(channel, children)
@@ -116,7 +118,7 @@ def report_ended(channel: socket.socket, children: dict[int, str]) -> None:
             channel.send(json.dumps({"exited": children.pop(pid), "status": text}).encode())
 
 
-def run(request: dict, output: int, channel: socket.socket, parent: int) -> None:
+def run(request: dict[str, Any], output: int, channel: socket.socket, parent: int) -> None:
     """Become a function process; never returns."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -141,14 +143,14 @@ def run(request: dict, output: int, channel: socket.socket, parent: int) -> None
     os._exit(0)
 
 
-def prepare(request: dict) -> None:
+def prepare(request: dict[str, Any]) -> None:
     """Give the process the environment, directory and import path of its function."""
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["directory"])
     # What an editable installation adds is neither the interpreter's nor a layer's.
-    installed = set(sysconfig.get_paths().values()) | {os.path.dirname(json.__path__[0]) + "/lib-dynload"}
+    installed = set(sysconfig.get_paths().values()) | {sysconfig.get_config_var("DESTSHARED")}
     sys.path[:] = request["path"] + [entry for entry in sys.path if entry in installed]
     sys.meta_path[:] = [
         finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable__")

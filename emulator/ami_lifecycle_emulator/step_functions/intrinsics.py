@@ -144,7 +144,7 @@ def _range(first: int, last: int, step: int) -> list[int]:
 
 
 def _unique(items: list[Any]) -> list[Any]:
-    return list({_dump(item): item for item in reversed(items)}.values())[::-1]
+    return list({_dump(item): item for item in items}.values())
 
 
 def _merge(first: dict[str, Any], second: dict[str, Any], deep: bool) -> dict[str, Any]:  # noqa: FBT001, RUF100 - the language passes it by position

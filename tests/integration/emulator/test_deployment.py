@@ -1,0 +1,157 @@
+"""Templates are deployed completely, or refused with the resource and the property that is unknown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ami_lifecycle_emulator.deployment.intrinsics import Resolver
+from ami_lifecycle_emulator.deployment.template import Template, TemplateError, load_template, load_yaml
+from ami_lifecycle_emulator.server import Emulator
+
+
+def test_the_stack_is_visible_through_cloudformation(platform: Any) -> None:
+    client = platform.client("cloudformation")
+    stack = client.describe_stacks(StackName="ami-lifecycle")["Stacks"][0]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert {"ParameterKey": "Stage", "ParameterValue": "test"} in stack["Parameters"]
+    rows = client.describe_stack_resources(StackName="ami-lifecycle")["StackResources"]
+    kinds = {row["LogicalResourceId"]: row["ResourceType"] for row in rows}
+    assert kinds["Machine"] == "AWS::StepFunctions::StateMachine"
+    assert all(row["PhysicalResourceId"] for row in rows)
+    summaries = client.list_stack_resources(StackName="ami-lifecycle")["StackResourceSummaries"]
+    assert {row["LogicalResourceId"] for row in summaries} == set(kinds)
+
+
+def test_a_stack_of_another_name_does_not_exist(platform: Any) -> None:
+    client = platform.client("cloudformation")
+    with pytest.raises(client.exceptions.ClientError, match="does not exist"):
+        client.describe_stacks(StackName="other")
+
+
+def test_a_resource_whose_condition_is_false_is_not_created(platform: Any) -> None:
+    assert "LiveOnly" not in platform.emulator.stack.resources
+
+
+def test_mappings_and_substitutions_reach_the_outputs(platform: Any) -> None:
+    assert platform.outputs["Retention"] == "7 days in us-east-1"
+
+
+def test_resources_exist_in_their_services(platform: Any) -> None:
+    group = platform.client("ec2").describe_security_groups(GroupIds=[platform.physical_id("SecurityGroup")])
+    assert [rule["FromPort"] for rule in group["SecurityGroups"][0]["IpPermissionsEgress"]] == [443]
+    ttl = platform.client("dynamodb").describe_time_to_live(TableName=platform.outputs["TableName"])
+    assert ttl["TimeToLiveDescription"]["AttributeName"] == "expires_at"
+    document = platform.client("ssm").get_document(Name="ami-lifecycle-Greet")
+    assert json.loads(document["Content"])["mainSteps"][0]["name"] == "greet"
+    profile = platform.client("iam").get_instance_profile(
+        InstanceProfileName=platform.physical_id("InstanceProfile")
+    )
+    assert len(profile["InstanceProfile"]["Roles"]) == 1
+    queue = platform.client("sqs").get_queue_attributes(
+        QueueUrl=platform.outputs["FailuresUrl"], AttributeNames=["All"]
+    )
+    assert queue["Attributes"]["MessageRetentionPeriod"] == "1209600"
+    assert "Policy" in queue["Attributes"]
+    groups = platform.client("logs").describe_log_groups(logGroupNamePrefix="ami-lifecycle-LogGroup")[
+        "logGroups"
+    ]
+    assert groups[0]["retentionInDays"] == 7
+
+
+def test_substitutions_keep_numbers_numbers(platform: Any) -> None:
+    machine = platform.client("stepfunctions").describe_state_machine(
+        stateMachineArn=platform.outputs["MachineArn"]
+    )
+    task = json.loads(machine["definition"])["States"]["Work"]
+    assert task["TimeoutSeconds"] == 60
+    assert task["Resource"].endswith(platform.outputs["WorkerName"])
+    assert machine["loggingConfiguration"]["level"] == "ERROR"
+    assert machine["tracingConfiguration"] == {"enabled": True}
+
+
+def test_the_account_is_prepared_as_a_user_would_have_done(platform: Any) -> None:
+    repositories = platform.client("ecr").describe_repositories()["repositories"]
+    assert [repository["repositoryName"] for repository in repositories] == ["comfyui"]
+    for name, architecture in (("amd64", "x86_64"), ("arm64", "arm64")):
+        parameter = f"/aws/service/canonical/ubuntu/server/22.04/stable/current/{name}/hvm/ebs-gp2/ami-id"
+        image_id = platform.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+        image = platform.client("ec2").describe_images(ImageIds=[image_id])["Images"][0]
+        assert (image["OwnerId"], image["Architecture"]) == ("099720109477", architecture)
+        assert platform.client("ec2").describe_images(Owners=["self"])["Images"] == []
+
+
+def test_the_stack_knows_its_roles_and_policies(platform: Any) -> None:
+    account = platform.emulator.account
+    role = account.roles[platform.emulator.identities.role_of("WorkerFunction")]
+    assert role.trust["Statement"][0]["Principal"] == {"Service": "lambda.amazonaws.com"}
+    documents = [account.managed_policies[arn] for arn in role.managed_policy_arns]
+    assert documents[0]["Statement"][0]["Action"] == "dynamodb:*"
+
+
+def test_a_second_emulator_in_the_process_is_refused(platform: Any) -> None:
+    with pytest.raises(RuntimeError, match="already"):
+        Emulator(platform.emulator.project_dir).start()
+
+
+def project(directory: Path, resources: str, rest: str = "") -> Path:
+    path = directory / "template.yaml"
+    path.write_text(f"Transform: AWS::Serverless-2016-10-31\n{rest}\nResources:\n{resources}\n")
+    return path
+
+
+def test_a_template_that_sam_refuses_is_named(tmp_path: Path) -> None:
+    path = project(
+        tmp_path, "  F: {Type: 'AWS::Serverless::Function', Properties: {CodeUri: '.', Colour: red}}"
+    )
+    with pytest.raises(TemplateError, match="Colour|F"):
+        load_template(path, "us-east-1")
+
+
+def test_a_missing_template_or_include_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="no template"):
+        load_template(tmp_path / "template.yaml", "us-east-1")
+    include = "{Fn::Transform: {Name: AWS::Include, Parameters: {Location: nowhere.yaml}}}"
+    path = project(tmp_path, f"  D: {{Type: 'AWS::SSM::Document', Properties: {{Content: {include}}}}}")
+    with pytest.raises(TemplateError, match=r"nowhere\.yaml"):
+        load_template(path, "us-east-1")
+
+
+def test_short_forms_read_as_their_long_ones() -> None:
+    text = "{a: !Ref X, b: !GetAtt X.Arn, c: !Sub '${X}', d: !If [C, 1, !Ref Y], e: !Condition C}"
+    assert load_yaml(text) == {
+        "a": {"Ref": "X"},
+        "b": {"Fn::GetAtt": ["X", "Arn"]},
+        "c": {"Fn::Sub": "${X}"},
+        "d": {"Fn::If": ["C", 1, {"Ref": "Y"}]},
+        "e": {"Condition": "C"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"Fn::Sub": "${Name}-${!Literal}-${Thing.Arn}"}, "n-${Literal}-arn:thing"),
+        ({"Fn::Sub": ["${a}/${Name}", {"a": {"Ref": "Name"}}]}, "n/n"),
+        ({"Fn::Select": ["1", {"Fn::Split": [",", "a,b"]}]}, "b"),
+        ({"Fn::If": ["Yes", {"a": {"Ref": "AWS::NoValue"}, "b": 1}, 2]}, {"b": 1}),
+        ([1, {"Ref": "AWS::NoValue"}], [1]),
+        ({"Fn::Join": ["-", ["a", {"Ref": "Name"}]]}, "a-n"),
+        ({"Fn::Base64": "hi"}, "aGk="),
+        ({"Fn::And": [{"Condition": "Yes"}, {"Fn::Not": [{"Condition": "No"}]}]}, True),
+    ],
+)
+def test_intrinsic_functions_of_cloudformation(value: Any, expected: Any) -> None:
+    conditions = {"Yes": {"Fn::Equals": ["a", "a"]}, "No": {"Fn::Equals": ["a", "b"]}}
+    template = Template(Path(), {}, conditions=conditions)
+    resolver = Resolver(template, {"Name": "n"}, {"Thing": {"Arn": "arn:thing"}}, ["us-east-1a"])
+    assert resolver.resolve(value) == expected
+
+
+@pytest.mark.parametrize("value", [{"Ref": "Nobody"}, {"Fn::GetAtt": ["Thing", "Size"]}, {"Fn::Cidr": []}])
+def test_unknown_references_and_functions_are_refused(value: Any) -> None:
+    with pytest.raises(TemplateError):
+        Resolver(Template(Path(), {}), {}, {"Thing": {}}, []).resolve(value)
