@@ -35,6 +35,11 @@ def client_error(
     )
 
 
+class _TooManyUpdatesError(ClientError):  # type: ignore[misc]  # botocore has no types
+    """As boto3 has it in `client.exceptions`."""
+
+
+TOO_MANY_UPDATES = _TooManyUpdatesError(client_error("TooManyUpdates").response, "PutParameter")
 THROTTLED = client_error("ThrottlingException", "Rate exceeded")
 UNREACHABLE = EndpointConnectionError(endpoint_url="https://ssm.us-east-1.amazonaws.com/")
 
@@ -58,12 +63,15 @@ class FakeSsm:
         self.clock = clock or FakeClock()
         self.parameters: dict[str, _Parameter] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.faults: list[Exception | None] = []
+        self.faults: list[BaseException | None] = []
         self.after_call: Callable[[int], None] = lambda _: None
         self._per_second = per_second
         self._tokens = 1.0
         self._filled_at = self.clock.now()
         self._lock = threading.Lock()
+
+    class exceptions:  # noqa: N801  # boto3's name
+        TooManyUpdates = _TooManyUpdatesError
 
     # what tests prepare and look at
 

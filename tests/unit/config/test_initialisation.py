@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.config.conftest import WriteConfig
-from tests.unit.config.fake_aws import FakeSsm, client_error
+from tests.unit.config.fake_aws import TOO_MANY_UPDATES, FakeSsm, client_error
 
 from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.config.errors import AccessDeniedError, ConfigError
@@ -137,7 +137,7 @@ def test_killed_at_any_call_a_second_init_finishes(
     if effect == "after":
         ssm.after_call = kill
     else:
-        ssm.faults = [None] * (killed_after - 1) + [_KilledError()]  # type: ignore[list-item]  # ends the process
+        ssm.faults = [*[None] * (killed_after - 1), _KilledError()]
     try:
         apply_init(config, plan_init(config))
     except _KilledError:
@@ -165,7 +165,7 @@ def test_killed_at_any_call_a_second_init_finishes(
 def test_a_recently_deleted_name_does_not_stop_the_others(write_config: WriteConfig, ssm: FakeSsm) -> None:
     config = load(write_config, ssm)
     plan = plan_init(config)
-    ssm.faults = [None, client_error("ValidationException", "wait 30 seconds after deleting")]
+    ssm.faults = [None, TOO_MANY_UPDATES]
     outcome = apply_init(config, plan)
     assert [name for name, _ in outcome.failed] == ["/project/size"]
     assert "30 seconds" in outcome.failed[0][1].message

@@ -1,0 +1,94 @@
+"""An emulated account with Parameter Store and Secrets Manager, served over HTTP."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from ami_lifecycle_emulator.calls import CallLog
+from ami_lifecycle_emulator.clock import Clock
+from ami_lifecycle_emulator.durations import Durations
+from ami_lifecycle_emulator.ec2 import Ec2
+from ami_lifecycle_emulator.ecr import Registry
+from ami_lifecycle_emulator.events import EventBus
+from ami_lifecycle_emulator.faults import Faults
+from ami_lifecycle_emulator.gateway import Gateway
+from ami_lifecycle_emulator.http_server import HttpServer
+from ami_lifecycle_emulator.moto_backend import start_moto
+from ami_lifecycle_emulator.operations import handlers_of
+from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIATEST",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": REGION,
+}
+
+
+class ParameterAccount:
+    """The gateway with the strict services; `calls` is its log.
+
+    Args:
+        scale: seconds of this machine for a second of the account: its request rates and waits.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self.clock = Clock(scale)
+        bus = EventBus(self.clock, ACCOUNT, REGION)
+        place: dict[str, Any] = {"account_id": ACCOUNT, "region": REGION}
+        self.faults = Faults(self.clock)
+        ec2 = Ec2(self.clock, bus, Durations(), faults=self.faults, **place)
+        registry = Registry(self.clock, bus, **place)
+        self.parameter_store = ParameterStore(self.clock, bus, Durations(), ec2, **place)
+        provisioner = SimulatedProvisioner(Durations(), ec2, registry, self.faults)
+        run_command = RunCommand(self.clock, bus, Durations(), ec2, provisioner, **place)
+        tags = ResourceTags(self.parameter_store, run_command)
+        self.calls = CallLog()
+        gateway = Gateway(
+            handlers_of(ec2, registry, self.parameter_store, run_command, tags),
+            start_moto(),
+            self.clock,
+            self.calls,
+            ACCOUNT,
+            REGION,
+            lambda _key: "tests",
+        )
+        self.faults.attach(gateway)
+        self._server = HttpServer(0)
+        self._server.serve(gateway)
+        self.endpoint_url = self._server.url
+        self._clients: dict[str, Any] = {}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of a process that uses this account."""
+        return {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
+
+    def client(self, service: str) -> Any:
+        """A boto3 client with one attempt per call."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint_url,
+                region_name=REGION,
+                aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return self._clients[service]
+
+    def count(self, operation: str) -> int:
+        """How many calls of an operation have arrived."""
+        return sum(call.operation == operation for call in self.calls.since(0))
+
+    def close(self) -> None:
+        """Stop serving."""
+        for client in self._clients.values():
+            client.close()
+        self._server.close()
+        self.clock.close()

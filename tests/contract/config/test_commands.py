@@ -1,0 +1,302 @@
+"""The `config` commands, run as a person runs them, against the emulated Parameter Store."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from tests.contract.config.parameter_account import CREDENTIALS, ParameterAccount
+from typer.testing import CliRunner, Result
+
+from ami_lifecycle_cli.commands.config import app
+
+PLANTED = "planted-51c9"
+_numbers = itertools.count(1)
+PROJECT = Path(__file__).parents[3]
+_MAIN = "from ami_lifecycle_cli.main import main; main()"
+AWS = """
+    ec2:
+      instance_id:
+        ssm_param: /{name}/ec2/instance-id
+        description: The instance
+        allowed_pattern: 'i-[0-9a-f]{{8,17}}'
+      instance_type: {{ssm_param: /{name}/ec2/instance-type, default: g4dn.xlarge}}
+    size: {{ssm_param: /{name}/size, default: 100}}
+    key: {{ssm_param: /{name}/key, sensitive: true}}
+    stage: {{ssm_param: '/{name}/{{environment}}/stage', default: none}}
+    """
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[ParameterAccount]:
+    account = ParameterAccount(scale=0.05)
+    yield account
+    account.close()
+
+
+class Project:
+    """A configuration directory of its own names, and its command line."""
+
+    def __init__(self, directory: Path, account: ParameterAccount, name: str) -> None:
+        self.account = account
+        self.name = name
+        self.directory = directory
+        self.ssm = account.client("ssm")
+        self.write(AWS)
+        (directory / "training_config.yml").write_text("lora: {r: 16}\n")
+
+    def write(self, text: str) -> None:
+        (self.directory / "aws_config.yml").write_text(dedent(text).format(name=self.name))
+
+    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Result:
+        shared = ["--config-dir", str(self.directory), "--endpoint-url", self.account.endpoint_url]
+        rest = ["-e", "prod", *shared]
+        words = (
+            (*words[: words.index("--")], *rest, *words[words.index("--") :])
+            if "--" in words
+            else (*words, *rest)
+        )
+        result = CliRunner().invoke(app, list(words), input=stdin, env=CREDENTIALS)
+        assert result.exit_code == code, result.output
+        assert PLANTED not in result.output
+        return result
+
+    def json(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
+        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+
+    def run_process(
+        self, *words: str, program: Sequence[str] = (sys.executable, "-c", _MAIN, "config"), **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line as a process with pipes."""
+        place = ["--config-dir", str(self.directory), "-e", "prod"]
+        inherited = {name: value for name, value in self.account.environ.items() if name != "COLUMNS"}
+        return subprocess.run(  # noqa: S603  # our own command
+            [*program, *words[:1], *place, *words[1:]],
+            env=inherited | environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    def text(self, key: str) -> str:
+        found = self.ssm.get_parameter(Name=f"/{self.name}/{key}", WithDecryption=True)
+        return str(found["Parameter"]["Value"])
+
+
+@pytest.fixture
+def project(tmp_path: Path, account: ParameterAccount, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.delenv("AMI_LIFECYCLE_ENVIRONMENT", raising=False)
+    return Project(tmp_path, account, f"project-{next(_numbers)}")
+
+
+def test_the_dry_run_prints_the_plan_and_makes_no_write_call(project: Project) -> None:
+    writes = project.account.count("PutParameter")
+    output = project.run("init", "--dry-run").stdout
+    for part in ("g4dn.xlarge", "100", f"/{project.name}/prod/stage", "The instance", "3 to create"):
+        assert part in output
+    assert "ami-lifecycle config set aws.ec2.instance_id VALUE" in output
+    plan = project.json("init", "--dry-run")["plan"]
+    assert [planned["action"] for planned in plan] == [
+        "set by hand",
+        "create",
+        "create",
+        "set by hand",
+        "create",
+    ]
+    assert project.account.count("PutParameter") == writes
+
+
+def test_init_does_what_the_dry_run_says(project: Project) -> None:
+    plan = project.json("init", "--dry-run")["plan"]
+    outcome = project.json("init")
+    assert outcome["created"] == [planned["name"] for planned in plan if planned["action"] == "create"]
+    assert project.text("size") == "100"
+    again = project.run("init").stdout
+    assert "0 created, 0 adopted, 3 left alone, 2 to be set by hand, 0 failed." in again
+
+
+def test_show_has_every_value_with_its_source_and_masks_secrets(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/key", Value=PLANTED, Type="SecureString")
+    project.ssm.put_parameter(Name=f"/{project.name}/size", Value="7", Type="String")
+    rows = {row["path"]: row for row in project.json("show")}
+    assert (rows["aws.size"]["value"], rows["aws.size"]["source"], rows["aws.size"]["version"]) == (
+        7,
+        "ssm",
+        1,
+    )
+    assert rows["aws.key"]["value"] == "********"
+    assert rows["aws.ec2.instance_type"]["source"] == "default"
+    assert rows["aws.ec2.instance_id"]["source"] == "missing"
+    assert rows["training.lora.r"] == {"path": "training.lora.r", "value": 16, "source": "yaml"}
+    table = project.run("show", "aws").stdout
+    assert "ssm v1" in table
+    assert "********" in table
+    assert "lora" not in table
+
+
+def test_show_names_what_is_wrong_and_ends_with_1(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/size", Value="big", Type="String")
+    result = project.run("show", code=1)
+    assert "whole number" in result.stdout
+    assert "config validate" in result.stderr
+
+
+def test_set_history_and_rollback(project: Project) -> None:
+    project.run("set", "aws.size", "200")
+    assert project.json("set", "aws.size", "300")["version"] == 2
+    assert "dry run" in project.run("set", "aws.size", "400", "--dry-run").stdout
+    assert project.text("size") == "300"
+    assert [row["value"] for row in project.json("history", "aws.size")] == ["200", "300"]
+    assert "- 200" in project.run("history", "aws.size", "--diff").stdout
+    project.run("rollback", "aws.size", "--to", "1")
+    assert project.text("size") == "200"
+    assert "has this value already" in project.run("set", "aws.size", "200").stdout
+
+
+def test_a_sensitive_value_comes_from_standard_input(project: Project) -> None:
+    refused = project.run("set", "aws.key", "secret-on-the-command-line", code=1)
+    assert "--stdin" in refused.stderr
+    project.run("set", "aws.key", "--stdin", stdin=f"{PLANTED}\n")
+    assert project.text("key") == PLANTED
+    kind = project.ssm.get_parameter(Name=f"/{project.name}/key")["Parameter"]["Type"]
+    assert kind == "SecureString"
+    project.run("set", "aws.key", "--stdin", stdin=f"{PLANTED}-2")
+    assert "********" in project.run("history", "aws.key", "--diff").stdout
+    project.run("rollback", "aws.key", "--to", "1")
+    project.run("diff")
+
+
+def test_a_foreign_parameter_is_refused_without_adopt(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/size", Value="5", Type="String")
+    assert "--adopt" in project.run("set", "aws.size", "6", code=1).stderr
+    assert project.text("size") == "5"
+    project.run("set", "aws.size", "6", "--adopt")
+    assert project.text("size") == "6"
+
+
+def test_an_error_has_its_place_and_a_hint_on_standard_error(project: Project) -> None:
+    result = project.run("set", "aws.ec2.instance_id", "vol-1", code=1)
+    assert result.stdout == ""
+    assert "Error: " in result.stderr
+    assert "aws_config.yml:4" in result.stderr
+    assert "Hint: " in result.stderr
+
+
+def test_validate_offline_lists_every_problem(project: Project) -> None:
+    project.write("a: {{ssm_param: /aws/x}}\nb: {{ssm_param: /p/b, typ: int}}")
+    findings = project.json("validate", "--offline", code=1)
+    assert [finding["location"].rsplit(":", 1)[1] for finding in findings] == ["1", "2"]
+    assert "type" in findings[1]["remedy"]
+
+
+def test_validate_looks_at_values_and_reality(project: Project) -> None:
+    project.write(
+        """
+        instance: {{ssm_param: /{name}/instance, default: i-0123456789abcdef0}}
+        subnets: {{ssm_param: /{name}/subnets, default: [subnet-0123456789abcdef0]}}
+        token: {{ssm_param: /{name}/token, default: '{name}/token', secret: true}}
+        repository: {{ssm_param: /{name}/repository, default: '{name}'}}
+        size: {{ssm_param: /{name}/size, type: int}}
+        """
+    )
+    project.ssm.put_parameter(Name=f"/{project.name}/size", Value="big", Type="String")
+    messages = " ".join(finding["message"] for finding in project.json("validate", code=1))
+    for part in ("whole number", "the instance", "the subnet", "the secret", "the ECR repository"):
+        assert part in messages
+    subnet = project.account.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    project.ssm.put_parameter(Name=f"/{project.name}/subnets", Value=subnet, Type="StringList")
+    project.account.client("secretsmanager").create_secret(Name=f"{project.name}/token", SecretString="x")
+    project.account.client("ecr").create_repository(repositoryName=project.name)
+    messages = " ".join(finding["message"] for finding in project.json("validate", code=1))
+    assert "the instance" in messages
+    for part in ("the subnet", "the secret", "the ECR repository", "Not checked"):
+        assert part not in messages
+
+
+def test_diff_and_prune_know_orphans(project: Project) -> None:
+    project.run("init")
+    project.write("size: {{ssm_param: /{name}/size, default: 200}}\nnew: {{ssm_param: /{name}/new}}")
+    project.ssm.put_parameter(Name=f"/{project.name}/by-hand", Value="x", Type="String")
+    kinds = {drift["name"].removeprefix(f"/{project.name}/"): drift["kind"] for drift in project.json("diff")}
+    assert kinds == {
+        "size": "differs",
+        "new": "missing",
+        "by-hand": "orphaned",
+        "ec2/instance-type": "orphaned",
+        "prod/stage": "orphaned",
+    }
+    project.run("diff", "--exit-code", code=1)
+    orphans = [f"/{project.name}/ec2/instance-type", f"/{project.name}/prod/stage"]
+    assert project.json("prune", "--dry-run") == {"dry_run": True, "orphans": orphans, "deleted": []}
+    assert "--yes" in project.run("prune", code=1).stderr
+    assert project.text("prod/stage") == "none"
+    assert sorted(project.json("prune", "--yes")["deleted"]) == orphans
+    assert project.text("by-hand") == "x"
+
+
+@pytest.mark.parametrize("export_format", ["env", "json", "yaml", "tfvars"])
+def test_an_export_can_be_imported(project: Project, tmp_path: Path, export_format: str) -> None:
+    project.run("set", "aws.size", "250")
+    project.run("set", "aws.ec2.instance_id", "i-0123456789abcdef0")
+    exported = tmp_path / "exported"
+    project.run("export", "--format", export_format, "--output", str(exported))
+    project.run("rollback", "aws.size", "--to", "1")
+    project.run("set", "aws.size", "1")
+    changes = project.json("import", str(exported), "--format", export_format, "--dry-run")
+    assert [(change["path"], change["after"]) for change in changes] == [("aws.size", "250")]
+    assert project.text("size") == "1"
+    project.run("import", str(exported), "--format", export_format, "--yes")
+    assert project.text("size") == "250"
+    assert project.text("ec2/instance-id") == "i-0123456789abcdef0"
+
+
+def test_exec_gives_a_command_the_values(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/key", Value=PLANTED, Type="SecureString")
+    script = "from os import environ as e; print(e['X_AWS_EC2_INSTANCE_TYPE'], e['X_AWS_KEY'], e['X_TRAINING_LORA_R'])"
+    found = project.run_process("exec", "--prefix", "X_", "--", sys.executable, "-c", script)
+    assert found.stdout.split() == ["g4dn.xlarge", PLANTED, "16"]
+
+
+def test_exec_of_an_unknown_command_is_an_error(project: Project) -> None:
+    assert "no-such-command cannot be run" in project.run("exec", "--", "no-such-command", code=1).stderr
+
+
+def test_a_pipe_gets_whole_lines_without_colour(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/ec2/instance-type", Value="x" * 300, Type="String")
+    found = project.run_process("show")
+    assert "x" * 300 in found.stdout
+    assert "\x1b" not in found.stdout + found.stderr
+
+
+def test_eighty_columns_are_enough(project: Project) -> None:
+    project.ssm.put_parameter(Name=f"/{project.name}/ec2/instance-type", Value="x" * 300, Type="String")
+    narrow = project.run_process("show", COLUMNS="80", NO_COLOR="1").stdout
+    assert max(len(line) for line in narrow.splitlines()) <= 80
+    assert narrow.count("x") == 300
+    assert "\x1b" not in narrow
+
+
+def test_the_script_of_the_guide_is_init(project: Project) -> None:
+    script = str(PROJECT / "scripts/setup/init_ssm_parameters.py")
+    found = project.run_process("--dry-run", program=[sys.executable, script])
+    assert "Dry run, nothing written: 2 to set by hand, 3 to create." in found.stdout
+
+
+def test_the_published_schema_is_the_models(project: Project) -> None:
+    published = json.loads((PROJECT / "config/config.schema.json").read_text())
+    assert json.loads(project.run("schema").stdout) == published
+
+
+def test_a_denied_permission_is_named(project: Project) -> None:
+    fault = {"kind": "error", "service": "ssm", "operation": "GetParameters", "times": 1}
+    project.account.faults.add({**fault, "code": "AccessDeniedException", "message": "no"})
+    result = project.run("show", code=1)
+    assert "Access denied: ssm:GetParameters" in result.stderr
+    assert "Hint: " in result.stderr
