@@ -161,11 +161,7 @@ class Gateway:
         caller = self._caller_of(models.access_key_of(http))
         request = self._request(service, operation or "Unknown", {}, caller, http.headers)
         try:
-            if operation is None:
-                raise ApiError(
-                    "UnknownOperationException", f"{service} has no operation for {http.method} {http.path}"
-                )
-            model = models.operation_model(service, operation)
+            model = models.operation_model(service, _require_operation(operation, service, http))
             response = self._answer(environ, http, request, model, labels)
             if isinstance(response, MotoResponse):
                 return response.http
@@ -242,6 +238,14 @@ def _http_request(environ: Mapping[str, Any]) -> HttpRequest:
         headers=headers,
         body=body,
     )
+
+
+def _require_operation(operation: str | None, service: str, http: HttpRequest) -> str:
+    if operation is None:
+        raise ApiError(
+            "UnknownOperationException", f"{service} has no operation for {http.method} {http.path}"
+        )
+    return operation
 
 
 def _decode(model: Any, http: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -241,8 +241,8 @@ def _require_match(image: Image, instance_type: str, data: Mapping[str, Any]) ->
     if data["NetworkInfo"]["EnaSupport"] == "required" and not image.ena_support:
         raise ApiError(
             "InvalidParameterCombination",
-            f"Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{instance_type}' instance "
-            "type. Ensure that you are using an AMI that is enabled for ENA.",
+            "Enhanced networking with the Elastic Network Adapter (ENA) is required for the "
+            f"'{instance_type}' instance type. Ensure that you are using an AMI that is enabled for ENA.",
         )
 
 

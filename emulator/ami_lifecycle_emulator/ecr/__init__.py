@@ -67,7 +67,7 @@ class Registry(Layers):
             if parameters.get("imageDigest", digest) != digest:
                 raise ApiError(
                     "ImageDigestDoesNotMatchException",
-                    f"The image digest '{parameters['imageDigest']}' does not match the digest '{digest}' of the manifest",
+                    f"The image digest '{parameters['imageDigest']}' is not that of the manifest, '{digest}'",
                 )
             self._refuse_repeated_push(repository, digest, tag)
             image = repository.images.get(digest)

@@ -41,7 +41,6 @@ class Command:
     command_id: str
     document_name: str
     document_version: str
-    document_text: str
     step: str
     comment: str
     parameters: Mapping[str, list[str]]

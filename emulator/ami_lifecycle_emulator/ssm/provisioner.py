@@ -49,9 +49,7 @@ class CommandResult:
 class Provisioner(Protocol):
     """Decides what a command does when the agent begins with it."""
 
-    def run(
-        self, document_name: str, document_content: str, parameters: Mapping[str, Any], instance: Instance
-    ) -> CommandResult:
+    def run(self, document_name: str, parameters: Mapping[str, Any], instance: Instance) -> CommandResult:
         """The result of running a document with bound parameters on an instance."""
 
 
@@ -64,9 +62,7 @@ class SimulatedProvisioner:
         self._registry = registry
         self._faults = faults
 
-    def run(
-        self, document_name: str, document_content: str, parameters: Mapping[str, Any], instance: Instance
-    ) -> CommandResult:
+    def run(self, document_name: str, parameters: Mapping[str, Any], instance: Instance) -> CommandResult:
         """The result of a document: known ones are simulated, of others only `exit N` has a meaning."""
         provisions = "ProvisionImage" in document_name
         verifies = "VerifyImage" in document_name

@@ -107,7 +107,6 @@ class RunCommand(Documents):
                 command_id=str(uuid.uuid4()),
                 document_name=document.name,
                 document_version=str(version.number) if "DocumentVersion" in asked else "$DEFAULT",
-                document_text=version.text,
                 step=version.content.first_step,
                 comment=asked.get("Comment", ""),
                 parameters=asked.get("Parameters", {}),
@@ -171,9 +170,7 @@ class RunCommand(Documents):
                 if not online or invocation.status != "Pending":
                     return
                 instance = self.ec2.instances[invocation.instance_id]
-                result = self.provisioner.run(
-                    command.document_name, command.document_text, command.bound, instance
-                )
+                result = self.provisioner.run(command.document_name, command.bound, instance)
             invocation.started = self.clock.now()
             self._enter(command, invocation, "InProgress", "InProgress")
             self._run(command, invocation, result, instance.starts)

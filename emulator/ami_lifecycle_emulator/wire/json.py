@@ -57,21 +57,22 @@ def _value(shape: Any, value: Any, path: str) -> Any:
     if kind == "structure" and getattr(shape, "is_document_type", False):
         return value
     _expect(kind, value, path)
-    if kind == "structure":
-        return _structure(shape, value, path)
-    if kind == "list":
-        return [_value(shape.member, item, f"{path}.{index}") for index, item in enumerate(value, 1)]
-    if kind == "map":
-        return {
-            key: _value(shape.value, item, f"{path}.{key}") for key, item in value.items() if item is not None
-        }
-    if kind == "timestamp":
-        return (
-            datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else parse_timestamp(value)
-        )
-    if kind == "blob":
-        return base64.b64decode(value)
-    return value
+    match kind:
+        case "structure":
+            decoded: Any = _structure(shape, value, path)
+        case "list":
+            decoded = [_value(shape.member, item, f"{path}.{index}") for index, item in enumerate(value, 1)]
+        case "map":
+            given = {key: item for key, item in value.items() if item is not None}
+            decoded = {key: _value(shape.value, item, f"{path}.{key}") for key, item in given.items()}
+        case "timestamp":
+            number = isinstance(value, int | float)
+            decoded = datetime.fromtimestamp(value, UTC) if number else parse_timestamp(value)
+        case "blob":
+            decoded = base64.b64decode(value)
+        case _:
+            decoded = value
+    return decoded
 
 
 def _expect(kind: str, value: Any, path: str) -> None:
@@ -104,32 +105,39 @@ def decode_rest(operation: Any, request: HttpRequest, labels: Mapping[str, str])
     shape = operation.input_shape
     if shape is None:
         return {}
+    return _outside_body(shape, request, labels) | _inside_body(shape, request)
+
+
+def _outside_body(shape: Any, request: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
     query = parse_qs(request.query, keep_blank_values=True)
     values: dict[str, Any] = {}
-    in_body = {}
     for name, member in shape.members.items():
         wire_name = member.serialization.get("name", name)
         location = member.serialization.get("location")
-        if location is None:
-            in_body[name] = member
-        elif location == "uri" and wire_name in labels:
+        if location == "uri" and wire_name in labels:
             values[name] = _from_text(member, unquote(labels[wire_name]))
         elif location == "querystring" and wire_name in query:
             texts = query[wire_name]
             values[name] = texts if member.type_name == "list" else _from_text(member, texts[0])
         elif location == "header" and wire_name.lower() in request.headers:
             values[name] = _from_text(member, request.headers[wire_name.lower()])
+    return values
+
+
+def _inside_body(shape: Any, request: HttpRequest) -> dict[str, Any]:
     payload = shape.serialization.get("payload")
     if payload is None:
-        body = _load(request.body) if in_body else {}
+        members = {
+            name: member for name, member in shape.members.items() if not member.serialization.get("location")
+        }
+        body = _load(request.body) if members else {}
         _expect("structure", body, "")
-        values.update(_structure(_Members(in_body), body, ""))
-    elif shape.members[payload].type_name in {"blob", "string"}:
-        if request.body:
-            values[payload] = request.body
-    elif request.body:
-        values[payload] = _value(shape.members[payload], _load(request.body), payload)
-    return values
+        return _structure(_Members(members), body, "")
+    if not request.body:
+        return {}
+    member = shape.members[payload]
+    as_is = member.type_name in {"blob", "string"}
+    return {payload: request.body if as_is else _value(member, _load(request.body), payload)}
 
 
 class _Members:

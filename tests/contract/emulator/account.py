@@ -110,7 +110,6 @@ class Server:
         self.gateway: Gateway | None = None
         self.moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=QuietHandler)
-        self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
@@ -235,7 +234,7 @@ class Account:
     def snapshot_of(self, image_id: str) -> str:
         return str(self.described(image_id)["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
 
-    def register(self, snapshot_id: str, name: str = "registered", **changes: Any) -> str:
+    def register(self, snapshot_id: str, name: str = "registered", /, **changes: Any) -> str:
         """Register an image with all attributes that a Nitro instance needs."""
         parameters = {
             "Name": name,
