@@ -42,7 +42,13 @@ class FakeImages(Faulty):
         if image.owner_id in {"", OWNER}:
             for snapshot_id in image.snapshot_ids:
                 self.snapshots.setdefault(
-                    snapshot_id, Snapshot(snapshot_id=snapshot_id, state="completed", tags=dict(image.tags))
+                    snapshot_id,
+                    Snapshot(
+                        snapshot_id=snapshot_id,
+                        state="completed",
+                        description=f"Created by CreateImage(i-0) for {image.image_id}",
+                        tags=dict(image.tags),
+                    ),
                 )
         return image
 
@@ -105,7 +111,11 @@ class FakeImages(Faulty):
         self.all[image.image_id] = image
         self._made_of[image.image_id] = [snapshot_id]
         self.snapshots[snapshot_id] = Snapshot(
-            snapshot_id=snapshot_id, state="pending", start_time=self.clock.now(), tags=dict(tags)
+            snapshot_id=snapshot_id,
+            state="pending",
+            description=f"Created by CreateImage({instance_id}) for {image.image_id}",
+            start_time=self.clock.now(),
+            tags=dict(tags),
         )
         return image.image_id
 

@@ -77,6 +77,8 @@ def an_image(
         TAG_EXECUTION: arn_of(execution),
         TAG_ROLE: role,
         TAG_GENERATION: "1",
+        # The name without a candidate's suffix: an image under another name is somebody's copy.
+        "Name": name.split(".candidate.")[0],
     }
     if digest is not None:
         own[TAG_DIGEST] = digest

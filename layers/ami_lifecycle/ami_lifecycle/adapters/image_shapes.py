@@ -61,6 +61,7 @@ def to_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         snapshot_id=snapshot["SnapshotId"],
         state=snapshot["State"],
+        description=snapshot.get("Description", ""),
         start_time=snapshot.get("StartTime"),
         tags=from_tags(snapshot.get("Tags", ())),
     )

@@ -266,7 +266,7 @@ class _Reader:
     def _suspect(self, keys: _Entries, path: str) -> None:
         """Refuse a mapping that is meant as a declaration and misspells `ssm_param`."""
         for key, (node, _) in keys.items():
-            if difflib.SequenceMatcher(None, key.lower().replace("-", "_"), "ssm_param").ratio() > 0.85:
+            if _looks_like_ssm_param(key):
                 raise UnknownFieldError(
                     f"{path} has the key {key!r}.",
                     remedy="Did you mean `ssm_param`?",
@@ -313,3 +313,10 @@ class _Reader:
         return InvalidDeclarationError(
             f"{path}: {name}: {first['msg'].lower()}.", remedy="Correct the field.", location=at
         )
+
+
+def _looks_like_ssm_param(key: str) -> bool:
+    """Whether a key is one slip away from `ssm_param`."""
+    if not 7 <= len(key) <= 11:
+        return False
+    return difflib.SequenceMatcher(None, key.lower().replace("-", "_"), "ssm_param").ratio() > 0.85

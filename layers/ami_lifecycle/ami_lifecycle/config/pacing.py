@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 READS_PER_SECOND: Final = 39.0
 WRITES_PER_SECOND: Final = 2.8
+_CATCH_UP_SECONDS: Final = 0.1
 _SLOWEST: Final = 0.1
 _RECOVERY: Final = 1.1
 
@@ -44,8 +45,9 @@ class SystemClock:
 class Pacer:
     """Spaces calls evenly; slows down when the service throttles, and recovers by and by.
 
-    It has no burst: other callers share the account's rate, and a throttled call costs more than a
-    spaced one. Safe under threads.
+    It begins without a burst: other callers share the account's rate, and a throttled call costs more
+    than a spaced one. A caller that came a little late for its place does not delay those after it.
+    Safe under threads.
 
     Args:
         per_second: calls a second while nothing is throttled.
@@ -56,14 +58,14 @@ class Pacer:
         self._fastest = per_second
         self._rate = per_second
         self._clock = clock
-        self._next = 0.0
+        self._next = float("-inf")
         self._lock = threading.Lock()
 
     def wait(self) -> None:
         """Wait for the next free place, and take it."""
         with self._lock:
             now = self._clock.now()
-            place = max(now, self._next)
+            place = self._next if self._next >= now - _CATCH_UP_SECONDS else now
             self._next = place + 1 / self._rate
         if place > now:
             self._clock.sleep(place - now)

@@ -119,14 +119,34 @@ class Image(Frozen):
         """Whether the tags of this application and environment are on it."""
         return self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether somebody copied our tags onto an image of theirs.
+
+        CopyImage and backup tools can copy tags; the name, which is unique, they cannot. Our images are
+        named as their tag `Name` says, or as a candidate of it.
+        """
+        name = self.tags.get("Name", "")
+        return self.name != name and not self.name.startswith(f"{name}.candidate.")
+
 
 class Snapshot(Frozen):
     """An EBS snapshot with our tags."""
 
     snapshot_id: str
     state: str
+    description: str = ""
     start_time: datetime | None = None
     tags: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether somebody copied our tags onto a snapshot of theirs.
+
+        CopySnapshot and backup tools can copy tags; EC2 describes a snapshot that CreateImage made as
+        `Created by CreateImage(i-...) for ami-...` (EC2 user guide, Deregister an AMI).
+        """
+        return not self.description.startswith("Created by CreateImage(")
 
 
 class Instance(Frozen):

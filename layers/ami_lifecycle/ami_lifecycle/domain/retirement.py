@@ -32,12 +32,18 @@ def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
         reverse=True,
     )
     result = Sorted([], [])
+    number = 1
     for image in others:
         is_same_disk = bool(set(image.snapshot_ids) & set(live.snapshot_ids))
-        number = len(result.kept) + 1
-        if number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
+        if image.is_copy:
+            reason = (
+                f"carries our tags under the name {image.name}, so it is somebody's copy; remove its tags"
+            )
+            result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
+        elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
+            number += 1
         else:
             result.open.append(image)
     return result

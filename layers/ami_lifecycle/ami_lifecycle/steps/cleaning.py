@@ -11,6 +11,7 @@ from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     Frozen,
     Image,
+    ImageState,
 )
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.retirement import decide
@@ -57,16 +58,16 @@ class Cleaner:
             ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
         """
         mine = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
-        terminated = []
-        for instance in self.instances.find(mine):
-            if not instance.state.is_over:
-                self.instances.terminate(instance.instance_id)
-                terminated.append(instance.instance_id)
-        decisions = [self._carry_out(image) for image in self.images.find(mine)]
+        instances = self.instances.find(mine)
+        terminated = [instance.instance_id for instance in instances if not instance.state.is_over]
+        for instance_id in terminated:
+            self.instances.terminate(instance_id)
+        temporary = frozenset(instance.instance_id for instance in instances)
+        decisions = [self._carry_out(image, temporary) for image in self.images.find(mine)]
         unused = [
             snapshot.snapshot_id
             for snapshot in self.images.find_snapshots(mine)
-            if not self.images.images_of_snapshot(snapshot.snapshot_id)
+            if not snapshot.is_copy and not self.images.images_of_snapshot(snapshot.snapshot_id)
         ]
         if left := delete_unused_snapshots(self.images, unused):
             raise CleanUpIncompleteError(
@@ -81,26 +82,14 @@ class Cleaner:
             kept=tuple(decision for decision in decisions if decision.action is RetireAction.KEEP),
         )
 
-    def is_published(self, image: Image) -> bool:
-        """Whether `latest` names the image, or history knows that it did."""
-        return self._decide(image).action is RetireAction.KEEP
+    def is_settled(self, image: Image) -> bool:
+        """Whether the image is none of a clean-up's business: published, or not ours."""
+        return self._reason_to_keep(image) is not None
 
-    def _decide(self, image: Image) -> Decision:
-        latest = self.parameters.get(self._name(image, "latest"))
-        if latest is not None and latest.value == image.image_id:
-            return _keep(image, "`latest` names it")
-        stored = self.parameters.get(self._name(image, f"history/{image.image_id}"))
-        if stored is None:
-            return _retire(image, "it was never published")
-        record = load(HistoryRecord, stored.value)
-        if record is None or not _was_interrupted(record, latest):
-            return _keep(image, "it was published; retirement decides about it")
-        # Publication wrote the record and was stopped before `latest`. Nobody should know the image yet.
-        usages = self.usage.usage_of([image.image_id])
-        return decide(usages, _STRICT, self._name(image, "latest"))[0]
-
-    def _carry_out(self, image: Image) -> Decision:
-        decision = self._decide(image)
+    def _carry_out(self, image: Image, temporary: frozenset[str]) -> Decision:
+        if (reason := self._reason_to_keep(image)) is not None:
+            return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
+        decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
             self.images.deregister(image.image_id)
             name = self._name(image, f"history/{image.image_id}")
@@ -108,6 +97,28 @@ class Cleaner:
                 # `latest` never named it, so history does not either.
                 self.parameters.delete(name)
         return decision
+
+    def _reason_to_keep(self, image: Image) -> str | None:
+        if image.is_copy:
+            return f"it carries our tags under the name {image.name}, so it is somebody's copy"
+        latest = self.parameters.get(self._name(image, "latest"))
+        if latest is not None and latest.value == image.image_id:
+            return "`latest` names it"
+        stored = self.parameters.get(self._name(image, f"history/{image.image_id}"))
+        if stored is None:
+            return None
+        record = load(HistoryRecord, stored.value)
+        if record is not None and _was_interrupted(record, latest):
+            return None
+        return "it was published; retirement decides about it"
+
+    def _check_use(self, image: Image, temporary: frozenset[str]) -> Decision:
+        """Nobody should know an unpublished image, but a person may have deleted its record."""
+        if image.state not in {ImageState.AVAILABLE, ImageState.DISABLED}:
+            reason = f"it was never published, and cannot be launched while it is {image.state.value}"
+            return Decision(image_id=image.image_id, action=RetireAction.RETIRE, reason=reason)
+        usages = self.usage.usage_of([image.image_id])
+        return decide(usages, _STRICT, self._name(image, "latest"), temporary)[0]
 
     def _name(self, image: Image, name: str) -> str:
         environment = image.tags.get(TAG_ENVIRONMENT, "")
@@ -123,11 +134,3 @@ def _was_interrupted(record: HistoryRecord, latest: StoredParameter | None) -> b
     if record.status is not RecordStatus.LIVE:
         return False
     return latest is not None or record.replaces is None
-
-
-def _keep(image: Image, reason: str) -> Decision:
-    return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
-
-
-def _retire(image: Image, reason: str) -> Decision:
-    return Decision(image_id=image.image_id, action=RetireAction.RETIRE, reason=reason)

@@ -97,10 +97,9 @@ class Retirer:
         )
 
     def _delete_unused_snapshots(self, settings: EnvironmentSettings) -> None:
-        left = delete_unused_snapshots(
-            self.images,
-            [found.snapshot_id for found in self.images.find_snapshots(environment_tags(settings))],
-        )
+        found = self.images.find_snapshots(environment_tags(settings))
+        ours = [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+        left = delete_unused_snapshots(self.images, ours)
         if left:
             raise CleanUpIncompleteError(
                 f"EC2 still counts snapshots {', '.join(left)} as used, though no image shows them; try again"

@@ -136,10 +136,12 @@ class Sweeper:
         for image in self.images.find(ours):
             used.update(image.snapshot_ids)
             owner = image.tags.get(TAG_EXECUTION)
-            if owner and owner not in owners and not self.cleaner.is_published(image):
+            if owner and owner not in owners and not self.cleaner.is_settled(image):
                 owners[owner] = image.creation_date
         for snapshot in self.images.find_snapshots(ours):
-            if snapshot.snapshot_id not in used and (owner := snapshot.tags.get(TAG_EXECUTION)):
+            if snapshot.is_copy or snapshot.snapshot_id in used:
+                continue
+            if owner := snapshot.tags.get(TAG_EXECUTION):
                 owners.setdefault(owner, snapshot.start_time)
         return owners
 
