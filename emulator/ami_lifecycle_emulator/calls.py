@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -81,7 +82,8 @@ class CallLog:
     def since(self, number: int = 0) -> list[Call]:
         """The calls with a higher number than `number`, oldest first."""
         with self._lock:
-            return [call for call in self._calls if call.number > number]
+            newest_first = itertools.takewhile(lambda call: call.number > number, reversed(self._calls))
+            return list(newest_first)[::-1]
 
     def as_json(self, number: int = 0) -> list[dict[str, Any]]:
         """The calls after `number` as JSON objects."""

@@ -18,6 +18,9 @@ class EventBus:
 
     Delivery is asynchronous and in order, on the clock's thread, `delay_seconds` (emulated) after the
     fact, as EventBridge delivers. Listeners must return at once.
+
+    `deliveries` gives, for each delivery of an event, how many emulated seconds late it is: AWS services
+    emit at best effort, and EventBridge can deliver twice (EventBridge user guide, Troubleshooting).
     """
 
     def __init__(self, clock: Clock, account_id: str, region: str, delay_seconds: float = 0.3) -> None:
@@ -26,6 +29,7 @@ class EventBus:
         self._region = region
         self._delay_seconds = delay_seconds
         self._listeners: list[Listener] = []
+        self.deliveries: Callable[[Event], list[float]] = lambda _event: [0.0]
         self._lock = threading.Lock()
 
     def subscribe(self, listener: Listener) -> None:
@@ -52,8 +56,9 @@ class EventBus:
         return event
 
     def deliver(self, event: Event) -> None:
-        """Deliver a complete event."""
-        self._clock.call_later(self._delay_seconds, lambda: self._notify(event))
+        """Deliver a complete event, as often and as late as `deliveries` says."""
+        for late in self.deliveries(event):
+            self._clock.call_later(self._delay_seconds + late, lambda: self._notify(event))
 
     def _notify(self, event: Event) -> None:
         with self._lock:

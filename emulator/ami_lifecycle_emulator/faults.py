@@ -62,6 +62,24 @@ class CommandFault(_Rule):
     exit_code: int = Field(default=1, ge=1, le=255)
 
 
+class LostCommandFault(_Rule):
+    """A command that never reaches its instance."""
+
+    kind: Literal["command_lost"]
+    document: str = ""
+
+
+class EventFault(_Rule):
+    """An event that is lost, delivered twice, or delivered `seconds` (emulated) late."""
+
+    kind: Literal["event"]
+    source: str = "*"
+    detail_type: str = "*"
+    match: dict[str, Any] = Field(default_factory=dict)
+    effect: Literal["lose", "repeat", "delay"]
+    seconds: float = Field(default=60.0, ge=0)
+
+
 class ImageFault(_Rule):
     """An image that ends in the state `failed`."""
 
@@ -78,15 +96,23 @@ class AgentFault(_Rule):
 
 
 class InstanceFault(_Rule):
-    """An instance that goes from `pending` to `terminated`."""
+    """An instance that goes from `pending` to `terminated`, or ends `after` emulated seconds."""
 
     kind: Literal["instance_dies"]
     role: str = "*"
+    after: float | None = Field(default=None, ge=0)
     reason: str = "Client.VolumeLimitExceeded: Volume limit exceeded"
 
 
 Fault = Annotated[
-    ErrorFault | SlowFault | CommandFault | ImageFault | AgentFault | InstanceFault,
+    ErrorFault
+    | SlowFault
+    | CommandFault
+    | LostCommandFault
+    | EventFault
+    | ImageFault
+    | AgentFault
+    | InstanceFault,
     Field(discriminator="kind"),
 ]
 _FAULTS: TypeAdapter[Any] = TypeAdapter(Fault)
@@ -186,6 +212,17 @@ class Faults:
             ),
         )
 
+    def lost_command(self, document: str) -> LostCommandFault | None:
+        """The fault for a command of `document` that is being delivered."""
+        return self._first(LostCommandFault, lambda rule: rule.document in document)
+
+    def deliveries(self, event: Mapping[str, Any]) -> list[float]:
+        """How many emulated seconds late an event is to be delivered, once for each delivery."""
+        fault = self._first(EventFault, lambda rule: _matches_event(rule, event))
+        if fault is None:
+            return [0.0]
+        return {"lose": [], "repeat": [0.0, fault.seconds], "delay": [fault.seconds]}[fault.effect]
+
     def image(self, name: str) -> ImageFault | None:
         """The fault for an image that is being created."""
         return self._first(ImageFault, lambda rule: fnmatch.fnmatchcase(name, rule.name))
@@ -228,6 +265,14 @@ def _matches_call(rule: Any, request: Request) -> bool:
         and fnmatch.fnmatchcase(request.operation, rule.operation)
         and fnmatch.fnmatchcase(request.caller, rule.caller)
         and all(_at(request.parameters, path) == value for path, value in rule.match.items())
+    )
+
+
+def _matches_event(rule: EventFault, event: Mapping[str, Any]) -> bool:
+    return (
+        fnmatch.fnmatchcase(event["source"], rule.source)
+        and fnmatch.fnmatchcase(event["detail-type"], rule.detail_type)
+        and all(_at(event["detail"], path) == value for path, value in rule.match.items())
     )
 
 

@@ -63,17 +63,18 @@ class Instances(Ec2State):
         """Start a launched instance on its way from `pending`."""
         self._notify(instance)
         fault = self.faults.instance(instance.role)
-        if fault is None:
+        if fault is None or fault.after is not None:
             self._boot(instance)
+        if fault is None:
             return
 
         def die() -> None:
-            code, _, message = fault.reason.partition(":")
-            instance.state_reason = (code, f"{fault.reason.strip() if message else code}")
+            code = fault.reason.partition(":")[0]
+            instance.state_reason = (code, fault.reason)
             instance.transition_reason = ""
             self._end(instance)
 
-        self.later(self.durations.instance_running, die)
+        self.later(self.durations.instance_running if fault.after is None else fault.after, die)
 
     def _boot(self, instance: Instance) -> None:
         instance.starts += 1

@@ -128,6 +128,9 @@ class Launches(Instances, LaunchTemplates):
         subnet_id = interface.get("SubnetId", parameters.get("SubnetId"))
         subnet = self.surroundings.subnet(subnet_id) if subnet_id else self.surroundings.default_subnet(zone)
         profile = parameters.get("IamInstanceProfile")
+        devices = overlay(image.devices, parameters.get("BlockDeviceMappings"), self.snapshots)
+        if not any(device.device_name == image.root_device_name for device in devices):
+            raise ApiError("InvalidBlockDeviceMapping", "The root device cannot be left out.")
         return _Target(
             image=image,
             instance_type=instance_type,
@@ -135,7 +138,7 @@ class Launches(Instances, LaunchTemplates):
             security_groups=self.surroundings.security_groups(
                 subnet.vpc_id, interface.get("Groups", parameters.get("SecurityGroupIds", []))
             ),
-            devices=overlay(image.devices, parameters.get("BlockDeviceMappings"), self.snapshots),
+            devices=devices,
             profile=self.surroundings.instance_profile(profile) if profile else None,
             tags=tags_for(parameters.get("TagSpecifications"), _TAGGABLE),
         )

@@ -25,6 +25,7 @@ _DOCKER: Final = "27.5.1"
 _SYSTEM_BYTES: Final = 6 * 2**30
 _EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
 # Exit codes of the documents (documents/README.md, Failures).
+_BAD_PARAMETER: Final = 10
 _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
@@ -71,6 +72,10 @@ class SimulatedProvisioner:
         fault = self._faults.command(
             document_name, parameters.get("Environment"), parameters.get("ImageDigest")
         )
+        missing = sorted({"ImageUri", "ImageDigest", *(["Mode"] if provisions else [])} - set(parameters))
+        if missing:
+            sentence = f"ami-lifecycle: {missing[0]} is not set; send the command with all parameters\n"
+            return CommandResult(1.0, _BAD_PARAMETER, "", sentence)
         seconds = self._durations.provision if provisions else self._durations.verify
         if fault is not None:
             return CommandResult(seconds, fault.exit_code, "", fault.stderr)

@@ -63,6 +63,7 @@ class RunCommand(Documents):
         super().__init__(clock, durations, account_id=account_id)
         self.bus = bus
         self.ec2 = ec2
+        self.faults = ec2.faults
         self.provisioner = provisioner
         self.region = region
         self.commands: dict[str, Command] = {}
@@ -175,7 +176,8 @@ class RunCommand(Documents):
             self._enter(command, invocation, "InProgress", "InProgress")
             self._run(command, invocation, result, instance.starts)
 
-        self._later(self.durations.command_delivery, begin)
+        if self.faults.lost_command(command.document_name) is None:
+            self._later(self.durations.command_delivery, begin)
         self._later(command.timeout_seconds, lambda: self._give_up_delivery(command, invocation))
 
     def _give_up_delivery(self, command: Command, invocation: Invocation) -> None:

@@ -18,25 +18,25 @@ _BY_SIGNING_NAME: Final = {
     "tagging": "resourcegroupstaggingapi",
 }
 SERVICES: Final = (
-    "autoscaling",
+    "ssm",
+    "ecr",
+    "dynamodb",
+    "stepfunctions",
+    "ec2",
+    "lambda",
+    "events",
+    "sqs",
+    "sns",
+    "logs",
+    "iam",
+    "sts",
+    "scheduler",
     "cloudformation",
     "cloudwatch",
-    "dynamodb",
-    "ec2",
-    "ecr",
-    "events",
-    "iam",
-    "kms",
-    "lambda",
-    "logs",
-    "resourcegroupstaggingapi",
-    "scheduler",
+    "autoscaling",
     "secretsmanager",
-    "sns",
-    "sqs",
-    "ssm",
-    "stepfunctions",
-    "sts",
+    "kms",
+    "resourcegroupstaggingapi",
 )
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
 _CBOR_PATH: Final = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)$")
@@ -86,8 +86,8 @@ def service_of(request: HttpRequest) -> str | None:
 
 @functools.cache
 def _service_by(key: str, value: str) -> str | None:
-    matches = [name for name in SERVICES if service_model(name).metadata.get(key) == value]
-    return matches[0] if matches else None
+    # The most used first: each model that is looked at has to be loaded.
+    return next((name for name in SERVICES if service_model(name).metadata.get(key) == value), None)
 
 
 def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:

@@ -153,6 +153,7 @@ class Account:
         place = {"account_id": ACCOUNT, "region": REGION}
         self.durations = durations
         self.faults = Faults(self.clock)
+        bus.deliveries = self.faults.deliveries
         self.state = Ec2(self.clock, bus, durations, faults=self.faults, **place)
         self.registry = Registry(self.clock, bus, **place)
         provisioner = SimulatedProvisioner(durations, self.state, self.registry, self.faults)

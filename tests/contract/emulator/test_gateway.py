@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -300,3 +301,54 @@ def test_durations_are_read_from_a_file(tmp_path: Any) -> None:
         Durations.load(path)
     with pytest.raises(DurationsError, match="cannot read"):
         Durations.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(("effect", "deliveries"), [("lose", 0), ("delay", 1), ("repeat", 2)])
+def test_events_can_be_lost_late_or_repeated(account: Account, effect: str, deliveries: int) -> None:
+    """Services emit at best effort; EventBridge can deliver an event more than once."""
+    account.faults.add(
+        {
+            "kind": "event",
+            "detail_type": "EC2 AMI State Change",
+            "match": {"State": "available"},
+            "effect": effect,
+            "seconds": 300,
+        }
+    )
+    account.image()
+    early = len(account.events_of("EC2 AMI State Change"))
+    assert early == (1 if effect == "repeat" else 0)
+    account.advance(300)
+    assert len(account.events_of("EC2 AMI State Change")) == deliveries
+
+
+def test_a_command_can_get_lost(account: Account) -> None:
+    """An agent that updates itself can lose a command: it ends as DeliveryTimedOut (recorded calls)."""
+    account.faults.add({"kind": "command_lost", "document": "Test"})
+    instance_id, document = account.running(), account.document()
+    command_id = account.send(instance_id, document)
+    account.advance(3600)
+    assert account.invocation(command_id, instance_id)["StatusDetails"] == "DeliveryTimedOut"
+
+
+def test_an_instance_can_end_while_it_works(account: Account) -> None:
+    """kind instance_dies with after: seconds from its launch."""
+    account.faults.add({"kind": "instance_dies", "after": 60, "reason": "Server.InternalError: hardware"})
+    instance_id = account.running()
+    assert account.instance(instance_id)["State"]["Name"] == "running"
+    account.advance(60)
+    instance = account.instance(instance_id)
+    assert (instance["State"]["Name"], instance["StateReason"]["Code"]) == (
+        "terminated",
+        "Server.InternalError",
+    )
+
+
+def test_the_account_is_safe_for_many_callers_at_once(account: Account) -> None:
+    """One client token gives one instance however many ask at the same time."""
+    account.profile()
+    account.subnet()
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda _index: account.launch(ClientToken="once"), range(16)))
+    assert len(ids) == 1
+    assert list(account.state.instances) == list(ids)
