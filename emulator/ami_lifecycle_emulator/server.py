@@ -181,6 +181,7 @@ class Emulator:
         fallback = start_moto()
         place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
         self.faults = Faults(self.clock)
+        self.bus.deliveries = self.faults.deliveries
         self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
         self.registry = Registry(self.clock, self.bus, **place)
         self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
