@@ -38,7 +38,7 @@ def start() -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
     def begin(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - this interpreter and the product's own command
             command(*options), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         processes.append(process)
@@ -144,17 +144,32 @@ def test_two_emulators_run_at_once_and_take_other_configurations_and_proxies(
     (tmp_path / "settings.yml").write_text("colour: blue\n")
     durations = tmp_path / "durations.json"
     durations.write_text('{"image": 7}')
+    proxy = "http://127.0.0.1:9"
     (first, plain), (second, other) = (
         start("--port", "0"),
-        start("--port", "0", "--config-dir", str(tmp_path), "--durations", str(durations), "--seed", "4"),
+        start(
+            *["--port", "0", "--seed", "4", "--function-endpoint-url"],
+            proxy,
+            "--config-dir",
+            str(tmp_path),
+            "--durations",
+            str(durations),
+        ),
     )
     assert plain["endpoint_url"] != other["endpoint_url"]
     assert other["environments"] == ["one"]
-    assert invoke(plain)["settings"] == "colour: green\n"
-    assert invoke(other)["settings"] == "colour: blue\n"
+    seen, seen_by_other = invoke(plain), invoke(other)
+    assert (seen["settings"], seen_by_other["settings"]) == ("colour: green\n", "colour: blue\n")
+    assert (seen["endpoint"], seen_by_other["endpoint"]) == (plain["endpoint_url"], proxy)
     for process in (first, second):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
+
+
+def run_to_its_end(*options: str, directory: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - this interpreter and the product's own command
+        command(*options), cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_a_port_in_use_is_an_error_that_names_it() -> None:
@@ -162,11 +177,8 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        result = subprocess.run(
-            command("--port", str(port)), cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
-        )
-    assert result.returncode == 1
-    assert result.stdout == ""
+        result = run_to_its_end("--port", str(port))
+    assert (result.returncode, result.stdout) == (1, "")
     assert f"port {port} is in use" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -180,10 +192,7 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
 )
 def test_wrong_options_are_explained(tmp_path: Path, options: list[str], message: str) -> None:
     (tmp_path / "durations.json").write_text('{"colour": 1}')
-    filled = [option.format(directory=tmp_path) for option in options]
-    result = subprocess.run(
-        command("--port", "0", *filled), cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
-    )
+    result = run_to_its_end("--port", "0", *(option.format(directory=tmp_path) for option in options))
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -193,9 +202,7 @@ def test_a_template_that_cannot_be_deployed_is_explained(tmp_path: Path) -> None
     (tmp_path / "template.yaml").write_text(
         "Transform: AWS::Serverless-2016-10-31\nResources: {Bucket: {Type: 'AWS::S3::Bucket'}}\n"
     )
-    result = subprocess.run(
-        command("--port", "0"), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    result = run_to_its_end("--port", "0", directory=tmp_path)
     assert result.returncode == 1
     assert "Bucket (AWS::S3::Bucket)" in result.stderr
     assert "Traceback" not in result.stderr

@@ -172,15 +172,16 @@ def test_inputs_of_targets(platform: Any, rule: str, shape: dict[str, Any], expe
 
 
 def test_targets_are_checked(platform: Any, rule: str) -> None:
-    events = platform.client("events")
+    events, arn = platform.client("events"), queue_arn(platform)
+    machine = {"Id": "m", "Arn": platform.outputs["MachineArn"]}
     with pytest.raises(events.exceptions.ClientError, match="RoleArn is required"):
-        events.put_targets(Rule=rule, Targets=[{"Id": "m", "Arn": platform.outputs["MachineArn"]}])
+        events.put_targets(Rule=rule, Targets=[machine])
+    doubtful = {"Id": "q", "Arn": arn, "Input": "{}", "InputPath": "$"}
     with pytest.raises(events.exceptions.ClientError, match="Only one of"):
-        arn = queue_arn(platform)
-        events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": arn, "Input": "{}", "InputPath": "$"}])
+        events.put_targets(Rule=rule, Targets=[doubtful])
+    many = [{"Id": str(number), "Arn": arn} for number in range(6)]
     with pytest.raises(events.exceptions.LimitExceededException):
-        targets = [{"Id": str(number), "Arn": queue_arn(platform)} for number in range(6)]
-        events.put_targets(Rule=rule, Targets=targets)
+        events.put_targets(Rule=rule, Targets=many)
 
 
 def test_entries_are_checked_one_by_one(platform: Any) -> None:

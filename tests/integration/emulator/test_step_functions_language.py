@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from workflow_bench import FUNCTION, Bench, FunctionFailure, callback_task, machine, single, task
+from workflow_bench import FUNCTION, Bench, FunctionError, callback_task, machine, single, task
 
 from ami_lifecycle_emulator.operations import ApiError
 
@@ -227,7 +227,7 @@ def test_a_failing_branch_ends_its_siblings_and_is_caught(bench: Bench) -> None:
 
 def test_a_function_error_has_its_type_as_error_and_its_payload_as_cause(bench: Bench) -> None:
     def fail(_payload: Any) -> Any:
-        raise FunctionFailure("BaseImageError", "no base")
+        raise FunctionError("BaseImageError", "no base")
 
     bench.function = fail
     description = bench.run(single(task()))
@@ -248,7 +248,7 @@ def failing_times(number: int, error: str = "BusyError") -> Any:
 
     def function(_payload: Any) -> Any:
         if next(calls) < number:
-            raise FunctionFailure(error)
+            raise FunctionError(error)
         return {"done": True}
 
     return function

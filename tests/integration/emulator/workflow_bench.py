@@ -18,7 +18,7 @@ ROLE = "arn:aws:iam::123456789012:role/machine"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:worker"
 
 
-class FunctionFailure(Exception):
+class FunctionError(Exception):
     """What a callable raises to fail as a function does."""
 
     def __init__(self, error_type: str, message: str = "failed") -> None:
@@ -57,7 +57,7 @@ class Bench:
         self.payloads.append(data)
         try:
             result = self.function(data)
-        except FunctionFailure as failure:
+        except FunctionError as failure:
             future.set_result(Invocation(failure.payload, "Unhandled", "request"))
         except ApiError as error:
             future.set_exception(error)
