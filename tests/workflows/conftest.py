@@ -1,0 +1,104 @@
+"""One emulator at a time, shared by the modules that agree on its settings; an environment for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.workflows.configuration import DURATIONS, PROJECT, TIME_SCALE, write_configuration
+from tests.workflows.guard import Guard
+from tests.workflows.service import Environment, Service
+
+from ami_lifecycle_emulator.server import Emulator
+
+_NAMES = tuple(f"env-{number:02}" for number in range(100))
+_KEEPING = {"retirement": {"keep_previous": 1}}
+_LINGERING = {"publication": {"grace_period_seconds": 20}}
+DEFAULT_ENVIRONMENTS: dict[str, Any] = {
+    "prod": {},
+    "keeping-one": _KEEPING,
+    "keeping-two": _KEEPING,
+    "lingering": _LINGERING,
+    **{name: {} for name in _NAMES},
+}
+
+
+class Running:
+    """The emulator of this process: a process can have one, so another setting replaces it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._numbers = itertools.count()
+        self._cleanup = ExitStack()
+        self._settings: Mapping[str, Any] | None = None
+        self.unused_names: Iterator[str] = iter(())
+
+    def ensure(self, settings: Mapping[str, Any]) -> None:
+        """Have an emulator with these settings run."""
+        if settings == self._settings:
+            return
+        self.close()
+        environments = settings.get("environments", DEFAULT_ENVIRONMENTS)
+        directory = write_configuration(
+            self._directory / str(next(self._numbers)), environments, settings.get("defaults")
+        )
+        self.emulator = self._cleanup.enter_context(
+            Emulator(
+                PROJECT,
+                time_scale=settings.get("time_scale", TIME_SCALE),
+                durations=settings.get("durations", DURATIONS),
+                config_dir=directory,
+                seed=1,
+            )
+        )
+        self.guard = Guard(self.emulator)
+        self.service = Service(self.emulator.endpoint_url, self.emulator.state_machine_arn)
+        self._cleanup.callback(self.service.close)
+        self.service.stop_schedule()
+        self.unused_names = (name for name in environments if name.startswith("env-"))
+        self._settings = settings
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._settings = None
+        self._cleanup.close()
+
+
+@pytest.fixture(scope="session")
+def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = Running(tmp_path_factory.mktemp("configurations"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def settings() -> Mapping[str, Any]:
+    """What a module changes of the emulator: environments, defaults, durations, time_scale."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def running(running_emulator: Running, settings: Mapping[str, Any]) -> Running:
+    """The emulator with the settings of the module."""
+    running_emulator.ensure(settings)
+    return running_emulator
+
+
+@pytest.fixture
+def service(running: Running) -> Iterator[Service]:
+    """The account, without the faults of the test before; whatever functions did must have been granted."""
+    running.service.ask("DELETE", "faults")
+    running.guard.take()
+    yield running.service
+    running.service.ask("DELETE", "faults")
+    assert running.guard.take() == []
+
+
+@pytest.fixture
+def environment(running: Running, service: Service) -> Environment:
+    """An environment that no test has used yet."""
+    return service.environment(next(running.unused_names))

@@ -1,0 +1,112 @@
+"""What is left of an environment after a push: one image, its records, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+from tests.workflows.service import Environment
+
+PUBLISHED_KEYS = {
+    "ami_id",
+    "docker_image",
+    "environment",
+    "creation_date",
+    "branch",
+    "commit_sha",
+    "region",
+    "workflow_run_id",
+    "workflow_run_number",
+}
+
+
+def values_of_latest(environment: Environment) -> list[str]:
+    """Every image that `latest` has named, oldest first."""
+    pages = (
+        environment.service.client("ssm")
+        .get_paginator("get_parameter_history")
+        .paginate(Name=f"{environment.prefix}/latest")
+    )
+    return [version["Value"] for page in pages for version in page["Parameters"]]
+
+
+def test_a_first_push_is_built_from_ubuntu_and_published(environment: Environment) -> None:
+    digest = environment.push("0a" * 20, branch="release")
+    environment.wait_for_execution()
+    published = environment.has_one_image()
+    metadata = environment.metadata()
+    assert metadata.keys() >= PUBLISHED_KEYS
+    assert metadata["docker_image"].endswith(f".dkr.ecr.us-east-1.amazonaws.com/comfyui:{environment.tag}")
+    assert (metadata["branch"], metadata["commit_sha"]) == ("release", "0a" * 20)
+    assert (metadata["image_digest"], metadata["build_mode"]) == (digest, "fresh")
+    assert (metadata["workflow_run_number"], metadata["region"]) == ("1", "us-east-1")
+    assert metadata["verified_at"] is not None
+    assert environment.history()[published]["status"] == "live"
+
+
+def test_an_update_starts_from_the_image_before_and_replaces_it(environment: Environment) -> None:
+    environment.must_build("one")
+    old = environment.has_one_image()
+    environment.must_build("two")
+    new = environment.has_one_image()
+    assert new != old
+    metadata = environment.metadata()
+    assert (metadata["build_mode"], metadata["base_ami_id"]) == ("update", old)
+    assert (metadata["generation"], metadata["workflow_run_number"]) == (2, "2")
+
+
+def test_history_knows_every_image_that_latest_has_named(environment: Environment) -> None:
+    environment.must_build("one")
+    environment.must_build("two")
+    named = values_of_latest(environment)
+    history = environment.history()
+    assert len(named) == 4, "each build publishes its candidate and then the canonical image"
+    assert set(history) == set(named)
+    assert {history[image_id]["status"] for image_id in named[:-1]} == {"retired"}
+    assert history[named[-1]]["status"] == "live"
+    assert all(history[image_id].keys() >= PUBLISHED_KEYS for image_id in named)
+
+
+def test_the_published_parameters_have_the_types_that_consumers_expect(environment: Environment) -> None:
+    environment.must_build("one")
+    ssm = environment.service.client("ssm")
+    latest = ssm.get_parameter(Name=f"{environment.prefix}/latest")["Parameter"]
+    metadata = ssm.get_parameter(Name=f"{environment.prefix}/metadata")["Parameter"]
+    assert (latest["Type"], latest["DataType"]) == ("String", "aws:ec2:image")
+    assert metadata["Type"] == "String"
+    assert len(metadata["Value"]) < 4096
+    assert isinstance(json.loads(metadata["Value"]), dict)
+
+
+def test_an_instance_can_be_launched_by_the_parameter(environment: Environment) -> None:
+    environment.must_build("one")
+    ec2 = environment.service.client("ec2")
+    (launched,) = ec2.run_instances(
+        ImageId=f"resolve:ssm:{environment.prefix}/latest",
+        InstanceType="m7i.large",
+        MinCount=1,
+        MaxCount=1,
+    )["Instances"]
+    ec2.terminate_instances(InstanceIds=[launched["InstanceId"]])
+    assert launched["ImageId"] == environment.latest()
+
+
+def test_the_output_of_the_execution_tells_what_was_published(environment: Environment) -> None:
+    ended = environment.must_build("one")
+    assert ended.output["environment"] == environment.name
+    assert ended.output["image_id"] == environment.latest()
+    assert ended.output["image_digest"] == environment.metadata()["image_digest"]
+
+
+def test_the_outcome_is_told_to_the_topic(environment: Environment) -> None:
+    service = environment.service
+    sqs = service.client("sqs")
+    queue = sqs.create_queue(QueueName="outcomes")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    subscription = service.client("sns").subscribe(
+        TopicArn=service.outputs["OutcomeTopicArn"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
+    )
+    environment.must_build("one")
+    (message,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    service.client("sns").unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+    told = json.loads(json.loads(message["Body"])["Message"])
+    assert (told["outcome"], told["image_id"]) == ("Image Published", environment.latest())
