@@ -1,7 +1,20 @@
 """Faults on demand: errors, lost responses, and resources that fail.
 
-Rules are posted as JSON to `/_emulator/faults` and used up `times` times each, in the order in which
-they were posted.
+Rules are posted as JSON to `/_emulator/faults`, one object or a list. The first rule that matches an
+occasion applies to it, `times` times (null: always), after the first `skip` matching occasions.
+
+    error               service, operation, caller, match, code, message, status, when (before, after)
+    slow                service, operation, caller, match, seconds
+    event               source, detail_type, match, effect (lose, repeat, delay), seconds
+    command_fails       document, environment, digest, stderr, exit_code
+    command_lost        document
+    image_fails         name, reason
+    agent_never_online  role
+    instance_dies       role, reason, after
+
+`service`, `operation`, `caller`, `source`, `detail_type`, `name` and `role` may hold wildcards;
+`document` is part of a name; `match` holds values by dotted path into the parameters or the detail.
+`when: after` lets the call take effect and loses the response. Seconds are emulated.
 """
 
 from __future__ import annotations

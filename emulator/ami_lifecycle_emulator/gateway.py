@@ -157,6 +157,7 @@ class Gateway:
             return _plain_error(
                 501, "EmulatorUnsupportedOperation", f"no emulated service for {http.method} {http.path}"
             )
+        protocol = models.protocol_of(service, http)
         operation, labels = models.operation_of(service, http)
         caller = self._caller_of(models.access_key_of(http))
         request = self._request(service, operation or "Unknown", {}, caller, http.headers)
@@ -165,13 +166,13 @@ class Gateway:
             response = self._answer(environ, http, request, model, labels)
             if isinstance(response, MotoResponse):
                 return response.http
-            return _encode(model, response, request.request_id)
+            return _encode(protocol, model, response, request.request_id)
         except ApiError as error:
-            return _encode_error(service, error, request.request_id)
+            return _encode_error(protocol, service, error, request.request_id)
         except Exception as error:
             _LOGGER.exception("%s:%s failed inside the emulator", service, operation)
             failure = ApiError("EmulatorInternalError", f"{type(error).__name__}: {error}", 500)
-            return _encode_error(service, failure, request.request_id)
+            return _encode_error(protocol, service, failure, request.request_id)
 
     def _answer(
         self,
@@ -183,7 +184,8 @@ class Gateway:
     ) -> Response:
         started = time.perf_counter()
         try:
-            parameters = _decode(model, http, labels)
+            protocol = models.protocol_of(request.service, http)
+            parameters = _decode(protocol, model, http, labels)
             handler = self._handler(environ, http, request)
             require_members(model, parameters)
             if (
@@ -248,8 +250,8 @@ def _require_operation(operation: str | None, service: str, http: HttpRequest) -
     return operation
 
 
-def _decode(model: Any, http: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
-    match model.service_model.metadata["protocol"]:
+def _decode(protocol: str, model: Any, http: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
+    match protocol:
         case "ec2" | "query":
             return query.decode(model, http)
         case "json":
@@ -260,8 +262,8 @@ def _decode(model: Any, http: HttpRequest, labels: Mapping[str, str]) -> dict[st
             return {}
 
 
-def _encode(model: Any, response: Response, request_id: str) -> HttpResponse:
-    match model.service_model.metadata["protocol"]:
+def _encode(protocol: str, model: Any, response: Response, request_id: str) -> HttpResponse:
+    match protocol:
         case "ec2" | "query":
             return query.encode(model, response, request_id)
         case "rest-json":
@@ -270,9 +272,9 @@ def _encode(model: Any, response: Response, request_id: str) -> HttpResponse:
             return json_wire.encode(model, response, request_id)
 
 
-def _encode_error(service: str, error: ApiError, request_id: str) -> HttpResponse:
+def _encode_error(protocol: str, service: str, error: ApiError, request_id: str) -> HttpResponse:
     model = models.service_model(service)
-    if model.metadata["protocol"] in {"ec2", "query"}:
+    if protocol in {"ec2", "query"}:
         return query.encode_error(model, error, request_id)
     return json_wire.encode_error(model, error, request_id)
 

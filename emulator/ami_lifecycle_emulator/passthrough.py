@@ -59,7 +59,6 @@ MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "iam": ("*",),
     "kms": ("*",),
     "logs": ("*",),
-    "resourcegroupstaggingapi": ("*",),
     "secretsmanager": ("*",),
     "sns": ("*",),
     "sqs": ("*",),

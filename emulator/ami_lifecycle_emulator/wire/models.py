@@ -60,9 +60,19 @@ def operation_model(service: str, operation: str) -> Any:
     return service_model(service).operation_model(operation)
 
 
-def protocol_of(service: str) -> str:
-    """The service's wire protocol: ec2, query, json, rest-json or smithy-rpc-v2-cbor."""
-    return str(service_model(service).metadata["protocol"])
+def protocol_of(service: str, request: HttpRequest) -> str:
+    """The wire protocol of a request: ec2, query, json, rest-json or smithy-rpc-v2-cbor.
+
+    Some services speak several, and SDKs choose one.
+    """
+    declared = str(service_model(service).metadata["protocol"])
+    if declared == "ec2" or declared.startswith("rest"):
+        return declared
+    if "x-amz-target" in request.headers:
+        return "json"
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "query"
+    return declared
 
 
 def access_key_of(request: HttpRequest) -> str:
@@ -92,7 +102,7 @@ def _service_by(key: str, value: str) -> str | None:
 
 def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
     """The operation's name, if the service has it, and the labels in a REST path."""
-    protocol = protocol_of(service)
+    protocol = protocol_of(service, request)
     if protocol.startswith("rest"):
         return _rest_operation(service, request)
     if protocol == "json":
