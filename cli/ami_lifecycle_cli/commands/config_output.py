@@ -1,4 +1,4 @@
-"""What the `config` commands print: tables and JSON to standard output, the rest to standard error."""
+"""What commands print: tables and JSON to standard output, the rest to standard error."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle.config import ConfigError
+from ami_lifecycle.errors import AmiLifecycleError
 
 _PIPE_WIDTH: Final = 10_000
 
 
-def print_error(error: ConfigError) -> None:
-    """Print an error with its place and its remedy to standard error."""
+def print_error(error: AmiLifecycleError) -> None:
+    """Print an error to standard error; one of the configuration with its place and its remedy."""
     console = Console(stderr=True, highlight=False)
+    if not isinstance(error, ConfigError):
+        console.print(Text.assemble(("Error: ", "bold red"), str(error)), soft_wrap=True)
+        return
     console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
     if error.location:
         console.print(Text(f"  at {error.location}"), soft_wrap=True)

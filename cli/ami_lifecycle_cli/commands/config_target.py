@@ -1,4 +1,4 @@
-"""What every `config` command has in common: its options, its connection to AWS, its errors."""
+"""What commands that talk to AWS have in common: options, connection, errors; and the `config` commands' own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ami_lifecycle.config import Config, ConfigError, load_config
+from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.clients import make_client
+from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.commands.config_output import print_error
 
 ConfigDirOption = Annotated[
@@ -30,12 +31,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass
-class Target:
-    """The configuration and the account that a command works on."""
+class Connection:
+    """The account that a command works on, and how it prints."""
 
-    config_dir: ConfigDirOption = Path("config")
-    environment: EnvironmentOption = None
-    application: ApplicationOption = None
     profile: ProfileOption = None
     region: RegionOption = None
     endpoint_url: EndpointOption = None
@@ -51,6 +49,15 @@ class Target:
                 )
         return self._clients[service]
 
+
+@dataclass
+class Target(Connection):
+    """The configuration and the account that a `config` command works on."""
+
+    config_dir: ConfigDirOption = Path("config")
+    environment: EnvironmentOption = None
+    application: ApplicationOption = None
+
     def load(self) -> Config:
         """The configuration, connected to Parameter Store."""
         return self._load(self.client("ssm"), offline=False)
@@ -63,22 +70,25 @@ class Target:
         return load_config(self.config_dir, ssm_client, self.environment, self.application, offline=offline)
 
 
-def register(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[..., None]], None]:
+def register(
+    app: typer.Typer, name: str, target_type: type[Any] = Target, **settings: Any
+) -> Callable[[Callable[..., None]], None]:
     """Make a function a command of `app`.
 
-    The function's first parameter is the `Target`; the command gets the target's options after its own.
-    A `ConfigError` is printed with its hint, and ends the command with exit code 1.
+    The function's first parameter is a `target_type`, a `Connection`; the command gets its options after
+    the function's own. An error of this service is printed with its hint, and ends the command with exit
+    code 1.
     """
 
     def decorate(function: Callable[..., None]) -> None:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared = _shared_options()
+        shared = _shared_options(target_type)
 
         def run(**arguments: Any) -> None:
-            target = Target(**{option.name: arguments.pop(option.name) for option in shared})
+            target = target_type(**{option.name: arguments.pop(option.name) for option in shared})
             try:
                 function(target, **arguments)
-            except ConfigError as error:
+            except AmiLifecycleError as error:
                 print_error(error)
                 raise typer.Exit(1) from error
 
@@ -91,8 +101,8 @@ def register(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable
     return decorate
 
 
-def _shared_options() -> list[inspect.Parameter]:
-    annotations = inspect.get_annotations(Target, eval_str=True)
+def _shared_options(target_type: type[Any]) -> list[inspect.Parameter]:
+    annotations = get_type_hints(target_type, include_extras=True)
     return [
         inspect.Parameter(
             option.name,
@@ -100,6 +110,6 @@ def _shared_options() -> list[inspect.Parameter]:
             default=option.default,
             annotation=annotations[option.name],
         )
-        for option in fields(Target)
+        for option in fields(target_type)
         if option.init
     ]

@@ -6,7 +6,8 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,6 +22,7 @@ PLANTED = "planted-51c9"
 _numbers = itertools.count(1)
 PROJECT = Path(__file__).parents[3]
 _MAIN = "from ami_lifecycle_cli.main import main; main()"
+_PROGRAM = (sys.executable, "-c", _MAIN, "config")
 AWS = """
     ec2:
       instance_id:
@@ -72,7 +74,7 @@ class Project:
         return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
 
     def run_process(
-        self, *words: str, program: Sequence[str] = (sys.executable, "-c", _MAIN, "config"), **environ: str
+        self, *words: str, program: Sequence[str] = _PROGRAM, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line as a process with pipes."""
         place = ["--config-dir", str(self.directory), "-e", "prod"]
@@ -120,6 +122,30 @@ def test_init_does_what_the_dry_run_says(project: Project) -> None:
     assert project.text("size") == "100"
     again = project.run("init").stdout
     assert "0 created, 0 adopted, 3 left alone, 2 to be set by hand, 0 failed." in again
+
+
+def test_init_that_was_killed_is_finished_by_the_next(project: Project) -> None:
+    project.write(
+        "\n".join(f"v{index}: {{{{ssm_param: /{{name}}/v{index}, default: {index}}}}}" for index in range(8))
+    )
+    before = project.account.count("PutParameter")
+    command = [*_PROGRAM, "init", "--config-dir", str(project.directory), "-e", "prod"]
+    with subprocess.Popen(command, env=project.account.environ, stdout=subprocess.DEVNULL) as process:  # noqa: S603  # our own command
+        until(lambda: project.account.count("PutParameter") >= before + 3)
+        process.kill()
+    written = project.account.count("PutParameter") - before
+    assert 3 <= written < 8
+    outcome = project.json("init")
+    assert len(outcome["kept"]) == written
+    assert len(outcome["created"]) == 8 - written
+    assert [project.text(f"v{index}") for index in range(8)] == [str(index) for index in range(8)]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_show_has_every_value_with_its_source_and_masks_secrets(project: Project) -> None:

@@ -116,11 +116,13 @@ def test_what_does_not_exist_has_no_history_and_no_tags(store: ParameterStore, p
         store.read_tags(f"{prefix}/absent")
 
 
-def test_a_deleted_name_cannot_be_created_for_half_a_minute(account: ParameterAccount, prefix: str) -> None:
-    """On the emulated account alone, whose clock cannot be turned on."""
+def test_a_deleted_name_cannot_be_created_for_half_a_minute() -> None:
+    """On an emulated account alone, whose half minute is half a minute."""
+    account = ParameterAccount(scale=1.0)
     client = account.client("ssm")
     store = ParameterStore(lambda: client, FastClock())
-    store.create(new(f"{prefix}/a"))
-    store.delete([f"{prefix}/a"])
+    store.create(new("/p/a"))
+    store.delete(["/p/a"])
     with pytest.raises(ParameterRecentlyDeletedError, match="30 seconds"):
-        store.create(new(f"{prefix}/a"))
+        store.create(new("/p/a"))
+    account.close()

@@ -52,6 +52,13 @@ BAD_FILES: list[tuple[str, type[ConfigError], int, str, str]] = [
     ("a:\n  ssm_param: /p/a\n  type: integer", InvalidDeclarationError, 3, "type", "Correct"),
     ("a:\n  ssm_param: 7", InvalidDeclarationError, 2, "ssm_param", "Correct"),
     ("a:\n  ssm_param: /p/a\n  secret: 'yes'", InvalidDeclarationError, 3, "secret", "Correct"),
+    (
+        f"a:\n  ssm_param: /p/a\n  description: {'x' * 1025}",
+        InvalidDeclarationError,
+        3,
+        "1024 characters",
+        "",
+    ),
     ("a:\n  ssm_param: /p/a\n  allowed_values: []", InvalidDeclarationError, 3, "allowed_values", ""),
     ("a: {ssm_param: /p/a, allowed_pattern: '('}", InvalidDeclarationError, 1, "regular expression", ""),
     ("a: {ssm_param: /p/a, type: int, allowed_values: [x]}", InvalidDeclarationError, 1, "of its type", ""),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +305,11 @@ def test_the_example_keeps_hyperparameters_in_git() -> None:
     assert {"learning_rate", "batch_size", "epochs"} <= set(training.training)
     assert training.quantization.load_in_4bit is True
     assert training.dataset.train_path.startswith("/")
+
+
+def test_importing_the_package_is_light() -> None:
+    """A Lambda pays for every import at each cold start."""
+    heavy = {"boto3", "botocore", "rich", "typer"}
+    script = f"import sys, ami_lifecycle.config; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603  # our own script
+    assert found.stdout.strip() == "[]"

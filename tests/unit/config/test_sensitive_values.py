@@ -10,10 +10,10 @@ from dataclasses import asdict
 
 import pytest
 from tests.unit.config.conftest import WriteConfig
-from tests.unit.config.fake_aws import FakeSecretsManager, FakeSsm
+from tests.unit.config.fake_aws import FakeSecretsManager, FakeSsm, client_error
 
 from ami_lifecycle.config import Config, ConfigError, Sensitive, load_config
-from ami_lifecycle.config.changes import plan_rollback, plan_set
+from ami_lifecycle.config.changes import apply_change, plan_rollback, plan_set
 from ami_lifecycle.config.drift import find_drift
 from ami_lifecycle.config.exporting import environment_variables, export_tree
 from ami_lifecycle.config.initialisation import plan_init
@@ -112,3 +112,25 @@ def test_a_command_gets_sensitive_values(write_config: WriteConfig, ssm: FakeSsm
     config = load_config(write_config(aws="key: {ssm_param: /p/key, sensitive: true}"), ssm, clock=ssm.clock)
     assert environment_variables(config, include_sensitive=True) == {"AWS_KEY": PLANTED}
     assert environment_variables(config, include_sensitive=False) == {}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_refusal_of_aws_does_not_repeat_a_sensitive_value(
+    write_config: WriteConfig, ssm: FakeSsm, exists: bool
+) -> None:
+    """Systems Manager answers `Value 'x' at 'value' failed to satisfy constraint`."""
+    if exists:
+        ssm.put("/p/key", "other", "SecureString", OURS)
+    config = load_config(write_config(aws="key: {ssm_param: /p/key, sensitive: true}"), ssm, clock=ssm.clock)
+    change = plan_set(config, "aws.key", PLANTED)
+    ssm.faults = [client_error("ValidationException", f"Value '{PLANTED}' at 'value' failed")]
+    with pytest.raises(ConfigError, match="ValidationException") as caught:
+        apply_change(config, change)
+    assert PLANTED not in "".join(traceback.format_exception(caught.value))
+
+
+def test_no_log_of_ours_shows_a_value(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        config.get("aws.key")
+        config.secret("aws.token")
+    assert PLANTED not in caplog.text

@@ -44,12 +44,14 @@ _DENIED_MESSAGE = re.compile(r"perform: (?P<action>[\w-]+:\w+)(?: on resource: (
 
 
 @contextmanager
-def translated(action: str, resource: str) -> Iterator[None]:
+def translated(action: str, resource: str, *, hidden: str | None = None) -> Iterator[None]:
     """Turn botocore's errors into `ConfigError`s.
 
     Args:
         action: the IAM action of the call inside, such as `ssm:GetParameters`.
         resource: what it is called for, in words a person recognises.
+        hidden: a sensitive value of the request. AWS repeats values that it refuses, so the text of its
+            answer is kept from the message and from the traceback.
 
     Raises:
         ConfigError: of the class that the AWS error code stands for; see `errors`.
@@ -59,6 +61,8 @@ def translated(action: str, resource: str) -> Iterator[None]:
     try:
         yield
     except boto.ClientError as error:
+        if hidden is not None:
+            raise _from_response(error, action, resource, text="the value is refused") from None
         raise _from_response(error, action, resource) from error
     except (boto.ConnectionError, boto.HTTPClientError) as error:
         raise ServiceUnavailableError(
@@ -78,9 +82,9 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _from_response(error: ClientError, action: str, resource: str) -> ConfigError:
+def _from_response(error: ClientError, action: str, resource: str, *, text: str | None = None) -> ConfigError:
     code = error_code(error)
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    message = text or str(error.response.get("Error", {}).get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in THROTTLES:
         return ThrottledError(

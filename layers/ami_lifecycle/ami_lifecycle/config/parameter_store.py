@@ -22,7 +22,6 @@ from ami_lifecycle.config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clo
 
 BATCH: Final = 10
 PAGE: Final = 50
-DESCRIPTION_CHARACTERS: Final = 1024
 _THREADS: Final = 8
 _ATTEMPTS: Final = 8
 _FIRST_DELAY_SECONDS: Final = 0.25
@@ -70,7 +69,7 @@ class NewParameter:
             "Tags": _tag_list(self.tags),
         }
         if self.description:
-            request["Description"] = self.description[:DESCRIPTION_CHARACTERS]
+            request["Description"] = self.description
         if self.allowed_pattern is not None:
             request["AllowedPattern"] = f"^(?:{self.allowed_pattern})$"
         return request
@@ -157,7 +156,13 @@ class ParameterStore:
             ParameterRecentlyDeletedError: a parameter of that name was deleted a moment ago.
         """
         try:
-            self._call(self._writes, "ssm:PutParameter", parameter.name, partial(_create, parameter))
+            self._call(
+                self._writes,
+                "ssm:PutParameter",
+                parameter.name,
+                partial(_create, parameter),
+                hidden=parameter.text if parameter.type == "SecureString" else None,
+            )
         except StoreRequestError as error:
             if error.code != "ParameterAlreadyExists":
                 raise
@@ -177,6 +182,7 @@ class ParameterStore:
             lambda client: client.put_parameter(
                 Name=current.name, Value=text, Type=current.type, Overwrite=True
             ),
+            hidden=text if current.sensitive else None,
         )
         return int(response["Version"])
 
@@ -250,18 +256,19 @@ class ParameterStore:
         action: str,
         resource: str,
         request: Callable[[Any], _T],
-        attempts: int = _ATTEMPTS,
+        *,
+        hidden: str | None = None,
     ) -> _T:
         """Make a paced call; wait longer after each throttle, and give up after a number of them."""
         client = self._client
         delay = _FIRST_DELAY_SECONDS
-        for attempt in range(1, attempts + 1):
+        for attempt in range(1, _ATTEMPTS + 1):
             pacer.wait()
             try:
-                with translated(action, resource):
+                with translated(action, resource, hidden=hidden):
                     response = request(client)
             except ThrottledError:
-                if attempt == attempts:
+                if attempt == _ATTEMPTS:
                     raise
                 pacer.throttled(delay)
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)

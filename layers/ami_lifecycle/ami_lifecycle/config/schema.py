@@ -26,7 +26,9 @@ class ParameterSchema(BaseModel):
         examples=["/fine-tune-slm/ec2/instance-id"],
     )
     default: JsonValue = Field(default=None, description="Used where Parameter Store has no value.")
-    description: str = Field(default="", description="What the value is for, and where to find it.")
+    description: str = Field(
+        default="", max_length=1024, description="What the value is for, and where to find it."
+    )
     type: ValueType | None = Field(
         default=None,
         description="Type of the value. Without it, the type of the default; without a default, str. "
