@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ami_lifecycle.contracts import Base, BuildMode, BuildRequest, Trigger
+from ami_lifecycle.contracts import Action, Base, BuildMode, BuildRequest, Trigger
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
     TAG_BASE_CREATED,
     TAG_DIGEST,
+    TAG_ENVIRONMENT,
     TAG_GENERATION,
     TAG_ROLE,
     Frozen,
@@ -19,8 +21,6 @@ from ami_lifecycle.domain.model import (
     Role,
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
-
-RECONCILING = frozenset({Trigger.PUSH, Trigger.QUEUED, Trigger.RECONCILE})
 
 
 class Live(Frozen):
@@ -64,7 +64,7 @@ def reason_for_nothing(
             f"{settings.environment} is pinned to {record.pin.image_id} since {record.pin.at:%Y-%m-%d %H:%M} UTC"
             f"{': ' + record.pin.reason if record.pin.reason else ''}; unpin it, or ask with force"
         )
-    if live.digest == digest:
+    if _is_published(digest, live, settings) and not _is_about_to_change(digest, record):
         return f"{digest} is published already, in {live.value}"
     failed = record.failed
     if (
@@ -75,6 +75,21 @@ def reason_for_nothing(
     ):
         return f"{digest} has failed {failed.count} times; push a corrected image, or start a build by hand"
     return None
+
+
+def _is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool:
+    """Whether the environment's own image holds the digest; another environment's image does not count."""
+    return (
+        live.image is not None
+        and live.digest == digest
+        and live.image.is_ours(settings.application, settings.environment)
+    )
+
+
+def _is_about_to_change(digest: str, record: EnvironmentRecord) -> bool:
+    """Whether the holder of the environment publishes something else: the tag may have moved back."""
+    holder = record.claim
+    return holder is not None and holder.action is not Action.RETIRE and holder.digest != digest
 
 
 class BaseChoice(NamedTuple):
@@ -125,12 +140,17 @@ def choose_base(
 
 
 def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Image | None:
-    """The newest available image that is not somebody's unverified candidate."""
+    """The newest available image that is not somebody's unverified candidate, nor another environment's.
+
+    `comfyui-multitenant-prod*` finds the images of an environment `prod-eu` as well; their tags tell.
+    """
     usable = [
         image
         for image in images
         if image.state is ImageState.AVAILABLE
         and image.creation_date is not None
+        and image.tags.get(TAG_APPLICATION, settings.application) == settings.application
+        and image.tags.get(TAG_ENVIRONMENT, settings.environment) == settings.environment
         and image.tags.get(TAG_ROLE) != Role.CANDIDATE.value
         and (
             image.name == settings.image_name
@@ -173,6 +193,8 @@ def _generation_of(image: Image) -> int:
 def _base_created_of(image: Image) -> datetime | None:
     text = image.tags.get(TAG_BASE_CREATED, "")
     try:
-        return datetime.fromisoformat(text) if text else image.creation_date
+        created = datetime.fromisoformat(text)
     except ValueError:
         return image.creation_date
+    # A person may have corrected the tag and left the zone out.
+    return created if created.tzinfo else created.replace(tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""Values with defaults, so that a test names only what matters to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from ami_lifecycle.contracts import Action, BuildRequest
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_DIGEST,
+    TAG_ENVIRONMENT,
+    BlockDevice,
+    Image,
+    ImageState,
+)
+from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.settings import EnvironmentSettings
+
+ACCOUNT_ID = "123456789012"
+NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+DIGEST = "sha256:" + "ab" * 32
+OTHER_DIGEST = "sha256:" + "cd" * 32
+NAME = "comfyui-multitenant-prod"
+
+
+def image_id(number: int) -> str:
+    return f"ami-{number:017x}"
+
+
+def an_image(
+    number: int = 1,
+    *,
+    name: str = NAME,
+    tags: dict[str, str] | None = None,
+    digest: str = DIGEST,
+    environment: str = "prod",
+    snapshot_ids: tuple[str, ...] | None = None,
+    **changes: Any,
+) -> Image:
+    """An available image of the environment."""
+    ids = (f"snap-{number:017x}",) if snapshot_ids is None else snapshot_ids
+    own = {
+        TAG_APPLICATION: "comfyui",
+        TAG_ENVIRONMENT: environment,
+        TAG_DIGEST: digest,
+        "Name": f"comfyui-multitenant-{environment}",
+    }
+    values: dict[str, Any] = {
+        "image_id": image_id(number),
+        "name": name,
+        "state": ImageState.AVAILABLE,
+        "owner_id": ACCOUNT_ID,
+        "creation_date": NOW,
+        "block_devices": tuple(
+            BlockDevice(device_name=f"/dev/sd{chr(ord('a') + index)}1", snapshot_id=found, volume_size=40)
+            for index, found in enumerate(ids)
+        ),
+        "tags": own if tags is None else tags,
+    }
+    return Image(**values | changes)
+
+
+def settings(**changes: Any) -> EnvironmentSettings:
+    """Settings of prod."""
+    values = {
+        "application": "comfyui",
+        "environment": "prod",
+        "repository": "comfyui",
+        "image_tag": "prod-latest",
+        "image_name": NAME,
+    }
+    return EnvironmentSettings.model_validate(values | changes)
+
+
+def live(image: Image | None = None, problem: str = "`latest` does not exist yet") -> Live:
+    """What `latest` says: an image that can be launched, or nothing."""
+    if image is None:
+        return Live(value=None, problem=problem)
+    return Live(value=image.image_id, image=image)
+
+
+def a_request(**changes: Any) -> BuildRequest:
+    return BuildRequest(**{"environment": "prod"} | changes)
+
+
+def a_claim(digest: str | None = DIGEST, action: Action = Action.BUILD, **changes: Any) -> Claim:
+    values = {
+        "execution_arn": f"arn:aws:states:us-east-1:{ACCOUNT_ID}:execution:build-image:holder",
+        "number": 1,
+        "action": action,
+        "digest": digest,
+        "claimed_at": NOW,
+        "lease_until": NOW,
+    }
+    return Claim.model_validate(values | changes)
+
+
+def a_record(**changes: Any) -> EnvironmentRecord:
+    return EnvironmentRecord.model_validate({"environment": "prod"} | changes)
+
+
+def a_pin(**changes: Any) -> Pin:
+    return Pin.model_validate({"image_id": image_id(1), "at": NOW, "reason": "bad model"} | changes)
+
+
+def failures(count: int, digest: str = DIGEST) -> FailedAttempts:
+    return FailedAttempts(digest=digest, count=count)

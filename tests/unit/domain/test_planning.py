@@ -1,0 +1,267 @@
+"""What is live, whether a build is needed, and what it starts from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.domain.builders import (
+    ACCOUNT_ID,
+    DIGEST,
+    NAME,
+    NOW,
+    OTHER_DIGEST,
+    a_claim,
+    a_pin,
+    a_record,
+    a_request,
+    an_image,
+    failures,
+    image_id,
+    live,
+    settings,
+)
+
+from ami_lifecycle.contracts import Action, BuildMode, Trigger
+from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_BASE_CREATED,
+    TAG_ENVIRONMENT,
+    TAG_GENERATION,
+    TAG_ROLE,
+    Image,
+    ImageState,
+)
+from ami_lifecycle.domain.planning import (
+    BaseChoice,
+    base_of,
+    choose_base,
+    judge_live,
+    newest_usable,
+    reason_for_nothing,
+)
+from ami_lifecycle.domain.settings import RefreshSettings
+
+UBUNTU = an_image(99, name="ubuntu", tags={}, owner_id="099720109477", creation_date=NOW)
+
+
+def choose(
+    own: Image | None = None,
+    *,
+    older: tuple[Image, ...] = (),
+    fresh: bool = False,
+    max_generations: int | None = None,
+    max_base_age_days: int | None = None,
+) -> BaseChoice:
+    refresh = RefreshSettings(max_generations=max_generations, max_base_age_days=max_base_age_days)
+    return choose_base(a_request(fresh=fresh), live(own), older, UBUNTU, settings(refresh=refresh), NOW)
+
+
+# What `latest` says.
+
+
+def test_an_available_image_of_the_account_is_live() -> None:
+    judged = judge_live(image_id(1), an_image(1), ACCOUNT_ID)
+    assert (judged.image, judged.problem, judged.digest) == (an_image(1), None, DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("value", "image", "words"),
+    [
+        (None, None, "does not exist yet"),
+        ("garbage", None, "garbage, which does not exist any more"),
+        (image_id(1), None, "does not exist any more"),
+        (image_id(1), an_image(1, owner_id="999999999999"), "account 999999999999 owns"),
+        *[
+            (image_id(1), an_image(1, state=state), f"whose state is {state.value}")
+            for state in ImageState
+            if state is not ImageState.AVAILABLE
+        ],
+    ],
+)
+def test_what_cannot_be_launched_is_not_live_and_says_why(
+    value: str | None, image: Image | None, words: str
+) -> None:
+    judged = judge_live(value, image, ACCOUNT_ID)
+    assert judged.image is None
+    assert judged.digest is None
+    assert judged.problem is not None
+    assert words in judged.problem
+
+
+# Whether a build is needed.
+
+
+def test_a_digest_that_is_published_needs_no_build() -> None:
+    reason = reason_for_nothing(a_request(), DIGEST, live(an_image(1)), a_record(), settings())
+    assert reason == f"{DIGEST} is published already, in {image_id(1)}"
+
+
+def test_a_new_digest_needs_a_build() -> None:
+    assert reason_for_nothing(a_request(), OTHER_DIGEST, live(an_image(1)), a_record(), settings()) is None
+
+
+def test_a_digest_in_another_environments_image_needs_a_build() -> None:
+    foreign = live(an_image(1, environment="staging"))
+    assert reason_for_nothing(a_request(), DIGEST, foreign, a_record(), settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("claim", "needed"),
+    [
+        (a_claim(digest=DIGEST), False),
+        (a_claim(digest=OTHER_DIGEST), True),
+        (a_claim(digest=None, action=Action.PUBLISH), True),
+        (a_claim(digest=None, action=Action.RETIRE), False),
+    ],
+    ids=["builds-the-same", "builds-another", "publishes-another", "retires"],
+)
+def test_a_tag_that_moves_back_during_a_build_is_not_forgotten(claim: Claim, needed: bool) -> None:
+    reason = reason_for_nothing(
+        a_request(), DIGEST, live(an_image(1)), a_record(claim=claim, fencing=1), settings()
+    )
+    assert (reason is None) == needed
+
+
+def test_a_pin_stops_builds_and_says_which_since_when_and_why() -> None:
+    reason = reason_for_nothing(
+        a_request(), OTHER_DIGEST, live(an_image(1)), a_record(pin=a_pin()), settings()
+    )
+    assert reason == (
+        f"prod is pinned to {image_id(1)} since 2026-01-15 12:00 UTC: bad model; unpin it, or ask with force"
+    )
+
+
+@pytest.mark.parametrize("wish", ["force", "fresh"])
+def test_force_and_fresh_overcome_everything(wish: str) -> None:
+    record = a_record(pin=a_pin(), failed=failures(1_000_000))
+    request = a_request(**{wish: True}, trigger=Trigger.RECONCILE)
+    assert reason_for_nothing(request, DIGEST, live(an_image(1)), record, settings()) is None
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_a_failed_digest_is_reconciled_only_so_often(attempts: int, count: int) -> None:
+    request = a_request(trigger=Trigger.RECONCILE)
+    record = a_record(failed=failures(count, OTHER_DIGEST))
+    reason = reason_for_nothing(
+        request, OTHER_DIGEST, live(an_image(1)), record, settings(reconcile_attempts=attempts)
+    )
+    assert (reason is None) == (count < attempts)
+    assert reason is None or "push a corrected image" in reason
+
+
+@pytest.mark.parametrize("trigger", [Trigger.PUSH, Trigger.MANUAL, Trigger.QUEUED])
+def test_whoever_asks_for_a_failed_digest_gets_another_build(trigger: Trigger) -> None:
+    record = a_record(failed=failures(99, OTHER_DIGEST))
+    request = a_request(trigger=trigger)
+    assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, settings()) is None
+
+
+def test_the_failure_of_another_digest_does_not_count() -> None:
+    request = a_request(trigger=Trigger.RECONCILE)
+    record = a_record(failed=failures(99, DIGEST))
+    assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, settings()) is None
+
+
+# What a build starts from.
+
+
+def test_the_first_build_starts_from_ubuntu() -> None:
+    chosen = choose()
+    assert (chosen.mode, chosen.image, chosen.generation, chosen.created) == (
+        BuildMode.FRESH,
+        UBUNTU,
+        1,
+        NOW,
+    )
+    assert "there is no older image" in chosen.reason
+
+
+def test_an_update_starts_from_the_live_image_and_counts_generations() -> None:
+    own = an_image(1, tags={TAG_GENERATION: "4", TAG_BASE_CREATED: "2025-01-01T00:00:00+00:00"})
+    chosen = choose(own, older=(an_image(2, creation_date=NOW + timedelta(days=1)),))
+    assert (chosen.mode, chosen.image, chosen.generation) == (BuildMode.UPDATE, own, 5)
+    assert chosen.created is not None
+    assert chosen.created.year == 2025
+
+
+@pytest.mark.parametrize("text", ["", "four", "-1", "4.5", "²"])
+def test_a_generation_that_cannot_be_read_counts_as_the_first(text: str) -> None:
+    assert choose(an_image(1, tags={TAG_GENERATION: text})).generation == 2
+
+
+@pytest.mark.parametrize("text", ["", "yesterday"])
+def test_a_base_date_that_cannot_be_read_is_the_images_own(text: str) -> None:
+    assert choose(an_image(1, tags={TAG_BASE_CREATED: text})).created == NOW
+
+
+def test_a_fresh_build_that_is_asked_for_starts_from_ubuntu() -> None:
+    assert choose(an_image(1), fresh=True).mode is BuildMode.FRESH
+
+
+def test_another_architecture_starts_from_ubuntu() -> None:
+    chosen = choose(an_image(1, architecture="arm64"))
+    assert chosen.mode is BuildMode.FRESH
+    assert "arm64" in chosen.reason
+
+
+@pytest.mark.parametrize(("generation", "mode"), [(1, "update"), (2, "update"), (3, "fresh"), (9, "fresh")])
+def test_at_most_so_many_generations_are_built_on_each_other(generation: int, mode: str) -> None:
+    own = an_image(1, tags={TAG_GENERATION: str(generation)})
+    chosen = choose(own, max_generations=3)
+    assert chosen.mode.value == mode
+    assert chosen.generation == (generation + 1 if mode == "update" else 1)
+
+
+@pytest.mark.parametrize(("days", "mode"), [(29, "update"), (30, "update"), (31, "fresh")])
+def test_a_base_is_used_for_so_many_days(days: int, mode: str) -> None:
+    own = an_image(1, tags={TAG_BASE_CREATED: (NOW - timedelta(days=days)).isoformat()})
+    assert choose(own, max_base_age_days=30).mode.value == mode
+
+
+def test_a_base_date_without_a_time_zone_is_compared_all_the_same() -> None:
+    own = an_image(1, tags={TAG_BASE_CREATED: "2020-01-01T00:00:00"})
+    assert choose(own, max_base_age_days=30).mode is BuildMode.FRESH
+
+
+def test_without_latest_the_newest_older_image_is_the_base() -> None:
+    images = tuple(
+        an_image(number, name=f"{NAME}-2024-0{number}", tags={}, creation_date=NOW - timedelta(days=number))
+        for number in (3, 1, 2)
+    )
+    chosen = choose(older=images)
+    assert (chosen.mode, chosen.image.image_id) == (BuildMode.UPDATE, image_id(1))
+    assert "newest older image" in chosen.reason
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        an_image(1, state=ImageState.PENDING),
+        an_image(1, state=ImageState.DISABLED),
+        an_image(1, creation_date=None),
+        an_image(1, tags={TAG_ROLE: "candidate"}),
+        an_image(1, name=f"{NAME}.candidate.abc", tags={}),
+        an_image(1, environment="prod-eu", name=f"{NAME}-eu"),
+        an_image(1, tags={TAG_APPLICATION: "other", TAG_ENVIRONMENT: "prod"}),
+    ],
+    ids=["pending", "disabled", "undated", "candidate", "candidate-by-name", "environment", "application"],
+)
+def test_an_image_that_is_not_known_to_be_good_is_no_base(image: Image) -> None:
+    assert newest_usable([image], settings()) is None
+
+
+@given(st.permutations([an_image(number, creation_date=NOW) for number in range(1, 6)]))
+def test_of_images_of_one_date_the_choice_does_not_depend_on_their_order(images: list[Image]) -> None:
+    assert newest_usable(images, settings()) == an_image(5)
+
+
+def test_all_disks_of_the_base_but_its_root_are_thrown_away_with_the_builder() -> None:
+    image = an_image(1, snapshot_ids=("snap-1", "snap-2", "snap-3"), root_device_name="/dev/sda1")
+    base = base_of(BaseChoice(BuildMode.UPDATE, image, 2, None, ""))
+    assert base.volatile_devices == ("/dev/sdb1", "/dev/sdc1")
+    assert base.root_volume_gib == 40
