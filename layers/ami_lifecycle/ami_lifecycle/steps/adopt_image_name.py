@@ -41,6 +41,12 @@ class NameAdopter:
                     adopted=False,
                     reason=f"`latest` does not name {step.image_id} any more, so its name stays",
                 )
+            if not candidate.is_ours(settings.application, settings.environment):
+                return Adoption(
+                    adopted=False,
+                    reason=f"{step.image_id} does not carry the tags of {settings.application} "
+                    f"{settings.environment}, so it keeps its own name",
+                )
             if (found := self._find(step, candidate)) is not None:
                 return found
             registered = self.images.register_copy(candidate, settings.image_name, _tags(candidate, step))
