@@ -78,7 +78,8 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
     """The one request that a release starts for all that came meanwhile.
 
     The newest wins, as with pushes; `fresh` and `force` are not lost, and a request for something
-    explicit (a digest, an existing image) is not displaced by a mere reconcile or retirement.
+    explicit (a digest, an existing image) is not displaced by a mere reconcile or retirement. One that
+    pins gives way only to another explicit one, because a pin holds against pushes.
     """
     if waiting is None:
         return new
@@ -86,6 +87,8 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
     if (explicit or waiting.action is Action.BUILD) and new.action is Action.RETIRE:
         return waiting
     if explicit and new.trigger.value == "reconcile":
+        return waiting
+    if waiting.pin and not (new.image_digest or new.image_tag or new.publish_image_id or new.force):
         return waiting
     return new.model_copy(
         update={"fresh": new.fresh or waiting.fresh, "force": new.force or waiting.force},

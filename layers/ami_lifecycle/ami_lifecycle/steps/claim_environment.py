@@ -87,18 +87,24 @@ def _wait_behind(
 ) -> ClaimResult:
     plan = step.plan
     request = plan.request or BuildRequest(environment=plan.environment)
-    if plan.action is Action.RETIRE:
-        reason = f"{holder.execution_arn} holds the environment and retires images itself"
+    if plan.action is Action.RETIRE or _is_repair(request):
+        reason = f"{holder.execution_arn} holds the environment and does this itself"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
     if _is_being_built(step, request, holder):
         reason = f"{holder.execution_arn} builds this digest at this moment"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
-    trigger = request.trigger if request.trigger is Trigger.ROLLBACK else Trigger.QUEUED
-    wanted = merge_requests(record.wanted, request.model_copy(update={"trigger": trigger}))
+    wanted = merge_requests(record.wanted, request)
+    if wanted.trigger is not Trigger.ROLLBACK:
+        wanted = wanted.model_copy(update={"trigger": Trigger.QUEUED})
     if not environments.queue(plan.environment, wanted, behind=holder, revision=record.revision):
         raise ClaimContendedError(f"the claim of {plan.environment} changes at this moment; look again")
     reason = f"{holder.execution_arn} holds the environment and starts this when it is done"
     return ClaimResult(status=ClaimStatus.QUEUED, number=holder.number, reason=reason)
+
+
+def _is_repair(request: BuildRequest) -> bool:
+    # The holder replaces the image that the repair is about; later, it would bring the old one back.
+    return request.trigger is Trigger.RECONCILE and request.publish_image_id is not None
 
 
 def _is_being_built(step: StepInput, request: BuildRequest, holder: Claim) -> bool:
