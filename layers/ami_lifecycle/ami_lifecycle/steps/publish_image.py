@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,6 +43,7 @@ TEXT: Final = "text"
 _READ_BACKS: Final = 8
 _READ_BACK_SECONDS: Final = 0.25
 _WRITE_TIME: Final = timedelta(seconds=15)
+_AMI_ID: Final = re.compile(r"ami-[0-9a-f]{8,17}")
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ class Publisher:
             latest = self.parameters.get(self._name(step, "latest"))
             old_id = latest.value if latest and latest.value != image.image_id else None
             is_live = latest is not None and old_id is None
+            # A copy of the disks that are live publishes nothing that was not published before.
+            is_copy_of_live = old_id is not None and old_id == step.copy_of
             origin = self._origin(step, image)
-            verified_at = self._require_verified(step, image, origin, is_live=is_live)
+            verified_at = self._require_verified(step, image, origin, is_live=is_live or is_copy_of_live)
             number = self._number(step, origin, is_live=is_live)
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(step, image, origin, number, replaces, verified_at)
@@ -270,7 +274,8 @@ class Publisher:
 
 
 def _image_id(value: str | None) -> str | None:
-    return value if value and value.startswith("ami-") else None
+    """The value when it is the id of an image: a parameter that others made may hold any text."""
+    return value if value and _AMI_ID.fullmatch(value) else None
 
 
 def _is_written(stored: StoredParameter | None, value: str, version: int) -> bool:
