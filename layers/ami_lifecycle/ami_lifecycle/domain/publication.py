@@ -25,6 +25,11 @@ from ami_lifecycle.domain.model import (
 
 # SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
 MAXIMUM_CHARACTERS: Final = 4_096
+# Texts of people's choice, and the lengths to which they are cut.
+_WORDS: Final = ("status_reason", "reason", "branch", "commit_sha", "workflow_run_id")
+_SHORTER: Final = (200, 100, 40)
+_LONGEST_VALUE: Final = 256
+_LONGEST_REFERENCE: Final = 512
 REVISION_LABEL: Final = "org.opencontainers.image.revision"
 REF_NAME_LABEL: Final = "org.opencontainers.image.ref.name"
 _Record = TypeVar("_Record", bound=Metadata)
@@ -36,14 +41,38 @@ def timestamp(moment: datetime) -> str:
 
 
 def dump(record: BaseModel) -> str:
-    """JSON of a record that fits a standard parameter: facts that do not fit are left out, largest first."""
+    """JSON of a record that fits a standard parameter.
+
+    What does not fit is left out or cut: facts first, the largest before the others, then words that only
+    people read, then the ids of snapshots, which the image itself knows, then whatever is longer than a
+    value of its kind can be.
+    """
     values = record.model_dump(mode="json")
-    text = _compact(values)
     facts = dict(values.get("facts") or {})
-    while len(text) > MAXIMUM_CHARACTERS and facts:
+    while facts and not _fits(values):
         del facts[max(facts, key=lambda key: len(_compact(facts[key])))]
         values["facts"] = facts
-        text = _compact(values)
+    for length in _SHORTER:
+        if not _fits(values):
+            values |= {key: _shortened(values[key], length) for key in _WORDS if values.get(key)}
+    if not _fits(values):
+        values["snapshot_ids"] = []
+    if not _fits(values):
+        for key, value in values.items():
+            longest = _LONGEST_REFERENCE if key == "docker_image" else _LONGEST_VALUE
+            values[key] = _shortened(value, longest) if isinstance(value, str) else value
+    return _compact(values)
+
+
+def _fits(values: Mapping[str, Any]) -> bool:
+    return len(_compact(values)) <= MAXIMUM_CHARACTERS
+
+
+def _shortened(text: str, length: int) -> str:
+    """The text so that it takes at most `length` characters in JSON, where one beyond ASCII takes 6 or 12."""
+    text = text[:length]
+    while len(_compact(text)) > length + len('""'):
+        text = text[:-1]
     return text
 
 
