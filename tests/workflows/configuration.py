@@ -29,7 +29,9 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def write_configuration(
-    directory: Path, environments: Mapping[str, Any] | Sequence[str], defaults: Mapping[str, Any] | None = None
+    directory: Path,
+    environments: Mapping[str, Any] | Sequence[str],
+    defaults: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a configuration directory with these environments."""
     build = yaml.safe_load((PROJECT / "config" / "build_config.yml").read_text())

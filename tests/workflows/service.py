@@ -118,6 +118,10 @@ class Service:
 
     # Rules and the schedule.
 
+    def put_event(self, source: str, kind: str, detail: dict[str, Any]) -> None:
+        entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail)}
+        assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+
     def set_rules(self, *logical_ids: str, enabled: bool) -> None:
         events = self.client("events")
         for logical_id in logical_ids:
@@ -184,6 +188,18 @@ class Service:
         )
         return [execution for page in pages for execution in page["executions"]][::-1]
 
+    def execution_arns(self) -> frozenset[str]:
+        return frozenset(execution["executionArn"] for execution in self.executions())
+
+    def wait_for_new_executions(self, known: Collection[str], number: int) -> list[str]:
+        """Wait for so many executions beside the known ones, whoever they concern."""
+
+        def look() -> list[str]:
+            found = self.execution_arns() - frozenset(known)
+            return sorted(found) if len(found) >= number else []
+
+        return until(f"{number} executions start", look)
+
     def input_of(self, arn: str) -> Any:
         if arn not in self._inputs:
             found = self.client("stepfunctions").describe_execution(executionArn=arn)
@@ -201,6 +217,10 @@ class Service:
             for event in self.history(arn)
             if "stateEnteredEventDetails" in event
         ]
+
+    def is_build(self, arn: str) -> bool:
+        """Whether an execution has launched a builder."""
+        return "Launch Builder" in self.states(arn)
 
     def dead_letters(self) -> list[str]:
         answer = self.client("sqs").receive_message(
@@ -256,6 +276,21 @@ class Environment:
         assert ended.status == "SUCCEEDED", f"{ended.error}: {ended.cause}"
         return ended
 
+    def announce(self, digest: str, **detail: Any) -> None:
+        """Send the event of a push again, as ECR may."""
+        self.service.put_event(
+            "aws.ecr",
+            "ECR Image Action",
+            {
+                "action-type": "PUSH",
+                "result": "SUCCESS",
+                "repository-name": REPOSITORY,
+                "image-digest": digest,
+                "image-tag": self.tag,
+                **detail,
+            },
+        )
+
     # What happens then.
 
     def executions(self) -> list[str]:
@@ -275,6 +310,22 @@ class Environment:
         detail = content.get("detail")
         tag = detail.get("image-tag") if isinstance(detail, dict) else None
         return tag == self.tag or content.get("environment") == self.name
+
+    def wait_for_executions(self, number: int) -> None:
+        """Wait until so many executions have been started, and until all is over."""
+        until(f"{number} executions start", lambda: len(self.executions()) >= number)
+        self.wait_until_idle()
+
+    def wait_for_state(self, name: str) -> str:
+        """Wait until the newest execution enters a state; its ARN."""
+
+        def look() -> str | None:
+            arn = next(reversed(self.executions()), None)
+            return arn if arn is not None and name in self.service.states(arn) else None
+
+        arn = until(f"{self.name} comes to {name}", look)
+        assert arn is not None
+        return arn
 
     def wait_until_idle(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until no execution of the environment runs, nobody holds it, nothing is queued, and every
@@ -329,7 +380,8 @@ class Environment:
 
     def images(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.service.client("ec2").describe_images(
-            Owners=["self"], Filters=[{"Name": "name", "Values": [f"{self.image_name}", f"{self.image_name}.*"]}]
+            Owners=["self"],
+            Filters=[{"Name": "name", "Values": [f"{self.image_name}", f"{self.image_name}.*"]}],
         )["Images"]
         return found
 
