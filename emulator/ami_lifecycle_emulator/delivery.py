@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ami_lifecycle_emulator.api import Api
@@ -41,6 +41,7 @@ _ERROR_CODES: Final = {
     "AWS.SimpleQueueService.NonExistentQueue": "NO_RESOURCE",
 }
 _MOST_BACKOFF_SECONDS: Final = 300.0
+_INTERNAL: Final = "emulator"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Delivery:
     """Delivers shipments on threads of its own.
 
     Args:
-        permits: whether (function ARN, service principal, source ARN) is allowed by the function's policy.
+        permits: whether (function or queue ARN, service principal, source ARN) is allowed by the policy of
+            the function or queue.
     """
 
     def __init__(self, clock: Clock, api: Api, permits: Callable[[str, str, str], bool]) -> None:
@@ -101,10 +103,10 @@ class Delivery:
         """
         self._submit(shipment, principal, 1, self._clock.elapsed())
 
-    def send(self, arn: str, body: str, attributes: Mapping[str, str]) -> None:
-        """Send to a queue, topic or function, once; failures are logged."""
+    def send(self, caller: str, arn: str, body: str, attributes: Mapping[str, str]) -> None:
+        """Send to a queue, topic or function as a caller, once; failures are logged."""
         try:
-            self._deliver(Shipment(target_arn=arn, body=body, source_arn="", caller="lambda"), attributes)
+            self._deliver(Shipment(target_arn=arn, body=body, source_arn="", caller=caller), attributes)
         except ApiError as error:
             LOGGER.warning("nothing was sent to %s: %s", arn, error)
 
@@ -124,17 +126,18 @@ class Delivery:
             if error.code in _TRANSIENT and attempt <= shipment.maximum_attempts and not late:
                 self._clock.call_later(delay, lambda: self._submit(shipment, principal, attempt + 1, begun))
                 return
-            self._bury(
-                shipment, error, attempt, "MaximumEventAgeInSeconds" if late else "MaximumRetryAttempts"
-            )
+            exhausted = "MaximumEventAgeInSeconds" if late else "MaximumRetryAttempts"
+            self._bury(shipment, principal, error, attempt, exhausted)
         except Exception:
             LOGGER.exception("delivery to %s failed inside the emulator", shipment.target_arn)
 
     def _check_permission(self, shipment: Shipment, principal: str | None) -> None:
-        if principal is None or ":function:" not in shipment.target_arn:
+        """Functions and queues admit a rule by their own policies (EventBridge user guide, Resource-based policies)."""
+        arn = shipment.target_arn
+        if principal is None or not (":function:" in arn or arn.startswith("arn:aws:sqs:")):
             return
-        if not self._permits(shipment.target_arn, principal, shipment.source_arn):
-            raise ApiError("AccessDeniedException", f"{principal} may not invoke {shipment.target_arn}", 403)
+        if not self._permits(arn, principal, shipment.source_arn):
+            raise ApiError("AccessDeniedException", f"{principal} may not use {arn}", 403)
 
     def _deliver(self, shipment: Shipment, attributes: Mapping[str, str]) -> None:
         arn, service = shipment.target_arn, shipment.target_arn.split(":")[2]
@@ -156,7 +159,7 @@ class Delivery:
                 parameters = {"TopicArn": arn, "Message": shipment.body, "MessageAttributes": values}
             case "sqs":
                 call = ("sqs", "SendMessage")
-                queue = self._queue_url(shipment.caller, arn)
+                queue = self._queue_url(arn)
                 parameters = {"QueueUrl": queue, "MessageBody": shipment.body, "MessageAttributes": values}
                 if shipment.message_group:
                     parameters["MessageGroupId"] = shipment.message_group
@@ -164,11 +167,15 @@ class Delivery:
                 raise ApiError("EmulatorUnsupportedOperation", f"the emulator cannot deliver to {arn}", 501)
         self._api.call(shipment.caller, *call, parameters)
 
-    def _queue_url(self, caller: str, arn: str) -> str:
-        response = self._api.call(caller, "sqs", "GetQueueUrl", {"QueueName": arn.rsplit(":", 1)[1]})
+    def _queue_url(self, arn: str) -> str:
+        # AWS needs no such call: the services know the queue by its ARN.
+        response = self._api.call(_INTERNAL, "sqs", "GetQueueUrl", {"QueueName": arn.rsplit(":", 1)[1]})
         return str(response["QueueUrl"])
 
-    def _bury(self, shipment: Shipment, error: ApiError, attempt: int, exhausted: str) -> None:
+    def _bury(
+        self, shipment: Shipment, principal: str | None, error: ApiError, attempt: int, exhausted: str
+    ) -> None:
+        """Send to the dead-letter queue: a rule by the queue's policy, a schedule by its role."""
         LOGGER.warning("%s did not reach %s: %s", shipment.source_arn, shipment.target_arn, error)
         if shipment.dead_letter_arn is None:
             return
@@ -181,10 +188,9 @@ class Delivery:
         }
         if error.code in _TRANSIENT:
             attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
-        letter = Shipment(
-            target_arn=shipment.dead_letter_arn, body=shipment.body, source_arn="", caller=shipment.caller
-        )
+        letter = replace(shipment, target_arn=shipment.dead_letter_arn, dead_letter_arn=None)
         try:
+            self._check_permission(letter, principal)
             self._deliver(letter, attributes)
         except ApiError as failure:
             LOGGER.warning("the dead-letter queue %s: %s", shipment.dead_letter_arn, failure)

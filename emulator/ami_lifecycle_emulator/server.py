@@ -19,7 +19,7 @@ from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.delivery import Delivery
 from ami_lifecycle_emulator.deployment.resources import Account
 from ami_lifecycle_emulator.deployment.stack import Stack
-from ami_lifecycle_emulator.deployment.template import load_template
+from ami_lifecycle_emulator.deployment.template import TemplateError, load_template
 from ami_lifecycle_emulator.deployment.workloads import Workloads
 from ami_lifecycle_emulator.durations import Durations
 from ami_lifecycle_emulator.ec2 import Ec2
@@ -28,15 +28,18 @@ from ami_lifecycle_emulator.events import EventBus
 from ami_lifecycle_emulator.faults import Faults
 from ami_lifecycle_emulator.gateway import Gateway
 from ami_lifecycle_emulator.http_server import HttpServer
+from ami_lifecycle_emulator.iam.account import AccountView
+from ami_lifecycle_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from ami_lifecycle_emulator.identities import CLIENT, Identities
 from ami_lifecycle_emulator.moto_backend import start_moto
-from ami_lifecycle_emulator.operations import handlers_of
+from ami_lifecycle_emulator.operations import ApiError, handlers_of
 from ami_lifecycle_emulator.rules import Rules
 from ami_lifecycle_emulator.runtime.pool import Runtime
 from ami_lifecycle_emulator.runtime.service import Lambda
 from ami_lifecycle_emulator.runtime.workflow_invoker import WorkflowInvoker
 from ami_lifecycle_emulator.scheduler import Scheduler
 from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from ami_lifecycle_emulator.ssm.command_logs import CommandLogs
 from ami_lifecycle_emulator.step_functions.service import StepFunctions
 
 STACK_NAME: Final = "ami-lifecycle"
@@ -64,12 +67,15 @@ class Emulator:
         config_dir: another directory in the place of the configuration layer.
         function_endpoint_url: what the functions use as AWS endpoint, for a proxy in between.
         parameters: template parameters that differ from their defaults.
+        enforce_permissions: hold every call of a function, state machine, rule, schedule or instance against
+            its role. Others are administrators.
         log_level: level of the package's logger; `debug` shows the functions' output.
 
     Attributes:
         endpoint_url: the AWS endpoint for all services, once started.
         identities: the callers of the account.
         calls: every API call.
+        enforcement: the check of permissions, which remembers every question that was asked.
         ec2, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
     """
@@ -85,6 +91,7 @@ class Emulator:
         config_dir: Path | str | None = None,
         function_endpoint_url: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        enforce_permissions: bool = True,
         log_level: str = "warning",
     ) -> None:
         self.project_dir = Path(project_dir).resolve()
@@ -101,6 +108,7 @@ class Emulator:
         self._config_dir = Path(config_dir).resolve() if config_dir is not None else None
         self._function_endpoint_url = function_endpoint_url
         self._parameters = dict(parameters or {})
+        self._enforce_permissions = enforce_permissions
         self._log_level = log_level.upper()
         self._cleanup = ExitStack()
 
@@ -198,8 +206,21 @@ class Emulator:
             self.identities.caller_of,
         )
         self.faults.attach(self.gateway)
+        self._start_enforcement(provisioner)
         self.api = Api(self.gateway, self.identities, self.endpoint_url, self.region)
         self._start_event_services()
+
+    def _start_enforcement(self, provisioner: SimulatedProvisioner) -> None:
+        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
+        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
+        # Outermost, because a call that is denied reaches neither a service nor a fault.
+        self.gateway.middlewares.insert(0, self.enforcement)
+        self.gateway.routes["GET", "/_emulator/permissions"] = self._show_permissions
+        self.parameter_store.can_describe_images = self._can_describe_images
+        self.ec2.agent_may_report = self.enforcement.agent_may_report
+        provisioner.refused_pull = self.enforcement.refused_pull
+        logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)
+        self.run_command.deliver_output = logs.deliver
 
     def _start_event_services(self) -> None:
         place = (self.account_id, self.region)
@@ -229,6 +250,7 @@ class Emulator:
         network = prepare_account(self.api, self.ec2, self.parameter_store)
         self.stack = self._make_stack(network)
         self.stack.deploy()
+        self._check_trust()
         self.gateway.handlers.update(handlers_of(self.stack))
 
     def _make_stack(self, network: Network) -> Stack:
@@ -243,8 +265,27 @@ class Emulator:
             zones=list(network.zones),
         )
 
-    def _permits(self, function: str, principal: str, source_arn: str) -> bool:
-        return self.functions.permits(function, principal, source_arn)
+    def _check_trust(self) -> None:
+        """Refuse roles that the services cannot assume, as they do when they are given the role."""
+        for kind, principal in ASSUMING_SERVICES.items():
+            for logical_id in self.stack.physical_ids(kind):
+                role = self.identities.role_of(logical_id)
+                try:
+                    if role is not None:
+                        self.enforcement.require_trust(role, principal)
+                except ApiError as error:
+                    raise TemplateError(f"{logical_id} ({kind}) cannot be created: {error}") from error
+
+    def _permits(self, arn: str, principal: str, source_arn: str) -> bool:
+        if ":function:" in arn:
+            return self.functions.permits(arn, principal, source_arn)
+        return self.enforcement.queue_admits(arn, principal, source_arn)
+
+    def _can_describe_images(self, caller: str) -> bool:
+        return self.enforcement.allows(caller, "ec2:DescribeImages")
+
+    def _show_permissions(self, _body: bytes, _query: dict[str, str]) -> tuple[int, Any]:
+        return 200, answers_as_json(self.enforcement.answers())
 
     def _name_of_role(self, role_arn: str) -> str:
         names = self.identities.names_of_role(role_arn)
@@ -254,7 +295,11 @@ class Emulator:
         wanted = query.get("function", "")
         for function in self.functions.functions():
             if wanted in {function.name, function.logical_id}:
-                return 200, {"function": function.logical_id, "lines": self.runtime.logs(function.logical_id)}
+                group = function.log_group or f"/aws/lambda/{function.name}"
+                # Without the permission nothing reaches CloudWatch Logs, and nobody is told.
+                shown = self.enforcement.may_write_log(function.role_arn, group)
+                lines = self.runtime.logs(function.logical_id) if shown else []
+                return 200, {"function": function.logical_id, "lines": lines}
         names = [function.logical_id for function in self.functions.functions()]
         return 404, {"error": f"there is no function '{wanted}'", "functions": names}
 

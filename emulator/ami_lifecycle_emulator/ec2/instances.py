@@ -92,11 +92,13 @@ class Instances(Ec2State):
     def start_agent(self, instance: Instance, seconds: float) -> None:
         """Have the SSM agent report after some seconds.
 
-        It never does without an instance profile (the agent has no credentials), on a disk that the
-        image's attributes cannot boot, or when a fault says so.
+        It never does without an instance profile (the agent has no credentials) or with one that lacks
+        permissions, on a disk that the image's attributes cannot boot, or when a fault says so.
         """
         start = instance.starts
         if instance.profile is None or not instance.bootable or self.faults.agent(instance.role):
+            return
+        if not self.agent_may_report(instance.profile):
             return
 
         def report() -> None:

@@ -27,7 +27,8 @@ class Ec2State:
     All methods that read or change them hold `lock`. `resolve_image_parameter` is set by the account's
     Parameter Store: it gives the image id of a parameter (`name`, `name:version` or `name:label`) and
     raises `ApiError` unless it is a String of data type `aws:ec2:image`.
-    `image_parameters` gives the ARNs of the parameters that name an image.
+    `image_parameters` gives the ARNs of the parameters that name an image. `agent_may_report` says whether
+    an instance profile has the permissions without which the SSM agent never registers.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Ec2State:
         self.templates: dict[str, LaunchTemplate] = {}
         self.resolve_image_parameter: Callable[[str], str] = _no_parameters
         self.image_parameters: Callable[[str], list[str]] = lambda _image_id: []
+        self.agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True
 
     def stamp(self) -> dict[str, Any]:
         """The creation fields of a new resource."""

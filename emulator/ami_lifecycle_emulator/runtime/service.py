@@ -43,11 +43,12 @@ class Lambda:
 
     Args:
         runtime: runs them.
-        send: delivers a JSON text to the ARN of a queue, topic or function, for destinations.
+        send: delivers for a caller, to the ARN of a queue, topic or function, a JSON text with attributes;
+            for destinations, which Lambda reaches with the function's own role.
     """
 
     def __init__(
-        self, clock: Clock, runtime: Runtime, send: Callable[[str, str, dict[str, str]], None]
+        self, clock: Clock, runtime: Runtime, send: Callable[[str, str, str, dict[str, str]], None]
     ) -> None:
         self._clock = clock
         self._runtime = runtime
@@ -139,7 +140,7 @@ class Lambda:
             target = configuration.on_failure_arn
             self._conclude(function, payload, outcome, target, condition, number)
             if target is None and function.dead_letter_arn:
-                self._send_later(function.dead_letter_arn, payload, {"RequestID": request_id})
+                self._send_later(function, function.dead_letter_arn, payload, {"RequestID": request_id})
 
         attempt(1)
 
@@ -169,12 +170,11 @@ class Lambda:
             | ({"functionError": "Unhandled"} if outcome.failed else {}),
             "responsePayload": json.loads(outcome.payload),
         }
-        self._send_later(target, json.dumps(record), {})
+        self._send_later(function, target, json.dumps(record), {})
 
-    def _send_later(self, arn: str, body: str, attributes: dict[str, str]) -> None:
-        threading.Thread(
-            target=self._send, args=(arn, body, attributes), name="emulator-destination", daemon=True
-        ).start()
+    def _send_later(self, function: Function, arn: str, body: str, attributes: dict[str, str]) -> None:
+        arguments = (function.logical_id, arn, body, attributes)
+        threading.Thread(target=self._send, args=arguments, name="emulator-destination", daemon=True).start()
 
     # Descriptions.
 

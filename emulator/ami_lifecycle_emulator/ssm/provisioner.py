@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,7 @@ _SYSTEM_BYTES: Final = 6 * 2**30
 _EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
 # Exit codes of the documents (documents/README.md, Failures).
 _BAD_PARAMETER: Final = 10
+_NOT_SIGNED_IN: Final = 15
 _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
@@ -62,6 +63,10 @@ class SimulatedProvisioner:
         self._ec2 = ec2
         self._registry = registry
         self._faults = faults
+        # What the registry says to an instance that may not pull from a repository; None if it may.
+        self.refused_pull: Callable[[Mapping[str, str] | None, str], str | None] = (
+            lambda _profile, _repository: None
+        )
 
     def run(self, document_name: str, parameters: Mapping[str, Any], instance: Instance) -> CommandResult:
         """The result of a document: known ones are simulated, of others only `exit N` has a meaning."""
@@ -85,6 +90,9 @@ class SimulatedProvisioner:
         seconds = self._durations.provision
         repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
         reference = f"{parameters['ImageUri']}@{digest}"
+        if refusal := self.refused_pull(instance.profile, repository):
+            sentence = f"ami-lifecycle: the registry refused the builder; let its role pull\n{refusal}\n"
+            return CommandResult(seconds, _NOT_SIGNED_IN, "", sentence)
         if not self._registry.has_image(repository, digest):
             sentence = (
                 f"ami-lifecycle: the image {reference} could not be pulled; check that ECR still has it\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -67,6 +67,10 @@ class RunCommand(Documents):
         self.provisioner = provisioner
         self.region = region
         self.commands: dict[str, Command] = {}
+        # Set by an account whose CloudWatch Logs takes the output of commands.
+        self.deliver_output: Callable[[Command, Invocation, Mapping[str, str] | None], None] = (
+            lambda _command, _invocation, _profile: None
+        )
 
     @operation("ssm", "DescribeInstanceInformation")
     def describe_instance_information(self, request: Request) -> Response:
@@ -201,7 +205,9 @@ class RunCommand(Documents):
                     content = self.ec2.content_of(self.ec2.instances[invocation.instance_id])
                     content.clear()
                     content.update(result.content)
+                profile = self.ec2.instances[invocation.instance_id].profile
             invocation.stdout, invocation.stderr = result.stdout, result.stderr
+            self.deliver_output(command, invocation, profile)
             status = "Success" if result.exit_code == 0 else "Failed"
             self._end(command, invocation, status, status, result.exit_code)
 

@@ -1,0 +1,132 @@
+"""Condition operators of IAM policies (IAM user guide, IAM JSON policy elements: Condition operators).
+
+Only the operators and condition keys that the emulator can evaluate truly are accepted; a policy with
+another one is refused, because leaving a condition out would allow or deny too much.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+Values = tuple[str, ...]
+Context = Mapping[str, Values]
+
+# Keys that the calls fill, in lower case: IAM does not distinguish (IAM user guide, Condition keys).
+_KEYS: Final = frozenset(
+    {
+        "aws:calledvia",
+        "aws:principalaccount",
+        "aws:requestedregion",
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:tagkeys",
+        "dynamodb:leadingkeys",
+        "ec2:createaction",
+        "events:detail-type",
+        "events:source",
+        "iam:passedtoservice",
+    }
+)
+_KEY_PREFIXES: Final = (
+    "aws:requesttag/",
+    "aws:resourcetag/",
+    "ec2:resourcetag/",
+    "ssm:resourcetag/",
+    "ecr:resourcetag/",
+)
+_SET_PREFIX: Final = re.compile(r"(ForAllValues|ForAnyValue):")
+_NEGATIONS: Final = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "ArnNotEquals": "ArnLike",
+    "ArnNotLike": "ArnLike",
+}
+
+
+class PolicyError(ValueError):
+    """A policy holds something that IAM does not know, or the emulator cannot evaluate."""
+
+
+@cache
+def pattern_of(text: str) -> re.Pattern[str]:
+    """A pattern with `*` for any characters and `?` for one, as in actions, resources and `StringLike`."""
+    parts = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in text)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+_POSITIVE: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "StringEquals": lambda actual, wanted: actual == wanted,
+    "StringEqualsIgnoreCase": lambda actual, wanted: actual.lower() == wanted.lower(),
+    "StringLike": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
+    # ArnEquals and ArnLike behave identically (IAM user guide, ARN condition operators).
+    "ArnEquals": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
+    "ArnLike": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
+    "Bool": lambda actual, wanted: actual.lower() == wanted.lower(),
+}
+
+
+class Condition:
+    """One operator with one key of a statement's `Condition`.
+
+    Raises:
+        PolicyError: the operator or the key is not known.
+    """
+
+    def __init__(self, operator: str, key: str, wanted: Iterable[str]) -> None:
+        self._key = key.lower()
+        self._wanted = tuple(wanted)
+        if self._key not in _KEYS and not self._key.startswith(_KEY_PREFIXES):
+            raise PolicyError(f"the emulator does not know the condition key {key}")
+        match = _SET_PREFIX.match(operator)
+        self._set = match.group(1) if match else ""
+        name = operator[match.end() :] if match else operator
+        self._if_exists = name.endswith("IfExists")
+        name = name.removesuffix("IfExists")
+        self._null = name == "Null"
+        self._negated = name in _NEGATIONS
+        compare = _POSITIVE.get(_NEGATIONS.get(name, name))
+        if compare is None and not self._null:
+            raise PolicyError(f"the emulator does not know the condition operator {operator}")
+        self._compare = compare
+
+    def holds(self, context: Context) -> bool:
+        """Whether a call with these condition keys meets the condition."""
+        actual = context.get(self._key)
+        if self._null:
+            return (not actual) == (self._wanted[0].lower() == "true")
+        if not actual:
+            return self._without_key()
+        results = (self._matches(value) for value in actual)
+        return all(results) if self._set == "ForAllValues" else any(results)
+
+    def _without_key(self) -> bool:
+        """A missing key fails, unless it is negated, or asked for only if it exists, or for all of none."""
+        if self._set:
+            return self._set == "ForAllValues"
+        return self._if_exists or self._negated
+
+    def _matches(self, value: str) -> bool:
+        assert self._compare is not None  # noqa: S101 - only Null has none, and it does not compare
+        found = any(self._compare(value, wanted) for wanted in self._wanted)
+        return found != self._negated
+
+
+def conditions_of(element: Mapping[str, Mapping[str, Any]]) -> tuple[Condition, ...]:
+    """The conditions of a statement, all of which must hold.
+
+    Raises:
+        PolicyError: as Condition.
+    """
+    return tuple(
+        Condition(operator, key, [str(value) for value in _listed(values)])
+        for operator, by_key in element.items()
+        for key, values in by_key.items()
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,105 @@
+"""What Systems Manager calls need (service authorization reference, AWS Systems Manager)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ami_lifecycle_emulator.iam.account import AccountView
+from ami_lifecycle_emulator.iam.ec2_calls import Needs, Parameters
+from ami_lifecycle_emulator.iam.policies import Check, check
+
+_PUBLIC: Final = "/aws/service/"
+_TAGGED_KINDS: Final = {"Parameter": "parameter", "Document": "document"}
+
+
+def _parameter(
+    action: str, account: AccountView, name: str, context: Mapping[str, Any] | None = None
+) -> Check:
+    """A check on a parameter; `name:3` and `name:label` are the parameter `name`."""
+    if name.startswith("arn:"):
+        name = "/" + name.partition(":parameter/")[2]
+    name = name.partition(":")[0]
+    tags = account.parameter_tags(name)
+    own = {f"{prefix}/{key}": value for prefix in _TAG_KEYS for key, value in tags.items()}
+    arn = account.arn("ssm", f"parameter/{name.removeprefix('/')}", owned=not name.startswith(_PUBLIC))
+    return check(action, arn, {**own, **(context or {})})
+
+
+_TAG_KEYS: Final = ("aws:ResourceTag", "ssm:resourceTag")
+
+
+def _on_name(operation: str, member: str = "Name") -> Needs:
+    def needs(parameters: Parameters, account: AccountView) -> list[Check]:
+        return [_parameter(f"ssm:{operation}", account, parameters[member])]
+
+    return needs
+
+
+def _on_names(operation: str) -> Needs:
+    def needs(parameters: Parameters, account: AccountView) -> list[Check]:
+        return [_parameter(f"ssm:{operation}", account, name) for name in parameters["Names"]]
+
+    return needs
+
+
+def _request_tags(parameters: Parameters) -> dict[str, Any]:
+    tags = {tag["Key"]: tag["Value"] for tag in parameters.get("Tags") or ()}
+    return {f"aws:RequestTag/{key}": value for key, value in tags.items()} | {"aws:TagKeys": list(tags)}
+
+
+def _put_parameter(parameters: Parameters, account: AccountView) -> list[Check]:
+    """Tags in the call also need AddTagsToResource (Systems Manager user guide, Tagging parameters)."""
+    asked, name = _request_tags(parameters), parameters["Name"]
+    actions = ["ssm:PutParameter", *(["ssm:AddTagsToResource"] if parameters.get("Tags") else [])]
+    return [_parameter(action, account, name, asked) for action in actions]
+
+
+def _on_tagged(operation: str) -> Needs:
+    def needs(parameters: Parameters, account: AccountView) -> list[Check]:
+        action, kind = f"ssm:{operation}", _TAGGED_KINDS.get(parameters["ResourceType"])
+        if kind == "parameter":
+            return [_parameter(action, account, parameters["ResourceId"], _request_tags(parameters))]
+        resource = account.arn("ssm", f"{kind or '*'}/{parameters['ResourceId']}")
+        return [check(action, resource, _request_tags(parameters))]
+
+    return needs
+
+
+def _send_command(parameters: Parameters, account: AccountView) -> list[Check]:
+    """The document and every instance are authorised; a target by tags stands for any instance."""
+    name = parameters["DocumentName"]
+    # Documents of AWS have no account in their ARN.
+    document = (
+        name
+        if name.startswith("arn:")
+        else account.arn("ssm", f"document/{name}", owned=not name.startswith(("AWS-", "Amazon")))
+    )
+    instances = parameters.get("InstanceIds") or ["*"]
+    return [
+        check("ssm:SendCommand", document),
+        *(_instance("ssm:SendCommand", account, each) for each in instances),
+    ]
+
+
+def _instance(action: str, account: AccountView, instance_id: str) -> Check:
+    tags = account.ec2_tags("instance", instance_id)
+    context = {f"{prefix}/{key}": value for prefix in _TAG_KEYS for key, value in tags.items()}
+    return check(action, account.arn("ec2", f"instance/{instance_id}"), context)
+
+
+CALLS: Final[Mapping[tuple[str, str], Needs]] = {
+    ("ssm", "AddTagsToResource"): _on_tagged("AddTagsToResource"),
+    ("ssm", "DeleteParameter"): _on_name("DeleteParameter"),
+    ("ssm", "DeleteParameters"): _on_names("DeleteParameters"),
+    ("ssm", "GetParameter"): _on_name("GetParameter"),
+    ("ssm", "GetParameterHistory"): _on_name("GetParameterHistory"),
+    ("ssm", "GetParameters"): _on_names("GetParameters"),
+    ("ssm", "GetParametersByPath"): _on_name("GetParametersByPath", "Path"),
+    ("ssm", "LabelParameterVersion"): _on_name("LabelParameterVersion"),
+    ("ssm", "ListTagsForResource"): _on_tagged("ListTagsForResource"),
+    ("ssm", "PutParameter"): _put_parameter,
+    ("ssm", "RemoveTagsFromResource"): _on_tagged("RemoveTagsFromResource"),
+    ("ssm", "SendCommand"): _send_command,
+    ("ssm", "UnlabelParameterVersion"): _on_name("UnlabelParameterVersion"),
+}
