@@ -95,6 +95,7 @@ def test_typed_exceptions_work_for_strict_services(account: Account) -> None:
         ("ec2", "describe_spot_price_history"),
         ("s3", "list_buckets"),
         ("stepfunctions", "list_state_machines"),
+        ("resourcegroupstaggingapi", "get_resources"),
     ],
 )
 def test_what_is_not_emulated_is_refused_loudly(account: Account, service: str, call: str) -> None:
@@ -145,6 +146,36 @@ class _Containing(str):
         return str(self) in str(other)
 
     __hash__ = str.__hash__
+
+
+def test_a_service_that_speaks_several_protocols_is_understood(account: Account) -> None:
+    """CloudWatch's model declares CBOR, JSON and query; boto3 chooses JSON."""
+    account.client("cloudwatch").put_metric_data(
+        Namespace="tests", MetricData=[{"MetricName": "m", "Value": 1.0}]
+    )
+    assert account.gateway.calls.since()[-1].parameters["Namespace"] == "tests"
+    scope = "AWS4-HMAC-SHA256 Credential=tester/20260301/us-east-1/monitoring/aws4_request"
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": scope}
+    status, body = raw(account, "Action=DescribeAlarms&Version=2010-08-01", form)
+    assert (status, "DescribeAlarmsResponse" in body) == (200, True)
+
+
+def test_messages_go_from_topics_to_queues(account: Account) -> None:
+    """moto's SNS and SQS work through the gateway, in the query and the JSON protocol."""
+    sns, sqs = account.client("sns"), account.client("sqs")
+    topic = sns.create_topic(Name="outcomes")["TopicArn"]
+    queue = sqs.create_queue(QueueName="outcomes")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    sns.publish(TopicArn=topic, Message="published")
+    try:
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+        assert message["Body"] == "published"
+        with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+            sqs.get_queue_url(QueueName="none")
+    finally:
+        sns.delete_topic(TopicArn=topic)
+        sqs.delete_queue(QueueUrl=queue)
 
 
 def test_an_unsigned_request_is_known_by_its_target(account: Account) -> None:
