@@ -94,9 +94,9 @@ class Images(ImageViews, Snapshots, Instances):
             tags = tags_for(parameters.get("TagSpecifications"), ("image", "snapshot"))
             if instance.state not in {"running", "stopped"}:
                 raise ApiError(
-                    "IncorrectState",
-                    f"The instance '{instance.instance_id}' is not in the 'running' or 'stopped' state; it is "
-                    f"{instance.state}",
+                    "InvalidParameterValue",
+                    f"Invalid value '{instance.instance_id}' for instanceId. Instance is not in state 'running' or "
+                    "'stopped'",
                 )
             volumes = {name: self.volumes[volume_id] for name, volume_id in instance.volumes.items()}
             devices = for_new_image(

@@ -103,12 +103,14 @@ def test_create_image_tags_only_images_and_snapshots(account: Account) -> None:
     assert "'volume' is not a valid taggable resource type" in refusal.message
 
 
-def test_an_image_of_a_terminated_instance_is_refused(account: Account) -> None:
-    """EC2 API reference, CreateImage: the instance is running or stopped."""
+@pytest.mark.parametrize("change", ["stop_instances", "terminate_instances"])
+def test_an_image_of_an_instance_on_its_way_is_refused(account: Account, change: str) -> None:
+    """hashicorp/packer pull request 9579: Instance is not in state 'running' or 'stopped'."""
     instance_id = account.running()
-    account.ec2.terminate_instances(InstanceIds=[instance_id])
-    with refused("IncorrectState"):
+    getattr(account.ec2, change)(InstanceIds=[instance_id])
+    with refused("InvalidParameterValue") as refusal:
         account.pending_image(InstanceId=instance_id)
+    assert "is not in state 'running' or 'stopped'" in refusal.message
 
 
 def test_create_image_reboots_a_running_instance_unless_told_not_to(account: Account) -> None:
