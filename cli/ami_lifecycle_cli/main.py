@@ -13,6 +13,17 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "The whole life of an environment on the embedded emulator.",
     "emulator": "Emulated AWS on this machine, with this stack deployed.",
     "config": "Configuration: what the files declare, and what Parameter Store holds.",
+    "status": "What is live, what runs, what waits, what is not as it should be.",
+    "build": "Start a build, or say what it would do.",
+    "history": "The images of an environment, or its builds over time.",
+    "show": "One image: where it comes from, and what uses it.",
+    "diff": "What changed between two images.",
+    "rollback": "Publish an earlier image again, and keep pushes from undoing it.",
+    "unpin": "End a rollback: let the newest push through.",
+    "retire": "Which images would go and which stay, and why.",
+    "migrate": "Adopt images of an older way of building.",
+    "doctor": "Check permissions, quotas, network, rules, dead letters.",
+    "report": "One HTML page about environments, images and builds.",
 }
 
 

@@ -1,0 +1,130 @@
+"""`ami-lifecycle build`: start a build, or say what it would do."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+
+from ami_lifecycle.contracts import Action, BuildPlan, BuildRequest
+from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.errors import InvalidRequestError, RepositoryNotFoundError
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.operators.showing import print_fields, short_digest, short_name
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.starting import start_and_report
+from ami_lifecycle_cli.operators.target import (
+    DryRunOption,
+    EnvironmentArgument,
+    OperatorTarget,
+    WatchOption,
+    command,
+)
+
+app = typer.Typer(add_completion=False)
+
+ImageOption = Annotated[
+    str | None, typer.Option("--image", metavar="URI", help="Docker image, as docker pull takes it.")
+]
+DigestOption = Annotated[str | None, typer.Option("--digest", help="Digest in the environment's repository.")]
+TagOption = Annotated[str | None, typer.Option("--tag", help="Tag in the environment's repository.")]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="From Ubuntu, not from the environment's own image.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Also when it is published already, or pinned.")]
+_URI: Final = re.compile(
+    r"(?P<repository>[^@]+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+@command(app, "build")
+def build(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    image: ImageOption = None,
+    digest: DigestOption = None,
+    tag: TagOption = None,
+    fresh: FreshOption = False,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    watch: WatchOption = False,
+) -> None:
+    """Build an environment's image: from its own tag, or from what the options name."""
+    stack = Stack(target)
+    stack.require_environment(environment)
+    if image is not None:
+        tag, digest = _parse_image(stack, environment, image, tag, digest)
+    request = make_request(
+        environment=environment, image_tag=tag, image_digest=digest, fresh=fresh, force=force
+    )
+    plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
+    if dry_run:
+        _print_plan(stack, plan, as_json=target.as_json)
+        return
+    if plan.action is Action.NONE and not watch:
+        _print_plan(stack, plan, as_json=target.as_json)
+        return
+    start_and_report(stack, request, watch=watch, as_json=target.as_json)
+
+
+def make_request(**fields: object) -> BuildRequest:
+    """A request of what a person typed. Raises `InvalidRequestError` that names the field."""
+    try:
+        return BuildRequest.model_validate(
+            {name: value for name, value in fields.items() if value is not None}
+        )
+    except ValidationError as error:
+        raise InvalidRequestError(f"the request is not valid: {explain(error)}; see --help") from error
+
+
+def _parse_image(
+    stack: Stack, environment: str, image: str, tag: str | None, digest: str | None
+) -> tuple[str | None, str | None]:
+    """Tag and digest of an image's URI, which must be one of the environment's repository."""
+    found = _URI.fullmatch(image)
+    if tag or digest or found is None or not (found["tag"] or found["digest"]):
+        raise InvalidRequestError(
+            f"--image {image!r} must end in a tag or a digest, and excludes --tag and --digest; write "
+            "registry/repository:tag or registry/repository@sha256:..."
+        )
+    repository = stack.catalogue.get(environment).repository
+    if found["repository"] not in {repository, stack.repository.uri(repository)}:
+        raise RepositoryNotFoundError(
+            f"--image is of {found['repository']}, but {environment} is built from "
+            f"{stack.repository.uri(repository)}; push the image there"
+        )
+    return (None, found["digest"]) if found["digest"] else (found["tag"], None)
+
+
+def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
+    running = stack.environments.get(plan.environment).claim
+    if as_json:
+        print_json({"dry_run": True, **plan.model_dump(mode="json", exclude={"run_id", "fencing"})})
+        return
+    if plan.action is Action.NONE:
+        print_line(f"Nothing to do: {'; '.join(plan.reasons)}.")
+        return
+    settings, base = plan.configured, plan.base
+    print_fields(
+        [
+            (
+                "Would build",
+                f"{plan.environment}, {plan.mode.value if plan.mode else ''} generation {plan.generation}",
+            ),
+            ("Docker image", plan.image.reference),
+            ("Digest", short_digest(plan.image.digest)),
+            ("From", base.image_id if base else None),
+            ("Because", "\n".join(plan.reasons)),
+            ("On", f"{', '.join(settings.builder.instance_types)}, {settings.builder.root_volume_gib} GiB"),
+            ("Verified", "yes" if settings.verification.enabled else "no, the settings switch it off"),
+            ("Image name", settings.image_name),
+            (
+                "Waits for",
+                f"{short_name(running.execution_arn)}, which holds the environment" if running else None,
+            ),
+        ]
+    )
+    print_line("Dry run: nothing was started.")

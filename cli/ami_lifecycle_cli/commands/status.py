@@ -1,0 +1,135 @@
+"""`ami-lifecycle status`: what is live, what runs, what waits, what is not as it should be."""
+
+from __future__ import annotations
+
+import typer
+from rich.text import Text
+
+from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
+from ami_lifecycle_cli.operators.observation import Observation, describe_request, observe_all
+from ami_lifecycle_cli.operators.records import published_since
+from ami_lifecycle_cli.operators.showing import (
+    age,
+    print_fields,
+    print_rows,
+    short_digest,
+    short_name,
+    utc_date,
+)
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.target import MaybeEnvironmentArgument, OperatorTarget, command
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "status")
+def status(target: OperatorTarget, environment: MaybeEnvironmentArgument = "") -> None:
+    """Show what is live in an environment or in all, since when, what is being built, and what is not right."""
+    stack = Stack(target)
+    names = [stack.require_environment(environment)] if environment else stack.environment_names()
+    observed = observe_all(stack, names)
+    if target.as_json:
+        found = [observation.as_json() for observation in observed]
+        print_json(found[0] if environment else found)
+        return
+    if environment:
+        _print_one(stack, observed[0])
+    else:
+        _print_all(stack, observed)
+    if not stack.has_configuration:
+        print_note(
+            "No configuration here, so drift is not shown; run it in a checkout, or with --config-dir."
+        )
+
+
+def _print_all(stack: Stack, observed: list[Observation]) -> None:
+    now = stack.clock.now()
+    rows = [
+        (
+            each.environment,
+            each.live.value or "-",
+            age(each.created, now),
+            short_digest(each.digest),
+            (each.described.commit_sha or "-")[:7] if each.described else "-",
+            f"{each.activity}{', pinned' if each.record.pin else ''}",
+        )
+        for each in observed
+    ]
+    print_rows(["ENV", "LATEST", "AGE", "DIGEST", "COMMIT", "ACTIVITY"], rows, fixed=["LATEST", "DIGEST"])
+    for each in observed:
+        for finding in each.drift:
+            print_line(f"! {each.environment}: {finding}")
+
+
+def _print_one(stack: Stack, seen: Observation) -> None:
+    now = stack.clock.now()
+    known, record = seen.described, seen.record
+    since = published_since(seen.history)
+    print_fields(
+        [
+            ("Environment", f"{seen.environment} ({stack.account_id}, {stack.region})"),
+            (
+                "Latest",
+                Text(seen.live.value or "none", style="bold green" if seen.live.image else "bold red"),
+            ),
+            ("Name", seen.live.image.name if seen.live.image else None),
+            ("Live since", f"{utc_date(since)} UTC, {age(since, now)} ago" if since else None),
+            (
+                "Image made",
+                f"{utc_date(seen.created)} UTC, {age(seen.created, now)} ago" if seen.created else None,
+            ),
+            ("Docker image", known.docker_image if known else None),
+            ("Digest", seen.digest),
+            ("Commit", _commit(seen)),
+            ("Build", _build(seen)),
+            ("Verified", _verified(seen)),
+            ("Reason", known.reason if known else None),
+            ("Running", _running(stack, seen)),
+            ("Queued", describe_request(record.wanted) if record.wanted else None),
+            ("Pinned", _pinned(seen)),
+        ]
+    )
+    if seen.decisions:
+        print_line("")
+        rows = [(each.image_id, each.action.value, each.reason) for each in seen.decisions]
+        print_rows(["OTHER IMAGE", "NEXT", "WHY"], rows, fixed=["OTHER IMAGE"])
+    print_line("")
+    print_line("\n".join(f"! {finding}" for finding in seen.drift) or "Everything is as it should be.")
+
+
+def _commit(seen: Observation) -> str | None:
+    known = seen.described
+    if known is None or not (known.commit_sha or known.branch):
+        return None
+    return f"{known.commit_sha or 'unknown'}{f' on {known.branch}' if known.branch else ''}"
+
+
+def _build(seen: Observation) -> str | None:
+    known = seen.described
+    if known is None:
+        return None
+    mode = f", {known.build_mode.value} generation {known.generation}" if known.build_mode else ""
+    return f"number {known.workflow_run_number}{mode}, {known.workflow_run_id}"
+
+
+def _verified(seen: Observation) -> str | None:
+    if seen.described is None:
+        return None
+    return seen.described.verified_at or "no: it was published without verification"
+
+
+def _running(stack: Stack, seen: Observation) -> str:
+    claim = seen.record.claim
+    if claim is None:
+        return "nothing"
+    elapsed = age(claim.claimed_at, stack.clock.now())
+    return f"{seen.activity}, for {elapsed}, in {seen.state or 'its beginning'}: {short_name(claim.execution_arn)}"
+
+
+def _pinned(seen: Observation) -> str | None:
+    pin = seen.record.pin
+    if pin is None:
+        return None
+    why = f" ({pin.reason})" if pin.reason else ""
+    until = f"pushes wait until: ami-lifecycle unpin {seen.environment}"
+    return f"to {pin.image_id} since {utc_date(pin.at)} UTC{why}; {until}"

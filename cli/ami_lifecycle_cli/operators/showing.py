@@ -1,0 +1,106 @@
+"""How ages, durations, digests and fields are shown to people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+_PIPE_WIDTH: Final = 10_000
+
+
+def output_console() -> Console:
+    """Standard output. A pipe gets lines as long as they are, so that a program finds whole values."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=_PIPE_WIDTH if piped else None)
+
+
+def note_console() -> Console:
+    """Standard error, for what is not the result."""
+    return Console(stderr=True, highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `6 min 12 s`, `3 h 4 min`, `12 d 3 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, below, small in (
+        (_DAY, "d", _HOUR, "h"),
+        (_HOUR, "h", _MINUTE, "min"),
+        (_MINUTE, "min", 1, "s"),
+    ):
+        if whole >= unit:
+            rest = whole % unit // below
+            return f"{whole // unit} {name} {rest} {small}" if rest else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago something was."""
+    return "-" if moment is None else duration(max(0.0, (now - moment).total_seconds()))
+
+
+def parse_date(text: str | None) -> datetime | None:
+    """A date of the metadata schema; None when there is none or it is none."""
+    try:
+        parsed = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return parsed.replace(tzinfo=UTC) if parsed is not None and parsed.tzinfo is None else parsed
+
+
+def iso_date(moment: datetime | None) -> str | None:
+    """A date for JSON."""
+    return None if moment is None else moment.isoformat()
+
+
+def utc_date(moment: datetime | None) -> str:
+    """A date in UTC, to the minute."""
+    return "-" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def short_digest(digest: str | None) -> str:
+    """The first twelve digits of a digest."""
+    return (digest or "-").removeprefix("sha256:")[:12]
+
+
+def short_name(arn: str) -> str:
+    """Name of an execution."""
+    return arn.rsplit(":", 1)[-1]
+
+
+def print_fields(fields: Sequence[tuple[str, Any]], *, console: Console | None = None) -> None:
+    """Labels and values below one another; what is None or empty is left out."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in fields:
+        if value not in (None, "", (), []):
+            table.add_row(label, value if isinstance(value, Text) else Text(str(value)))
+    (console or output_console()).print(table)
+
+
+def print_rows(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    fixed: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """A table; the columns in `fixed` are never folded."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
+    for header in headers:
+        table.add_column(header, overflow="fold", no_wrap=header in fixed)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    output_console().print(table)
