@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ami_lifecycle_emulator.ec2.block_devices import overlay
-from ami_lifecycle_emulator.ec2.instances import Instances, shown_instance
+from ami_lifecycle_emulator.ec2.instance_views import shown_instance
+from ami_lifecycle_emulator.ec2.instances import Instances
 from ami_lifecycle_emulator.ec2.launch_templates import LaunchTemplates
 from ami_lifecycle_emulator.ec2.model import BlockDevice, Image, Instance, Volume
 from ami_lifecycle_emulator.ec2.state import (

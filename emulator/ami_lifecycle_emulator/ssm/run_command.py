@@ -10,7 +10,6 @@ from typing import Any, Final
 from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.durations import Durations
 from ami_lifecycle_emulator.ec2 import Ec2
-from ami_lifecycle_emulator.ec2.model import Instance
 from ami_lifecycle_emulator.errors import refuse_unsupported_parameters
 from ami_lifecycle_emulator.events import EventBus
 from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
@@ -24,6 +23,7 @@ from ami_lifecycle_emulator.ssm.commands import (
 )
 from ami_lifecycle_emulator.ssm.document_content import bind
 from ami_lifecycle_emulator.ssm.documents import Documents
+from ami_lifecycle_emulator.ssm.fleet import Fleet
 from ami_lifecycle_emulator.ssm.provisioner import CommandResult, Provisioner
 from ami_lifecycle_emulator.wire.scalars import iso8601
 
@@ -46,7 +46,7 @@ _OUTPUT: Final = ("CloudWatchOutputConfig", "OutputS3BucketName", "OutputS3KeyPr
 _KILLED: Final = 137
 
 
-class RunCommand(Documents):
+class RunCommand(Documents, Fleet):
     """The managed instances and the commands sent to them; all operations hold `lock`."""
 
     def __init__(
@@ -71,30 +71,6 @@ class RunCommand(Documents):
         self.deliver_output: Callable[[Command, Invocation, Mapping[str, str] | None], None] = (
             lambda _command, _invocation, _profile: None
         )
-
-    @operation("ssm", "DescribeInstanceInformation")
-    def describe_instance_information(self, request: Request) -> Response:
-        """Describe the instances whose agent has reported; others are not listed, without an error."""
-        parameters = request.parameters
-        with self.ec2.lock:
-            instances = [
-                each for each in self.ec2.instances.values() if each.state == "running" and each.agent_since
-            ]
-            filters = [(each["Key"], each["Values"]) for each in parameters.get("Filters", ())]
-            filters += [
-                (each["key"], each["valueSet"])
-                for each in parameters.get("InstanceInformationFilterList", ())
-            ]
-            for key, values in filters:
-                instances = [each for each in instances if _information(each, key) in values]
-            shown, token = page(
-                instances, parameters.get("NextToken"), parameters.get("MaxResults"), default=10
-            )
-            now = self.clock.now()
-            return {
-                "InstanceInformationList": [_shown_information(each, now) for each in shown],
-                "NextToken": token,
-            }
 
     @operation("ssm", "SendCommand")
     def send_command(self, request: Request) -> Response:
@@ -149,7 +125,7 @@ class RunCommand(Documents):
                 "DuplicateInstanceId", "You can't specify an instance ID in more than one association."
             )
         with self.ec2.lock:
-            absent = [each for each in ids if not self._is_online(each)]
+            absent = [each for each in ids if not self.is_online(each)]
             if absent:
                 raise ApiError(
                     "InvalidInstanceId",
@@ -164,14 +140,10 @@ class RunCommand(Documents):
                 ]
         return ids
 
-    def _is_online(self, instance_id: str) -> bool:
-        instance = self.ec2.instances.get(instance_id)
-        return instance is not None and instance.state == "running" and instance.agent_online
-
     def _deliver(self, command: Command, invocation: Invocation) -> None:
         def begin() -> None:
             with self.ec2.lock:
-                online = self._is_online(invocation.instance_id)
+                online = self.is_online(invocation.instance_id)
                 if not online or invocation.status != "Pending":
                     return
                 instance = self.ec2.instances[invocation.instance_id]
@@ -217,7 +189,7 @@ class RunCommand(Documents):
 
     def _still_there(self, instance_id: str, start: int) -> bool:
         with self.ec2.lock:
-            return self._is_online(instance_id) and self.ec2.instances[instance_id].starts == start
+            return self.is_online(instance_id) and self.ec2.instances[instance_id].starts == start
 
     def _end(self, command: Command, invocation: Invocation, status: str, details: str, code: int) -> None:
         if invocation.has_ended:
@@ -376,42 +348,3 @@ def _date(text: str) -> datetime:
     except ValueError as error:
         raise ApiError("ValidationException", f"{text} is no date of ISO 8601.") from error
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _information(instance: Instance, key: str) -> str | None:
-    values = {
-        "InstanceIds": instance.instance_id,
-        "PingStatus": _ping_status(instance),
-        "PlatformTypes": "Linux",
-        "AgentVersion": instance.agent_version,
-        "ResourceType": "EC2Instance",
-    }
-    if key.startswith("tag:"):
-        return instance.tags.get(key.removeprefix("tag:"))
-    if key not in values:
-        raise ApiError(
-            "InvalidInstanceInformationFilterValue", f"The emulator does not emulate the filter {key}."
-        )
-    return values[key]
-
-
-def _ping_status(instance: Instance) -> str:
-    return "Online" if instance.agent_online else "ConnectionLost"
-
-
-def _shown_information(instance: Instance, now: datetime) -> dict[str, Any]:
-    return {
-        "InstanceId": instance.instance_id,
-        "PingStatus": _ping_status(instance),
-        "LastPingDateTime": now if instance.agent_online else instance.agent_since,
-        "AgentVersion": instance.agent_version,
-        "IsLatestVersion": True,
-        "PlatformType": "Linux",
-        "PlatformName": "Ubuntu",
-        "PlatformVersion": "22.04",
-        "ResourceType": "EC2Instance",
-        "IPAddress": instance.private_ip,
-        "ComputerName": f"ip-{instance.private_ip.replace('.', '-')}",
-        "SourceId": instance.instance_id,
-        "SourceType": "AWS::EC2::Instance",
-    }
