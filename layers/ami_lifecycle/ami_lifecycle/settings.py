@@ -80,7 +80,10 @@ class Catalogue:
                     "digits and hyphens, at most 32, and begin with a letter"
                 )
         self.environments: tuple[str, ...] = tuple(environments)
+        self._defaults = _mapping("defaults", build.get("defaults"))
+        self._own = {name: _mapping(f"environments.{name}", environments[name]) for name in environments}
         self._refuse_shared_tags()
+        self._refuse_shared_names()
 
     def get(self, environment: str) -> EnvironmentSettings:
         """The settings of one environment, with the values of Parameter Store.
@@ -95,13 +98,11 @@ class Catalogue:
                 f"{', '.join(self.environments)}. Add it to config/build_config.yml and deploy, or correct the name"
             )
         own = self._config.for_environment(environment, self.application)
-        values = _merged(self._build.get("defaults") or {}, self._build["environments"][environment] or {})
-        values.setdefault("image_tag", self._tag_of(environment))
-        values.setdefault(
-            "image_name", self._text("image_name", "{application}-multitenant-{environment}", environment)
-        )
+        values = _merged(self._defaults, self._own[environment])
+        values["image_tag"] = self.tag_of(environment)
+        values["image_name"] = self._name_of(environment)
         values.setdefault("repository", own.get("aws.ecr.repository"))
-        builder = dict(values.get("builder") or {})
+        builder = dict(_mapping(f"builder of {environment}", values.get("builder")))
         for key in ("subnet_ids", "instance_types"):
             if (value := own.get(f"aws.builder.{key}")) is not None:
                 builder[key] = value
@@ -121,53 +122,73 @@ class Catalogue:
             (
                 name
                 for name in self.environments
-                if self._tag_of(name) == tag and self.repository_of(name) == repository
+                if self.tag_of(name) == tag and self.repository_of(name) == repository
             ),
             None,
         )
 
     def repository_of(self, environment: str) -> str:
         """The repository of an environment."""
-        own = self._build["environments"][environment] or {}
-        defaults = self._build.get("defaults") or {}
-        found = own.get("repository") or defaults.get("repository")
+        found = self._own[environment].get("repository") or self._defaults.get("repository")
         if not found:
             found = self._config.for_environment(environment, self.application).get("aws.ecr.repository")
         return str(found or "")
 
     def tag_of(self, environment: str) -> str:
         """The tag that an environment is built from."""
-        return self._tag_of(environment)
+        return self._text("image_tag", "{environment}-latest", environment)
 
-    def _tag_of(self, environment: str) -> str:
-        own = self._build["environments"][environment] or {}
-        if not isinstance(own, Mapping):
-            raise SettingsError(
-                f"environments.{environment} in build_config.yml is {own!r}; write a mapping, or {{}} for the defaults"
-            )
-        tag = own.get("image_tag")
-        return str(tag) if tag else self._text("image_tag", "{environment}-latest", environment)
+    def _name_of(self, environment: str) -> str:
+        return self._text("image_name", "{application}-multitenant-{environment}", environment)
 
     def _text(self, key: str, default: str, environment: str) -> str:
-        pattern = str(self._build.get(key) or default)
-        return pattern.replace("{application}", self.application).replace("{environment}", environment)
+        """A text that an environment sets, or the defaults, or the top level, with its placeholders filled."""
+        pattern = (
+            self._own[environment].get(key) or self._defaults.get(key) or self._build.get(key) or default
+        )
+        return str(pattern).replace("{application}", self.application).replace("{environment}", environment)
 
     def _refuse_shared_tags(self) -> None:
+        by_tag: dict[str, list[str]] = {}
+        for name in self.environments:
+            by_tag.setdefault(self.tag_of(name), []).append(name)
+        for tag, names in by_tag.items():
+            # Repositories may be in Parameter Store, which is asked only where it matters.
+            repositories = [self.repository_of(name) for name in names] if len(names) > 1 else []
+            for position, repository in enumerate(repositories):
+                if (first := repositories.index(repository)) < position:
+                    raise SettingsError(
+                        f"environments {names[first]} and {names[position]} are both built from the tag {tag!r}; "
+                        "give each an image_tag of its own"
+                    )
+
+    def _refuse_shared_names(self) -> None:
         owners: dict[str, str] = {}
         for name in self.environments:
-            tag = self._tag_of(name)
-            if tag in owners and self.repository_of(name) == self.repository_of(owners[tag]):
+            image_name = self._name_of(name)
+            if image_name in owners:
                 raise SettingsError(
-                    f"environments {owners[tag]} and {name} are both built from the tag {tag!r}; "
-                    "give each an image_tag of its own"
+                    f"the images of environments {owners[image_name]} and {name} would both be named "
+                    f"{image_name!r}, and EC2 allows one image of a name; give each an image_name of its own"
                 )
-            owners[tag] = name
+            owners[image_name] = name
 
 
 def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = None) -> Catalogue:
     """Read the configuration directory."""
     config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
     return Catalogue(config, application)
+
+
+def _mapping(what: str, value: Any) -> Mapping[str, Any]:
+    """The value, which must be a mapping or nothing. Raises `SettingsError` for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise SettingsError(
+            f"{what} in build_config.yml is {value!r:.120}; write a mapping, or {{}} for the defaults"
+        )
+    return value
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
