@@ -1,0 +1,218 @@
+"""Published records: every key of the schema, in at most 4,096 characters, readable again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_id, settings
+
+from ami_lifecycle.contracts import (
+    Action,
+    BuildMode,
+    BuildPlan,
+    CommandFacts,
+    HistoryRecord,
+    Metadata,
+    RecordStatus,
+    Source,
+    Trigger,
+)
+from ami_lifecycle.domain.model import TAG_GENERATION
+from ami_lifecycle.domain.publication import (
+    dump,
+    history_of,
+    load,
+    metadata_from,
+    metadata_from_tags,
+    metadata_of,
+    timestamp,
+)
+
+# The metadata schema that consumers were given.
+PUBLISHED_KEYS = {
+    "ami_id",
+    "docker_image",
+    "environment",
+    "creation_date",
+    "branch",
+    "commit_sha",
+    "region",
+    "workflow_run_id",
+    "workflow_run_number",
+}
+OUR_KEYS = {
+    "image_digest",
+    "base_ami_id",
+    "build_mode",
+    "generation",
+    "verified_at",
+    "snapshot_ids",
+    "replaces",
+    "reason",
+    "schema_version",
+}
+WORDS = st.text(max_size=6_000)
+LABELS = st.dictionaries(
+    st.text(max_size=300)
+    | st.sampled_from([f"org.opencontainers.image.{x}" for x in ("revision", "ref.name")]),
+    WORDS,
+    max_size=6,
+)
+
+
+def a_plan(**request: Any) -> BuildPlan:
+    return BuildPlan(
+        action=Action.BUILD,
+        trigger=Trigger.PUSH,
+        environment="prod",
+        reasons=("update from the environment's own image",),
+        settings=settings(),
+        source=Source(repository_uri="registry/comfyui", digest=DIGEST, tag="prod-latest"),
+        mode=BuildMode.UPDATE,
+        request=a_request(**request),
+    )
+
+
+def provisioned(**facts: Any) -> CommandFacts:
+    return CommandFacts.model_validate({"kind": "provision", "image_digest": DIGEST} | facts)
+
+
+def a_metadata(facts: CommandFacts | None = None, plan: BuildPlan | None = None, **changes: Any) -> Metadata:
+    made = metadata_of(
+        plan or a_plan(),
+        an_image(1),
+        region="us-east-1",
+        number=42,
+        replaces=image_id(2),
+        provisioned=facts,
+        verified_at=timestamp(NOW),
+        verified=None,
+        run_name="run-1",
+    )
+    return made.model_copy(update=changes)
+
+
+def test_the_schema_that_consumers_know_is_kept_key_for_key() -> None:
+    labels = {
+        "org.opencontainers.image.revision": "abc123def456",
+        "org.opencontainers.image.ref.name": "main",
+    }
+    written = json.loads(dump(a_metadata(provisioned(image_labels=labels))))
+    assert {key: written[key] for key in PUBLISHED_KEYS} == {
+        "ami_id": image_id(1),
+        "docker_image": "registry/comfyui:prod-latest",
+        "environment": "prod",
+        "creation_date": "2026-01-15T12:00:00Z",
+        "branch": "main",
+        "commit_sha": "abc123def456",
+        "region": "us-east-1",
+        "workflow_run_id": "run-1",
+        "workflow_run_number": "42",
+    }
+    assert written.keys() >= OUR_KEYS
+
+
+def test_what_the_caller_says_goes_before_the_images_labels() -> None:
+    labels = {"org.opencontainers.image.revision": "label", "org.opencontainers.image.ref.name": "label"}
+    plan = a_plan(branch="caller", commit_sha="cafe", workflow_run_id="77")
+    metadata = a_metadata(provisioned(image_labels=labels), plan)
+    assert (metadata.branch, metadata.commit_sha, metadata.workflow_run_id) == ("caller", "cafe", "77")
+
+
+def test_what_nobody_says_is_null() -> None:
+    written = json.loads(dump(a_metadata()))
+    assert (written["branch"], written["commit_sha"]) == (None, None)
+
+
+@given(LABELS, st.dictionaries(st.text(max_size=20), WORDS, max_size=4), WORDS, WORDS, st.integers(0, 60))
+def test_a_record_fits_a_standard_parameter_whatever_is_in_it(
+    labels: dict[str, str], os: dict[str, str], reason: str, docker_version: str, disks: int
+) -> None:
+    facts = provisioned(image_labels=labels, os=os, docker_version=docker_version)
+    metadata = a_metadata(
+        facts, reason=reason, snapshot_ids=tuple(f"snap-{number:017x}" for number in range(disks))
+    )
+    for record in (metadata, history_of(metadata, RecordStatus.SUPERSEDED, reason, NOW, image_id(3))):
+        text = dump(record)
+        assert len(text) <= 4_096
+        assert len(text.encode()) == len(text)
+        written = json.loads(text)
+        assert written.keys() >= PUBLISHED_KEYS | OUR_KEYS
+        assert (written["ami_id"], written["image_digest"]) == (image_id(1), DIGEST)
+        assert written["docker_image"] == "registry/comfyui:prod-latest"
+        assert load(type(record), text) is not None
+
+
+@pytest.mark.parametrize("character", ["x", "語", "\N{ROCKET}", '"', "\n"])
+def test_a_record_full_of_the_longest_words_fits(character: str) -> None:
+    long = character * 4_096
+    changes = {
+        "branch": long,
+        "commit_sha": long,
+        "workflow_run_id": long,
+        "reason": long,
+        "docker_image": long,
+        "replaces": long,
+        "region": long,
+        "base_created": long,
+    }
+    record = history_of(a_metadata(**changes), RecordStatus.KEPT, long, NOW, long)
+    assert len(dump(record)) <= 4_096
+    assert json.loads(dump(record))["ami_id"] == image_id(1)
+
+
+def test_facts_that_fit_are_kept_and_the_largest_goes_first() -> None:
+    facts = provisioned(image_labels={"big": "x" * 5_000}, kernel="6.8", os={"VERSION_ID": "22.04"})
+    written = json.loads(dump(a_metadata(facts)))
+    assert written["facts"] == {"kernel": "6.8", "os": {"VERSION_ID": "22.04"}}
+
+
+def test_words_are_cut_before_ids_are_dropped() -> None:
+    written = json.loads(dump(a_metadata(reason="x" * 5_000, snapshot_ids=("snap-1",))))
+    assert written["snapshot_ids"] == ["snap-1"]
+    assert written["reason"].startswith("xxx")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "5", "null", '{"ami_id": "ami-1"}', "ami-0123"])
+def test_a_record_that_cannot_be_read_is_none(text: str | None) -> None:
+    assert load(Metadata, text) is None
+
+
+@given(st.text())
+def test_any_text_is_read_as_nothing_or_a_record(text: str) -> None:
+    assert load(HistoryRecord, text) is None
+
+
+def test_a_record_of_a_later_schema_is_read_for_what_is_known() -> None:
+    later = json.loads(dump(a_metadata())) | {"schema_version": 2, "new": {"deep": True}}
+    read = load(Metadata, json.dumps(later))
+    assert read is not None
+    assert read.schema_version == 2
+
+
+def test_metadata_that_an_older_workflow_wrote_lacks_our_keys_and_is_not_read_as_ours() -> None:
+    older = dict.fromkeys(PUBLISHED_KEYS, "x") | {"ami_id": image_id(1)}
+    assert load(Metadata, json.dumps(older)) is None
+
+
+def test_publishing_again_keeps_what_is_known_of_the_image() -> None:
+    record = history_of(a_metadata(), RecordStatus.SUPERSEDED, "replaced", NOW, image_id(3))
+    again = metadata_from(record, number=50, replaces=image_id(3), reason="rollback")
+    assert again == a_metadata(workflow_run_number="50", replaces=image_id(3), reason="rollback")
+
+
+def test_an_image_without_a_record_says_what_its_tags_say() -> None:
+    image = an_image(1, tags={TAG_GENERATION: "many"}, creation_date=None)
+    metadata = metadata_from_tags(image, "prod", "us-east-1", "repaired")
+    assert (metadata.generation, metadata.creation_date, metadata.image_digest) == (1, "", "")
+    assert load(Metadata, dump(metadata)) == metadata
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1)))  # noqa: DTZ001 - the zone is not written
+def test_a_date_is_written_as_the_schema_shows_it(moment: datetime) -> None:
+    assert datetime.strptime(timestamp(moment), "%Y-%m-%dT%H:%M:%SZ") == moment.replace(microsecond=0)  # noqa: DTZ007 - as above
