@@ -196,8 +196,10 @@ def stack_of(directory: Path, resources: str, rest: str = "", **values: Any) -> 
             r"P \(.*\) lacks .*PolicyDocument",
         ),
         (
-            "  A: {Type: 'AWS::SQS::Queue', Properties: {QueueName: !Ref B}}\n"
-            "  B: {Type: 'AWS::SQS::Queue', Properties: {QueueName: !Ref A}}",
+            (
+                "  A: {Type: 'AWS::SQS::Queue', Properties: {QueueName: !Ref B}}\n"
+                "  B: {Type: 'AWS::SQS::Queue', Properties: {QueueName: !Ref A}}"
+            ),
             "circular",
         ),
     ],
@@ -228,7 +230,7 @@ def test_resources_are_created_after_what_they_refer_to(tmp_path: Path) -> None:
 def test_parameters_without_a_value_or_with_a_wrong_one_are_refused(tmp_path: Path) -> None:
     rest = "Parameters: {Size: {Type: String, AllowedValues: [small, large]}}"
     topic = "  T: {Type: 'AWS::SNS::Topic'}"
-    with pytest.raises(TemplateError, match="Size .* needs a value"):
+    with pytest.raises(TemplateError, match=r"Size .* needs a value"):
         stack_of(tmp_path, topic, rest)
     with pytest.raises(TemplateError, match="one of"):
         stack_of(tmp_path, topic, rest, Size="huge")

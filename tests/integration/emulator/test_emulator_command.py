@@ -219,3 +219,29 @@ def test_functions_output_goes_to_stderr_at_debug_level_and_is_served(start: Sta
     assert (unknown.status_code, "WorkerFunction" in unknown.json()["functions"]) == (404, True)
     process.send_signal(signal.SIGTERM)
     assert "WorkerFunction: hello from the layer environment" in process.communicate(timeout=20)[1]
+
+
+SEQUENCE = """
+import json, os, pathlib, sys, threading
+from ami_lifecycle_emulator.server import Emulator
+
+def children():
+    stats = [path.read_text().rsplit(")", 1)[1].split() for path in pathlib.Path("/proc").glob("[0-9]*/stat")]
+    return sum(int(stat[1]) == os.getpid() for stat in stats)
+
+for turn in range(2):
+    with Emulator(sys.argv[1], time_scale=0.01) as emulator:
+        function = next(each for each in emulator.functions.functions() if each.logical_id == "WorkerFunction")
+        outcome = emulator.runtime.invoke(function, '{"mode": "write", "key": "once"}').result()
+        tables = len(emulator.api.call("client", "dynamodb", "ListTables", {})["TableNames"])
+    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    print(json.dumps([outcome.failed, tables, threads, children()]))
+"""
+
+
+def test_an_emulator_leaves_no_thread_process_or_state_behind() -> None:
+    result = subprocess.run(  # noqa: S603 - this interpreter and the script above
+        [sys.executable, "-c", SEQUENCE, str(PROJECT)], capture_output=True, text=True, timeout=90, check=True
+    )
+    turns = [json.loads(line) for line in result.stdout.splitlines()]
+    assert turns == [[False, 1, [], 0]] * 2

@@ -99,6 +99,24 @@ def test_a_target_without_permission_goes_to_the_dead_letter_queue_at_once(platf
     assert ":function:" in attributes["TARGET_ARN"]
 
 
+def test_a_queue_whose_policy_does_not_name_the_rule_gets_nothing(platform: Any) -> None:
+    """Amazon EventBridge User Guide, Resource-based policies: Amazon SQS."""
+    events, sqs = platform.client("events"), platform.client("sqs")
+    failures = sqs.get_queue_attributes(QueueUrl=platform.outputs["FailuresUrl"], AttributeNames=["QueueArn"])
+    letters = {"Arn": failures["Attributes"]["QueueArn"]}
+    events.put_rule(Name="other", EventPattern=json.dumps({"source": ["test.other"]}))
+    target = {"Id": "inbox", "Arn": queue_arn(platform), "DeadLetterConfig": letters}
+    events.put_targets(Rule="other", Targets=[target])
+    try:
+        events.put_events(Entries=[{"Source": "test.other", "DetailType": "x", "Detail": "{}"}])
+        letter = platform.messages("FailuresUrl")[0]
+        assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+        assert platform.drain("InboxUrl") == []
+    finally:
+        events.remove_targets(Rule="other", Ids=["inbox"])
+        events.delete_rule(Name="other")
+
+
 def test_a_throttled_delivery_is_repeated(platform: Any, eventually: Any) -> None:
     before = len(executions(platform))
     platform.emulator.faults.add(
