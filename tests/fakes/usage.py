@@ -1,19 +1,27 @@
-"""Uses of images, as a test states them."""
+"""Uses of images: those that the account has, and those that a test states."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tests.fakes.faults import Faulty, port_call
+from tests.fakes.instances import FakeInstances
+from tests.fakes.parameters import FakeParameters
 
 from ami_lifecycle.domain.model import ImageUse, Usage, UsageKind
 
+_ARN = "arn:aws:{service}:us-east-1:123456789012"
+
 
 class FakeImageUsage(Faulty):
-    """Nothing is used, until a test says otherwise."""
+    """An image is used by the `latest` parameters that name it, by instances that run, and as a test says."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, instances: FakeInstances | None = None, parameters: FakeParameters | None = None
+    ) -> None:
         super().__init__()
+        self.instances = instances
+        self.parameters = parameters
         self.uses: dict[str, list[ImageUse]] = {}
         self.unreadable: str | None = None
 
@@ -32,5 +40,28 @@ class FakeImageUsage(Faulty):
         if self.unreadable is not None:
             unknown.append(ImageUse(kind=UsageKind.UNKNOWN, resource=self.unreadable))
         return [
-            Usage(image_id=image_id, uses=(*self.uses.get(image_id, []), *unknown)) for image_id in image_ids
+            Usage(
+                image_id=image_id,
+                uses=(*self._found(image_id), *self.uses.get(image_id, []), *unknown),
+            )
+            for image_id in image_ids
+        ]
+
+    def _found(self, image_id: str) -> list[ImageUse]:
+        parameters = self.parameters.all if self.parameters else {}
+        running = self.instances.running() if self.instances else []
+        return [
+            *(
+                ImageUse(kind=UsageKind.LATEST, resource=f"{_ARN.format(service='ssm')}:parameter{name}")
+                for name, stored in parameters.items()
+                if stored.value == image_id and name.endswith("/latest")
+            ),
+            *(
+                ImageUse(
+                    kind=UsageKind.RUNNING_INSTANCE,
+                    resource=f"{_ARN.format(service='ec2')}:instance/{instance.instance_id}",
+                )
+                for instance in running
+                if instance.image_id == image_id
+            ),
         ]

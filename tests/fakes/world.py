@@ -20,14 +20,14 @@ from tests.fakes.waits import FakeWaits
 
 @dataclass
 class World:
-    """One account and Region: one clock; images know the instances, parameters know the images."""
+    """One account and Region: one clock; what knows of what in AWS does so here."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     instances: FakeInstances = field(init=False)
     images: FakeImages = field(init=False)
     parameters: FakeParameters = field(init=False)
     waits: FakeWaits = field(init=False)
-    usage: FakeImageUsage = field(default_factory=FakeImageUsage)
+    usage: FakeImageUsage = field(init=False)
     commands: FakeCommands = field(default_factory=FakeCommands)
     repository: FakeRepository = field(default_factory=FakeRepository)
     environments: FakeEnvironments = field(default_factory=FakeEnvironments)
@@ -39,6 +39,7 @@ class World:
         self.images = FakeImages(self.instances, self.clock)
         self.parameters = FakeParameters(self.images)
         self.waits = FakeWaits(self.clock)
+        self.usage = FakeImageUsage(self.instances, self.parameters)
 
     def settle(self) -> None:
         """Finish every transition of instances and images."""

@@ -151,7 +151,7 @@ def test_a_record_fits_a_standard_parameter_whatever_is_in_it(
 @pytest.mark.parametrize("character", ["x", "語", "\N{ROCKET}", '"', "\n"])
 def test_a_record_full_of_the_longest_words_fits(character: str) -> None:
     long = character * 4_096
-    changes = {
+    changes: dict[str, Any] = {
         "branch": long,
         "commit_sha": long,
         "workflow_run_id": long,

@@ -78,7 +78,7 @@ def an_image(
         TAG_ROLE: role,
         TAG_GENERATION: "1",
         # The name without a candidate's suffix: an image under another name is somebody's copy.
-        "Name": name.split(".candidate.")[0],
+        "Name": name.split(".candidate.", maxsplit=1)[0],
     }
     if digest is not None:
         own[TAG_DIGEST] = digest

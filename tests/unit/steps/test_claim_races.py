@@ -1,0 +1,253 @@
+"""Claims under every interleaving: one holder, nothing lost, nobody writes after the claim is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from tests.unit.steps.account import MACHINE, Account, an_image, arn_of
+from tests.unit.steps.execution import Execution
+from tests.unit.steps.interleaving import schedules
+from tests.unit.steps.promises import Promises
+
+from ami_lifecycle.contracts import (
+    Action,
+    BuildRequest,
+    ClaimResult,
+    ClaimStatus,
+    CleanUpInput,
+    CleanUpResult,
+    PlanInput,
+    Published,
+    PublishInput,
+    ReleaseInput,
+    ReleaseResult,
+    StepInput,
+)
+from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, ClaimLostError
+from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.steps.claim_environment import claim_environment
+from ami_lifecycle.steps.release_environment import Releaser
+
+MANY = 25
+LOOKS = 20
+
+
+def claimant(account: Account, name: str, request: BuildRequest) -> Callable[[], ClaimResult | str]:
+    """Plans and claims, as often as the state machine does."""
+    world = account.world
+    world.executions.statuses[arn_of(name)] = ExecutionStatus.RUNNING
+
+    def claim() -> ClaimResult | str:
+        for _ in range(LOOKS):
+            plan_input = PlanInput(
+                request=request.model_dump(mode="json", exclude_none=True),
+                execution_arn=arn_of(name),
+                execution_name=name,
+            )
+            plan = account.planner.plan(plan_input).plan
+            if plan.action is Action.NONE:
+                return plan.reasons[0]
+            result = claimed(account, StepInput(plan=plan, execution_arn=arn_of(name)))
+            if result.status is not ClaimStatus.OUTDATED:
+                return result
+        raise AssertionError("the plan is outdated again and again")
+
+    return claim
+
+
+def claimed(account: Account, step: StepInput) -> ClaimResult:
+    world = account.world
+    for _ in range(LOOKS):
+        try:
+            return claim_environment(step, world.environments, world.executions, world.clock)
+        except ClaimContendedError:
+            continue
+        except ClaimBusyError:
+            world.clock.advance(30)
+    raise AssertionError("the claim is contended again and again")
+
+
+def holder_of(account: Account, name: str, digest: str | None = None) -> Claim:
+    """Let an execution hold the environment."""
+    now = account.world.clock.now()
+    record = account.world.environments.get("prod")
+    claim = Claim(
+        execution_arn=arn_of(name),
+        number=record.fencing + 1,
+        action=Action.BUILD,
+        digest=digest,
+        claimed_at=now,
+        lease_until=now + timedelta(hours=30),
+    )
+    assert account.world.environments.claim("prod", claim)
+    account.world.executions.statuses[arn_of(name)] = ExecutionStatus.RUNNING
+    return claim
+
+
+def a_push() -> BuildRequest:
+    return BuildRequest(environment="prod")
+
+
+def build_of(digest: str) -> BuildRequest:
+    return BuildRequest(environment="prod", image_digest=digest)
+
+
+def statuses(results: list[object]) -> list[str]:
+    return sorted(result.status for result in results if isinstance(result, ClaimResult))
+
+
+def test_of_two_duplicate_pushes_one_builds_and_the_other_ends() -> None:
+    runs = 0
+    for schedule in schedules(preemptions=3):
+        account = Account()
+        account.push("one")
+        schedule.hold(account.world.environments, account.world.executions)
+        results = schedule.run(claimant(account, "a", a_push()), claimant(account, "b", a_push()))
+        assert statuses(results) == ["already_building", "claimed"], schedule.choices
+        assert account.world.environments.get("prod").wanted is None
+        runs += 1
+    assert runs > MANY
+
+
+def test_of_three_different_builds_one_is_claimed_and_one_is_wanted() -> None:
+    runs = 0
+    for schedule in schedules(preemptions=2):
+        account = Account()
+        digests = [account.push(content) for content in ("one", "two", "three")]
+        schedule.hold(account.world.environments, account.world.executions)
+        results = schedule.run(*(claimant(account, digest[-4:], build_of(digest)) for digest in digests))
+        assert statuses(results) == ["claimed", "queued", "queued"], schedule.choices
+        record = account.world.environments.get("prod")
+        assert record.claim is not None
+        assert record.wanted is not None
+        assert record.wanted.image_digest in set(digests) - {record.claim.digest}
+        runs += 1
+    assert runs > MANY
+
+
+def releaser(account: Account, claim: Claim) -> Callable[[], ReleaseResult]:
+    """The last step of the holder, repeated as the state machine does."""
+    world = account.world
+    name = claim.execution_arn.rsplit(":", 1)[1]
+    plan = account.planner.plan_request(a_push(), claim.execution_arn).plan
+    step = ReleaseInput(
+        plan=plan,
+        execution_arn=arn_of(name),
+        claim_number=claim.number,
+        state_machine_arn=MACHINE,
+    )
+
+    def release() -> ReleaseResult:
+        last = Releaser(world.instances, world.environments, world.executions, world.notifier)
+        for _ in range(LOOKS):
+            try:
+                result = last.release(step)
+            except ClaimContendedError:
+                continue
+            world.executions.end(claim.execution_arn, ExecutionStatus.SUCCEEDED)
+            return result
+        raise AssertionError("the release is contended again and again")
+
+    return release
+
+
+def test_a_push_that_comes_while_the_holder_releases_is_claimed_or_started_by_the_holder() -> None:
+    seen = set()
+    for schedule in schedules(preemptions=3):
+        account = Account()
+        old = account.push("one")
+        claim = holder_of(account, "holder", digest=old)
+        release = releaser(account, claim)
+        account.push("two")
+        schedule.hold(account.world.environments, account.world.executions)
+        _, result = schedule.run(release, claimant(account, "new", a_push()))
+        assert isinstance(result, ClaimResult), result
+        started = account.world.executions.started
+        record = account.world.environments.get("prod")
+        if result.status is ClaimStatus.QUEUED:
+            assert len(started) == 1, schedule.choices
+            assert record.claim is None
+        else:
+            assert result.status is ClaimStatus.CLAIMED
+            assert started == []
+            assert record.is_held_by(arn_of("new"), result.number)
+        assert record.wanted is None
+        seen.add(result.status)
+    assert seen == {ClaimStatus.QUEUED, ClaimStatus.CLAIMED}
+
+
+def cleaner(account: Account, name: str) -> Callable[[], CleanUpResult]:
+    def clean() -> CleanUpResult:
+        step = CleanUpInput(execution_arn=arn_of(name), state_machine_arn=MACHINE, status="ABORTED")
+        for _ in range(LOOKS):
+            try:
+                return account.build_cleaner.clean_up(step)
+            except ClaimContendedError:
+                continue
+        raise AssertionError("the clean-up is contended again and again")
+
+    return clean
+
+
+def test_a_dead_claim_is_taken_over_by_exactly_one() -> None:
+    runs = 0
+    for schedule in schedules(preemptions=2):
+        account = Account()
+        account.push("one")
+        holder_of(account, "dead", digest=account.push("zero", "dev"))
+        account.world.executions.end(arn_of("dead"))
+        schedule.hold(account.world.environments, account.world.executions)
+        *claims, cleaned = schedule.run(
+            claimant(account, "a", a_push()), claimant(account, "b", a_push()), cleaner(account, "dead")
+        )
+        assert statuses(claims) == ["already_building", "claimed"], schedule.choices
+        assert isinstance(cleaned, CleanUpResult), cleaned
+        record = account.world.environments.get("prod")
+        assert record.claim is not None
+        assert record.claim.execution_arn in {arn_of("a"), arn_of("b")}
+        runs += 1
+    assert runs > MANY
+
+
+def a_function_that_publishes(account: Account, claim: Claim) -> Callable[[], Published]:
+    image = account.world.images.add(
+        an_image(7, name="comfyui-multitenant-prod.candidate.x", digest=claim.digest, execution="zombie")
+    )
+    account.record(image)
+    plan = account.planner.plan_request(a_push(), claim.execution_arn).plan
+    step = PublishInput(
+        plan=plan, execution_arn=claim.execution_arn, claim_number=claim.number, image_id=image.image_id
+    )
+    return lambda: Execution(account, "zombie").publisher.publish(step)
+
+
+def test_a_function_of_an_aborted_execution_writes_before_the_clean_up_or_not_at_all() -> None:
+    seen: set[tuple[type, type]] = set()
+    for schedule in schedules(preemptions=2):
+        account = Account()
+        account.publish(an_image(1, digest="sha256:" + "0" * 64))
+        claim = holder_of(account, "zombie", digest=account.push("one"))
+        publish = a_function_that_publishes(account, claim)
+        account.world.executions.end(arn_of("zombie"))
+        promises = Promises(account.world)
+        schedule.hold(account.world.environments, account.world.parameters, account.world.images)
+
+        def clean(account: Account = account) -> CleanUpResult:
+            return cleaner(account, "zombie")()
+
+        published, cleaned = schedule.run(publish, clean)
+        seen.add((type(published), type(cleaned)))
+        assert promises.broken == [], schedule.choices
+        if isinstance(published, ClaimLostError):
+            assert isinstance(cleaned, CleanUpResult)
+            assert account.latest == an_image(1).image_id
+            assert account.metadata.ami_id == an_image(1).image_id
+            assert an_image(7).image_id not in account.world.images.all
+    # Whoever cleans up in the midst of the writing is told to come back.
+    assert seen == {
+        (Published, CleanUpResult),
+        (Published, ClaimBusyError),
+        (ClaimLostError, CleanUpResult),
+    }
