@@ -79,3 +79,13 @@ def builds_of(records: Sequence[HistoryRecord]) -> list[HistoryRecord]:
         first[key] = min(first.get(key, built), built)
         newest[key] = record
     return [newest[key] for key in sorted(first, key=lambda key: (first[key], key), reverse=True)]
+
+
+def is_passing_name(record: HistoryRecord, records: Sequence[HistoryRecord]) -> bool:
+    """Whether the record is of a candidate whose disks are published under the canonical name, too."""
+    return any(
+        other.ami_id == record.superseded_by
+        and other.workflow_run_number == record.workflow_run_number
+        and other.image_digest == record.image_digest
+        for other in records
+    )

@@ -1,0 +1,40 @@
+"""`ami-lifecycle diff`: what changed between two images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.commands.show import ImageArgument
+from ami_lifecycle_cli.operators.images import find_image
+from ami_lifecycle_cli.operators.showing import print_rows
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.target import OperatorTarget, command
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "diff")
+def diff(
+    target: OperatorTarget,
+    old: ImageArgument,
+    new: ImageArgument,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also what is the same.")] = False,
+) -> None:
+    """Compare two images: digest, commit, base, operating system, whatever the build recorded."""
+    stack = Stack(target)
+    before, after = (find_image(stack, each).comparable() for each in (old, new))
+    names = [*before, *(name for name in after if name not in before)]
+    rows = [(name, before.get(name), after.get(name)) for name in names]
+    changed = [row for row in rows if every or row[1] != row[2]]
+    if target.as_json:
+        print_json(
+            {"old": old, "new": new, "changes": {name: [first, second] for name, first, second in changed}}
+        )
+    elif changed:
+        print_rows(["", old, new], [(name, first or "-", second or "-") for name, first, second in changed])
+    else:
+        print_line("Nothing that is recorded differs.")

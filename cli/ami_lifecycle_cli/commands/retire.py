@@ -1,0 +1,66 @@
+"""`ami-lifecycle retire`: which images would go and which stay, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from ami_lifecycle.contracts import Action, BuildRequest, Decision, RetireAction
+from ami_lifecycle.errors import RefusedError
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.operators.records import read_environment_live
+from ami_lifecycle_cli.operators.showing import print_rows
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.starting import confirm, follow, report, start
+from ami_lifecycle_cli.operators.target import (
+    DryRunOption,
+    EnvironmentArgument,
+    OperatorTarget,
+    YesOption,
+    command,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "retire")
+def retire(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Decide for every image of an environment whether it stays, and retire what nothing uses.
+
+    The service does the same by itself, after each publication and every 15 minutes.
+    """
+    stack = Stack(target)
+    stack.require_environment(environment)
+    settings = stack.catalogue.get(environment)
+    live = read_environment_live(stack, environment)
+    if live.image is None:
+        raise RefusedError(f"nothing is retired while {live.problem}; publish an image first")
+    kept = Decision(image_id=live.image.image_id, action=RetireAction.KEEP, reason="`latest` names it")
+    decisions = [kept, *stack.retirer().decide(settings, live.image)]
+    going = [each for each in decisions if each.action is RetireAction.RETIRE]
+    if target.as_json and (dry_run or not going):
+        print_json({"dry_run": dry_run, "decisions": [each.model_dump(mode="json") for each in decisions]})
+    elif not target.as_json:
+        print_decisions(decisions)
+    if dry_run or not going:
+        if not target.as_json:
+            print_line("Dry run: nothing was retired." if dry_run else "Nothing is to be retired.")
+        return
+    confirm(f"Retire {len(going)} images, with their snapshots?", yes=yes)
+    arn = start(
+        stack, BuildRequest(environment=environment, action=Action.RETIRE, reason="asked for by a person")
+    )
+    report(stack, follow(stack, arn, environment), as_json=target.as_json)
+
+
+def print_decisions(decisions: Sequence[Decision]) -> None:
+    """Each image, what becomes of it, and why."""
+    rows = [(each.image_id, each.action.value, each.reason) for each in decisions]
+    print_rows(["IMAGE", "DECISION", "WHY"], rows, fixed=["IMAGE", "DECISION"])

@@ -1,0 +1,110 @@
+"""`ami-lifecycle rollback`: publish an earlier image again, and keep pushes from undoing it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ami_lifecycle.errors import InvalidRequestError
+from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
+from ami_lifecycle_cli.operators.rolling_back import Rollback, plan_rollback
+from ami_lifecycle_cli.operators.runs import Runs
+from ami_lifecycle_cli.operators.showing import duration, print_fields, short_digest, short_name
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.starting import confirm, follow, report, start
+from ami_lifecycle_cli.operators.target import (
+    DryRunOption,
+    EnvironmentArgument,
+    OperatorTarget,
+    YesOption,
+    command,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "rollback")
+def rollback(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="AMI", help="Image of the history to go to.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="So many builds back.  [default: 1]")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Build it, from Ubuntu and not from the live image.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it, and do not wait for its end.")] = False,
+) -> None:
+    """Go back to an earlier image: at once where it still exists, else by building its Docker image again.
+
+    The environment is pinned: pushes do not undo the rollback until `ami-lifecycle unpin ENV`.
+    """
+    if to is not None and steps is not None:
+        raise InvalidRequestError("--to and --steps exclude each other; name one of them")
+    stack = Stack(target)
+    stack.require_environment(environment)
+    planned = plan_rollback(stack, environment, to=to, steps=steps or 1, reason=reason, fresh=fresh)
+    if not target.as_json:
+        _print(stack, planned)
+    if dry_run:
+        if target.as_json:
+            print_json({"dry_run": True, **planned.as_json()})
+        else:
+            print_line("Dry run: nothing was started.")
+        return
+    confirm(f"Roll {environment} back?", yes=yes)
+    _carry_out(stack, planned, detach=detach, as_json=target.as_json)
+
+
+def _print(stack: Stack, planned: Rollback) -> None:
+    record = planned.record
+    running = stack.environments.get(planned.environment).claim
+    print_fields(
+        [
+            ("Environment", planned.environment),
+            ("Live", planned.live_id or "nothing"),
+            (
+                "Back to",
+                f"{planned.request.publish_image_id or 'a new image'} with {short_digest(record.image_digest)}",
+            ),
+            ("Commit", f"{record.commit_sha or '-'} on {record.branch or '-'}"),
+            ("First image", f"{record.ami_id}, made {record.creation_date}" if planned.needs_build else None),
+            ("How", _how(stack, planned)),
+            (
+                "Waits for",
+                f"{short_name(running.execution_arn)}, which holds {planned.environment}"
+                if running
+                else None,
+            ),
+        ]
+    )
+
+
+def _how(stack: Stack, planned: Rollback) -> str:
+    if not planned.needs_build:
+        return f"at once: {planned.why}"
+    usual = sum(Runs(stack).usual_seconds(planned.environment).values())
+    return f"by a build{f' of about {duration(usual)}' if usual else ''}: {planned.why}"
+
+
+def _carry_out(stack: Stack, planned: Rollback, *, detach: bool, as_json: bool) -> None:
+    arn = start(stack, planned.request)
+    if detach:
+        if as_json:
+            print_json({**planned.as_json(), "execution_arn": arn, "status": "RUNNING"})
+        else:
+            print_line(f"Started {short_name(arn)}.")
+        return
+    followed = follow(stack, arn, planned.environment)
+    report(stack, followed, as_json=as_json, more={"rollback": planned.as_json()})
+    print_note(
+        f"{planned.environment} is pinned: pushes do not undo this until: ami-lifecycle unpin {planned.environment}"
+    )

@@ -1,0 +1,73 @@
+"""`ami-lifecycle unpin`: end a rollback, and let the newest push through."""
+
+from __future__ import annotations
+
+import typer
+
+from ami_lifecycle.contracts import Action, BuildRequest
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.operators.showing import short_digest, utc_date
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.starting import confirm, start_and_report
+from ami_lifecycle_cli.operators.target import (
+    DryRunOption,
+    EnvironmentArgument,
+    OperatorTarget,
+    WatchOption,
+    YesOption,
+    command,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "unpin")
+def unpin(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    watch: WatchOption = False,
+) -> None:
+    """Lift the pin of a rollback, and build what the environment's tag names now."""
+    stack = Stack(target)
+    stack.require_environment(environment)
+    pin = stack.environments.get(environment).pin
+    if pin is None:
+        _say(target, {"environment": environment, "was_pinned": False}, f"{environment} is not pinned.")
+        return
+    settings = stack.catalogue.get(environment)
+    digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+    is_live = digest is not None and digest == pin.digest
+    after = "which is live already" if is_live else "which is built now"
+    what = f"{settings.image_tag} names {short_digest(digest)}, {after if digest else 'so nothing is built'}"
+    if not target.as_json:
+        print_line(f"{environment} is pinned to {pin.image_id} since {utc_date(pin.at)} UTC. {what}.")
+    if dry_run:
+        fields = {
+            "dry_run": True,
+            "environment": environment,
+            "pin": pin.model_dump(mode="json"),
+            "next": digest,
+        }
+        _say(target, fields, "Dry run: nothing was changed.")
+        return
+    confirm(f"Unpin {environment}?", yes=yes)
+    stack.environments.set_pin(environment, None)
+    request = BuildRequest(environment=environment, action=Action.BUILD, reason="unpinned")
+    if digest is None or is_live:
+        _say(
+            target,
+            {"environment": environment, "was_pinned": True, "next": None},
+            f"{environment} is unpinned.",
+        )
+        return
+    start_and_report(stack, request, watch=watch, as_json=target.as_json)
+
+
+def _say(target: OperatorTarget, fields: dict[str, object], text: str) -> None:
+    if target.as_json:
+        print_json(fields)
+    else:
+        print_line(text)
