@@ -208,14 +208,18 @@ def test_a_template_that_cannot_be_deployed_is_explained(tmp_path: Path) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_functions_output_goes_to_stderr_at_debug_level_and_is_served(start: Start) -> None:
+def test_functions_output_goes_to_stderr_at_debug_level_and_is_served(
+    start: Start, eventually: Callable[..., Any]
+) -> None:
     process, ready = start("--port", "0", "--log-level", "debug")
     invoke(ready)
-    answer = requests.get(
-        f"{ready['endpoint_url']}/_emulator/logs", params={"function": "WorkerFunction"}, timeout=10
-    )
-    assert "hello from the layer environment" in answer.json()["lines"]
-    unknown = requests.get(f"{ready['endpoint_url']}/_emulator/logs", timeout=10)
+    url = f"{ready['endpoint_url']}/_emulator/logs"
+
+    def lines() -> list[str]:
+        return requests.get(url, params={"function": "WorkerFunction"}, timeout=10).json()["lines"]
+
+    eventually(lambda: "hello from the layer environment" in lines())
+    unknown = requests.get(url, timeout=10)
     assert (unknown.status_code, "WorkerFunction" in unknown.json()["functions"]) == (404, True)
     process.send_signal(signal.SIGTERM)
     assert "WorkerFunction: hello from the layer environment" in process.communicate(timeout=20)[1]
