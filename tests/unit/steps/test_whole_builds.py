@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.steps.account import UBUNTU, Account
-from tests.unit.steps.execution import run
+from tests.unit.steps.account import UBUNTU, Account, an_image
+from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.promises import Promises
 
-from ami_lifecycle.domain.model import TAG_DIGEST
+from ami_lifecycle.contracts import Action, RecordStatus
+from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, ImageState, UsageKind
 
 CANONICAL = "comfyui-multitenant-prod"
 
@@ -31,3 +32,387 @@ def test_the_first_build_starts_from_ubuntu_and_ends_under_the_canonical_name(ac
     assert [image.image_id for image in account.own_images()] == [account.latest]
     assert promises.leaks_of() == []
     assert promises.broken == []
+
+
+def test_an_update_starts_from_the_live_image_and_takes_its_place(account: Account) -> None:
+    account.push("one")
+    run(account, "e1")
+    first = account.live
+    digest = account.push("two")
+    promises = Promises(account.world)
+    ended = run(account, "e2")
+    assert ended.result is not None
+    assert ended.result.replaced == first.image_id
+    assert account.live.tags[TAG_DIGEST] == digest
+    assert account.live.name == CANONICAL
+    assert account.metadata.build_mode == "update"
+    assert account.metadata.base_ami_id == first.image_id
+    assert account.metadata.generation == 2
+    assert account.metadata.workflow_run_number == "2"
+    assert account.metadata.replaces == first.image_id
+    assert [image.image_id for image in account.own_images()] == [account.latest]
+    history = account.history(first.image_id)
+    assert history is not None
+    assert history.status is RecordStatus.RETIRED
+    assert promises.leaks_of() == []
+    assert promises.broken == []
+
+
+def test_a_duplicate_push_does_nothing_and_says_why(account: Account) -> None:
+    digest = account.push("one")
+    run(account, "e1")
+    before = dict(account.world.parameters.all)
+    ended = run(account, "e2")
+    assert ended.outcome == "nothing"
+    assert digest in ended.reason
+    assert account.world.parameters.all == before
+    assert len(account.world.instances.all) == 2
+
+
+def test_an_image_in_use_stays_until_it_is_free_and_then_the_name_is_adopted(account: Account) -> None:
+    account.push("one")
+    run(account, "e1")
+    old = account.live
+    account.world.usage.use(old.image_id, UsageKind.LAUNCH_TEMPLATE, "lt-1")
+    account.push("two")
+    promises = Promises(account.world)
+    ended = run(account, "e2")
+    assert ended.result is not None
+    assert [(found.image_id, found.action.value) for found in ended.result.decisions] == [
+        (old.image_id, "keep")
+    ]
+    assert "lt-1" in ended.result.decisions[0].reason
+    assert account.live.name.startswith(f"{CANONICAL}.candidate.")
+    account.world.usage.free(old.image_id)
+    run(account, "e3", action=Action.RETIRE)
+    assert account.live.name == CANONICAL
+    assert account.metadata.workflow_run_number == "2", "adopting a name publishes no new build"
+    assert account.metadata.replaces == old.image_id
+    assert account.metadata.verified_at is not None
+    assert [image.image_id for image in account.own_images()] == [account.latest]
+    assert promises.leaks_of() == []
+    assert promises.broken == []
+
+
+def test_use_that_cannot_be_read_keeps_every_image(account: Account) -> None:
+    account.push("one")
+    run(account, "e1")
+    old = account.live
+    account.world.usage.unreadable = "ec2:DescribeImageReferences could not be read"
+    account.push("two")
+    promises = Promises(account.world)
+    assert run(account, "e2").outcome == "published"
+    assert old.image_id in account.world.images.all
+    assert promises.broken == []
+
+
+def two_images_kept() -> tuple[Account, str]:
+    """An environment with two published images; returns the older one's id."""
+    account = Account({"retirement": {"keep_previous": 1}})
+    account.push("one")
+    run(account, "e1")
+    assert account.latest is not None
+    old = account.latest
+    account.push("two")
+    run(account, "e2")
+    assert account.latest != old
+    return account, old
+
+
+def test_a_rollback_publishes_the_kept_image_and_its_pin_holds_against_pushes_and_sweeps() -> None:
+    account, old = two_images_kept()
+    promises = Promises(account.world)
+    ended = run(account, "back", action=Action.PUBLISH, publish_image_id=old, pin=True, reason="bad model")
+    assert ended.outcome == "published"
+    assert account.latest == old
+    assert account.metadata.ami_id == old
+    assert account.metadata.reason == "bad model"
+    assert account.metadata.workflow_run_number == "3"
+    assert "pinned" in run(account, "e3").reason
+    converge(account, rounds=2)
+    assert account.latest == old
+    account.world.environments.set_pin("prod", None)
+    converge(account, rounds=2)
+    assert account.live.tags[TAG_DIGEST] == account.world.repository.tags["comfyui"]["prod-latest"]
+    assert promises.broken == []
+
+
+def test_an_image_without_a_readable_record_is_not_rolled_back_to() -> None:
+    account, old = two_images_kept()
+    account.world.parameters.set(f"{account.prefix}/history/{old}", "{")
+    live = account.latest
+    ended = run(account, "back", action=Action.PUBLISH, publish_image_id=old)
+    assert (ended.outcome, ended.error) == ("failed", "RecordNotFoundError")
+    assert account.latest == live
+
+
+def test_an_image_that_was_never_verified_is_not_rolled_back_to() -> None:
+    account, old = two_images_kept()
+    account.record(account.world.images.all[old], status=RecordStatus.SUPERSEDED, verified=False)
+    ended = run(account, "back", action=Action.PUBLISH, publish_image_id=old)
+    assert ended.error == "ImageNotVerifiedError"
+
+
+@pytest.mark.parametrize("environment", ["dev", None])
+def test_an_image_of_another_environment_or_of_nobody_is_not_published(
+    account: Account, environment: str | None
+) -> None:
+    account.publish(an_image(1, digest=account.push("one")))
+    other = account.world.images.add(an_image(2, environment=environment, name="other"))
+    account.record(other)
+    promises = Promises(account.world)
+    ended = run(account, "back", action=Action.PUBLISH, publish_image_id=other.image_id)
+    assert ended.error == "ForeignResourceError"
+    assert account.latest == an_image(1).image_id
+    assert promises.broken == []
+
+
+def test_an_image_that_is_gone_cannot_be_rolled_back_to(account: Account) -> None:
+    account.publish(an_image(1, digest=account.push("one")))
+    ended = run(account, "back", action=Action.PUBLISH, publish_image_id=an_image(9).image_id)
+    assert ended.error == "RecordNotFoundError"
+    assert "build its digest instead" in ended.reason
+
+
+def test_without_verification_no_canary_runs_and_the_record_says_so() -> None:
+    account = Account({"verification": {"enabled": False}})
+    account.push("one")
+    promises = Promises(account.world, unverified_is_allowed=True)
+    assert run(account).outcome == "published"
+    assert len(account.world.instances.all) == 1
+    assert account.metadata.verified_at is None
+    assert "verification is switched off" in account.metadata.reason
+    assert promises.broken == []
+
+
+def test_a_canary_that_refuses_the_image_leaves_the_old_one_and_nothing_else(account: Account) -> None:
+    account.push("one")
+    run(account, "e1")
+    old, metadata = account.live, account.metadata
+    account.push("two")
+    account.verification_fails = True
+    promises = Promises(account.world)
+    ended = run(account, "e2")
+    assert (ended.outcome, ended.error) == ("failed", "VerificationFailedError")
+    assert "no container runs" in ended.reason
+    assert account.live == old
+    assert account.metadata == metadata
+    assert promises.leaks_of() == []
+    assert promises.broken == []
+
+
+def test_unique_names_skip_the_adoption() -> None:
+    account = Account({"publication": {"image_naming": "unique", "grace_period_seconds": 0}})
+    for number, content in enumerate(("one", "two")):
+        account.push(content)
+        execution = Execution(account, f"e{number}")
+        assert execution.run({"environment": "prod"}).outcome == "published"
+        assert "Adopt Image Name" not in execution.visited
+    assert account.live.name.startswith(f"{CANONICAL}.candidate.")
+    assert [image.image_id for image in account.own_images()] == [account.latest]
+
+
+def test_two_previous_images_are_kept_and_the_third_goes() -> None:
+    account = Account({"retirement": {"keep_previous": 2}})
+    promises = Promises(account.world)
+    digests = []
+    for number, content in enumerate(("one", "two", "three", "four")):
+        digests.append(account.push(content))
+        assert run(account, f"e{number}").outcome == "published"
+    kept = sorted(account.own_images(), key=lambda image: image.image_id)
+    assert {image.tags[TAG_DIGEST] for image in kept} == set(digests[1:])
+    assert account.live.tags[TAG_DIGEST] == digests[-1]
+    assert promises.leaks_of() == []
+    assert promises.broken == []
+
+
+def test_migration_starts_from_the_newest_untagged_image_and_leaves_all_of_them_alone(
+    account: Account,
+) -> None:
+    for number in (1, 3, 2):
+        account.world.images.add(
+            an_image(
+                number, name=f"{CANONICAL}-2024-0{number}", environment=None, snapshot_ids=(f"snap-{number}",)
+            )
+        )
+    account.push("one")
+    promises = Promises(account.world)
+    assert run(account).outcome == "published"
+    assert account.metadata.base_ami_id == an_image(3).image_id
+    assert account.metadata.build_mode == "update"
+    assert account.live.name == CANONICAL
+    assert promises.broken == []
+
+
+def test_migration_goes_on_where_latest_names_an_untagged_image(account: Account) -> None:
+    old = an_image(1, name=f"{CANONICAL}-2024", environment=None)
+    account.publish(old)
+    account.push("one")
+    promises = Promises(account.world)
+    assert run(account).outcome == "published"
+    assert account.metadata.base_ami_id == old.image_id
+    assert account.metadata.replaces == old.image_id
+    assert account.world.images.all[old.image_id] == old
+    history = account.history(old.image_id)
+    assert history is not None
+    assert history.status is RecordStatus.SUPERSEDED
+    assert promises.broken == []
+
+
+def test_an_untagged_image_that_holds_the_canonical_name_keeps_it(account: Account) -> None:
+    holder = account.world.images.add(
+        an_image(1, name=CANONICAL, environment=None, state=ImageState.DISABLED)
+    )
+    account.push("one")
+    promises = Promises(account.world)
+    ended = run(account)
+    assert ended.outcome == "published"
+    assert account.live.name.startswith(f"{CANONICAL}.candidate.")
+    assert account.world.images.all[holder.image_id] == holder
+    assert promises.broken == []
+
+
+def test_a_text_that_is_no_image_in_latest_is_replaced_and_not_named_as_replaced(account: Account) -> None:
+    account.world.parameters.set(f"{account.prefix}/latest", "ami-placeholder")
+    account.push("one")
+    ended = run(account)
+    assert ended.outcome == "published"
+    assert ended.result is not None
+    assert ended.result.replaced is None
+
+
+def test_the_tag_that_moves_back_during_a_build_wins_in_the_end(account: Account) -> None:
+    first = account.push("one")
+    run(account, "e1")
+    account.push("two")
+    execution = Execution(account, "e2")
+    others: list[str] = []
+
+    class MovesBack:
+        def before(self, port: object, call: object) -> None:
+            if "Create Image" in execution.visited and not others:
+                account.push("one")
+                others.append("started")
+                others.append(run(account, "e3").outcome)
+
+        def after(self, port: object, call: object) -> None:
+            """Nothing."""
+
+    account.world.watch(MovesBack())
+    assert execution.run({"environment": "prod"}).outcome == "published"
+    assert others == ["started", "queued"]
+    run_started(account)
+    assert account.live.tags[TAG_DIGEST] == first
+
+
+def test_pushes_during_a_build_end_in_one_more_build_of_the_newest(account: Account) -> None:
+    account.push("one")
+    execution = Execution(account, "e1")
+    seen: list[str] = []
+
+    class Pushes:
+        def before(self, port: object, call: object) -> None:
+            if "Create Image" in execution.visited and not seen:
+                seen.append("begun")
+                for number in range(3):
+                    account.push(f"later-{number}")
+                    seen.append(run(account, f"push-{number}").outcome)
+
+        def after(self, port: object, call: object) -> None:
+            """Nothing."""
+
+    account.world.watch(Pushes())
+    execution.run({"environment": "prod"})
+    assert seen[1:] == ["queued", "queued", "queued"]
+    ended = run_started(account)
+    assert [found.outcome for found in ended] == ["published"]
+    assert account.live.tags[TAG_DIGEST] == account.world.repository.tags["comfyui"]["prod-latest"]
+    assert account.metadata.workflow_run_number == "2"
+
+
+def test_environments_are_built_beside_each_other(account: Account) -> None:
+    account.push("one")
+    account.push("one", "dev")
+    dev = Account(world=account.world, environment="dev")
+    run(account, "e1")
+    run(dev, "e2")
+    assert account.live.tags[TAG_ENVIRONMENT] == "prod"
+    assert dev.live.tags[TAG_ENVIRONMENT] == "dev"
+    assert dev.live.name == "comfyui-multitenant-dev"
+
+
+@pytest.mark.parametrize("tag", ["prod-latest", "", None])
+def test_a_push_event_builds_the_environment_of_its_tag_or_of_its_digest(
+    account: Account, tag: str | None
+) -> None:
+    digest = account.push("one")
+    detail = {
+        "action-type": "PUSH",
+        "result": "SUCCESS",
+        "repository-name": "comfyui",
+        "image-digest": digest,
+        "image-tag": tag,
+    }
+    event = {"source": "aws.ecr", "detail-type": "ECR Image Action", "detail": detail}
+    assert Execution(account).run(event).outcome == "published"
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ({"action-type": "DELETE"}, "not a successful push"),
+        ({"result": "FAILURE"}, "not a successful push"),
+        ({"image-tag": "v1"}, "no environment is built from comfyui:v1"),
+        ({"repository-name": "other"}, "no environment is built from other:prod-latest"),
+        ({"image-tag": "", "image-digest": "sha256:" + "0" * 64}, "no environment's tag names it"),
+        ({"image-tag": "", "image-digest": ""}, "no environment's tag names it"),
+    ],
+)
+def test_an_event_that_concerns_nobody_ends_in_words(
+    account: Account, detail: dict[str, str], words: str
+) -> None:
+    account.push("one")
+    whole = {
+        "action-type": "PUSH",
+        "result": "SUCCESS",
+        "repository-name": "comfyui",
+        "image-digest": "sha256:" + "1" * 64,
+        "image-tag": "prod-latest",
+    }
+    event = {"source": "aws.ecr", "detail-type": "ECR Image Action", "detail": whole | detail}
+    ended = Execution(account).run(event)
+    assert ended.outcome == "nothing"
+    assert words in ended.reason
+    assert account.world.instances.all == {}
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        ({"environment": "qa"}, "UnknownEnvironmentError"),
+        ({"environment": "prod", "image_tag": "nope"}, "ImageTagNotFoundError"),
+        ({"environment": "prod", "image_digest": "sha256:" + "0" * 64}, "ImageDigestNotFoundError"),
+        ({"environment": "prod", "action": "publish"}, "RecordNotFoundError"),
+        ({"environment": 5}, "InvalidRequestError"),
+    ],
+)
+def test_a_request_that_cannot_be_fulfilled_costs_nothing_and_fails_by_name(
+    account: Account, request_: dict[str, object], error: str
+) -> None:
+    account.push("one")
+    ended = Execution(account).run(request_)
+    assert (ended.outcome, ended.error) == ("failed", error)
+    assert account.world.instances.all == {}
+    assert account.world.environments.records == {}
+
+
+def test_a_disk_that_is_smaller_than_the_images_is_refused_before_anything_is_launched(
+    account: Account,
+) -> None:
+    account.publish(an_image(1, digest=account.push("one")))
+    small = Account({"builder": {"root_volume_gib": 20}}, world=account.world)
+    account.push("two")
+    ended = run(small)
+    assert ended.error == "SettingsError"
+    assert "builder.root_volume_gib is 20" in ended.reason
+    assert account.world.instances.all == {}
