@@ -45,6 +45,21 @@ _READ_BACK_SECONDS: Final = 0.25
 _WRITE_TIME: Final = timedelta(seconds=15)
 _AMI_ID: Final = re.compile(r"ami-[0-9a-f]{8,17}")
 
+# RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
+# (EC2 API reference, RegisterImage).
+_COPIED: Final = (
+    "architecture",
+    "virtualization_type",
+    "ena_support",
+    "sriov_net_support",
+    "boot_mode",
+    "tpm_support",
+    "imds_support",
+    "root_device_name",
+    "platform_details",
+    "usage_operation",
+)
+
 
 @dataclass(frozen=True)
 class Publisher:
@@ -145,18 +160,17 @@ class Publisher:
                 f"{image.image_id} is not made of the snapshots of the verified {step.copy_of}; "
                 "`latest` stays as it is, and the sweep tries again"
             )
-        for attribute in (
-            "architecture",
-            "virtualization_type",
-            "ena_support",
-            "boot_mode",
-            "root_device_name",
-        ):
+        for attribute in _COPIED:
             if getattr(image, attribute) != getattr(candidate, attribute):
                 raise ImageMismatchError(
                     f"{image.image_id} differs from the verified {step.copy_of} in {attribute}: "
                     f"{getattr(image, attribute)!r}, not {getattr(candidate, attribute)!r}"
                 )
+        if _disks(image) != _disks(candidate):
+            raise ImageMismatchError(
+                f"{image.image_id} differs from the verified {step.copy_of} in its block devices: "
+                f"{_disks(image)}, not {_disks(candidate)}"
+            )
 
     def _metadata(
         self,
@@ -271,6 +285,15 @@ class Publisher:
 
     def _name(self, step: PublishInput, name: str) -> str:
         return parameter_name(step.plan.configured.parameter_prefix, name)
+
+
+def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]]:
+    """What an image says of its EBS devices, in the order of their names."""
+    return sorted(
+        (found.device_name, found.volume_type, found.volume_size, found.delete_on_termination)
+        for found in image.block_devices
+        if found.snapshot_id
+    )
 
 
 def _image_id(value: str | None) -> str | None:

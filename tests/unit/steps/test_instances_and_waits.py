@@ -1,0 +1,385 @@
+"""Launches, commands and waits one by one: what they fall back to, find again, and give up on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests.unit.steps.account import Account, arn_of, facts
+from tests.unit.steps.execution import Execution
+from tests.unit.steps.test_claim_races import holder_of
+
+from ami_lifecycle.contracts import (
+    AwaitInput,
+    BuildRequest,
+    ClaimedInput,
+    Event,
+    InstanceInput,
+    StepInput,
+    Wait,
+    WaitKind,
+)
+from ami_lifecycle.domain.model import Image, ImageState, Instance, InstanceState
+from ami_lifecycle.errors import (
+    AgentNotOnlineError,
+    BuilderLostError,
+    BuildError,
+    CanaryLostError,
+    CapacityUnavailableError,
+    ImageCreationFailedError,
+    InvalidRequestError,
+    ProvisioningFailedError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+    SettingsError,
+    VerificationFailedError,
+)
+from ami_lifecycle.ports import CommandResult, CommandStatus, LaunchRefusal
+from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
+from ami_lifecycle.steps.waiting import parse_facts
+
+INSTANCE = "i-0123456789abcdef0"
+TOKEN = "token"
+IMAGE = "ami-0123456789abcdef1"
+DIGEST = "sha256:" + "ab" * 32
+
+
+class Build:
+    """A build that holds the environment and has not launched anything."""
+
+    def __init__(self, **defaults: Any) -> None:
+        self.account = Account(defaults)
+        self.digest = self.account.push("one")
+        self.execution = Execution(self.account, "e1")
+        self.plan = self.account.planner.plan_request(
+            BuildRequest(environment="prod"), self.execution.arn
+        ).plan
+        self.claim = holder_of(self.account, "e1", digest=self.digest)
+        self.claimed = ClaimedInput(
+            plan=self.plan, execution_arn=self.execution.arn, claim_number=self.claim.number
+        )
+
+    @property
+    def instances(self) -> Any:
+        return self.account.world.instances
+
+    def launch(self) -> Any:
+        return self.execution.launcher.launch_builder(self.claimed)
+
+    def an_instance(self, state: InstanceState = InstanceState.RUNNING, role: str = "builder") -> Instance:
+        added: Instance = self.instances.add(
+            Instance(instance_id=INSTANCE, state=state, tags={"ami-lifecycle:role": role})
+        )
+        return added
+
+    def await_(
+        self, kind: WaitKind, resource_id: str = INSTANCE, token: str | None = TOKEN, **more: str
+    ) -> Any:
+        if token:
+            self.account.world.executions.waiting.add(token)
+        wait = Wait(kind=kind, resource_id=resource_id, **more)
+        step = AwaitInput(wait=wait, execution_arn=arn_of("e1"), task_token=token)
+        return self.execution.watcher.await_resource(step)
+
+    def resume(self, detail_type: str, **detail: str) -> Any:
+        event = {"source": "aws.any", "detail-type": detail_type}
+        event |= {"detail": {key.replace("_", "-"): value for key, value in detail.items()}}  # type: ignore[dict-item]  # an event's mapping
+        return self.execution.watcher.resume(Event.model_validate(event))
+
+
+@pytest.fixture
+def build() -> Build:
+    return Build()
+
+
+# Launches.
+
+
+def test_the_builder_is_launched_once_however_often_the_step_is_repeated(build: Build) -> None:
+    assert build.launch() == build.launch()
+    assert len(build.instances.all) == 1
+
+
+def test_a_launch_whose_instance_is_not_shown_yet_is_found_by_its_token(build: Build) -> None:
+    first = build.launch()
+    build.instances.hidden.add(first.instance_id)
+    assert build.launch() == first
+    assert len(build.instances.all) == 1
+
+
+def test_a_launch_falls_back_over_subnets_and_then_types(build: Build) -> None:
+    build.instances.refuse(instance_type="m7i.large")
+    build.instances.refuse(subnet_id="subnet-0aaaaaaaaaaaaaaaa", refusal=LaunchRefusal.UNSUPPORTED)
+    launched = build.launch()
+    assert (launched.instance_type, launched.subnet_id) == ("m6i.large", "subnet-0bbbbbbbbbbbbbbbb")
+    tried = [call.args[0] for call in build.instances.called("launch")]
+    assert [(found.instance_type, found.subnet_id[7:9]) for found in tried] == [
+        ("m7i.large", "0a"),
+        ("m7i.large", "0b"),
+        ("m6i.large", "0a"),
+        ("m6i.large", "0b"),
+    ]
+    assert len({found.client_token for found in tried}) == 4
+
+
+def test_no_capacity_anywhere_is_transient_and_names_every_try(build: Build) -> None:
+    build.instances.refuse()
+    with pytest.raises(CapacityUnavailableError) as raised:
+        build.launch()
+    assert str(raised.value).count(": no ") == 6
+    assert "builder.instance_types" in str(raised.value)
+
+
+def test_a_builder_that_died_is_launched_anew_with_another_token(build: Build) -> None:
+    first = build.launch()
+    build.instances.set_state(first.instance_id, InstanceState.TERMINATED)
+    second = build.launch()
+    assert second.instance_id != first.instance_id
+
+
+def test_a_builder_ends_itself_and_carries_its_owners_tags(build: Build) -> None:
+    launched = build.launch()
+    request = build.instances.requests[launched.instance_id]
+    assert "shutdown -P +180" in request.user_data
+    assert request.tags["ami-lifecycle:execution"] == build.execution.arn
+    assert request.tags["ami-lifecycle:application"] == "comfyui"
+    assert request.tags["ami-lifecycle:role"] == "builder"
+
+
+def test_without_a_subnet_the_settings_are_named(build: Build) -> None:
+    world = build.account.world
+    nowhere = Infrastructure(subnet_ids=(), security_group_id="sg-1", instance_profile_arn="arn")
+    launcher = Launcher(world.instances, world.images, world.environments, nowhere, build.account.deadline)
+    with pytest.raises(SettingsError, match="SubnetIds"):
+        launcher.launch_builder(build.claimed)
+
+
+# Commands.
+
+
+def at_instance(build: Build) -> InstanceInput:
+    build.account.world.commands.bring_online(INSTANCE)
+    return InstanceInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
+
+
+def test_a_command_is_sent_once_even_when_the_response_is_lost(build: Build) -> None:
+    step = at_instance(build)
+    commands = build.account.world.commands
+    commands.fail("send", ServiceUnavailableError("no answer"), after=True)
+    with pytest.raises(ServiceUnavailableError):
+        build.execution.documents.provision_builder(step)
+    assert build.execution.documents.provision_builder(step).command_id == commands.sent[0].command_id
+    assert len(commands.sent) == 1
+
+
+def test_verification_is_no_repeated_provisioning(build: Build) -> None:
+    step = at_instance(build)
+    one = build.execution.documents.provision_builder(step)
+    other = build.execution.documents.verify_image(step)
+    assert one.command_id != other.command_id
+
+
+@pytest.mark.parametrize("version", ["3.3.2745.0", "2.9", "3.3", "", "latest"])
+def test_an_agent_that_would_not_pass_parameters_safely_gets_none(build: Build, version: str) -> None:
+    step = at_instance(build)
+    build.account.world.commands.bring_online(INSTANCE, version)
+    with pytest.raises(ProvisioningFailedError, match=r"3\.3\.2746\.0"):
+        build.execution.documents.provision_builder(step)
+    assert build.account.world.commands.sent == []
+
+
+@pytest.mark.parametrize("version", ["3.3.2746.0", "3.3.10000.1", "4.0.0.0"])
+def test_an_agent_that_is_new_enough_gets_the_command(build: Build, version: str) -> None:
+    step = at_instance(build)
+    build.account.world.commands.bring_online(INSTANCE, version)
+    assert build.execution.documents.provision_builder(step).instance_id == INSTANCE
+
+
+def test_an_agent_that_is_gone_is_waited_for(build: Build) -> None:
+    step = at_instance(build)
+    build.account.world.commands.agents.clear()
+    with pytest.raises(AgentNotOnlineError):
+        build.execution.documents.provision_builder(step)
+
+
+def test_provisioning_is_by_digest_and_texts_travel_encoded() -> None:
+    container = {"environment": {"A": 'quote " $(rm)'}, "command": ["--listen", "0.0.0.0"]}  # noqa: S104 - an argument
+    build = Build(container=container)
+    parameters = provisioning_parameters(build.plan, "us-east-1")
+    assert parameters["ImageDigest"] == build.digest
+    assert json.loads(base64.b64decode(parameters["ContainerEnvironment"])) == container["environment"]
+    assert json.loads(base64.b64decode(parameters["ContainerCommand"])) == container["command"]
+
+
+def test_an_empty_setting_is_a_dash_because_a_parameter_must_say_something(build: Build) -> None:
+    parameters = provisioning_parameters(build.plan, "us-east-1") | verification_parameters(
+        build.plan, "us-east-1"
+    )
+    assert parameters["ContainerEnvironment"] == "-"
+    assert all(parameters.values())
+
+
+# Waits.
+
+
+def test_an_agent_is_looked_at_without_a_token(build: Build) -> None:
+    build.an_instance()
+    with pytest.raises(AgentNotOnlineError, match="instance profile"):
+        build.await_(WaitKind.AGENT, token=None)
+    build.account.world.commands.bring_online(INSTANCE)
+    assert build.await_(WaitKind.AGENT, token=None).is_done
+
+
+@pytest.mark.parametrize(("role", "error"), [("builder", BuilderLostError), ("canary", CanaryLostError)])
+@pytest.mark.parametrize("state", [InstanceState.TERMINATED, InstanceState.SHUTTING_DOWN])
+@pytest.mark.parametrize("kind", [WaitKind.AGENT, WaitKind.STOPPED])
+def test_an_instance_that_died_is_waited_for_no_longer(
+    build: Build, kind: WaitKind, state: InstanceState, role: str, error: type[BuildError]
+) -> None:
+    build.an_instance(state, role)
+    with pytest.raises(error, match=state.value):
+        build.await_(kind, token=None)
+
+
+def test_the_token_is_stored_before_the_look(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    assert not build.await_(WaitKind.STOPPED).is_done
+    order = [call.method for call in build.account.world.waits.calls]
+    assert order == ["put"]
+    build.instances.settle()
+    resumed = build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert resumed.resumed
+    assert build.account.world.executions.successes == {"token": {}}
+    assert build.account.world.waits.all == {}
+
+
+def test_what_is_done_at_the_look_needs_no_event(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPED)
+    build.await_(WaitKind.STOPPED)
+    assert build.account.world.executions.successes == {"token": {}}
+    late = build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert (late.resumed, late.reason) == (False, "nothing waits for it")
+
+
+def test_an_event_for_an_outlived_token_is_normal(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    build.await_(WaitKind.STOPPED)
+    build.instances.settle()
+    build.account.world.executions.waiting.clear()
+    late = build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert (late.resumed, late.reason) == (False, "the task had stopped waiting")
+
+
+def test_a_second_attempt_takes_the_place_of_the_first(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    build.await_(WaitKind.STOPPED, token="first")
+    build.await_(WaitKind.STOPPED, token="second")
+    build.instances.settle()
+    build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert set(build.account.world.executions.successes) == {"second"}
+
+
+def test_an_event_that_is_ahead_of_ec2_is_handled_again(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    build.await_(WaitKind.STOPPED)
+    with pytest.raises(ResourceNotVisibleError):
+        build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert build.account.world.waits.all
+
+
+@pytest.mark.parametrize("detail_type", ["EC2 Spot Instance Interruption Warning", "EC2 AMI State Change"])
+def test_an_event_of_no_resource_that_is_waited_for_is_refused(build: Build, detail_type: str) -> None:
+    with pytest.raises(InvalidRequestError, match="correct the pattern"):
+        build.resume(detail_type, instance_id=INSTANCE)
+
+
+def an_image_in(state: ImageState) -> Image:
+    return Image(image_id=IMAGE, name="x", state=state, state_reason="Client.InternalError")
+
+
+@pytest.mark.parametrize("state", sorted(ImageState))
+def test_an_image_is_waited_for_while_it_can_still_become_available(build: Build, state: ImageState) -> None:
+    build.account.world.images.add(an_image_in(state))
+    if state in {ImageState.FAILED, ImageState.ERROR, ImageState.INVALID, ImageState.DEREGISTERED}:
+        with pytest.raises(ImageCreationFailedError, match=r"Client\.InternalError"):
+            build.await_(WaitKind.IMAGE, IMAGE)
+    else:
+        assert build.await_(WaitKind.IMAGE, IMAGE).is_done == (state is ImageState.AVAILABLE)
+
+
+def test_an_image_that_is_not_shown_yet_is_waited_for(build: Build) -> None:
+    assert not build.await_(WaitKind.IMAGE, IMAGE).is_done
+
+
+def test_an_image_that_somebody_deregistered_fails_the_wait(build: Build) -> None:
+    build.await_(WaitKind.IMAGE, IMAGE)
+    event = {"source": "aws.ec2", "detail-type": "EC2 AMI State Change"}
+    detail = {"ImageId": IMAGE, "State": "deregistered"}
+    build.execution.watcher.resume(Event.model_validate({**event, "detail": detail}))
+    assert build.account.world.executions.failures["token"][0] == "ImageCreationFailedError"
+
+
+def a_command(build: Build, result: CommandResult) -> str:
+    step = at_instance(build)
+    build.account.world.commands.answer = lambda _: result
+    return str(build.execution.documents.provision_builder(step).command_id)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (WaitKind.PROVISIONING, ProvisioningFailedError),
+        (WaitKind.VERIFICATION, VerificationFailedError),
+    ],
+)
+@pytest.mark.parametrize(
+    "status", sorted(set(CommandStatus) - {CommandStatus.SUCCESS, CommandStatus.RUNNING})
+)
+def test_a_command_that_failed_says_what_it_wrote(
+    build: Build, status: CommandStatus, kind: WaitKind, error: type[BuildError]
+) -> None:
+    command = a_command(build, CommandResult(status=status, exit_code=9, stderr="disk full\n" + "x" * 9_000))
+    with pytest.raises(error, match="disk full") as raised:
+        build.await_(kind, command, instance_id=INSTANCE)
+    assert len(str(raised.value)) < 2_000
+    assert "(exit code 9)" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "stdout", ["", "\n", "done", "[]", "{}", '{"kind": "provision"}', facts("other", DIGEST)]
+)
+def test_a_command_that_succeeds_without_facts_has_failed(build: Build, stdout: str) -> None:
+    command = a_command(build, CommandResult(status=CommandStatus.SUCCESS, stdout=stdout))
+    with pytest.raises(ProvisioningFailedError, match="deploy the stack again"):
+        build.await_(WaitKind.PROVISIONING, command, instance_id=INSTANCE)
+
+
+def test_a_running_command_on_a_dead_instance_is_waited_for_no_longer(build: Build) -> None:
+    command = a_command(build, CommandResult(status=CommandStatus.RUNNING))
+    build.an_instance(InstanceState.TERMINATED)
+    with pytest.raises(BuilderLostError):
+        build.await_(WaitKind.PROVISIONING, command, instance_id=INSTANCE)
+
+
+def test_the_facts_are_the_last_line_and_later_fields_are_ignored() -> None:
+    found = parse_facts("noise\n" + facts("provision", DIGEST, new_field=1, kernel="6.8"))
+    assert (found.kind, found.image_digest, found.kernel) == ("provision", DIGEST, "6.8")
+
+
+def test_a_failed_command_reaches_the_task_as_its_error(build: Build) -> None:
+    command = a_command(build, CommandResult(status=CommandStatus.RUNNING))
+    build.an_instance()
+    build.await_(WaitKind.PROVISIONING, command, instance_id=INSTANCE)
+    build.account.world.commands.finish(command, stderr="no space", exit_code=1)
+    build.resume("EC2 Command Invocation Status-change Notification", command_id=command)
+    error, cause = build.account.world.executions.failures["token"]
+    assert error == "ProvisioningFailedError"
+    assert "no space" in cause
+
+
+def test_a_step_input_refuses_what_it_does_not_know(build: Build) -> None:
+    with pytest.raises(ValueError, match="extra"):
+        StepInput.model_validate({"plan": build.plan.model_dump(), "execution_arn": "arn", "colour": "blue"})
