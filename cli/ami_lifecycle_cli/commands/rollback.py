@@ -65,25 +65,17 @@ def rollback(
 
 
 def _print(stack: Stack, planned: Rollback) -> None:
-    record = planned.record
+    record, existing = planned.record, planned.request.publish_image_id
     running = stack.environments.get(planned.environment).claim
     print_fields(
         [
             ("Environment", planned.environment),
             ("Live", planned.live_id or "nothing"),
-            (
-                "Back to",
-                f"{planned.request.publish_image_id or 'a new image'} with {short_digest(record.image_digest)}",
-            ),
+            ("Back to", f"{existing or 'a new image'} with {short_digest(record.image_digest)}"),
             ("Commit", f"{record.commit_sha or '-'} on {record.branch or '-'}"),
-            ("First image", f"{record.ami_id}, made {record.creation_date}" if planned.needs_build else None),
+            ("Was", f"{record.ami_id}, made {record.creation_date}" if planned.needs_build else None),
             ("How", _how(stack, planned)),
-            (
-                "Waits for",
-                f"{short_name(running.execution_arn)}, which holds {planned.environment}"
-                if running
-                else None,
-            ),
+            ("Waits for", f"{short_name(running.execution_arn)}, which builds now" if running else None),
         ]
     )
 

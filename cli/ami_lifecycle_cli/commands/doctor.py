@@ -1,0 +1,77 @@
+"""`ami-lifecycle doctor`: what could keep builds from working, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
+
+import typer
+from rich.text import Text
+
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.operators import account_examinations as account
+from ami_lifecycle_cli.operators import network_examinations as network
+from ami_lifecycle_cli.operators.findings import Examination, Finding, Level, examine
+from ami_lifecycle_cli.operators.showing import note_console, output_console
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.target import OperatorTarget, command
+
+app = typer.Typer(add_completion=False)
+
+EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
+    ("stack", account.examine_deployment),
+    ("configuration", account.examine_configuration),
+    ("permissions", account.examine_permissions),
+    ("network", network.examine_network),
+    ("instance types", network.examine_instance_types),
+    ("encryption", account.examine_encryption),
+    ("events", account.examine_rules),
+    ("dead letters", account.examine_dead_letters),
+    ("quotas", account.examine_images_quota),
+    ("quotas", account.examine_snapshots_quota),
+    ("quotas", account.examine_parameters_quota),
+    ("quotas", account.examine_vcpu_quota),
+)
+_MARKS: Final[Mapping[Level, tuple[str, str]]] = {
+    Level.OK: ("ok", "green"),
+    Level.WARNING: ("warning", "yellow"),
+    Level.ERROR: ("ERROR", "bold red"),
+    Level.UNKNOWN: ("unknown", "magenta"),
+}
+
+
+@command(app, "doctor")
+def doctor(target: OperatorTarget) -> None:
+    """Examine permissions, quotas, network, instance types, encryption, event rules, dead letters.
+
+    Ends with 1 when something is wrong that keeps builds from working.
+    """
+    stack = Stack(target)
+    _ = stack.description
+    findings: list[Finding] = []
+    with note_console().status("Examining ..."):
+        for finding in examine(stack, EXAMINATIONS):
+            findings.append(finding)
+            if not target.as_json:
+                _print(finding)
+    if target.as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_line(_summary(findings))
+    if any(finding.level is Level.ERROR for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = _MARKS[finding.level]
+    output_console().print(
+        Text.assemble((f"{mark:<8}", style), f"{finding.area}: {finding.message}"), soft_wrap=True
+    )
+    if finding.remedy:
+        output_console().print(Text(f"        -> {finding.remedy}"), soft_wrap=True)
+
+
+def _summary(findings: list[Finding]) -> str:
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+    return ", ".join(f"{count} {level.value}" for level, count in counts.items() if count)

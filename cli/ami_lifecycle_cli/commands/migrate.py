@@ -1,0 +1,97 @@
+"""`ami-lifecycle migrate`: adopt images of an older way of building."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
+from ami_lifecycle_cli.operators.adopting import Proposal, adopt, propose
+from ami_lifecycle_cli.operators.showing import iso_date, print_rows, utc_date
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.starting import confirm
+from ami_lifecycle_cli.operators.target import (
+    DryRunOption,
+    EnvironmentArgument,
+    OperatorTarget,
+    YesOption,
+    command,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@command(app, "migrate")
+def migrate(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", metavar="AMI", help="Leave this image alone; can be repeated."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Adopt the images that an environment had before: the newest as base, the others to be retired.
+
+    They are only tagged here. The next publication retires what is tagged and not used any more.
+    """
+    stack = Stack(target)
+    stack.require_environment(environment)
+    proposals = propose(stack, environment, keep or ())
+    wanted = [each for each in proposals if each.is_tagged]
+    if not target.as_json:
+        _print(environment, proposals)
+    if dry_run or not wanted:
+        if target.as_json:
+            print_json(_as_json(proposals, [], dry_run=dry_run))
+        elif dry_run:
+            print_line("Dry run: nothing was tagged.")
+        return
+    confirm(
+        f"Tag {len(wanted)} images and their snapshots as {environment}'s, to be replaced and retired?",
+        yes=yes,
+    )
+    tagged = adopt(stack, environment, proposals)
+    if target.as_json:
+        print_json(_as_json(proposals, tagged, dry_run=False))
+    else:
+        print_line(f"Tagged {len(wanted)} images and {len(tagged) - len(wanted)} snapshots.")
+    print_note(f"Push the Docker image now, or: ami-lifecycle build {environment} --watch")
+
+
+def _print(environment: str, proposals: Sequence[Proposal]) -> None:
+    if not proposals:
+        print_line(f"{environment} has no images of an older way of building.")
+        return
+    rows = [
+        (
+            each.image.image_id,
+            utc_date(each.image.creation_date),
+            each.image.name,
+            each.adoption.value,
+            each.reason,
+        )
+        for each in proposals
+    ]
+    print_rows(["IMAGE", "MADE (UTC)", "NAME", "NEXT", "WHY"], rows, fixed=["IMAGE"])
+
+
+def _as_json(proposals: Sequence[Proposal], tagged: Sequence[str], *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "images": [
+            {
+                "image_id": each.image.image_id,
+                "name": each.image.name,
+                "created": iso_date(each.image.creation_date),
+                "next": each.adoption.value,
+                "reason": each.reason,
+            }
+            for each in proposals
+        ],
+        "tagged": list(tagged),
+    }

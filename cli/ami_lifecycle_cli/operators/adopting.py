@@ -1,0 +1,134 @@
+"""Images of an older way of building: which are an environment's, and what becomes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ami_lifecycle.adapters.tags import to_tags
+from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.contracts import RetireAction
+from ami_lifecycle.domain.model import TAG_APPLICATION, Image, Usage
+from ami_lifecycle.domain.planning import Live, newest_usable
+from ami_lifecycle.domain.retirement import decide
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import InvalidRequestError
+from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.retire_images import environment_tags
+from ami_lifecycle_cli.operators.records import read_environment_live
+from ami_lifecycle_cli.operators.stack import Stack
+
+# What separates an environment's name from a date or a number in the names of old images.
+_SEPARATORS: Final = frozenset("-_./ (")
+
+
+class Adoption(StrEnum):
+    """What becomes of an old image."""
+
+    BASE = "base"
+    RETIRE = "retire"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An old image, what is proposed for it, and why."""
+
+    image: Image
+    adoption: Adoption
+    reason: str
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether it gets the tags that make it the service's."""
+        return self.adoption is not Adoption.LEAVE
+
+
+def propose(stack: Stack, environment: str, keep: Collection[str]) -> list[Proposal]:
+    """Propose what becomes of each old image of an environment, the newest first.
+
+    Args:
+        keep: ids of images to leave alone.
+
+    Raises:
+        InvalidRequestError: `keep` names an image that is none of them.
+    """
+    settings = stack.catalogue.get(environment)
+    found = [
+        image
+        for image in stack.images.find_by_name(f"{settings.image_name}*")
+        if is_old(image, settings, _names_of_others(stack, settings))
+    ]
+    images = sorted(found, key=lambda image: (str(image.creation_date), image.image_id), reverse=True)
+    unknown = set(keep) - {image.image_id for image in images}
+    if unknown:
+        raise InvalidRequestError(f"--keep {', '.join(sorted(unknown))}: no old image of {environment}")
+    live = read_environment_live(stack, environment)
+    usages = stack.usage.usage_of([image.image_id for image in images])
+    return propose_each(images, usages, live, settings, keep)
+
+
+def propose_each(
+    images: Sequence[Image],
+    usages: Sequence[Usage],
+    live: Live,
+    settings: EnvironmentSettings,
+    keep: Collection[str],
+) -> list[Proposal]:
+    """The proposals, from what was read."""
+    base = newest_usable(images, settings) if live.image is None else None
+    own_latest = parameter_name(settings.parameter_prefix, "latest")
+    decisions = {each.image_id: each for each in decide(usages, settings.retirement, own_latest)}
+    proposals = []
+    for image in images:
+        decision = decisions[image.image_id]
+        if image.image_id in keep:
+            proposals.append(Proposal(image, Adoption.LEAVE, "you keep it"))
+        elif live.value == image.image_id:
+            proposals.append(Proposal(image, Adoption.BASE, "`latest` names it; the next build replaces it"))
+        elif base is not None and image.image_id == base.image_id:
+            proposals.append(
+                Proposal(image, Adoption.BASE, "newest: the next build starts from it and replaces it")
+            )
+        elif decision.action is RetireAction.KEEP:
+            proposals.append(Proposal(image, Adoption.LEAVE, decision.reason))
+        else:
+            proposals.append(
+                Proposal(image, Adoption.RETIRE, f"{decision.reason}; goes with the next publication")
+            )
+    return proposals
+
+
+def is_old(image: Image, settings: EnvironmentSettings, names_of_others: Collection[str]) -> bool:
+    """Whether an image is the environment's by its name, and nobody's by its tags.
+
+    `comfyui-multitenant-prod-2023-01-01` is; `comfyui-multitenant-production` is not, and neither is an
+    image whose name begins with the longer name of another environment.
+    """
+    rest = image.name.removeprefix(settings.image_name)
+    is_own_name = image.name.startswith(settings.image_name) and (not rest or rest[0] in _SEPARATORS)
+    return (
+        is_own_name
+        and TAG_APPLICATION not in image.tags
+        and not image.name.startswith(tuple(names_of_others))
+    )
+
+
+def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> list[str]:
+    """Tag images and their snapshots as the service's; returns the ids of what was tagged."""
+    tags = to_tags(environment_tags(stack.catalogue.get(environment)))
+    tagged: list[str] = []
+    for proposal in proposals:
+        if proposal.is_tagged:
+            resources = [proposal.image.image_id, *proposal.image.snapshot_ids]
+            with aws_errors("ec2:CreateTags", ", ".join(resources)):
+                stack.client("ec2").create_tags(Resources=resources, Tags=tags)
+            tagged += resources
+    return tagged
+
+
+def _names_of_others(stack: Stack, settings: EnvironmentSettings) -> list[str]:
+    names = [stack.catalogue.get(name).image_name for name in stack.catalogue.environments]
+    return [name for name in names if name != settings.image_name and name.startswith(settings.image_name)]
