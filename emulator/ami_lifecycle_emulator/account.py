@@ -49,8 +49,23 @@ def prepare_account(api: Api, ec2: Ec2, parameters: ParameterStore) -> Network:
         parameters.seed_public(UBUNTU_PARAMETER.format(name), image_id, "aws:ec2:image")
     subnets = api.call("operator", "ec2", "DescribeSubnets", {})["Subnets"]
     chosen = sorted(subnets, key=lambda subnet: str(subnet["AvailabilityZone"]))[:_ZONES]
+    _route_to_the_internet(api, chosen[0]["VpcId"])
     return Network(
         vpc_id=chosen[0]["VpcId"],
         subnet_ids=tuple(subnet["SubnetId"] for subnet in chosen),
         zones=tuple(subnet["AvailabilityZone"] for subnet in chosen),
     )
+
+
+def _route_to_the_internet(api: Api, vpc_id: str) -> None:
+    """Give the VPC what a default VPC has: an internet gateway and the route to it (VPC user guide)."""
+
+    def call(operation: str, parameters: dict[str, Any]) -> Any:
+        return api.call("operator", "ec2", operation, parameters)
+
+    gateway_id = call("CreateInternetGateway", {})["InternetGateway"]["InternetGatewayId"]
+    call("AttachInternetGateway", {"InternetGatewayId": gateway_id, "VpcId": vpc_id})
+    tables = call("DescribeRouteTables", {"Filters": [{"Name": "vpc-id", "Values": [vpc_id]}]})["RouteTables"]
+    for table in tables:
+        route = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway_id}
+        call("CreateRoute", {"RouteTableId": table["RouteTableId"], **route})

@@ -52,6 +52,8 @@ MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "DescribeVpcAttribute",
         "DescribeVpcEndpoints",
         "DescribeVpcs",
+        "GetEbsDefaultKmsKeyId",
+        "GetEbsEncryptionByDefault",
         "ModifySubnetAttribute",
         "ModifyVpcAttribute",
         "RevokeSecurityGroup*",
