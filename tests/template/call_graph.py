@@ -127,7 +127,9 @@ def _next(definition: Definition, module: Module) -> Iterator[Definition]:
             local = source == definition.module or candidate.name in module.imported
             if candidate.owner is None and candidate.name in names and local:
                 yield candidate
-            if candidate.owner is not None and candidate.name in attributes:
+            # A private method is called by its own class alone.
+            private = candidate.name.startswith("_") and candidate.owner != definition.owner
+            if candidate.owner is not None and candidate.name in attributes and not private:
                 yield candidate
 
 
