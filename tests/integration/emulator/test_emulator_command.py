@@ -27,7 +27,7 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-c", code, "emulator", "start", *options]
 
 
-def ready_line(process: subprocess.Popen[str], seconds: float = 60) -> dict[str, Any]:
+def ready_line(process: subprocess.Popen[str], seconds: float = 180) -> dict[str, Any]:
     assert process.stdout is not None
     assert select.select([process.stdout], [], [], seconds)[0], "the emulator did not become ready"
     return json.loads(process.stdout.readline())
@@ -100,7 +100,10 @@ def invoke(ready: dict[str, Any]) -> Any:
     name = next(
         row["FunctionName"] for row in client.list_functions()["Functions"] if "Worker" in row["FunctionName"]
     )
-    return json.loads(client.invoke(FunctionName=name, Payload=b'{"mode": "environment"}')["Payload"].read())
+    response = client.invoke(FunctionName=name, Payload=b'{"mode": "environment"}')
+    payload = json.loads(response["Payload"].read())
+    assert "FunctionError" not in response, payload
+    return payload
 
 
 def test_one_json_line_says_that_it_is_ready_and_sigterm_ends_everything(start: Start) -> None:
@@ -168,7 +171,7 @@ def test_two_emulators_run_at_once_and_take_other_configurations_and_proxies(
 
 def run_to_its_end(*options: str, directory: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - this interpreter and the product's own command
-        command(*options), cwd=directory, capture_output=True, text=True, timeout=60, check=False
+        command(*options), cwd=directory, capture_output=True, text=True, timeout=180, check=False
     )
 
 
@@ -218,7 +221,7 @@ def test_functions_output_goes_to_stderr_at_debug_level_and_is_served(
     def lines() -> list[str]:
         return requests.get(url, params={"function": "WorkerFunction"}, timeout=10).json()["lines"]
 
-    eventually(lambda: "hello from the layer environment" in lines())
+    assert eventually(lines) == ["hello from the layer environment"]
     unknown = requests.get(url, timeout=10)
     assert (unknown.status_code, "WorkerFunction" in unknown.json()["functions"]) == (404, True)
     process.send_signal(signal.SIGTERM)
@@ -245,7 +248,7 @@ for turn in range(2):
 
 def test_an_emulator_leaves_no_thread_process_or_state_behind() -> None:
     result = subprocess.run(  # noqa: S603 - this interpreter and the script above
-        [sys.executable, "-c", SEQUENCE, str(PROJECT)], capture_output=True, text=True, timeout=90, check=True
+        [sys.executable, "-c", SEQUENCE, str(PROJECT)], capture_output=True, text=True, timeout=240, check=True
     )
     turns = [json.loads(line) for line in result.stdout.splitlines()]
     assert turns == [[False, 1, [], 0]] * 2
