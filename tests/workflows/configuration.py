@@ -27,6 +27,15 @@ _DEFAULTS: dict[str, Any] = {
     "reconcile_attempts": 0,
 }
 
+# For tests that sweep: a sweep looks at every environment, so there are few.
+FEW_ENVIRONMENTS: dict[str, Any] = {
+    "environments": {
+        "pruned": {"publication": {"history_to_keep": 2}},
+        **{f"env-{number:02}": {} for number in range(20)},
+    },
+    "defaults": {"reconcile_attempts": 2},
+}
+
 
 def write_configuration(
     directory: Path,

@@ -15,7 +15,7 @@ from tests.workflows.service import Environment, Service
 
 from ami_lifecycle_emulator.server import Emulator
 
-_NAMES = tuple(f"env-{number:02}" for number in range(100))
+_NAMES = tuple(f"env-{number:02}" for number in range(60))
 _KEEPING = {"retirement": {"keep_previous": 1}}
 _LINGERING = {"publication": {"grace_period_seconds": 20}}
 DEFAULT_ENVIRONMENTS: dict[str, Any] = {

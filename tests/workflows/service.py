@@ -18,20 +18,22 @@ REPOSITORY = "comfyui"
 ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 GONE = frozenset({"shutting-down", "terminated"})
 ENVIRONMENT_TAG = "tag:ami-lifecycle:environment"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 _Value = TypeVar("_Value")
 
 
 def until(what: str, look: Callable[[], _Value], seconds: float = PATIENCE_SECONDS) -> _Value:
     """Look again and again; the first answer that is true."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.02
     while True:
         found = look()
         if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        # Looking costs the emulator, which shares this process, as much as working.
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.15)
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,14 @@ class Service:
             if "stateEnteredEventDetails" in event
         ]
 
+    def newest_state(self, arn: str) -> str | None:
+        """Name of the state that was entered last, as far as the newest few events show it."""
+        events = self.client("stepfunctions").get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=5
+        )["events"]
+        entered = (each["stateEnteredEventDetails"] for each in events if "stateEnteredEventDetails" in each)
+        return next((str(each["name"]) for each in entered), None)
+
     def is_build(self, arn: str) -> bool:
         """Whether an execution has launched a builder."""
         return "Launch Builder" in self.states(arn)
@@ -255,6 +265,10 @@ class Environment:
         return push_image(
             self.service.client("ecr"), REPOSITORY, tag or self.tag, revision=revision, branch=branch
         )
+
+    def push_quietly(self, revision: str) -> str:
+        """Push an image under a tag that no environment is built from; its digest."""
+        return self.push(revision, tag=f"{self.name}-by-hand")
 
     def build(self, revision: str) -> Ended:
         """Push an image, and wait until all that it leads to is over; the execution of the push."""

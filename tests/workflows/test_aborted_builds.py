@@ -1,0 +1,198 @@
+"""A build that is stopped in any state leaves nothing behind, and the environment can build again.
+
+No Catch of a state machine runs when an execution is aborted, and the function of the state goes on: the
+clean-up comes from outside, while that function still writes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.template.stack import states
+from tests.workflows.conftest import Running
+from tests.workflows.service import Environment, Left, Service, until
+
+from ami_lifecycle_emulator.operations import Request, Response
+from ami_lifecycle_emulator.server import Emulator
+
+# Aborted there, the candidate has been published: `latest` names the image of the stopped build.
+PUBLISHING = (
+    "Grace Period",
+    "Retire Previous Images",
+    "Adopt Image Name",
+    "Await Canonical Image",
+    "Publish Canonical Image",
+    "Canonical Grace Period",
+    "Retire Candidate",
+    "Release Environment",
+)
+TASKS = tuple(name for name, state in states().items() if state["Type"] == "Task")
+WAITS = tuple(name for name, state in states().items() if state["Type"] == "Wait")
+STOPPED_IN = (*TASKS, *WAITS)
+# The function of a task shows that its state was entered; a Wait has to be long enough to be seen.
+PATIENT = {"builder": {"agent_boot_seconds": 100}, "publication": {"grace_period_seconds": 100}}
+SHARES = {"patient": WAITS, **{f"env-{number}": TASKS[number::3] for number in range(3)}}
+
+
+class Stopper:
+    """Stops an execution as it enters a state, which the call of the state's function shows.
+
+    The function itself runs on, as in AWS.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._wanted: dict[str, str] = {}
+        self._lock = threading.Lock()
+        emulator.gateway.middlewares.append(self.around_call)
+
+    def stop_in(self, digest: str, state: str) -> None:
+        """Stop the build of a digest in a state."""
+        with self._lock:
+            self._wanted[digest] = state
+
+    def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
+        """Stop the execution if this call is its state's (a middleware of the emulator's gateway)."""
+        if (request.service, request.operation) == ("lambda", "Invoke"):
+            payload = json.loads(request.parameters.get("Payload") or b"{}")
+            arn = payload.get("execution_arn") if isinstance(payload, dict) else None
+            if isinstance(arn, str) and self._is_due(arn):
+                self._api("StopExecution", executionArn=arn, cause="a test stops it")
+        return proceed()
+
+    def _is_due(self, arn: str) -> bool:
+        with self._lock:
+            wanted = dict(self._wanted)
+        if not wanted:
+            return False
+        content = json.loads(self._api("DescribeExecution", executionArn=arn)["input"])
+        state = wanted.get(content.get("image_digest", "") if isinstance(content, dict) else "")
+        return state is not None and state == self._state_of(arn)
+
+    def _state_of(self, arn: str) -> str | None:
+        events = self._api("GetExecutionHistory", executionArn=arn, reverseOrder=True)["events"]
+        entered = (each["stateEnteredEventDetails"] for each in events if "stateEnteredEventDetails" in each)
+        return next((str(each["name"]) for each in entered), None)
+
+    def _api(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return self._emulator.api.call("operator", "stepfunctions", operation, parameters)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An environment at a moment."""
+
+    latest: str | None
+    latest_state: str
+    left: Left
+
+    @classmethod
+    def of(cls, environment: Environment) -> Seen:
+        latest = environment.latest()
+        states = {image["ImageId"]: image["State"] for image in environment.images()}
+        return cls(latest, states.get(latest or "", "missing"), environment.left())
+
+
+@dataclass(frozen=True)
+class Aborted:
+    """A build that was stopped in a state: the environment before it, and after the clean-up."""
+
+    status: str
+    states: list[str]
+    before: Seen
+    after: Seen
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    return {"environments": {name: PATIENT if name == "patient" else {} for name in SHARES}}
+
+
+@pytest.fixture(scope="module")
+def aborted(running: Running) -> dict[str, Aborted]:
+    """One build stopped in each state, several environments side by side."""
+    service, stopper = running.service, Stopper(running.emulator)
+    with ThreadPoolExecutor(len(SHARES)) as threads:
+        shares = threads.map(
+            lambda name: dict(_abort_in_turn(service.environment(name), stopper, SHARES[name])), SHARES
+        )
+        return {state: found for share in shares for state, found in share.items()}
+
+
+def _abort_in_turn(
+    environment: Environment, stopper: Stopper, names: tuple[str, ...]
+) -> Iterator[tuple[str, Aborted]]:
+    """Each build meets what the ones before it have left; the last one is not stopped."""
+    environment.must_build(f"{environment.name} at first")
+    for name in names:
+        yield name, _abort(environment, stopper, name)
+    environment.must_build(f"{environment.name} at last")
+
+
+def _abort(environment: Environment, stopper: Stopper, state: str) -> Aborted:
+    service, before = environment.service, Seen.of(environment)
+    digest = environment.push_quietly(f"{environment.name} stopped in {state}")
+    if state == "Clean Up Build":
+        service.inject({"kind": "command_fails", "document": "ProvisionImage", "digest": digest})
+    if state in TASKS:
+        stopper.stop_in(digest, state)
+    arn = service.start({"environment": environment.name, "image_digest": digest})
+    if state in WAITS:
+        until(f"{environment.name} comes to {state}", lambda: service.newest_state(arn) == state)
+        service.client("stepfunctions").stop_execution(executionArn=arn)
+    ended = service.wait(arn)
+    environment.wait_until_idle()
+    until(f"the clean-up after {state} has removed all", lambda: _is_clean(environment))
+    return Aborted(ended.status, service.states(arn), before, Seen.of(environment))
+
+
+def _is_clean(environment: Environment) -> bool:
+    """Whether nothing is left that was not published."""
+    left, history = environment.left(), environment.history()
+    disks = {
+        device["Ebs"]["SnapshotId"]
+        for image in environment.images()
+        for device in image["BlockDeviceMappings"]
+        if "Ebs" in device
+    }
+    return (
+        not left.instances
+        and not left.claimed
+        and set(left.images) <= set(history)
+        and left.snapshots == disks
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", STOPPED_IN)
+def test_a_build_stopped_in_any_state_is_cleaned_up(
+    service: Service, aborted: dict[str, Aborted], state: str
+) -> None:
+    found = aborted[state]
+    assert (found.status, found.states[-1]) == ("ABORTED", state)
+    assert found.after.latest_state == "available"
+    if state not in PUBLISHING and state != "Publish Image":
+        assert found.after == found.before, "nothing of a build that was not published is left"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARES)
+def test_an_environment_can_build_after_any_number_of_aborts(
+    service: Service, aborted: dict[str, Aborted], name: str
+) -> None:
+    assert set(aborted) == set(STOPPED_IN)
+    service.environment(name).has_one_image()
+
+
+@pytest.mark.slow
+def test_the_clean_up_after_an_abort_needs_no_dead_letter_queue(
+    service: Service, aborted: dict[str, Aborted]
+) -> None:
+    assert aborted
+    assert service.dead_letters() == []
