@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -23,13 +23,23 @@ class Api:
 
     Args:
         endpoint_url: where the gateway is served.
+        before_send: a handler of botocore's event of that name, to answer without a connection.
     """
 
-    def __init__(self, gateway: Gateway, identities: Identities, endpoint_url: str, region: str) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        identities: Identities,
+        endpoint_url: str,
+        region: str,
+        before_send: Callable[..., Any] | None = None,
+    ) -> None:
         self._gateway = gateway
         self._identities = identities
         self._endpoint_url = endpoint_url
         self._session = boto3.session.Session(region_name=region)
+        if before_send is not None:
+            self._session.events.register("before-send", before_send)
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 

@@ -12,8 +12,19 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, Protocol
+
+
+class Workers(Protocol):
+    """Threads that run what is submitted; part of `concurrent.futures.Executor`."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
+        """Run `fn(*args)` on one of the threads; raises RuntimeError after `shutdown`."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Run nothing more."""
 
 
 class Timer:
@@ -54,6 +65,24 @@ class Clock:
     def elapsed(self) -> float:
         """Emulated seconds since the emulator started."""
         return (time.monotonic() - self._origin) / self.scale
+
+    def monotonic(self) -> float:
+        """Seconds of this machine, to measure spans; `scale` makes them emulated ones."""
+        return time.monotonic()
+
+    def spawn(self, name: str, target: Callable[..., Any], *args: Any) -> None:
+        """Run `target(*args)` on a thread of its own."""
+        threading.Thread(target=target, args=args, name=name, daemon=True).start()
+
+    def workers(self, name: str, most: int) -> Workers:
+        """A pool of at most so many threads."""
+        return ThreadPoolExecutor(max_workers=most, thread_name_prefix=name)
+
+    def wait_for(
+        self, condition: threading.Condition, ready: Callable[[], bool], real_seconds: float | None
+    ) -> bool:
+        """Wait, with the condition held, until `ready()`; False when the time is over first."""
+        return condition.wait_for(ready, real_seconds)
 
     def sleep(self, seconds: float) -> None:
         """Wait for a number of emulated seconds."""

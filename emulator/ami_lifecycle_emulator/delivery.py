@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -87,7 +86,7 @@ class Delivery:
         self._clock = clock
         self._api = api
         self._permits = permits
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="emulator-delivery")
+        self._threads = clock.workers("emulator-delivery", 8)
 
     def close(self) -> None:
         """Drop what is not delivered."""

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from ami_lifecycle_emulator.calls import OK, CallLog
 from ami_lifecycle_emulator.clock import Clock
+from ami_lifecycle_emulator.disruptions import Disruption
 from ami_lifecycle_emulator.errors import unsupported_operation
 from ami_lifecycle_emulator.operations import ApiError, Handler, Request, Response
 from ami_lifecycle_emulator.passthrough import MOTO_OPERATIONS, MotoResponse, WsgiApp, forward, is_passed_on
@@ -104,6 +105,9 @@ class Gateway:
                 outcome = response.outcome()
         except ApiError as error:
             outcome = error.code
+            raise
+        except Disruption as disruption:
+            outcome = disruption.outcome
             raise
         except Exception:
             outcome = "EmulatorInternalError"

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
 from ami_lifecycle_emulator.clock import Clock
@@ -228,7 +228,7 @@ class Rules:
                 "detail-type": "Scheduled Event",
                 "source": "aws.events",
                 "account": self._account_id,
-                "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "time": self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "region": self._region,
                 "resources": [rule.arn],
                 "detail": {},

@@ -207,8 +207,11 @@ class Emulator:
         )
         self.faults.attach(self.gateway)
         self._start_enforcement(provisioner)
-        self.api = Api(self.gateway, self.identities, self.endpoint_url, self.region)
+        self.api = self._make_api()
         self._start_event_services()
+
+    def _make_api(self) -> Api:
+        return Api(self.gateway, self.identities, self.endpoint_url, self.region)
 
     def _start_enforcement(self, provisioner: SimulatedProvisioner) -> None:
         account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
@@ -231,7 +234,7 @@ class Emulator:
             self.clock,
             self.bus,
             *place,
-            invoke=WorkflowInvoker(self.gateway),
+            invoke=WorkflowInvoker(self.gateway, self.clock),
             caller_of=self._name_of_role,
             seed=self._seed,
         )

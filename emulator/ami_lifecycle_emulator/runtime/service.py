@@ -173,8 +173,7 @@ class Lambda:
         self._send_later(function, target, json.dumps(record), {})
 
     def _send_later(self, function: Function, arn: str, body: str, attributes: dict[str, str]) -> None:
-        arguments = (function.logical_id, arn, body, attributes)
-        threading.Thread(target=self._send, args=arguments, name="emulator-destination", daemon=True).start()
+        self._clock.spawn("emulator-destination", self._send, function.logical_id, arn, body, attributes)
 
     # Descriptions.
 

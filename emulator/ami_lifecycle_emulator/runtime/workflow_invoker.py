@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from concurrent.futures import Future
 
+from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.gateway import Gateway
 from ami_lifecycle_emulator.step_functions.tasks import Invocation
 
@@ -13,18 +13,14 @@ from ami_lifecycle_emulator.step_functions.tasks import Invocation
 class WorkflowInvoker:
     """Invokes functions for the interpreter, each on a thread of its own so that a task can be left."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock) -> None:
         self._gateway = gateway
+        self._clock = clock
 
     def __call__(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
         """Begin an invocation; the future holds its result or the ApiError."""
         future: Future[Invocation] = Future()
-        threading.Thread(
-            target=self._run,
-            args=(future, function, payload, caller, asynchronous),
-            name="emulator-invocation",
-            daemon=True,
-        ).start()
+        self._clock.spawn("emulator-invocation", self._run, future, function, payload, caller, asynchronous)
         return future
 
     def _run(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.step_functions.errors import ExecutionEndedError
 
 PAYLOAD_BYTES: Final = 262_144
@@ -30,7 +31,7 @@ class Execution:
         definition: dict[str, Any],
         input_text: str,
         start_date: datetime,
-        now: Callable[[], datetime],
+        clock: Clock,
         on_change: Callable[[Execution], None],
     ) -> None:
         self.arn = arn
@@ -47,7 +48,7 @@ class Execution:
         self.cause: str | None = None
         self.events: list[dict[str, Any]] = []
         self.changed: Final = threading.Condition()
-        self._now = now
+        self._clock = clock
         self._on_change = on_change
 
     @property
@@ -77,7 +78,13 @@ class Execution:
     def _append(self, kind: str, details: dict[str, Any]) -> None:
         number = len(self.events) + 1
         self.events.append(
-            {"timestamp": self._now(), "type": kind, "id": number, "previousEventId": number - 1, **details}
+            {
+                "timestamp": self._clock.now(),
+                "type": kind,
+                "id": number,
+                "previousEventId": number - 1,
+                **details,
+            }
         )
 
     def wait(self, ready: Callable[[], bool], real_seconds: float | None) -> bool:
@@ -87,7 +94,7 @@ class Execution:
         execution has ended.
         """
         with self.changed:
-            happened = self.changed.wait_for(lambda: not self.running or ready(), real_seconds)
+            happened = self._clock.wait_for(self.changed, lambda: not self.running or ready(), real_seconds)
             if not self.running:
                 raise ExecutionEndedError(self.status)
             return happened
@@ -138,7 +145,7 @@ class Execution:
                 key: value for key, value in (("error", error), ("cause", cause)) if value is not None
             }
             self._append(kind, {kind[0].lower() + kind[1:] + "EventDetails": details})
-            self.stop_date = self._now()
+            self.stop_date = self._clock.now()
             self.error, self.cause, self.output_text = error, cause, output_text
             self.status = status
             self.changed.notify_all()

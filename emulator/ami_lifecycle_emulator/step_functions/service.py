@@ -204,17 +204,14 @@ class StepFunctions:
                 definition=machine.definition,
                 input_text=text,
                 start_date=self._clock.now(),
-                now=self._clock.now,
+                clock=self._clock,
                 on_change=self._emit,
             )
             machine.executions[name] = execution
         execution.begin()
-        threading.Thread(
-            target=run_execution,
-            args=(execution, data, self._clock, self._tasks, self._random),
-            name="emulator-execution",
-            daemon=True,
-        ).start()
+        self._clock.spawn(
+            "emulator-execution", run_execution, execution, data, self._clock, self._tasks, self._random
+        )
         return {"executionArn": execution.arn, "startDate": execution.start_date}
 
     @operation("stepfunctions", "StopExecution")

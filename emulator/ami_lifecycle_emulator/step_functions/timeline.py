@@ -7,7 +7,6 @@ Without this difference every TimeoutSeconds would strike at small scales.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,8 +43,8 @@ class Timeline:
     @contextmanager
     def passing(self, *, working: bool) -> Iterator[None]:
         """Count the time of the block as work or as waiting."""
-        begin = time.monotonic()
+        begin = self._clock.monotonic()
         try:
             yield
         finally:
-            self.spent_seconds += (time.monotonic() - begin) / (1.0 if working else self._clock.scale)
+            self.spent_seconds += (self._clock.monotonic() - begin) / (1.0 if working else self._clock.scale)
