@@ -248,7 +248,11 @@ for turn in range(2):
 
 def test_an_emulator_leaves_no_thread_process_or_state_behind() -> None:
     result = subprocess.run(  # noqa: S603 - this interpreter and the script above
-        [sys.executable, "-c", SEQUENCE, str(PROJECT)], capture_output=True, text=True, timeout=240, check=True
+        [sys.executable, "-c", SEQUENCE, str(PROJECT)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
     )
     turns = [json.loads(line) for line in result.stdout.splitlines()]
     assert turns == [[False, 1, [], 0]] * 2
