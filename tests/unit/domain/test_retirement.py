@@ -71,6 +71,11 @@ def test_the_environments_own_latest_was_read_and_does_not_count() -> None:
     assert decided(used(UsageKind.LATEST, OWN_LATEST_ARN))[0] is RetireAction.RETIRE
 
 
+def test_every_latest_counts_where_none_was_read() -> None:
+    (decision,) = decide([used(UsageKind.LATEST, OWN_LATEST_ARN)], RetirementSettings(), None)
+    assert decision.action is RetireAction.KEEP
+
+
 def test_another_environments_latest_keeps_the_image() -> None:
     assert decided(used(UsageKind.LATEST, OTHER_LATEST_ARN))[0] is RetireAction.KEEP
 

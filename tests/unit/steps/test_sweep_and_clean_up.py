@@ -156,6 +156,15 @@ def test_an_orphan_image_that_somebody_uses_is_kept(account: Account) -> None:
     assert promises.broken == []
 
 
+def test_an_image_that_latest_names_only_by_another_index_is_kept(account: Account) -> None:
+    image = an_orphan_image(account)
+    latest = f"arn:aws:ssm:us-east-1:123456789012:parameter{account.prefix}/latest"
+    account.world.usage.use(image.image_id, UsageKind.LATEST, latest)
+    result = account.build_cleaner.clean_up(a_clean_up())
+    assert [decision.image_id for decision in result.kept] == [image.image_id]
+    assert image.image_id in account.world.images.all
+
+
 def test_an_orphan_image_whose_use_cannot_be_read_is_kept_until_it_can(account: Account) -> None:
     image = an_orphan_image(account)
     account.world.executions.end(arn_of("gone"))

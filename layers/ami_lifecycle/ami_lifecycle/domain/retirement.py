@@ -52,7 +52,7 @@ def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
 def decide(
     usages: Sequence[Usage],
     policy: RetirementSettings,
-    own_latest: str,
+    own_latest: str | None,
     temporary: frozenset[str] = frozenset(),
 ) -> list[Decision]:
     """Decide for each image from its uses.
@@ -60,7 +60,7 @@ def decide(
     Args:
         temporary: ids of our own builders and canaries, which are no use of an image.
         own_latest: name of the environment's `latest`. It was read and names another image, so an
-            index that still shows the image behind it is late.
+            index that still shows the image behind it is late. None where every `latest` protects.
     """
     return [_decide_one(_without(usage, temporary), policy, own_latest) for usage in usages]
 
@@ -74,7 +74,7 @@ def _without(usage: Usage, temporary: frozenset[str]) -> Usage:
     return usage.model_copy(update={"uses": uses})
 
 
-def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str) -> Decision:
+def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str | None) -> Decision:
     protecting = [use for use in usage.uses if _protects(use, policy, own_latest)]
     if protecting:
         return Decision(
@@ -90,14 +90,14 @@ def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str) -> De
     return Decision(image_id=usage.image_id, action=RetireAction.RETIRE, reason="nothing uses it")
 
 
-def _protects(use: ImageUse, policy: RetirementSettings, own_latest: str) -> bool:
+def _protects(use: ImageUse, policy: RetirementSettings, own_latest: str | None) -> bool:
     match use.kind:
         case UsageKind.RUNNING_INSTANCE:
             return policy.protect_running_instances
         case UsageKind.LAUNCH_PERMISSION:
             return policy.protect_launch_permissions
         case UsageKind.LATEST:
-            return not use.resource.endswith(own_latest)
+            return own_latest is None or not use.resource.endswith(own_latest)
         case _:
             return True
 

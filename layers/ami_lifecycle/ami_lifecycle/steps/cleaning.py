@@ -118,7 +118,8 @@ class Cleaner:
             reason = f"it was never published, and cannot be launched while it is {image.state.value}"
             return Decision(image_id=image.image_id, action=RetireAction.RETIRE, reason=reason)
         usages = self.usage.usage_of([image.image_id])
-        return decide(usages, _STRICT, self._name(image, "latest"), temporary)[0]
+        # No `latest` ever named it, so one that seems to is a write that our own reading has missed.
+        return decide(usages, _STRICT, None, temporary)[0]
 
     def _name(self, image: Image, name: str) -> str:
         environment = image.tags.get(TAG_ENVIRONMENT, "")
