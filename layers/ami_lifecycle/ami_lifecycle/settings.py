@@ -100,7 +100,7 @@ class Catalogue:
         own = self._config.for_environment(environment, self.application)
         values = _merged(self._defaults, self._own[environment])
         values["image_tag"] = self.tag_of(environment)
-        values["image_name"] = self._name_of(environment)
+        values["image_name"] = self.image_name_of(environment)
         values.setdefault("repository", own.get("aws.ecr.repository"))
         builder = dict(_mapping(f"builder of {environment}", values.get("builder")))
         for key in ("subnet_ids", "instance_types"):
@@ -138,7 +138,8 @@ class Catalogue:
         """The tag that an environment is built from."""
         return self._text("image_tag", "{environment}-latest", environment)
 
-    def _name_of(self, environment: str) -> str:
+    def image_name_of(self, environment: str) -> str:
+        """The canonical name of an environment's image."""
         return self._text("image_name", "{application}-multitenant-{environment}", environment)
 
     def _text(self, key: str, default: str, environment: str) -> str:
@@ -165,7 +166,7 @@ class Catalogue:
     def _refuse_shared_names(self) -> None:
         owners: dict[str, str] = {}
         for name in self.environments:
-            image_name = self._name_of(name)
+            image_name = self.image_name_of(name)
             if image_name in owners:
                 raise SettingsError(
                     f"the images of environments {owners[image_name]} and {name} would both be named "

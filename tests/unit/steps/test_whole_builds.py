@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.steps.account import UBUNTU, Account, an_image
+from tests.unit.steps.account import UBUNTU, Account, an_image, catalogue
 from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.promises import Promises
 
@@ -242,6 +242,15 @@ def test_migration_starts_from_the_newest_untagged_image_and_leaves_all_of_them_
     assert account.metadata.build_mode == "update"
     assert account.live.name == CANONICAL
     assert promises.broken == []
+
+
+def test_migration_leaves_out_the_images_of_an_environment_with_a_longer_name(account: Account) -> None:
+    account.catalogue = catalogue(environments={"prod": {}, "prod-eu": {}})
+    account.world.images.add(an_image(1, name=f"{CANONICAL}-2024-01", environment=None))
+    account.world.images.add(an_image(2, name=f"{CANONICAL}-eu-2024-02", environment=None))
+    account.push("one")
+    assert run(account).outcome == "published"
+    assert account.metadata.base_ami_id == an_image(1).image_id
 
 
 def test_migration_goes_on_where_latest_names_an_untagged_image(account: Account) -> None:

@@ -157,7 +157,15 @@ class Planner:
         return Source(repository_uri=uri, digest=digest, tag=tag)
 
     def _older_images(self, settings: EnvironmentSettings) -> list[Image]:
-        return self.images.find_by_name(f"{settings.image_name}*")
+        """Images of the environment's name, from before their tags. `comfyui-multitenant-prod*` finds those
+        of an environment `prod-eu` as well.
+        """
+        names = [self.catalogue.image_name_of(name) for name in self.catalogue.environments]
+        longer = tuple(
+            name for name in names if name.startswith(settings.image_name) and name != settings.image_name
+        )
+        found = self.images.find_by_name(f"{settings.image_name}*")
+        return [image for image in found if not image.name.startswith(longer)]
 
     def _ubuntu(self, settings: EnvironmentSettings) -> Image:
         name = UBUNTU_PARAMETER.format(architecture=_UBUNTU_ARCHITECTURES[settings.builder.architecture])
