@@ -12,13 +12,15 @@ def start_wanted(
 ) -> str | None:
     """Start the request that was queued; returns the execution's ARN, or None when there is nothing to do.
 
-    The request is forgotten after the start, and the execution's name is derived from the request's number,
-    so a crash between the two neither loses it nor starts it twice, even when the execution has been and
+    The request is forgotten after the start, and the execution's name is derived from the request and its
+    number, so a crash between the two neither loses it nor starts it twice, even when the execution has been and
     gone.
     """
     if record.wanted is None or record.claim is not None:
         return None
-    name = execution_name(record.environment, "queued", str(record.revision))
+    name = execution_name(
+        record.environment, "queued", str(record.revision), record.wanted.model_dump_json(exclude_none=True)
+    )
     started = executions.start(state_machine_arn, name, record.wanted)
     environments.clear_wanted(record.environment, revision=record.revision)
     return started
