@@ -91,11 +91,12 @@ class Cleaner:
             return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
         decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
-            self.images.deregister(image.image_id)
+            # The record first: once the image is gone, nobody looks again. `latest` never named it, so
+            # history does not either.
             name = self._name(image, f"history/{image.image_id}")
             if self.parameters.get(name) is not None:
-                # `latest` never named it, so history does not either.
                 self.parameters.delete(name)
+            self.images.deregister(image.image_id)
         return decision
 
     def _reason_to_keep(self, image: Image) -> str | None:
