@@ -97,9 +97,10 @@ class FakeEnvironments(Faulty):
         return record.published_count + 1
 
     @port_call
-    def record_failure(self, environment: str, digest: str, count: int) -> None:
+    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
         """Remember how often a digest failed."""
-        self._change(environment, failed=FailedAttempts(digest=digest, count=count))
+        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number)
+        self._change(environment, failed=failed)
 
     @port_call
     def clear_failure(self, environment: str) -> None:

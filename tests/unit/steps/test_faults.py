@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.steps.promises import Promises
 
 from ami_lifecycle.contracts import Action, BuildRequest, RecordStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, UsageKind
-from ami_lifecycle.errors import ServiceUnavailableError
+from ami_lifecycle.errors import CleanUpIncompleteError, ServiceUnavailableError
 from ami_lifecycle.ports import ExecutionStatus
 
 
@@ -189,3 +190,97 @@ def test_an_execution_that_is_killed_leaves_nothing_and_the_environment_converge
         assert history is not None
         is_gone = image_id not in account.world.images.all
         assert is_gone == (history.status is RecordStatus.RETIRED), history
+
+
+class Wreck(NamedTuple):
+    """An account with what a build left that was killed in the midst of publishing, and its execution."""
+
+    account: Account
+    execution: Execution
+
+
+def a_wreck() -> Wreck:
+    """A killed build: builder, canary, candidate and half a publication, with another request waiting."""
+    scene = update()
+    account = scene.account
+    publishing = CALLS["update"].index("FakeEnvironments.count_publication") + 8
+    hook = FaultHook(FaultAt(publishing, after=False, error=Crash()))
+    account.world.watch(hook)
+    execution = Execution(account)
+    with pytest.raises(Crash):
+        execution.run(scene.request)
+    hook.on = False
+    (record,) = account.world.environments.held_by(execution.arn)
+    assert record.claim is not None
+    wanted = BuildRequest(environment="prod", image_digest=account.world.repository.push(None, "wanted"))
+    account.world.environments.queue("prod", wanted, behind=record.claim, revision=0)
+    account.world.executions.end(execution.arn, ExecutionStatus.TIMED_OUT)
+    account.world.clock.advance(120)
+    return Wreck(account, execution)
+
+
+def calls_of_a_clean_up() -> list[str]:
+    wreck, fault = a_wreck(), FaultAt()
+    wreck.account.world.watch(FaultHook(fault))
+    wreck.execution.clean_up(status="TIMED_OUT")
+    return fault.calls
+
+
+def after_a_clean_up(account: Account) -> dict[str, Any]:
+    world = account.world
+    record = world.environments.records["prod"]
+    return {
+        "latest": account.latest,
+        "images": sorted(world.images.all),
+        "snapshots": sorted(world.images.snapshots),
+        "running": [instance.instance_id for instance in world.instances.running()],
+        "parameters": sorted(world.parameters.all),
+        "record": record.model_dump(exclude={"wanted"}),
+    }
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["request-lost", "response-lost"])
+@pytest.mark.parametrize("number", range(len(calls_of_a_clean_up())))
+def test_a_clean_up_that_is_disturbed_and_repeated_ends_like_any_other(number: int, after: bool) -> None:
+    undisturbed = a_wreck()
+    undisturbed.execution.clean_up(status="TIMED_OUT")
+    assert undisturbed.account.latest == an_image(1).image_id
+
+    account, execution = a_wreck()
+    promises = Promises(account.world)
+    account.world.watch(FaultHook(FaultAt(number, after=after, error=ServiceUnavailableError("no answer"))))
+    execution.clean_up(status="TIMED_OUT")
+
+    assert promises.broken == []
+    assert promises.leaks_of(execution.arn) == []
+    assert after_a_clean_up(account) == after_a_clean_up(undisturbed.account)
+    converge(account, rounds=2)
+    assert [found.request.trigger.value for found in account.world.executions.started[:1]] == ["manual"]
+    assert len({found.name for found in account.world.executions.started}) == len(
+        account.world.executions.started
+    )
+
+
+def calls_of_a_sweep() -> list[str]:
+    wreck, fault = a_wreck(), FaultAt()
+    wreck.account.world.watch(FaultHook(fault))
+    wreck.account.sweeper.sweep()
+    return fault.calls
+
+
+@pytest.mark.parametrize("number", range(len(calls_of_a_sweep())))
+def test_a_sweep_that_is_disturbed_is_made_good_by_the_next(number: int) -> None:
+    account, execution = a_wreck()
+    promises = Promises(account.world)
+    hook = FaultHook(FaultAt(number, after=True, error=ServiceUnavailableError("no answer")))
+    account.world.watch(hook)
+    with suppress(CleanUpIncompleteError):
+        account.sweeper.sweep()
+    hook.on = False
+    account.sweeper.sweep()
+    assert promises.broken == []
+    assert promises.leaks_of(execution.arn) == []
+    record = account.world.environments.get("prod")
+    assert (record.claim, record.wanted) == (None, None)
+    assert record.failed is not None
+    assert record.failed.count == 1

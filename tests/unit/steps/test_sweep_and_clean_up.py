@@ -13,7 +13,7 @@ from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
 from ami_lifecycle.contracts import Action, BuildRequest, CleanUpInput, RecordStatus, SweepResult
-from ami_lifecycle.domain.environment import FailedAttempts, Pin
+from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_DIGEST,
@@ -597,12 +597,26 @@ def test_a_clean_up_from_outside_waits_for_a_function_that_may_still_write(accou
 def test_the_failures_of_a_digest_are_counted_in_a_row(account: Account) -> None:
     digest = account.push("two")
     account.verification_fails = True
-    for number in (1, 2):
+    counted = []
+    for number, content in enumerate(("two", "two", "three")):
+        account.push(content)
         assert run(account, f"e{number}").outcome == "failed"
-        assert account.world.environments.get("prod").failed == FailedAttempts(digest=digest, count=number)
-    other = account.push("three")
-    run(account, "e3")
-    assert account.world.environments.get("prod").failed == FailedAttempts(digest=other, count=1)
+        failed = account.world.environments.get("prod").failed
+        assert failed is not None
+        counted.append((failed.digest == digest, failed.count))
+    assert counted == [(True, 1), (True, 2), (False, 1)]
+
+
+def test_a_failure_is_counted_once_however_often_its_clean_up_is_repeated(account: Account) -> None:
+    holder_of(account, "gone", digest=account.push("two"))
+    account.world.environments.fail("release", ServiceUnavailableError("no answer"), times=3)
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailableError):
+            account.build_cleaner.clean_up(a_clean_up())
+    account.build_cleaner.clean_up(a_clean_up())
+    failed = account.world.environments.get("prod").failed
+    assert failed is not None
+    assert failed.count == 1
 
 
 def test_people_are_told_once_of_a_failure(account: Account) -> None:

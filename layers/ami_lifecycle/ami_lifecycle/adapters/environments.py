@@ -157,13 +157,13 @@ class DynamoEnvironments:
         return int(written.item["published_count"])
 
     @calls("dynamodb:UpdateItem")
-    def record_failure(self, environment: str, digest: str, count: int) -> None:
-        """Remember how often a digest failed in a row."""
+    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
+        """Remember how often a digest failed in a row, the last time under this claim."""
         self._update(
             environment,
             "SET #failed = :failed",
             None,
-            {":failed": FailedAttempts(digest=digest, count=count)},
+            {":failed": FailedAttempts(digest=digest, count=count, claim_number=claim_number)},
         )
 
     @calls("dynamodb:UpdateItem")

@@ -43,10 +43,14 @@ class Pin(Frozen):
 
 
 class FailedAttempts(Frozen):
-    """How often a digest failed in a row, so that the sweep does not build it for ever."""
+    """How often a digest failed in a row, so that the sweep does not build it for ever.
+
+    `claim_number` is of the last claim that failed, so that a repeated clean-up does not count it twice.
+    """
 
     digest: str
     count: int
+    claim_number: int = 0
 
 
 class EnvironmentRecord(Frozen):
