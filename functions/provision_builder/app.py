@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.contracts import CommandRef, InstanceInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.run_document import DocumentRunner
@@ -17,6 +18,7 @@ def handler(step: InstanceInput, deadline: datetime) -> CommandRef:
     variables = environment()
     return DocumentRunner(
         commands=SsmCommands(client("ssm", attempts=1), variables.COMMAND_LOG_GROUP),
+        instances=Ec2Instances(client("ec2")),
         document=variables.DOCUMENT_NAME,
         region=variables.AWS_REGION,
     ).provision_builder(step)

@@ -305,7 +305,9 @@ class Execution:
 
     @property
     def documents(self) -> DocumentRunner:
-        return DocumentRunner(self.account.world.commands, "Document", "us-east-1")
+        return DocumentRunner(
+            self.account.world.commands, self.account.world.instances, "Document", "us-east-1"
+        )
 
     @property
     def watcher(self) -> Watcher:

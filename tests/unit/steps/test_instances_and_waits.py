@@ -205,6 +205,16 @@ def test_an_agent_that_is_gone_is_waited_for(build: Build) -> None:
         build.execution.documents.provision_builder(step)
 
 
+@pytest.mark.parametrize(("role", "error"), [("builder", BuilderLostError), ("canary", CanaryLostError)])
+def test_an_agent_whose_instance_has_ended_is_not_waited_for(
+    build: Build, role: str, error: type[BuildError]
+) -> None:
+    build.an_instance(InstanceState.TERMINATED, role)
+    step = InstanceInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
+    with pytest.raises(error, match="build again"):
+        build.execution.documents.provision_builder(step)
+
+
 def test_provisioning_is_by_digest_and_texts_travel_encoded() -> None:
     container = {"environment": {"A": 'quote " $(rm)'}, "command": ["--listen", "0.0.0.0"]}  # noqa: S104 - an argument
     build = Build(container=container)

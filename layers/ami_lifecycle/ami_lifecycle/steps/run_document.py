@@ -11,7 +11,8 @@ from typing import Any, Final
 from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandRef, InstanceInput
 from ami_lifecycle.domain.naming import document_comment
 from ami_lifecycle.errors import AgentNotOnlineError, ProvisioningFailedError
-from ami_lifecycle.ports import Commands
+from ami_lifecycle.ports import Commands, Instances
+from ami_lifecycle.steps.observing import require_alive
 
 # SSM user guide, "Parameters of documents": interpolationType ENV_VAR needs this agent.
 MINIMUM_AGENT: Final = (3, 3, 2746, 0)
@@ -23,6 +24,7 @@ class DocumentRunner:
     """Sends our documents."""
 
     commands: Commands
+    instances: Instances
     document: str
     region: str
 
@@ -31,6 +33,7 @@ class DocumentRunner:
 
         Raises:
             AgentNotOnlineError: SSM does not accept the instance (yet, or at this moment).
+            BuilderLostError, CanaryLostError: it never will, because the instance has ended.
             ProvisioningFailedError: the agent of the base image is too old.
         """
         return self._send(step, "provision", provisioning_parameters(step.plan, self.region))
@@ -51,7 +54,11 @@ class DocumentRunner:
     def _require_agent(self, instance_id: str) -> None:
         version = self.commands.agent_version(instance_id)
         if version is None:
-            raise AgentNotOnlineError(f"the SSM agent of {instance_id} is not online at this moment")
+            require_alive(instance_id, self.instances)
+            raise AgentNotOnlineError(
+                f"the SSM agent of {instance_id} is not online at this moment. If it never is again: look at the "
+                "instance's console output, and build again"
+            )
         numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
         if numbers < MINIMUM_AGENT:
             wanted = ".".join(map(str, MINIMUM_AGENT))

@@ -15,9 +15,7 @@ from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
     AgentNotOnlineError,
-    BuilderLostError,
     BuildError,
-    CanaryLostError,
     ImageCreationFailedError,
     InvalidRequestError,
     ProvisioningFailedError,
@@ -34,6 +32,7 @@ from ami_lifecycle.ports import (
     StoredWait,
     Waits,
 )
+from ami_lifecycle.steps.observing import require_alive
 
 # Longer than the longest wait, an image's; DynamoDB deletes the item some time after.
 _KEEP_WAITS_FOR: Final = timedelta(days=3)
@@ -146,26 +145,14 @@ class Watcher:
     def _look_at_agent(self, wait: Wait) -> Seen:
         if self.commands.agent_version(wait.resource_id) is not None:
             return Seen(is_done=True)
-        self._require_alive(wait.resource_id)
+        require_alive(wait.resource_id, self.instances)
         return PENDING
-
-    def _require_alive(self, instance_id: str) -> None:
-        instance = self.instances.get(instance_id)
-        if instance is None or not instance.state.is_over:
-            return
-        role = instance.tags.get("ami-lifecycle:role", "builder")
-        error = CanaryLostError if role == "canary" else BuilderLostError
-        raise error(
-            f"the {role} {instance_id} is {instance.state.value}"
-            f"{': ' + instance.state_reason if instance.state_reason else ''}. "
-            "Look for a quota, a KMS grant or a person that ended it, and build again"
-        )
 
     def _look_at_stop(self, wait: Wait) -> Seen:
         instance = self.instances.get(wait.resource_id)
         if instance is None:
             return PENDING
-        self._require_alive(wait.resource_id)
+        require_alive(wait.resource_id, self.instances)
         return Seen(is_done=True) if instance.state is InstanceState.STOPPED else PENDING
 
     def _look_at_image(self, wait: Wait) -> Seen:
@@ -184,7 +171,7 @@ class Watcher:
         instance_id = wait.instance_id or ""
         result = self.commands.result(wait.resource_id, instance_id)
         if result is None or result.status is CommandStatus.RUNNING:
-            self._require_alive(instance_id)
+            require_alive(instance_id, self.instances)
             return PENDING
         provisioning = wait.kind is WaitKind.PROVISIONING
         error = ProvisioningFailedError if provisioning else VerificationFailedError
