@@ -438,6 +438,23 @@ def test_a_latest_of_another_environments_image_is_replaced_by_a_build(account: 
     assert account.world.images.all[foreign.image_id] == foreign
 
 
+def test_an_image_that_a_person_replaced_by_hand_keeps_its_record_and_its_place() -> None:
+    account = Account({"retirement": {"keep_previous": 1}})
+    for number, content in enumerate(("one", "two")):
+        account.push(content)
+        run(account, f"e{number}")
+    (old,) = [image for image in account.own_images() if image.image_id != account.latest]
+    replaced = account.live
+    account.world.parameters.set(f"{account.prefix}/latest", old.image_id)
+    account.push("one")
+    promises = Promises(account.world)
+    converge(account, rounds=2)
+    assert account.latest == old.image_id
+    assert replaced.image_id in account.world.images.all
+    assert account.history(replaced.image_id) is not None
+    assert promises.broken == []
+
+
 def test_a_latest_that_was_deleted_is_published_again_by_a_build(account: Account) -> None:
     del account.world.parameters.all[f"{account.prefix}/latest"]
     converge(account)

@@ -50,8 +50,12 @@ class Cleaner:
     parameters: Parameters
     application: str
 
-    def clean(self, execution_arn: str) -> Cleaned:
+    def clean(self, execution_arn: str, *, went_well: bool = False) -> Cleaned:
         """Terminate instances, deregister unpublished images, delete their snapshots.
+
+        Args:
+            went_well: the execution has finished what it published, so an image of it that `latest` does
+                not name was replaced, if only by hand.
 
         Raises:
             CleanUpIncompleteError: a snapshot is not gone yet; clean again.
@@ -63,7 +67,9 @@ class Cleaner:
         for instance_id in terminated:
             self.instances.terminate(instance_id)
         temporary = frozenset(instance.instance_id for instance in instances)
-        decisions = [self._carry_out(image, temporary) for image in self.images.find(mine)]
+        decisions = [
+            self._carry_out(image, temporary, went_well=went_well) for image in self.images.find(mine)
+        ]
         unused = [
             snapshot.snapshot_id
             for snapshot in self.images.find_snapshots(mine)
@@ -86,8 +92,8 @@ class Cleaner:
         """Whether the image is none of a clean-up's business: published, or not ours."""
         return self._reason_to_keep(image) is not None
 
-    def _carry_out(self, image: Image, temporary: frozenset[str]) -> Decision:
-        if (reason := self._reason_to_keep(image)) is not None:
+    def _carry_out(self, image: Image, temporary: frozenset[str], *, went_well: bool) -> Decision:
+        if (reason := self._reason_to_keep(image, went_well=went_well)) is not None:
             return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
         decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
@@ -99,7 +105,7 @@ class Cleaner:
             self.images.deregister(image.image_id)
         return decision
 
-    def _reason_to_keep(self, image: Image) -> str | None:
+    def _reason_to_keep(self, image: Image, *, went_well: bool = False) -> str | None:
         if image.is_copy:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
         latest = self.parameters.get(self._name(image, "latest"))
@@ -109,7 +115,7 @@ class Cleaner:
         if stored is None:
             return None
         record = load(HistoryRecord, stored.value)
-        if record is not None and _was_interrupted(record, latest):
+        if record is not None and not went_well and _was_interrupted(record, latest):
             return None
         return "it was published; retirement decides about it"
 

@@ -115,9 +115,12 @@ class Sweeper:
 
     def _remove_orphans(self) -> _Findings:
         for execution_arn, oldest in self._owners().items():
-            if not self._is_over(execution_arn, oldest):
+            status = self.executions.status(execution_arn)
+            if not self._is_over(status, oldest):
                 continue
-            cleaned = self.cleaner.clean(execution_arn)
+            # What was left in the midst is gone long before Step Functions forgets an execution.
+            went_well = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
+            cleaned = self.cleaner.clean(execution_arn, went_well=went_well)
             if cleaned.removed_anything:
                 yield _repaired(
                     None,
@@ -145,8 +148,7 @@ class Sweeper:
                 owners.setdefault(owner, snapshot.start_time)
         return owners
 
-    def _is_over(self, execution_arn: str, since: datetime | None) -> bool:
-        status = self.executions.status(execution_arn)
+    def _is_over(self, status: ExecutionStatus, since: datetime | None) -> bool:
         if status is ExecutionStatus.UNKNOWN:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
