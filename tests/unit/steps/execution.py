@@ -188,10 +188,11 @@ class Execution:
         if state.plan.action != "retire":
             publish = PublishInput(**held, image_id=image_id, provisioned=provisioned, verified=verified)
             published = self._do("Publish Image", lambda: self.publisher.publish(publish))
-        self._pass("Grace Period")
+            self._pass("Grace Period")
         retirement = self._do(
             "Retire Previous Images", lambda: self.account.retirer.retire(ClaimedInput(**held))
         )
+        of_candidate = None
         if retirement.adopt_name:
             adoption = self._do(
                 "Adopt Image Name", lambda: self.adopter.adopt(AdoptInput(**held, image_id=image_id))
@@ -207,10 +208,16 @@ class Execution:
                 )
                 published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
                 self._pass("Canonical Grace Period")
-                retirement = self._do(
+                of_candidate = self._do(
                     "Retire Candidate", lambda: self.account.retirer.retire(ClaimedInput(**held))
                 )
-        release = ReleaseInput(**held, state_machine_arn=MACHINE, published=published, retirement=retirement)
+        release = ReleaseInput(
+            **held,
+            state_machine_arn=MACHINE,
+            published=published,
+            retirement=retirement,
+            candidate_retirement=of_candidate,
+        )
         result = self._do("Release Environment", lambda: self.releaser.release(release))
         return Ended("published", result=result)
 
@@ -239,6 +246,7 @@ class Execution:
             "Launch Canary",
             lambda: self.launcher.launch_canary(CanaryInput(**held, image_id=image.image_id)),
         )
+        self._pass("Let Canary Boot")
         self._wait("Await Canary", WaitKind.AGENT, canary.instance_id)
         at_canary = InstanceInput(**of_instance, instance_id=canary.instance_id)
         checking = self._do("Verify Image", lambda: self.documents.verify_image(at_canary))

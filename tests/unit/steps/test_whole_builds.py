@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from tests.template.stack import followers, state_machine, states
 from tests.unit.steps.account import UBUNTU, Account, an_image, catalogue
 from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.promises import Promises
@@ -425,3 +428,45 @@ def test_a_disk_that_is_smaller_than_the_images_is_refused_before_anything_is_la
     assert ended.error == "SettingsError"
     assert "builder.root_volume_gib is 20" in ended.reason
     assert account.world.instances.all == {}
+
+
+def comes_next(state: str) -> set[str]:
+    """The states that can follow in the state machine, looking through choices."""
+    found: set[str] = set()
+    for name in followers(state):
+        found |= comes_next(name) if states()[name]["Type"] == "Choice" else {name}
+    return found
+
+
+def a_way(action: str) -> tuple[Account, dict[str, object]]:
+    """An account, and a request that takes the longest way of its action."""
+    request: dict[str, object] = {"environment": "prod", "action": action}
+    if action == "publish":
+        account, old = two_images_kept()
+        return account, request | {"publish_image_id": old}
+    account = Account()
+    account.push("one")
+    if action == "retire":
+        old_image = account.publish(an_image(1))
+        account.world.usage.use(old_image.image_id, UsageKind.LAUNCH_TEMPLATE, "lt-1")
+        run(account)
+        account.world.usage.free(old_image.image_id)
+    return account, request
+
+
+@pytest.mark.parametrize(
+    ("action", "goes_through"),
+    [("build", "Retire Candidate"), ("publish", "Grace Period"), ("retire", "Retire Candidate")],
+)
+def test_these_executions_go_the_way_of_the_state_machine(action: str, goes_through: str) -> None:
+    account, request = a_way(action)
+    execution = Execution(account, "way")
+    assert execution.run(request).outcome == "published"
+    steps = [("", execution.visited[0]), *pairwise(execution.visited)]
+    # A task that waits is visited again when it looks again.
+    visited = [name for before, name in steps if name != before]
+    assert visited[0] == state_machine()["StartAt"]
+    for before, name in pairwise(visited):
+        assert name in comes_next(before), f"{before} is not followed by {name}"
+    assert visited[-1] == "Release Environment"
+    assert goes_through in visited
