@@ -8,7 +8,7 @@ from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.contracts import ReleaseInput, ReleaseResult
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.release_environment import Releaser
@@ -22,5 +22,5 @@ def handler(step: ReleaseInput, deadline: datetime) -> ReleaseResult:
         instances=Ec2Instances(client("ec2")),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
-        notifier=SnsNotifier(client("sns"), variables.OUTCOME_TOPIC_ARN),
+        notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
     ).release(step)

@@ -26,7 +26,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.permissions import actions_of
 from ami_lifecycle.adapters.repository import EcrRepository
@@ -40,7 +40,7 @@ ADAPTERS: dict[str, type[Any]] = {
     "Images": Ec2Images,
     "ImageUsage": AwsImageUsage,
     "Instances": Ec2Instances,
-    "Notifier": SnsNotifier,
+    "Notifier": AwsNotifier,
     "Parameters": SsmParameters,
     "Repository": EcrRepository,
     "Waits": DynamoWaits,

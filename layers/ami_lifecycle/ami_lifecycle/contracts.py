@@ -250,11 +250,14 @@ class RetireAction(StrEnum):
 
 
 class Decision(Frozen):
-    """One keep or retire decision with a reason that a person can read."""
+    """One keep or retire decision with a reason that a person can read. `blocked` tells an image that is
+    kept because something uses or protects it from one that a setting keeps.
+    """
 
     image_id: AmiId
     action: RetireAction
     reason: str
+    blocked: bool = False
 
 
 class Retirement(Frozen):
@@ -288,6 +291,7 @@ class BuildState(Frozen):
     published: Published | None = None
     retirement: Retirement | None = None
     adoption: Adoption | None = None
+    candidate_retirement: Retirement | None = None
 
 
 class PlanInput(Frozen):
@@ -358,6 +362,7 @@ class ReleaseInput(ClaimedInput):
     state_machine_arn: str
     published: Published | None = None
     retirement: Retirement | None = None
+    candidate_retirement: Retirement | None = None
 
 
 class ReleaseResult(Frozen):

@@ -20,6 +20,7 @@ from ami_lifecycle.domain.model import (
     Snapshot,
     Usage,
 )
+from ami_lifecycle.domain.outcomes import Outcome
 
 
 class Clock(Protocol):
@@ -254,8 +255,8 @@ class Environments(Protocol):
     def count_publication(self, environment: str, execution_arn: str) -> int:
         """Number of this execution's publication: one more than the last, and the same on a retry."""
 
-    def record_failure(self, environment: str, digest: str, count: int) -> None:
-        """Remember how often a digest failed in a row."""
+    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
+        """Remember how often a digest failed in a row, the last time under this claim."""
 
     def clear_failure(self, environment: str) -> None:
         """Forget failures after a success."""
@@ -327,3 +328,6 @@ class Notifier(Protocol):
 
     def notify(self, subject: str, message: Mapping[str, Any]) -> None:
         """Publish one outcome. `subject` has at most 100 characters (SNS API reference, Publish)."""
+
+    def announce(self, outcomes: Sequence[Outcome]) -> None:
+        """Put the events of outcomes on the event bus, in order."""

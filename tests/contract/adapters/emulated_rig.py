@@ -14,7 +14,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
@@ -64,7 +64,7 @@ class EmulatedRig:
         )
         self.waits: Waits = watched(DynamoWaits(account.table, account.client("dynamodb"), FakeClock()))
         self.executions: Executions = watched(StepFunctionsExecutions(account.client("stepfunctions")))
-        self.notifier: Notifier = watched(SnsNotifier(account.client("sns"), account.topic_arn))
+        self.notifier: Notifier = watched(AwsNotifier(account.client("sns"), account.client("events"), account.topic_arn))
         self.base_image_id = account.base_image_id
         self.instance_profile_arn = account.instance_profile_arn
         self.subnet_id = account.subnet_id

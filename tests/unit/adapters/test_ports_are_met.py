@@ -13,7 +13,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.permissions import actions_of, calls
 from ami_lifecycle.adapters.repository import EcrRepository
@@ -30,7 +30,7 @@ AWS: list[tuple[type, type, type]] = [
     (ports.Environments, DynamoEnvironments, fakes.FakeEnvironments),
     (ports.Waits, DynamoWaits, fakes.FakeWaits),
     (ports.Executions, StepFunctionsExecutions, fakes.FakeExecutions),
-    (ports.Notifier, SnsNotifier, fakes.FakeNotifier),
+    (ports.Notifier, AwsNotifier, fakes.FakeNotifier),
 ]
 METHODS = [
     (port, adapter, fake, name)

@@ -10,7 +10,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.adapters.notifier import SnsNotifier
+from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
@@ -27,7 +27,7 @@ def build_cleaner(variables: FunctionEnvironment) -> BuildCleaner:
         cleaner=_cleaner(variables),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
-        notifier=SnsNotifier(client("sns"), variables.OUTCOME_TOPIC_ARN),
+        notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
         clock=SystemClock(),
     )
 

@@ -78,7 +78,10 @@ def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str | None
     protecting = [use for use in usage.uses if _protects(use, policy, own_latest)]
     if protecting:
         return Decision(
-            image_id=usage.image_id, action=RetireAction.KEEP, reason=f"in use: {_listed(protecting)}"
+            image_id=usage.image_id,
+            action=RetireAction.KEEP,
+            reason=f"in use: {_listed(protecting)}",
+            blocked=True,
         )
     reported = [use for use in usage.uses if use.kind is UsageKind.RUNNING_INSTANCE]
     if reported:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ami_lifecycle.contracts import Action, CleanUpInput, CleanUpResult, Event
-from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.domain.outcomes import outcome_of_failure
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
@@ -78,6 +79,7 @@ class BuildCleaner:
                     **result.model_dump(mode="json"),
                 },
             )
+            self.notifier.announce([outcome_of_failure(self.cleaner.application, step.execution_arn, result)])
         return result
 
     def _release(self, record: EnvironmentRecord, step: CleanUpInput) -> None:
@@ -90,14 +92,21 @@ class BuildCleaner:
                 f"{claim.busy_until:%H:%M:%S} UTC; the clean-up is repeated"
             )
         if claim.action is Action.BUILD and claim.digest is not None:
-            failed = record.failed
-            before = failed.count if failed and failed.digest == claim.digest else 0
-            count = _STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
-            self.environments.record_failure(record.environment, claim.digest, count)
+            self._count_failure(record, claim, claim.digest, step)
         if not self.environments.release(record.environment, claim, revision=record.revision):
             raise ClaimContendedError(
                 f"a request for {record.environment} is queued at this moment; look again"
             )
+
+    def _count_failure(
+        self, record: EnvironmentRecord, claim: Claim, digest: str, step: CleanUpInput
+    ) -> None:
+        failed = record.failed if record.failed and record.failed.digest == digest else None
+        if failed is not None and failed.claim_number == claim.number:
+            return
+        before = failed.count if failed else 0
+        count = _STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
+        self.environments.record_failure(record.environment, digest, count, claim.number)
 
 
 def parse_clean_up(raw: Mapping[str, Any]) -> CleanUpInput:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ami_lifecycle.contracts import Action, ReleaseInput, ReleaseResult
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
+from ami_lifecycle.domain.outcomes import merged_decisions, outcomes_of_release
 from ami_lifecycle.errors import ClaimContendedError
 from ami_lifecycle.ports import Environments, Executions, Instances, Notifier
 from ami_lifecycle.steps.handing_over import start_wanted
@@ -48,10 +49,11 @@ class Releaser:
             image_id=step.published.image_id if step.published else None,
             image_digest=plan.source.digest if plan.source else None,
             replaced=step.published.replaced if step.published else None,
-            decisions=step.retirement.decisions if step.retirement else (),
+            decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             started_execution=started,
         )
         self._notify(step, result)
+        self.notifier.announce(outcomes_of_release(step, result))
         return result
 
     def _notify(self, step: ReleaseInput, result: ReleaseResult) -> None:

@@ -77,7 +77,9 @@ class Retirer:
         try:
             self.images.deregister(decision.image_id)
         except RefusedError as error:
-            decision = Decision(image_id=decision.image_id, action=RetireAction.KEEP, reason=str(error))
+            decision = Decision(
+                image_id=decision.image_id, action=RetireAction.KEEP, reason=str(error), blocked=True
+            )
             self._record(plan, decision, RecordStatus.KEPT)
         return decision
 

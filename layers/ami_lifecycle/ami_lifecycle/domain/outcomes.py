@@ -1,0 +1,163 @@
+"""What is announced on the account's event bus, so that others can build on it: one model per detail type.
+
+`source` of every event is `ami-lifecycle`, `detail-type` is the model's. A new version of the schema only
+adds fields; a field that changes its meaning gets a new name. docs/events.md shows an example of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal
+
+from ami_lifecycle.contracts import (
+    Action,
+    CleanUpResult,
+    Decision,
+    ReleaseResult,
+    RetireAction,
+    Retirement,
+    StepInput,
+    Trigger,
+)
+from ami_lifecycle.domain.model import AmiId, Frozen
+
+SOURCE: Final = "ami-lifecycle"
+OUTCOME_SCHEMA_VERSION: Final = 1
+
+
+class Outcome(Frozen):
+    """What all events have: which version of the schema, what it is about, and which execution says so."""
+
+    detail_type: ClassVar[str]
+
+    schema_version: Literal[1] = OUTCOME_SCHEMA_VERSION
+    application: str
+    environment: str | None
+    region: str
+    execution_arn: str
+
+
+class ImagePublished(Outcome):
+    """`latest` names another image, which is verified and has its final id. Sent when the execution ends."""
+
+    detail_type: ClassVar[str] = "Image Published"
+
+    image_id: AmiId
+    image_digest: str | None
+    replaced: AmiId | None
+    parameter: str
+    trigger: Trigger
+    reasons: tuple[str, ...]
+
+
+class RollbackPerformed(Outcome):
+    """An earlier image is `latest` again, because a person asked for it. Comes beside `Image Published`."""
+
+    detail_type: ClassVar[str] = "Rollback Performed"
+
+    image_id: AmiId
+    replaced: AmiId | None
+    pinned: bool
+    reason: str
+
+
+class BuildFailed(Outcome):
+    """An execution has failed and what it left is removed. `environment` is null where it failed before
+    anybody knew it. A failure after the publication leaves the new image published.
+    """
+
+    detail_type: ClassVar[str] = "Build Failed"
+
+    error: str
+    cause: str
+
+
+class ImageRetired(Outcome):
+    """An image was deregistered, and its snapshots that no other image needs were deleted."""
+
+    detail_type: ClassVar[str] = "Image Retired"
+
+    image_id: AmiId
+    reason: str
+
+
+class RetirementBlocked(Outcome):
+    """An image that is not `latest` any more stays, because something uses or protects it."""
+
+    detail_type: ClassVar[str] = "Retirement Blocked"
+
+    image_id: AmiId
+    reason: str
+
+
+OUTCOMES: Final[tuple[type[Outcome], ...]] = (
+    ImagePublished,
+    RollbackPerformed,
+    BuildFailed,
+    ImageRetired,
+    RetirementBlocked,
+)
+
+
+def merged_decisions(retirements: Sequence[Retirement | None]) -> tuple[Decision, ...]:
+    """The decisions of several looks: of one image the last decision counts."""
+    found: dict[str, Decision] = {}
+    for retirement in retirements:
+        for decision in retirement.decisions if retirement else ():
+            found[decision.image_id] = decision
+    return tuple(found.values())
+
+
+def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]:
+    """The events of an execution that went well."""
+    plan, settings = step.plan, step.plan.configured
+    about = {
+        "application": settings.application,
+        "environment": plan.environment,
+        "region": _region_of(step.execution_arn),
+        "execution_arn": step.execution_arn,
+    }
+    outcomes: list[Outcome] = []
+    if result.image_id is not None and plan.action in {Action.BUILD, Action.PUBLISH}:
+        published = ImagePublished(
+            **about,
+            image_id=result.image_id,
+            image_digest=result.image_digest,
+            replaced=result.replaced,
+            parameter=f"{settings.parameter_prefix}/latest",
+            trigger=plan.trigger,
+            reasons=plan.reasons,
+        )
+        outcomes.append(published)
+        if plan.trigger is Trigger.ROLLBACK:
+            request = plan.request
+            rolled_back = RollbackPerformed(
+                **about,
+                image_id=result.image_id,
+                replaced=result.replaced,
+                pinned=bool(request and request.pin),
+                reason=(request.reason if request else None) or "",
+            )
+            outcomes.append(rolled_back)
+    for decision in result.decisions:
+        if decision.action is RetireAction.RETIRE:
+            outcomes.append(ImageRetired(**about, image_id=decision.image_id, reason=decision.reason))
+        elif decision.blocked:
+            outcomes.append(RetirementBlocked(**about, image_id=decision.image_id, reason=decision.reason))
+    return outcomes
+
+
+def outcome_of_failure(application: str, execution_arn: str, result: CleanUpResult) -> BuildFailed:
+    """The event of an execution that failed."""
+    return BuildFailed(
+        application=application,
+        environment=result.released[0] if result.released else None,
+        region=_region_of(execution_arn),
+        execution_arn=execution_arn,
+        error=result.error,
+        cause=result.cause,
+    )
+
+
+def _region_of(execution_arn: str) -> str:
+    return execution_arn.split(":")[3]

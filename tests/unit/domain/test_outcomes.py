@@ -1,0 +1,122 @@
+"""The events that others build on: which are sent when, and that their shape stays."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.domain.builders import settings as make_settings
+
+from ami_lifecycle.contracts import (
+    Action,
+    BuildPlan,
+    BuildRequest,
+    CleanUpResult,
+    Decision,
+    ReleaseInput,
+    ReleaseResult,
+    RetireAction,
+    Retirement,
+    Trigger,
+)
+from ami_lifecycle.domain.outcomes import (
+    OUTCOMES,
+    merged_decisions,
+    outcome_of_failure,
+    outcomes_of_release,
+)
+
+NEW, OLD, USED = "ami-0123456789abcde02", "ami-0123456789abcde01", "ami-0123456789abcde00"
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:build-image:run"
+
+
+def announced(*, trigger: Trigger = Trigger.PUSH, action: Action = Action.BUILD, **result: Any) -> list[Any]:
+    """The events of an execution that went well."""
+    request = BuildRequest(environment="prod", trigger=trigger, pin=trigger is Trigger.ROLLBACK, reason="bad")
+    plan = BuildPlan(
+        action=action,
+        trigger=trigger,
+        environment="prod",
+        reasons=("because",),
+        settings=make_settings(),
+        request=request,
+    )
+    step = ReleaseInput(plan=plan, execution_arn=EXECUTION, claim_number=1, state_machine_arn="arn")
+    return outcomes_of_release(step, ReleaseResult(environment="prod", action=action, **result))
+
+
+def test_a_publication_is_announced_with_what_it_replaces() -> None:
+    (event,) = announced(image_id=NEW, replaced=OLD)
+    assert event.detail_type == "Image Published"
+    assert (event.image_id, event.replaced, event.region) == (NEW, OLD, "eu-central-1")
+    assert event.parameter.endswith("/ami/prod/latest")
+
+
+def test_a_rollback_is_announced_beside_its_publication() -> None:
+    published, rolled_back = announced(
+        trigger=Trigger.ROLLBACK, action=Action.PUBLISH, image_id=OLD, replaced=NEW
+    )
+    assert published.detail_type == "Image Published"
+    assert rolled_back.detail_type == "Rollback Performed"
+    assert (rolled_back.pinned, rolled_back.reason) == (True, "bad")
+
+
+def test_each_image_that_went_or_could_not_go_is_announced() -> None:
+    decisions = (
+        Decision(image_id=OLD, action=RetireAction.RETIRE, reason="nothing uses it"),
+        Decision(
+            image_id=USED, action=RetireAction.KEEP, reason="in use: launch template lt-1", blocked=True
+        ),
+        Decision(
+            image_id=NEW, action=RetireAction.KEEP, reason="previous image 1 of 1 that the settings keep"
+        ),
+    )
+    events = announced(action=Action.RETIRE, decisions=decisions)
+    assert [(event.detail_type, event.image_id) for event in events] == [
+        ("Image Retired", OLD),
+        ("Retirement Blocked", USED),
+    ]
+
+
+def test_of_one_image_the_last_decision_counts() -> None:
+    first = Retirement(decisions=(Decision(image_id=OLD, action=RetireAction.KEEP, reason="in use"),))
+    second = Retirement(
+        decisions=(Decision(image_id=OLD, action=RetireAction.RETIRE, reason="nothing uses it"),)
+    )
+    assert merged_decisions((first, None, second)) == second.decisions
+
+
+def test_a_failure_names_error_and_cause() -> None:
+    result = CleanUpResult(error="VerificationFailedError", cause="it answered 500", released=("prod",))
+    event = outcome_of_failure("comfyui", EXECUTION, result)
+    assert (event.detail_type, event.environment, event.error) == (
+        "Build Failed",
+        "prod",
+        "VerificationFailedError",
+    )
+
+
+def test_a_failure_before_the_environment_was_known_has_none() -> None:
+    assert outcome_of_failure("comfyui", EXECUTION, CleanUpResult(error="E", cause="c")).environment is None
+
+
+# Whoever listens has written these names down, so they are never taken away.
+FIELDS = {
+    "Image Published": {"image_id", "image_digest", "replaced", "parameter", "trigger", "reasons"},
+    "Rollback Performed": {"image_id", "replaced", "pinned", "reason"},
+    "Build Failed": {"error", "cause"},
+    "Image Retired": {"image_id", "reason"},
+    "Retirement Blocked": {"image_id", "reason"},
+}
+COMMON = {"schema_version", "application", "environment", "region", "execution_arn"}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.detail_type)
+def test_an_event_keeps_its_fields(outcome: Any) -> None:
+    assert set(outcome.model_fields) >= FIELDS[outcome.detail_type] | COMMON
+
+
+def test_an_event_says_its_version() -> None:
+    (event,) = announced(image_id=NEW)
+    assert json.loads(event.model_dump_json())["schema_version"] == 1
