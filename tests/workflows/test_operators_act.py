@@ -1,0 +1,261 @@
+"""Operators build, roll back, unpin, retire and migrate; nothing happens without their word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.workflows.configuration import write_configuration
+from tests.workflows.conftest import DEFAULT_ENVIRONMENTS, Running
+from tests.workflows.operators import Operator
+from tests.workflows.service import Environment, Service, until
+
+
+@pytest.fixture(scope="module")
+def operator(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    directory = write_configuration(tmp_path_factory.mktemp("operator") / "config", DEFAULT_ENVIRONMENTS)
+    return Operator(running.service, directory)
+
+
+def published_commit(environment: Environment) -> str:
+    return str(environment.metadata()["commit_sha"])
+
+
+def test_a_dry_run_of_a_build_gives_its_reasons_and_starts_nothing(
+    operator: Operator, environment: Environment
+) -> None:
+    environment.push_quietly("1" * 40)
+    known = environment.service.execution_arns()
+    plan = operator.ask("build", environment.name, "--tag", f"{environment.name}-by-hand", "--dry-run")
+    assert plan["action"] == "build"
+    assert plan["mode"] == "fresh"
+    assert "`latest` does not exist yet" in plan["reasons"][0]
+    assert environment.service.execution_arns() == known
+
+
+def test_a_build_is_followed_to_its_end(operator: Operator, environment: Environment) -> None:
+    environment.push_quietly("1" * 40)
+    answer = operator.run("build", environment.name, "--tag", f"{environment.name}-by-hand", "--watch")
+    assert answer.exit_code == 0, answer.notes
+    assert answer.output.startswith(f"Published: {environment.latest()}")
+    assert "Await Provisioning" in answer.notes
+    environment.has_one_image()
+
+
+def test_a_failed_build_ends_with_the_lines_of_the_builder(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    environment.push_quietly("1" * 40)
+    service.inject(
+        {"kind": "command_fails", "document": "ProvisionImage", "stderr": "line one\nno space left on device"}
+    )
+    answer = operator.run(
+        "build", environment.name, "--tag", f"{environment.name}-by-hand", "--watch", "--json"
+    )
+    assert answer.exit_code == 1
+    assert '"error": "ProvisioningFailedError"' in answer.output
+    assert '"no space left on device"' in answer.output
+
+
+def test_a_build_of_what_is_published_is_not_started(operator: Operator, environment: Environment) -> None:
+    environment.must_build("1" * 40)
+    known = environment.service.execution_arns()
+    answer = operator.run("build", environment.name)
+    assert answer.exit_code == 0
+    assert "is published already" in answer.output
+    assert environment.service.execution_arns() == known
+
+
+def test_an_image_of_another_repository_is_refused(operator: Operator, environment: Environment) -> None:
+    answer = operator.run("build", environment.name, "--image", "docker.io/library/nginx:latest")
+    assert answer.exit_code == 1
+    assert "is built from 123456789012.dkr.ecr.us-east-1.amazonaws.com/comfyui" in answer.notes
+
+
+def test_the_rollback_drill(operator: Operator, environment: Environment) -> None:
+    for revision in ("1", "2", "3"):
+        environment.must_build(revision * 40)
+    planned = operator.ask("rollback", environment.name, "--dry-run")
+    assert (planned["how"], planned["commit_sha"]) == ("build", "2" * 40)
+    assert published_commit(environment) == "3" * 40
+
+    rolled = operator.ask("rollback", environment.name, "--yes", "--reason", "three is bad")
+    assert rolled["outcome"] == "published"
+    assert published_commit(environment) == "2" * 40
+    environment.wait_until_idle()
+    environment.has_one_image()
+    assert operator.ask("status", environment.name)["pin"]["reason"] == "three is bad"
+
+    pushed = environment.build("4" * 40)
+    assert pushed.output["action"] == "none"
+    assert published_commit(environment) == "2" * 40
+    assert "the environment is pinned" in operator.ask("status", environment.name)["drift"][0]
+
+    again = operator.ask("rollback", environment.name, "--dry-run")
+    assert again["commit_sha"] == "1" * 40
+
+    operator.ask("unpin", environment.name, "--yes", "--watch")
+    assert published_commit(environment) == "4" * 40
+    environment.wait_until_idle()
+    assert operator.ask("status", environment.name)["pin"] is None
+    environment.has_one_image()
+
+
+def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
+    operator: Operator, service: Service
+) -> None:
+    environment = service.environment("keeping-one")
+    for revision in ("5", "6"):
+        environment.must_build(revision * 40)
+    planned = operator.ask("rollback", environment.name, "--dry-run")
+    assert planned["how"] == "at once"
+    known = service.execution_arns()
+    operator.ask("rollback", environment.name, "--yes")
+    assert published_commit(environment) == "5" * 40
+    (arn,) = service.execution_arns() - known
+    assert not service.is_build(arn)
+    environment.wait_until_idle()
+    assert environment.build("7" * 40).output["action"] == "none"
+    operator.ask("unpin", environment.name, "--yes", "--watch")
+    assert published_commit(environment) == "7" * 40
+
+
+def test_a_rollback_during_a_bad_build_wins(operator: Operator, environment: Environment) -> None:
+    for revision in ("1", "2"):
+        environment.must_build(revision * 40)
+    environment.push("3" * 40)
+    environment.wait_for_state("Await Provisioning")
+    operator.ask("rollback", environment.name, "--yes", "--detach")
+    environment.push("4" * 40)
+    environment.wait_until_idle()
+    # The bad build published first; one step back from what was live is the first image.
+    assert published_commit(environment) == "1" * 40
+
+
+def test_there_is_nothing_to_roll_back_to_before_the_second_build(
+    operator: Operator, environment: Environment
+) -> None:
+    environment.must_build("1" * 40)
+    answer = operator.run("rollback", environment.name, "--dry-run")
+    assert answer.exit_code == 1
+    assert "has 0 earlier builds" in answer.notes
+
+
+@pytest.mark.parametrize("command", ["rollback", "migrate"])
+def test_nobody_to_ask_means_no(operator: Operator, environment: Environment, command: str) -> None:
+    for revision in ("1", "2"):
+        environment.must_build(revision * 40)
+    register_old_images(environment, 1)
+    known = environment.service.execution_arns()
+    answer = operator.run(command, environment.name)
+    assert answer.exit_code == 1
+    assert "confirm with --yes, or use --dry-run" in answer.notes
+    assert environment.service.execution_arns() == known
+    assert [image.get("Tags") for image in environment_images(environment) if "-2023" in image["Name"]] == [
+        None
+    ]
+
+
+def test_an_environment_without_a_pin_needs_no_unpinning(
+    operator: Operator, environment: Environment
+) -> None:
+    assert operator.ask("unpin", environment.name) == {"environment": environment.name, "was_pinned": False}
+
+
+def test_the_migration_drill(operator: Operator, service: Service, environment: Environment) -> None:
+    old = register_old_images(environment, 5)
+    stranger = register(environment, f"{environment.image_name}uction-2023")
+    proposed = operator.ask("migrate", environment.name, "--dry-run")
+    assert [each["next"] for each in proposed["images"]] == ["base", "retire", "retire", "retire", "retire"]
+    assert {each["image_id"] for each in proposed["images"]} == set(old)
+    assert environment.latest() is None
+
+    migrated = operator.ask("migrate", environment.name, "--yes")
+    assert set(old) < set(migrated["tagged"])
+    built = environment.must_build("1" * 40)
+    assert built.output["action"] == "build"
+    assert environment.metadata()["base_ami_id"] == proposed["images"][0]["image_id"]
+    left = {image["ImageId"] for image in environment_images(environment)}
+    assert left == {environment.latest(), stranger}
+    service.client("ec2").deregister_image(ImageId=stranger)
+    assert operator.ask("migrate", environment.name, "--dry-run")["images"] == []
+
+
+def test_an_old_image_that_is_used_or_kept_is_left_alone(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    old = register_old_images(environment, 3)
+    service.client("ec2").create_launch_template(
+        LaunchTemplateName=f"old-{environment.name}", LaunchTemplateData={"ImageId": old[1]}
+    )
+    operator.ask("migrate", environment.name, "--yes", "--keep", old[0])
+    environment.must_build("1" * 40)
+    assert {image["ImageId"] for image in environment_images(environment)} == {*old[:2], environment.latest()}
+
+
+def test_retiring_is_done_by_the_service(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    environment.must_build("1" * 40)
+    old = environment.latest()
+    template = service.client("ec2").create_launch_template(
+        LaunchTemplateName=f"holds-{environment.name}", LaunchTemplateData={"ImageId": old}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    environment.must_build("2" * 40)
+    service.client("ec2").delete_launch_template(LaunchTemplateId=template)
+    retired = operator.ask("retire", environment.name, "--yes")
+    assert retired["outcome"] == "retired"
+    environment.wait_until_idle()
+    environment.has_one_image()
+
+
+def register_old_images(environment: Environment, count: int) -> list[str]:
+    """Images as the old approach left them: names with timestamps, no tags; the oldest first."""
+    names = [f"{environment.image_name}-2023010{number + 1}-101500" for number in range(count)]
+    return [register(environment, name) for name in names]
+
+
+def register(environment: Environment, name: str) -> str:
+    ec2 = environment.service.client("ec2")
+    instance = ec2.run_instances(
+        ImageId=ubuntu(environment),
+        InstanceType="m5.large",
+        MinCount=1,
+        MaxCount=1,
+        BlockDeviceMappings=[ROOT],
+    )["Instances"][0]["InstanceId"]
+    until(f"{instance} runs", lambda: is_running(ec2, instance))
+    image_id: str = ec2.create_image(InstanceId=instance, Name=name, NoReboot=True)["ImageId"]
+    until(
+        f"{image_id} is available",
+        lambda: ec2.describe_images(ImageIds=[image_id])["Images"][0]["State"] == "available",
+    )
+    ec2.terminate_instances(InstanceIds=[instance])
+    return image_id
+
+
+ROOT: dict[str, Any] = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 40, "VolumeType": "gp3"}}
+
+
+def is_running(ec2: Any, instance_id: str) -> bool:
+    found = ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": [instance_id]}])["Reservations"]
+    return any(each["State"]["Name"] == "running" for row in found for each in row["Instances"])
+
+
+def is_available(ec2: Any, image_id: str) -> bool:
+    found = ec2.describe_images(ImageIds=[image_id])["Images"]
+    return any(image["State"] == "available" for image in found)
+
+
+def ubuntu(environment: Environment) -> str:
+    name = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
+    value: str = environment.service.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    return value
+
+
+def environment_images(environment: Environment) -> list[dict[str, Any]]:
+    """Everything whose name begins with that of the environment's image."""
+    found: list[dict[str, Any]] = environment.service.client("ec2").describe_images(
+        Owners=["self"], Filters=[{"Name": "name", "Values": [f"{environment.image_name}*"]}]
+    )["Images"]
+    return found

@@ -1,0 +1,175 @@
+"""Operators see what there is, with status, history, show, diff, doctor and retire; and what there is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.workflows.configuration import write_configuration
+from tests.workflows.conftest import DEFAULT_ENVIRONMENTS, Running
+from tests.workflows.operators import Operator
+from tests.workflows.service import Environment, Service
+
+
+@pytest.fixture(scope="module")
+def operator(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    directory = write_configuration(tmp_path_factory.mktemp("operator") / "config", DEFAULT_ENVIRONMENTS)
+    return Operator(running.service, directory)
+
+
+@pytest.fixture(scope="module")
+def built(running: Running) -> Iterator[Environment]:
+    """An environment with two builds."""
+    environment = running.service.environment(next(running.unused_names))
+    environment.must_build("1" * 40)
+    environment.must_build("2" * 40)
+    return environment
+
+
+def test_status_tells_what_is_live_and_since_when(operator: Operator, built: Environment) -> None:
+    told = operator.ask("status", built.name)
+    assert told["latest"] == built.latest()
+    assert told["metadata"]["commit_sha"] == "2" * 40
+    assert told["running"] is None
+    assert told["drift"] == []
+    shown = operator.run("status", built.name).output
+    assert str(built.latest()) in shown
+    assert "Everything is as it should be." in shown
+
+
+def test_status_of_a_new_environment_says_what_to_do(operator: Operator, environment: Environment) -> None:
+    told = operator.ask("status", environment.name)
+    assert told["latest"] is None
+    assert told["drift"][0].startswith("nothing is published yet; push")
+
+
+def test_status_shows_that_the_tag_has_moved_on(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    environment.must_build("1" * 40)
+    service.set_rules("ImagePushedRule", enabled=False)
+    try:
+        digest = environment.push("2" * 40)
+    finally:
+        service.set_rules("ImagePushedRule", enabled=True)
+    (finding,) = operator.ask("status", environment.name)["drift"]
+    assert f"has moved on to {digest[7:19]}" in finding
+    assert "the sweep starts a build" in finding
+
+
+def test_status_shows_a_retirement_that_is_pending_and_why(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    environment.must_build("1" * 40)
+    old = environment.latest()
+    template = service.client("ec2").create_launch_template(
+        LaunchTemplateName=f"uses-{environment.name}", LaunchTemplateData={"ImageId": old}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    environment.must_build("2" * 40)
+    drift = operator.ask("status", environment.name)["drift"]
+    assert any(f"retirement of {old} is pending" in finding and template in finding for finding in drift)
+    decisions = operator.ask("retire", environment.name, "--dry-run")["decisions"]
+    assert {each["image_id"]: each["action"] for each in decisions} == {
+        environment.latest(): "keep",
+        old: "keep",
+    }
+    assert any(template in each["reason"] for each in decisions)
+
+
+def test_history_has_one_row_for_each_build(operator: Operator, built: Environment) -> None:
+    told = operator.ask("history", built.name)
+    assert [(each["workflow_run_number"], each["status"]) for each in told] == [
+        ("2", "live"),
+        ("1", "retired"),
+    ]
+    assert len(operator.ask("history", built.name, "--all")) == len(built.history())
+    assert str(built.latest()) in operator.run("history", built.name).output
+
+
+def test_the_timeline_has_builds_with_their_phases(operator: Operator, built: Environment) -> None:
+    runs = operator.ask("history", built.name, "--timeline")
+    assert [each["outcome"] for each in runs] == ["published", "published"]
+    assert runs[0]["trigger"] == "push"
+    assert {"provision", "create image", "verify"} <= runs[0]["phases"].keys()
+    assert "provision" in operator.run("history", built.name, "--timeline").output
+
+
+def test_an_image_is_shown_with_what_uses_it(operator: Operator, built: Environment) -> None:
+    told = operator.ask("show", str(built.latest()))
+    assert told["environment"] == built.name
+    assert [use["kind"] for use in told["uses"]] == ["latest parameter"]
+    assert "Ubuntu" in operator.run("show", str(built.latest())).output
+
+
+def test_a_retired_image_is_shown_from_its_record(operator: Operator, built: Environment) -> None:
+    retired = operator.ask("history", built.name)[1]["ami_id"]
+    assert operator.ask("show", retired)["exists"] is False
+    assert "deregistered, its record remains" in operator.run("show", retired).output
+
+
+def test_two_images_are_compared(operator: Operator, built: Environment) -> None:
+    new, old = (each["ami_id"] for each in operator.ask("history", built.name))
+    changes = operator.ask("diff", old, new)["changes"]
+    assert changes["commit_sha"] == ["1" * 40, "2" * 40]
+    assert changes["build_mode"] == ["fresh", "update"]
+    assert "os.name" not in changes
+    assert "kernel" in operator.ask("diff", old, new, "--all")["changes"]
+
+
+def test_the_doctor_finds_the_emulated_account_fit(operator: Operator, built: Environment) -> None:
+    findings = json.loads(operator.run("doctor", "--json").output)
+    # These tests run the sweep themselves.
+    wrong = [each["message"] for each in findings if each["level"] == "error"]
+    assert wrong == ["the schedule of the sweep is disabled, so nothing repairs itself"]
+    fine = {each["area"] for each in findings if each["level"] == "ok"}
+    assert {"stack", "network", "instance types", "encryption", "dead letters", "quotas"} <= fine
+
+
+def test_the_doctor_finds_a_disabled_rule_and_names_the_remedy(operator: Operator, service: Service) -> None:
+    service.set_rules("CommandEndedRule", enabled=False)
+    try:
+        answer = operator.run("doctor")
+    finally:
+        service.set_rules("CommandEndedRule", enabled=True)
+    assert answer.exit_code == 1
+    assert "the rule CommandEndedRule is disabled" in answer.output
+    assert "aws events enable-rule" in answer.output
+
+
+COMMANDS = [
+    ("status", "nowhere"),
+    ("build", "nowhere"),
+    ("history", "nowhere"),
+    ("rollback", "nowhere"),
+    ("unpin", "nowhere"),
+    ("retire", "nowhere"),
+    ("migrate", "nowhere"),
+    ("report", "nowhere", "--html", "report.html"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=[words[0] for words in COMMANDS])
+def test_an_environment_that_does_not_exist_is_named_with_those_that_do(
+    operator: Operator, words: tuple[str, ...]
+) -> None:
+    answer = operator.run(*words)
+    assert answer.exit_code == 1
+    assert answer.output == ""
+    assert "there is no environment 'nowhere'; there are prod, " in answer.notes
+    assert not Path("report.html").exists()
+
+
+def test_another_stack_is_not_found(operator: Operator) -> None:
+    answer = operator.run("status", "--stack", "another")
+    assert answer.exit_code == 1
+    assert "there is no stack 'another' in us-east-1" in answer.notes
+
+
+def test_without_a_configuration_status_shows_what_is_published(
+    operator: Operator, built: Environment, tmp_path: Path
+) -> None:
+    elsewhere = Operator(operator.service, tmp_path / "nothing")
+    assert built.name in elsewhere.run("status").output
+    assert elsewhere.ask("status", built.name)["latest"] == built.latest()
