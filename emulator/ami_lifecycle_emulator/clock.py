@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 
 class Workers(Protocol):
@@ -49,7 +49,7 @@ class Clock:
     def __init__(self, scale: float = 1.0) -> None:
         if not scale > 0:
             raise ValueError(f"the time scale is {scale!r}; it must be above 0 (1.0 is real time)")
-        self.scale: Final = scale
+        self.scale = scale
         self._origin = time.monotonic()
         self._queue: list[tuple[float, int, Timer]] = []
         self._ids = itertools.count()

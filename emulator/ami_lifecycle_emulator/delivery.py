@@ -22,6 +22,7 @@ _TRANSIENT: Final = frozenset(
         "InternalFailure",
         "InternalServerError",
         "RequestLimitExceeded",
+        "SdkClientException",
         "ServiceException",
         "ServiceUnavailable",
         "ServiceUnavailableException",

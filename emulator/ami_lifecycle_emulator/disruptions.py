@@ -16,19 +16,19 @@ class Disruption(BaseException):
     outcome = "disrupted"
 
 
-class LostAnswer(Disruption):  # noqa: N818 - not an error of the service: the caller never learns what happened
+class LostAnswer(Disruption):
     """The connection breaks before the answer has come through."""
 
     outcome = "answer lost"
 
 
-class ProcessKilled(Disruption):  # noqa: N818 - as above
+class ProcessKilled(Disruption):
     """The process that made the call is gone, as when Lambda's host fails."""
 
     outcome = "caller killed"
 
 
-class ProcessHangs(Disruption):  # noqa: N818 - as above
+class ProcessHangs(Disruption):
     """The process makes no progress until Lambda ends it at its timeout."""
 
     outcome = "caller hangs"

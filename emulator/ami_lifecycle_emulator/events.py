@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ami_lifecycle_emulator.clock import Clock
@@ -19,7 +20,7 @@ class EventBus:
     Delivery is asynchronous and in order, on the clock's thread, `delay_seconds` (emulated) after the
     fact, as EventBridge delivers. Listeners must return at once.
 
-    `deliveries` gives, for each delivery of an event, how many emulated seconds late it is: AWS services
+    `deliveries` gives what of an event is delivered, each with how many emulated seconds late: AWS services
     emit at best effort, and EventBridge can deliver twice (EventBridge user guide, Troubleshooting).
     """
 
@@ -29,7 +30,7 @@ class EventBus:
         self._region = region
         self._delay_seconds = delay_seconds
         self._listeners: list[Listener] = []
-        self.deliveries: Callable[[Event], list[float]] = lambda _event: [0.0]
+        self.deliveries: Callable[[Event], list[tuple[float, Event]]] = lambda event: [(0.0, event)]
         self._lock = threading.Lock()
 
     def subscribe(self, listener: Listener) -> None:
@@ -57,8 +58,8 @@ class EventBus:
 
     def deliver(self, event: Event) -> None:
         """Deliver a complete event, as often and as late as `deliveries` says."""
-        for late in self.deliveries(event):
-            self._clock.call_later(self._delay_seconds + late, lambda: self._notify(event))
+        for late, content in self.deliveries(event):
+            self._clock.call_later(self._delay_seconds + late, partial(self._notify, content))
 
     def _notify(self, event: Event) -> None:
         with self._lock:

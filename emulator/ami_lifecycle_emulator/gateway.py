@@ -89,7 +89,11 @@ class Gateway:
         handler = self.handlers.get((service, operation))
         if handler is None:
             raise unsupported_operation(service, operation)
-        return self.record(self._request(service, operation, parameters, caller, {}), handler)
+        try:
+            return self.record(self._request(service, operation, parameters, caller, {}), handler)
+        except Disruption as disruption:
+            # A service that calls another one learns no more than that no answer came.
+            raise ApiError("SdkClientException", disruption.outcome, 500) from disruption
 
     def record(self, request: Request, handler: Handler) -> Response:
         """Run a handler through the middlewares and write the call to the log.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from ami_lifecycle_emulator.deployment.resources import Account
 from ami_lifecycle_emulator.deployment.stack import Stack
 from ami_lifecycle_emulator.deployment.template import TemplateError, load_template
 from ami_lifecycle_emulator.deployment.workloads import Workloads
+from ami_lifecycle_emulator.disruptions import Disruption, ProcessHangs, ProcessKilled
 from ami_lifecycle_emulator.durations import Durations
 from ami_lifecycle_emulator.ec2 import Ec2
 from ami_lifecycle_emulator.ecr import Registry
@@ -40,11 +42,14 @@ from ami_lifecycle_emulator.runtime.workflow_invoker import WorkflowInvoker
 from ami_lifecycle_emulator.scheduler import Scheduler
 from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
 from ami_lifecycle_emulator.ssm.command_logs import CommandLogs
+from ami_lifecycle_emulator.step_functions.execution import Execution
 from ami_lifecycle_emulator.step_functions.service import StepFunctions
 
 STACK_NAME: Final = "ami-lifecycle"
 _TEMPLATE: Final = "template.yaml"
 _BUILD_CONFIG: Final = "build_config.yml"
+# What happens to the function process behind a call. A stopped one is killed at its timeout.
+_SIGNALS: Final = {ProcessKilled: signal.SIGKILL, ProcessHangs: signal.SIGSTOP}
 _running = threading.Lock()
 
 
@@ -188,7 +193,7 @@ class Emulator:
     def _start_services(self) -> None:
         fallback = start_moto()
         place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
-        self.faults = Faults(self.clock)
+        self.faults = Faults(self.clock, self._seed)
         self.bus.deliveries = self.faults.deliveries
         self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
         self.registry = Registry(self.clock, self.bus, **place)
@@ -238,6 +243,7 @@ class Emulator:
             caller_of=self._name_of_role,
             seed=self._seed,
         )
+        self.step_functions.on_state = self._end_by_fault
         self._cleanup.callback(self.step_functions.close)
         self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
         self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
@@ -246,8 +252,32 @@ class Emulator:
         self.gateway.routes["GET", "/_emulator/logs"] = self._show_logs
         self.gateway.routes["POST", "/_emulator/schedule/fire"] = self._fire_schedule
 
+    def _end_by_fault(self, execution: Execution, state: str) -> None:
+        fault = self.faults.execution(execution.name, state)
+        if fault is None:
+            return
+
+        def end() -> None:
+            if fault.status == "ABORTED":
+                execution.abort(None, None)
+            else:
+                execution.time_out()
+
+        if fault.after > 0:
+            self.clock.call_later(fault.after, end)
+        else:
+            end()
+
     def _serve(self) -> None:
-        self._http.serve(self.gateway)
+        self._http.serve(self._serve_request)
+
+    def _serve_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return self.gateway(environ, start_response)
+        except Disruption as disruption:
+            if (number := _SIGNALS.get(type(disruption))) is not None:
+                self.runtime.signal(environ.get("HTTP_X_AMZN_TRACE_ID", ""), number)
+            raise ConnectionAbortedError(disruption.outcome) from disruption
 
     def _deploy(self) -> None:
         network = prepare_account(self.api, self.ec2, self.parameter_store)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from ami_lifecycle_emulator.ec2.block_devices import for_new_image, from_registration
@@ -18,6 +19,7 @@ from ami_lifecycle_emulator.ec2.state import refuse_dry_run, supported, tags_for
 from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_SNAPSHOT_FAILED: Final = "Client.InvalidSnapshot.Error"
 # Snapshots complete some time before the image that is made of them is available.
 _SNAPSHOT_SHARE: Final = 0.85
 
@@ -284,14 +286,20 @@ class Images(ImageViews, Snapshots, Instances):
     def _finish_later(self, request: Request, image: Image) -> None:
         size = image.root.volume_size if image.root else 0
         seconds = self.durations.image + self.durations.image_per_gib * size
-        for snapshot_id in image.snapshot_ids:
-            self.complete_snapshot_later(self.snapshots[snapshot_id], seconds * _SNAPSHOT_SHARE)
+        snapshots = [self.snapshots[snapshot_id] for snapshot_id in image.snapshot_ids]
+        if self.faults.snapshot(image.name) is not None:
+            for snapshot in snapshots:
+                self.later(seconds * _SNAPSHOT_SHARE, partial(setattr, snapshot, "state", "error"))
+            reason = f"{_SNAPSHOT_FAILED}: the snapshot {image.snapshot_ids[0]} failed"
+            self.later(seconds, lambda: self._fail(image, request.request_id, reason))
+            return
+        for snapshot in snapshots:
+            self.complete_snapshot_later(snapshot, seconds * _SNAPSHOT_SHARE)
         fault = self.faults.image(image.name)
         if fault is None:
             self.later(seconds, lambda: self._complete(image, request.request_id))
         else:
-            reason = fault.reason
-            self.later(seconds, lambda: self._fail(image, request.request_id, reason))
+            self.later(seconds, lambda: self._fail(image, request.request_id, fault.reason))
 
     def _complete(self, image: Image, request_id: str) -> None:
         if image.state == "pending":

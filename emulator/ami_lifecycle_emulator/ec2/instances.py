@@ -67,10 +67,15 @@ class Instances(InstanceViews):
         if not self.agent_may_report(instance.profile):
             return
 
+        def vanish() -> None:
+            instance.agent_online = False
+
         def report() -> None:
             if instance.state == "running" and instance.starts == start:
                 instance.agent_online = True
                 instance.agent_since = self.clock.now()
+                if (fault := self.faults.vanishing_agent(instance.role)) is not None:
+                    self.later(fault.after, vanish)
 
         self.later(seconds, report)
 

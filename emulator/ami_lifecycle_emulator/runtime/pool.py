@@ -63,6 +63,10 @@ class Runtime:
         """End a function's idle processes, after its configuration has changed."""
         self._submit(self._forget(name)).result(timeout=10)
 
+    def signal(self, trace_id: str, number: int) -> bool:
+        """Send a signal to the process that serves the invocation with a trace id; False without one."""
+        return bool(self._submit(self._signal(trace_id, number)).result(timeout=10))
+
     def logs(self, logical_id: str) -> list[str]:
         """The last lines that a function's processes wrote, oldest first."""
         return list(self._logs.get(logical_id, ()))
@@ -118,6 +122,12 @@ class Runtime:
         pool = self._pools.pop(name, None)
         for worker in pool.idle if pool else []:
             await self._retire(worker)
+
+    async def _signal(self, trace_id: str, number: int) -> bool:
+        found = [worker for worker in self._workers.values() if worker.trace_id == trace_id]
+        for worker in found:
+            await self._zygote.kill(worker.identifier, number)
+        return bool(found)
 
     async def _start(self, function: Function) -> Worker:
         worker = Worker(uuid.uuid4().hex, function)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -77,9 +78,9 @@ class Zygote:
         )
         self._outputs.add(transport)
 
-    async def kill(self, worker_id: str) -> None:
-        """End a process; `on_exit` follows."""
-        await self._send({"kill": worker_id}, [])
+    async def kill(self, worker_id: str, number: int = signal.SIGKILL) -> None:
+        """Send a process a signal; `on_exit` follows if it ends."""
+        await self._send({"kill": worker_id, "signal": int(number)}, [])
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the zygote and with it all function processes."""

@@ -61,6 +61,11 @@ class Worker:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace id of the invocation that it serves, which its API calls carry."""
+        return self._current.trace_id if self._current is not None else None
+
     async def listen(self) -> None:
         """Open the Runtime API; sets `address`."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

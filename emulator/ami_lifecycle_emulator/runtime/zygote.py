@@ -6,7 +6,8 @@ imports nothing of this project: a function must find the project's code in its 
 
 Protocol, over the Unix socket whose number is the first argument: requests are datagrams of JSON,
 `{"start": id, "environment": {...}, "path": [...], "directory": ..., "handler": ...}` with the file
-descriptor for the output attached, or `{"kill": id}`. Answers are `{"exited": id, "status": "..."}`.
+descriptor for the output attached, or `{"kill": id, "signal": number}`
+(SIGKILL if none is given). Answers are `{"exited": id, "status": "..."}`.
 When the other end closes, all function processes and the zygote end.
 """
 
@@ -95,7 +96,7 @@ def handle(channel: socket.socket, children: dict[int, str]) -> bool:
     if "kill" in request:
         for pid, worker in children.items():
             if worker == request["kill"]:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, request.get("signal", signal.SIGKILL))
         return True
     parent = os.getpid()
     pid = os.fork()

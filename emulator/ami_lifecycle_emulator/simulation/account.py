@@ -98,7 +98,8 @@ class Simulation(Emulator):
 def _stand_ins(clock: VirtualClock, functions: SimulatedFunctions, transport: Transport) -> Iterator[None]:
     """Give the code of the functions the virtual time, its environment variables and the transport."""
     from ami_lifecycle import entry  # noqa: PLC0415 - the emulator itself does not need the product
-    from ami_lifecycle.adapters import clients, clock as adapter_clock  # noqa: PLC0415
+    from ami_lifecycle.adapters import clients  # noqa: PLC0415
+    from ami_lifecycle.adapters import clock as adapter_clock  # noqa: PLC0415
 
     virtual_time = types.SimpleNamespace(sleep=_sleep_of(clock, functions))
     session = boto3.session.Session()

@@ -140,7 +140,9 @@ class SimulatedFunctions:
             StuckError: a function calls on a thread of its own, which a simulation cannot order.
         """
         if self._clock.actor is None:
-            raise StuckError("a function makes calls on a thread of its own; the simulation cannot order them")
+            raise StuckError(
+                "a function makes calls on a thread of its own; the simulation cannot order them"
+            )
         invocation = self.current
         if invocation is None:
             yield None
@@ -179,7 +181,7 @@ class SimulatedFunctions:
             result = self._handler(function)(json.loads(payload), invocation)
         except ProcessKilled:
             return self._ended(invocation)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a function raises is its answer
             content = {
                 "errorMessage": str(error),
                 "errorType": type(error).__name__,

@@ -208,8 +208,9 @@ class ParameterWrites:
 
         def validate() -> None:
             usable = self._is_available(version.value) and self.can_describe_images(caller)
+            dropped = self.ec2.faults.dropped_value(parameter.name) is not None
             with self.lock:
-                if usable:
+                if usable and not dropped:
                     self._apply(parameter, version)
                     return
                 if self._pending.get(parameter.name) is parameter:

@@ -19,6 +19,7 @@ class Execution:
 
     Args:
         on_change: called after the execution has begun and after it has ended.
+        on_state: called when it has entered a state.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Execution:
         start_date: datetime,
         clock: Clock,
         on_change: Callable[[Execution], None],
+        on_state: Callable[[Execution, str], None] = lambda _execution, _state: None,
     ) -> None:
         self.arn = arn
         self.name = name
@@ -50,6 +52,7 @@ class Execution:
         self.changed: Final = threading.Condition()
         self._clock = clock
         self._on_change = on_change
+        self._on_state = on_state
 
     @property
     def running(self) -> bool:
@@ -86,6 +89,10 @@ class Execution:
                 **details,
             }
         )
+
+    def entered(self, state: str) -> None:
+        """Report that a state has been entered."""
+        self._on_state(self, state)
 
     def wait(self, ready: Callable[[], bool], real_seconds: float | None) -> bool:
         """Wait until `ready()` holds; False when the time is over first.

@@ -100,6 +100,7 @@ class Branch:
         kind = state["Type"]
         details = {"name": name, "input": dump(data), "inputDetails": {"truncated": False}}
         self.execution.record(f"{kind}StateEntered", stateEnteredEventDetails=details)
+        self.execution.entered(name)
         self.context["State"] = {"EnteredTime": _iso(datetime.now(UTC)), "Name": name, "RetryCount": 0}
         output, following = self._runners[kind](state, data)
         _check_size(name, output)

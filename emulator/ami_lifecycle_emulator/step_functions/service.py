@@ -69,6 +69,7 @@ class StepFunctions:
         self._tasks = TaskRunner(invoke, self._tokens, caller_of)
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._machines: dict[str, StateMachine] = {}
+        self.on_state: Callable[[Execution, str], None] = lambda _execution, _state: None
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -206,6 +207,7 @@ class StepFunctions:
                 start_date=self._clock.now(),
                 clock=self._clock,
                 on_change=self._emit,
+                on_state=self.on_state,
             )
             machine.executions[name] = execution
         execution.begin()
