@@ -44,6 +44,7 @@ fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated
 
 build: $(BUILD_STAMP)  ## build the layers for deployment (ARCHITECTURE=arm64 or x86_64), then: sam deploy --guided
 	SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/$(BUILD_VENV)/bin/python \
+		COMPILER=$(or $(shell scripts/python_3_13.sh),python3.13) \
 		$(BUILD_VENV)/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 $(BUILD_STAMP): requirements/build.txt
