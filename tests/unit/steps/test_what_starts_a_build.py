@@ -6,8 +6,6 @@ import pytest
 from tests.unit.steps.account import Account, an_image
 from tests.unit.steps.execution import Execution, run
 
-CANONICAL = "comfyui-multitenant-prod"
-
 
 @pytest.fixture
 def account() -> Account:
