@@ -73,6 +73,21 @@ def test_what_fails_is_named_with_its_cause_and_nothing_is_left(
     published.has_one_image()
 
 
+# Before the agent is online, before the command is sent, and before it has ended: whatever a machine's
+# speed makes of these emulated seconds, the document has not ended by then.
+@pytest.mark.parametrize("seconds", [0.5, 4.2, 7.5])
+@pytest.mark.parametrize(("role", "error"), [("builder", "BuilderLostError"), ("canary", "CanaryLostError")])
+def test_an_instance_that_ends_at_any_moment_is_named_at_once(
+    service: Service, published: Environment, role: str, error: str, seconds: float
+) -> None:
+    reason = "Server.SpotInstanceTermination: Spot instance termination"
+    service.inject({"kind": "instance_dies", "role": role, "after": seconds, "reason": reason})
+    ended = must_fail(published, f"{role} lost after {seconds}", error)
+    assert reason in str(ended.cause)
+    failures = [event for event in service.history(ended.arn) if event["type"] == "LambdaFunctionFailed"]
+    assert len(failures) < 20, "nobody waits for the agent of a dead instance"
+
+
 def test_a_failed_first_build_leaves_nothing_at_all(service: Service, environment: Environment) -> None:
     service.inject({"kind": "command_fails", "document": "VerifyImage", "stderr": "it crashed"})
     ended = environment.build("bad")

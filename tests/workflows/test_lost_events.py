@@ -128,15 +128,3 @@ def test_an_agent_that_never_reports_fails_the_build_by_name(
     assert "instance profile" in str(ended.cause)
     left = environment.left()
     assert (left.images, left.instances, left.claimed) == ({}, frozenset(), False)
-
-
-def test_a_builder_that_dies_while_it_is_provisioned_is_named(
-    service: Service, environment: Environment
-) -> None:
-    service.inject(
-        {"kind": "instance_dies", "role": "builder", "after": 90, "reason": "Server.SpotInstanceTermination"}
-    )
-    ended = environment.build("one")
-    assert (ended.status, ended.error) == ("FAILED", "BuilderLostError")
-    assert "Server.SpotInstanceTermination" in str(ended.cause)
-    assert environment.left().images == {}
