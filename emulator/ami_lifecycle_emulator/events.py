@@ -22,6 +22,7 @@ class EventBus:
 
     `deliveries` gives what of an event is delivered, each with how many emulated seconds late: AWS services
     emit at best effort, and EventBridge can deliver twice (EventBridge user guide, Troubleshooting).
+    `taps` see every event at the moment of the change that it reports, whatever becomes of it.
     """
 
     def __init__(self, clock: Clock, account_id: str, region: str, delay_seconds: float = 0.3) -> None:
@@ -31,6 +32,7 @@ class EventBus:
         self._delay_seconds = delay_seconds
         self._listeners: list[Listener] = []
         self.deliveries: Callable[[Event], list[tuple[float, Event]]] = lambda event: [(0.0, event)]
+        self.taps: list[Listener] = []
         self._lock = threading.Lock()
 
     def subscribe(self, listener: Listener) -> None:
@@ -53,6 +55,8 @@ class EventBus:
             "resources": list(resources),
             "detail": dict(detail),
         }
+        for tap in self.taps:
+            tap(event)
         self.deliver(event)
         return event
 

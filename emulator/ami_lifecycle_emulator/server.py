@@ -34,6 +34,7 @@ from ami_lifecycle_emulator.iam.account import AccountView
 from ami_lifecycle_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from ami_lifecycle_emulator.identities import CLIENT, Identities
 from ami_lifecycle_emulator.moto_backend import start_moto
+from ami_lifecycle_emulator.observers.setup import observe
 from ami_lifecycle_emulator.operations import ApiError, handlers_of
 from ami_lifecycle_emulator.rules import Rules
 from ami_lifecycle_emulator.runtime.pool import Runtime
@@ -80,6 +81,7 @@ class Emulator:
         endpoint_url: the AWS endpoint for all services, once started.
         identities: the callers of the account.
         calls: every API call.
+        observers: hold the promises against the account; `GET /_emulator/violations` shows what was broken.
         enforcement: the check of permissions, which remembers every question that was asked.
         ec2, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
@@ -285,6 +287,7 @@ class Emulator:
         self.stack.deploy()
         self._check_trust()
         self.gateway.handlers.update(handlers_of(self.stack))
+        self.observers = observe(self, (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG)
 
     def _make_stack(self, network: Network) -> Stack:
         self.account = Account(self.api, self.account_id, self.region, self.stack_name)
