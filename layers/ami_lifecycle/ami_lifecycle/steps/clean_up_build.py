@@ -109,14 +109,14 @@ class BuildCleaner:
         self.environments.record_failure(record.environment, digest, count, claim.number)
 
 
-def parse_clean_up(raw: Mapping[str, Any]) -> CleanUpInput:
+def parse_clean_up(raw: Any) -> CleanUpInput:
     """Parse the state machine's own call, or an execution status event.
 
     Raises:
         InvalidRequestError: neither.
     """
     try:
-        if "detail" not in raw:
+        if not isinstance(raw, Mapping) or "detail" not in raw:
             return CleanUpInput.model_validate(raw)
         detail = Event.model_validate(raw).detail
         return CleanUpInput(
