@@ -179,6 +179,7 @@ def test_the_migration_drill(operator: Operator, service: Service, environment: 
     assert left == {environment.latest(), stranger}
     service.client("ec2").deregister_image(ImageId=stranger)
     assert operator.ask("migrate", environment.name, "--dry-run")["images"] == []
+    environment.has_one_image()
 
 
 def test_an_old_image_that_is_used_or_kept_is_left_alone(

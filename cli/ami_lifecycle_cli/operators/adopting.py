@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from ami_lifecycle.adapters.tags import to_tags
 from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.contracts import RetireAction
 from ami_lifecycle.domain.model import TAG_APPLICATION, Image, Usage
-from ami_lifecycle.domain.planning import Live, newest_usable
+from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError
@@ -19,9 +18,6 @@ from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle.steps.retire_images import environment_tags
 from ami_lifecycle_cli.operators.records import read_environment_live
 from ami_lifecycle_cli.operators.stack import Stack
-
-# What separates an environment's name from a date or a number in the names of old images.
-_SEPARATORS: Final = frozenset("-_./ (")
 
 
 class Adoption(StrEnum):
@@ -107,25 +103,25 @@ def is_old(image: Image, settings: EnvironmentSettings, names_of_others: Collect
     `comfyui-multitenant-prod-2023-01-01` is; `comfyui-multitenant-production` is not, and neither is an
     image whose name begins with the longer name of another environment.
     """
-    rest = image.name.removeprefix(settings.image_name)
-    is_own_name = image.name.startswith(settings.image_name) and (not rest or rest[0] in _SEPARATORS)
-    return (
-        is_own_name
-        and TAG_APPLICATION not in image.tags
-        and not image.name.startswith(tuple(names_of_others))
-    )
+    is_named = is_named_for(image, settings.image_name) and not image.name.startswith(tuple(names_of_others))
+    return is_named and TAG_APPLICATION not in image.tags
 
 
 def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> list[str]:
-    """Tag images and their snapshots as the service's; returns the ids of what was tagged."""
-    tags = to_tags(environment_tags(stack.catalogue.get(environment)))
+    """Tag images and their snapshots as the service's; returns the ids of what was tagged.
+
+    The tag `Name` tells an image of ours from a copy that carries its tags, so it becomes the image's name.
+    """
+    ours = environment_tags(stack.catalogue.get(environment))
+    ec2 = stack.client("ec2")
     tagged: list[str] = []
-    for proposal in proposals:
-        if proposal.is_tagged:
-            resources = [proposal.image.image_id, *proposal.image.snapshot_ids]
-            with aws_errors("ec2:CreateTags", ", ".join(resources)):
-                stack.client("ec2").create_tags(Resources=resources, Tags=tags)
-            tagged += resources
+    for image in (proposal.image for proposal in proposals if proposal.is_tagged):
+        # Snapshots first: an image that is tagged may be retired at once, and its snapshots with it.
+        with aws_errors("ec2:CreateTags", image.image_id):
+            if image.snapshot_ids:
+                ec2.create_tags(Resources=list(image.snapshot_ids), Tags=to_tags(ours))
+            ec2.create_tags(Resources=[image.image_id], Tags=to_tags({**ours, "Name": image.name}))
+        tagged += [image.image_id, *image.snapshot_ids]
     return tagged
 
 

@@ -69,7 +69,7 @@ class Run:
             return "queued" if self.output["status"] == "queued" else "nothing to do"
         if self.output.get("action") == Action.NONE.value:
             return "nothing to do"
-        return "published" if self.output.get("image_id") else "retired"
+        return "retired" if self.output.get("action") == Action.RETIRE.value else "published"
 
     @property
     def is_idle(self) -> bool:

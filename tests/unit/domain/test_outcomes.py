@@ -120,3 +120,8 @@ def test_an_event_keeps_its_fields(outcome: Any) -> None:
 def test_an_event_says_its_version() -> None:
     (event,) = announced(image_id=NEW)
     assert json.loads(event.model_dump_json())["schema_version"] == 1
+
+
+def test_a_retirement_that_ends_with_another_name_announces_the_new_id() -> None:
+    events = announced(action=Action.RETIRE, trigger=Trigger.RECONCILE, image_id=NEW, replaced=OLD)
+    assert [event.detail_type for event in events] == ["Image Published"]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
 from ami_lifecycle.contracts import (
-    Action,
     CleanUpResult,
     Decision,
     ReleaseResult,
@@ -38,7 +37,10 @@ class Outcome(Frozen):
 
 
 class ImagePublished(Outcome):
-    """`latest` names another image, which is verified and has its final id. Sent when the execution ends."""
+    """`latest` names another image, which is verified and has its final id. Sent when the execution ends.
+
+    Also sent when a retirement gives the image its canonical name at last, because that changes its id.
+    """
 
     detail_type: ClassVar[str] = "Image Published"
 
@@ -118,7 +120,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
         "execution_arn": step.execution_arn,
     }
     outcomes: list[Outcome] = []
-    if result.image_id is not None and plan.action in {Action.BUILD, Action.PUBLISH}:
+    if result.image_id is not None:
         published = ImagePublished(
             **about,
             image_id=result.image_id,

@@ -142,13 +142,15 @@ def choose_base(
 def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Image | None:
     """The newest available image that is not somebody's unverified candidate, nor another environment's.
 
-    `comfyui-multitenant-prod*` finds the images of an environment `prod-eu` as well; their tags tell.
+    `comfyui-multitenant-prod*` finds the images of an environment `prod-eu` as well; their tags tell. Images
+    without tags of ours, such as those of `production`, are told by their names.
     """
     usable = [
         image
         for image in images
         if image.state is ImageState.AVAILABLE
         and image.creation_date is not None
+        and is_named_for(image, settings.image_name)
         and image.tags.get(TAG_APPLICATION, settings.application) == settings.application
         and image.tags.get(TAG_ENVIRONMENT, settings.environment) == settings.environment
         and image.tags.get(TAG_ROLE) != Role.CANDIDATE.value
@@ -158,6 +160,11 @@ def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Ima
         )
     ]
     return max(usable, key=lambda image: (image.creation_date, image.image_id), default=None)
+
+
+def is_named_for(image: Image, image_name: str) -> bool:
+    """Whether an image has this name, alone or with a date or a number after it; a letter makes another word."""
+    return image.name.startswith(image_name) and not image.name.removeprefix(image_name)[:1].isalpha()
 
 
 def base_of(choice: BaseChoice) -> Base:
