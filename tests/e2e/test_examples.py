@@ -1,0 +1,227 @@
+"""The examples do what they say: Python, Node.js and the AWS CLI on the emulator, the others through their parsers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import hcl2
+import pytest
+import yaml
+
+from ami_lifecycle_cli.demo.docker_push import push_image
+from ami_lifecycle_emulator.durations import Durations
+from ami_lifecycle_emulator.server import Emulator
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+BIN = Path(sys.executable).parent
+AWS_CLI = EXAMPLES / "aws-cli"
+NODE = shutil.which("node")
+HAS_NODE_PACKAGES = (EXAMPLES / "nodejs" / "node_modules").is_dir()
+KEYS = {"AWS_ACCESS_KEY_ID": "consumer", "AWS_SECRET_ACCESS_KEY": "consumer"}
+DURATIONS = Durations(
+    instance_running=1, agent_online=4, canary_online=4, provision=6, verify=4, stop=3, image=8
+)
+
+SHOW = {
+    "python": [sys.executable, str(EXAMPLES / "python" / "show.py")],
+    "node": [NODE or "node", str(EXAMPLES / "nodejs" / "show.mjs")],
+    "aws-cli": ["sh", str(AWS_CLI / "latest-ami.sh")],
+}
+
+
+@pytest.fixture(params=list(SHOW))
+def consumer(request: pytest.FixtureRequest) -> str:
+    if request.param == "node" and not (NODE and HAS_NODE_PACKAGES):
+        pytest.skip("Node.js or the packages of the example are missing: make examples")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator(ROOT, time_scale=0.01, durations=DURATIONS, seed=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(emulator: Emulator) -> Iterator[Mapping[str, Any]]:
+    session = boto3.Session("tests", "tests", region_name="us-east-1")
+    found = {
+        name: session.client(name, endpoint_url=emulator.endpoint_url)
+        for name in ("ssm", "ecr", "ec2", "events")
+    }
+    yield found
+    for client in found.values():
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def published(emulator: Emulator, clients: Mapping[str, Any]) -> str:
+    """A push to prod, waited for as a pipeline does; its digest."""
+    digest = push_image(clients["ecr"], "comfyui", "prod-latest", revision="a" * 40, branch="main")
+    script = ["sh", str(AWS_CLI / "wait-for-publication.sh"), "prod", digest, "100"]
+    done = run(script, emulator.endpoint_url, POLL_SECONDS="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ami-")
+    return digest
+
+
+def run(command: list[str], endpoint_url: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run an example as a consumer would, with an environment of its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment = {
+        **kept,
+        "PATH": f"{BIN}:{kept.get('PATH', '')}",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "2",
+        **KEYS,
+        **variables,
+    }
+    environment = {name: value for name, value in environment.items() if value}
+    return subprocess.run(  # noqa: S603 - our own examples
+        command, capture_output=True, text=True, env=environment, timeout=150, check=False
+    )
+
+
+def test_the_latest_image_is_read(
+    consumer: str, emulator: Emulator, clients: Mapping[str, Any], published: str
+) -> None:
+    done = run([*SHOW[consumer], "prod"], emulator.endpoint_url)
+    assert done.returncode == 0, done.stderr
+    assert clients["ssm"].get_parameter(Name="/comfyui/ami/prod/latest")["Parameter"]["Value"] in done.stdout
+    assert "a" * 40 in done.stdout
+    assert done.stderr == ""
+
+
+def test_an_environment_without_an_image_is_named(consumer: str, emulator: Emulator, published: str) -> None:
+    done = run([*SHOW[consumer], "staging"], emulator.endpoint_url)
+    assert done.returncode in {1, 3}
+    assert "No AMI found for environment: staging" in done.stderr
+    assert done.stdout == ""
+
+
+def test_missing_credentials_are_told_apart(consumer: str, emulator: Emulator) -> None:
+    nobody = dict.fromkeys((*KEYS, "HOME"), "")
+    done = run(
+        [*SHOW[consumer], "prod"], emulator.endpoint_url, **nobody, AWS_SHARED_CREDENTIALS_FILE="/nonexistent"
+    )
+    assert done.returncode in {1, 4}
+    assert "redentials" in done.stderr
+    assert "No AMI found" not in done.stderr
+
+
+def test_a_network_without_an_answer_is_told_apart(consumer: str) -> None:
+    done = run([*SHOW[consumer], "prod"], "http://127.0.0.1:9")
+    assert done.returncode in {1, 5}
+    assert "No AMI found" not in done.stderr
+    assert any(word in done.stderr for word in ("ServiceUnavailableError", "Could not connect"))
+
+
+def test_metadata_that_is_no_json_is_told_apart(
+    consumer: str, emulator: Emulator, clients: Mapping[str, Any]
+) -> None:
+    if consumer == "aws-cli":
+        pytest.skip("the script passes the record on as it is")
+    ssm = clients["ssm"]
+    image = clients["ec2"].describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
+    for name, value in (("latest", image), ("metadata", "{not json")):
+        ssm.put_parameter(Name=f"/comfyui/ami/broken/{name}", Value=value, Type="String", Overwrite=True)
+    done = run([*SHOW[consumer], "broken"], emulator.endpoint_url)
+    assert done.returncode == 1
+    assert "InvalidMetadataError" in done.stderr
+
+
+def test_an_instance_is_launched_from_the_latest_image(
+    emulator: Emulator, clients: Mapping[str, Any], published: str
+) -> None:
+    subnet = clients["ec2"].describe_subnets()["Subnets"][0]["SubnetId"]
+    command = [sys.executable, str(EXAMPLES / "python" / "launch.py"), "prod", "m5.large", subnet]
+    done = run(command, emulator.endpoint_url)
+    assert done.returncode == 0, done.stderr
+    time.sleep(0.5)  # EC2 shows a new instance a moment later
+    found = clients["ec2"].describe_instances(InstanceIds=[done.stdout.strip()])["Reservations"][0][
+        "Instances"
+    ][0]
+    assert (
+        found["ImageId"]
+        == clients["ssm"].get_parameter(Name="/comfyui/ami/prod/latest")["Parameter"]["Value"]
+    )
+    clients["ec2"].terminate_instances(InstanceIds=[found["InstanceId"]])
+
+
+def test_a_pipeline_learns_that_its_build_failed(emulator: Emulator, clients: Mapping[str, Any]) -> None:
+    fault = {
+        "kind": "command_fails",
+        "document": "ProvisionImage",
+        "environment": "dev",
+        "stderr": "no space left",
+    }
+    emulator_ask(emulator, "faults", fault)
+    digest = push_image(clients["ecr"], "comfyui", "dev-latest", revision="b" * 40, branch="main")
+    done = run(
+        ["sh", str(AWS_CLI / "wait-for-publication.sh"), "dev", digest, "100"],
+        emulator.endpoint_url,
+        POLL_SECONDS="1",
+    )
+    assert done.returncode == 1
+    assert "The build failed: ProvisioningFailedError" in done.stderr
+    assert "no space left" in done.stderr
+
+
+def emulator_ask(emulator: Emulator, path: str, content: Any) -> None:
+    command = ["curl", "-sf", "-H", "Content-Type: application/json", "-d", json.dumps(content)]
+    subprocess.run([*command, f"{emulator.endpoint_url}/_emulator/{path}"], check=True, capture_output=True)  # noqa: S603
+
+
+# Examples that run elsewhere are parsed and linted.
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("terraform/*.tf")), ids=lambda path: path.name)
+def test_terraform_is_valid_hcl(path: Path) -> None:
+    with path.open() as file:
+        assert hcl2.load(file)
+
+
+def test_terraform_launches_by_the_name_of_the_parameter() -> None:
+    with (EXAMPLES / "terraform" / "main.tf").open() as file:
+        resources = hcl2.load(file)["resource"]
+    templates = [
+        each for each in resources if '"aws_launch_template"' in each or "aws_launch_template" in each
+    ]
+    assert "resolve:ssm:" in json.dumps(templates)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("cloudformation/*.yaml")), ids=lambda path: path.name)
+def test_cloudformation_passes_the_linter(path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own tool
+        [str(BIN / "cfn-lint"), str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_github_workflow_waits_with_the_tested_script() -> None:
+    workflow = yaml.safe_load((EXAMPLES / "github-actions" / "push-image.yml").read_text())
+    steps = workflow["jobs"]["push"]["steps"]
+    waiting = next(step for step in steps if "wait-for-publication.sh" in step.get("run", ""))
+    assert waiting["env"]["DIGEST"] == "${{ steps.push.outputs.digest }}"
+    assert {step["id"] for step in steps if "id" in step} >= {"push", "registry"}
+
+
+@pytest.mark.parametrize("path", sorted(AWS_CLI.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_pass_shellcheck(path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own tool
+        [str(BIN / "shellcheck"), str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
