@@ -1,0 +1,131 @@
+"""Everything that machines need: the base image, a registry that plays ECR, an archive, and their network."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from contextlib import ExitStack
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote
+
+from ami_lifecycle_emulator.provisioning.base_image import BaseImage
+from ami_lifecycle_emulator.provisioning.certificates import server_context
+from ami_lifecycle_emulator.provisioning.disks import copy_disk, grow_disk
+from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrAuthority, EcrEndpoint, RegistryFaults
+from ami_lifecycle_emulator.provisioning.http_endpoint import Handler, HttpEndpoint
+from ami_lifecycle_emulator.provisioning.instance_metadata import Identity, MetadataService
+from ami_lifecycle_emulator.provisioning.machine import Machine
+from ami_lifecycle_emulator.provisioning.network import CLOUD_ADDRESS, METADATA_ADDRESS, NetworkNamespace
+from ami_lifecycle_emulator.provisioning.registry_process import RegistryProcess
+
+
+class Archive(HttpEndpoint):
+    """Serves the files of one directory; `is_down` makes every answer an error."""
+
+    directory: Path
+    is_down = False
+
+
+class _ArchiveHandler(Handler):
+    server: Archive
+
+    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+        path = self.server.directory / Path(unquote(self.path)).name
+        if self.server.is_down:
+            self.reply(HTTPStatus.SERVICE_UNAVAILABLE, b"")
+        elif path.is_file():
+            self.reply(HTTPStatus.OK, path.read_bytes())
+        else:
+            self.reply(HTTPStatus.NOT_FOUND, b"")
+
+
+class MachineRoom:
+    """Launches machines and ends them; a context manager that leaves nothing behind.
+
+    Args:
+        base: the base image.
+
+    Attributes:
+        directory: scratch space for disks; removed at the end.
+        registry: the registry behind every machine's ECR.
+        authority: who may sign in to it.
+        faults: what is wrong with it.
+    """
+
+    def __init__(self, base: BaseImage) -> None:
+        self.base = base
+        self.faults = RegistryFaults()
+        self.authority = EcrAuthority()
+        self.archives: list[Archive] = []
+        self._cleanup = ExitStack()
+        self._launched: dict[str, ExitStack] = {}
+        # Short, because the path of a Unix socket must be.
+        self.directory = Path(tempfile.mkdtemp(prefix="ami-lifecycle-", dir=base.directory.parent))
+        self._cleanup.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self._tls = server_context(base.certificates)
+
+    def __enter__(self) -> Self:
+        """Start the registry."""
+        try:
+            socket_directory = Path(
+                self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ami-lifecycle-"))
+            )
+            self.registry = RegistryProcess(self.base.registry_program, socket_directory)
+            self._cleanup.enter_context(self.registry)
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all machines, and remove their disks."""
+        for name in list(self._launched):
+            self.end(name)
+        self._cleanup.close()
+
+    def new_disk(self, source: Path, size_mib: int = 0) -> Path:
+        """A disk of its own with the content of another, which nothing may write to now; larger if asked."""
+        disk = self.directory / f"{secrets.token_hex(4)}.ext4"
+        copy_disk(source, disk)
+        if size_mib:
+            grow_disk(disk, size_mib)
+        return disk
+
+    def launch(self, identity: Identity, disk: Path) -> Machine:
+        """Boot a machine with an identity on a disk, which becomes its own.
+
+        Raises:
+            MachineError: it does not boot.
+        """
+        name = f"ami-lc-{secrets.token_hex(4)}"
+        with ExitStack() as stack:
+            network = NetworkNamespace(name)
+            stack.callback(network.close)
+            metadata = MetadataService(network.listen(METADATA_ADDRESS, 80), identity)
+            stack.callback(metadata.close)
+            archive = Archive(network.listen(CLOUD_ADDRESS, 80), _ArchiveHandler)
+            archive.directory = self.base.archive
+            stack.callback(archive.close)
+            self.archives.append(archive)
+            listener = network.listen(CLOUD_ADDRESS, 443)
+            ecr = EcrEndpoint(listener, self.registry, self.authority, self._tls, faults=self.faults)
+            stack.callback(ecr.close)
+            if identity.credentials is not None:
+                self.authority.admit(identity.credentials)
+            machine = Machine(name, disk, self.directory, network)
+            stack.callback(machine.cut_power)
+            machine.boot()
+            self._launched[name] = stack.pop_all()
+        return machine
+
+    def end(self, name: str) -> None:
+        """End a machine at once; its disk stays until the room is closed or it is removed."""
+        stack = self._launched.pop(name, None)
+        if stack is not None:
+            stack.close()

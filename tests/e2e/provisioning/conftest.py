@@ -1,0 +1,91 @@
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.e2e.provisioning.bed import Bed, Ending, Instance, Secrets, as_seen
+from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
+
+from ami_lifecycle_emulator.provisioning.base_image import prepare_base_image
+from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint, RegistryFaults
+from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
+from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
+
+LABELS = {
+    "org.opencontainers.image.revision": "0a1b2c3d",
+    "org.opencontainers.image.ref.name": "main",
+    "maintainer": "nobody",
+}
+OPERATOR = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOperatorsKey operator@example.com"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reasons = missing_requirements()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e_provisioning)
+            if reasons:
+                item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    base = prepare_base_image("123456789012", "us-east-1")
+    with MachineRoom(base) as room:
+        listener = socket.create_server(("127.0.0.1", 0))
+        pushes = EcrEndpoint(listener, room.registry, room.authority, None, pushed=lambda *_: None)
+        yield Bed(room, pushes)
+        pushes.close()
+
+
+@pytest.fixture(autouse=True)
+def sound_registry(bed: Bed) -> None:
+    """Nothing is wrong with the registry when a test begins."""
+    bed.room.faults.__init__()  # type: ignore[misc] # the machines hold this very object
+    assert bed.room.faults == RegistryFaults()
+
+
+@dataclass
+class Images:
+    """Images of the application: two versions, as a build service pushes them."""
+
+    first: OciImage
+    second: OciImage
+
+
+@pytest.fixture(scope="session")
+def images(bed: Bed) -> Images:
+    """Two versions, each an index of two architectures with labels and attestations."""
+    pushed = []
+    for page in ("version one", "version two"):
+        busybox = bed.room.base.busybox
+        labels = LABELS | {"org.opencontainers.image.version": page}
+        variants = [an_image(busybox, page, labels=labels, architecture=each) for each in ("amd64", "arm64")]
+        index = an_index(*variants)
+        bed.push(index, "prod-latest")
+        pushed.append(index)
+    return Images(*pushed)
+
+
+@dataclass
+class Built:
+    """What a fresh build left: its disk, how it ended, and what was on the builder before."""
+
+    disk: Path
+    ending: Ending
+    secrets: Secrets
+    builder: Instance
+
+
+@pytest.fixture(scope="session")
+def fresh(bed: Bed, images: Images) -> Built:
+    """A builder from the vendor's image with credentials planted all over, provisioned and shut down."""
+    planted = Secrets()
+    with bed.instance(bed.room.base.disk, public_key=OPERATOR) as builder:
+        builder.shell("cloud-init status --wait")
+        planted.plant(builder)
+        ending = builder.provision(images.first.digest, "fresh")
+        planted.planted |= as_seen(builder.identity)
+        planted.planted |= {f"token {n}": token for n, token in enumerate(bed.room.authority.all_tokens())}
+        return Built(bed.keep(builder.stop()), ending, planted, builder)
