@@ -55,19 +55,25 @@ class FakeEnvironments(Faulty):
         return True
 
     @port_call
-    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
+    def enter(
+        self, environment: str, execution_arn: str, number: int, busy_until: datetime
+    ) -> datetime | None:
         """Begin to write something shared."""
         record = self._read(environment)
         if record.claim is None or not record.is_held_by(execution_arn, number):
             raise ClaimLostError(f"{execution_arn} does not hold {environment}")
         self._change(environment, claim=record.claim.model_copy(update={"busy_until": busy_until}))
+        before = record.claim.busy_until
+        return before if before != busy_until else None
 
     @port_call
-    def leave(self, environment: str, execution_arn: str, number: int) -> None:
+    def leave(
+        self, environment: str, execution_arn: str, number: int, *, still_busy_until: datetime | None = None
+    ) -> None:
         """Done writing."""
         record = self._read(environment)
         if record.claim is not None and record.is_held_by(execution_arn, number):
-            self._change(environment, claim=record.claim.model_copy(update={"busy_until": None}))
+            self._change(environment, claim=record.claim.model_copy(update={"busy_until": still_busy_until}))
 
     @port_call
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:

@@ -236,11 +236,21 @@ class Environments(Protocol):
         claim or the revision is not as it was read.
         """
 
-    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
-        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held."""
+    def enter(
+        self, environment: str, execution_arn: str, number: int, busy_until: datetime
+    ) -> datetime | None:
+        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held.
 
-    def leave(self, environment: str, execution_arn: str, number: int) -> None:
-        """Done writing; nothing happens when the claim is no longer held."""
+        Returns until when an earlier invocation that has not left may write, or None.
+        """
+
+    def leave(
+        self, environment: str, execution_arn: str, number: int, *, still_busy_until: datetime | None = None
+    ) -> None:
+        """Done writing; nothing happens when the claim is no longer held.
+
+        `still_busy_until` is what `enter` returned: an earlier invocation whose answer was lost may go on.
+        """
 
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
         """Remove the claim and add one to `fencing`, so that a plan made before is outdated.

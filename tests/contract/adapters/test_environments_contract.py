@@ -116,6 +116,16 @@ def test_the_holder_is_busy_between_entering_and_leaving(rig: Rig) -> None:
     assert rig.environments.get(rig.name).claim == claim
 
 
+def test_entering_tells_until_when_an_earlier_invocation_may_write(rig: Rig) -> None:
+    claim = claimed(rig)
+    earlier, later = START + timedelta(seconds=30), START + timedelta(seconds=60)
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier) is None
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier) is None, "the same call again"
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, later) == earlier
+    rig.environments.leave(rig.name, claim.execution_arn, 1, still_busy_until=earlier)
+    assert rig.environments.get(rig.name).claim == claim.model_copy(update={"busy_until": earlier})
+
+
 def test_a_request_can_queue_while_the_holder_writes(rig: Rig) -> None:
     claim = claimed(rig)
     rig.environments.enter(rig.name, claim.execution_arn, 1, START + timedelta(seconds=30))

@@ -133,6 +133,16 @@ def test_a_step_holds_others_off_while_it_writes_and_no_longer(build: Build, ste
     assert claim.busy_until is None
 
 
+def test_a_step_leaves_the_window_of_an_earlier_invocation_whose_answer_was_lost(build: Build) -> None:
+    environments = build.account.world.environments
+    earlier = build.account.world.clock.now() + timedelta(seconds=30)
+    environments.enter("prod", build.execution.arn, build.claim.number, earlier)
+    build.publish()
+    claim = environments.get("prod").claim
+    assert claim is not None
+    assert claim.busy_until == earlier, "its write may still arrive, so nobody takes the claim away"
+
+
 def test_a_step_that_fails_leaves_too(build: Build) -> None:
     build.account.world.images.hidden.add(build.candidate.image_id)
     with pytest.raises(ResourceNotVisibleError):
@@ -333,6 +343,17 @@ def test_an_instance_that_runs_keeps_its_image_only_where_the_settings_say_so() 
         build.publish()
         build.retire()
         assert (build.old.image_id in build.account.world.images.all) is protect
+
+
+def test_an_image_with_deregistration_protection_is_not_even_tried(build: Build) -> None:
+    build.account.world.images.add(
+        build.old.model_copy(update={"deregistration_protection": "enabled-with-cooldown"})
+    )
+    build.publish()
+    (decision,) = build.retire().decisions
+    assert decision.action.value == "keep"
+    assert "deregistration protection" in decision.reason
+    assert build.account.world.images.called("deregister") == []
 
 
 def test_an_image_that_ec2_protects_is_kept_with_its_reason(build: Build) -> None:

@@ -101,13 +101,19 @@ class DynamoEnvironments:
         )
 
     @calls("dynamodb:UpdateItem")
-    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> None:
-        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held."""
+    def enter(
+        self, environment: str, execution_arn: str, number: int, busy_until: datetime
+    ) -> datetime | None:
+        """Begin to write something shared; returns until when an earlier invocation may still write.
+
+        Raises `ClaimLostError` when the claim is not held.
+        """
         written = self._update(
             environment,
             "SET #claim.#busy_until = :busy_until",
             HELD,
             {":arn": execution_arn, ":number": number, ":busy_until": _date(busy_until)},
+            returning="ALL_OLD",
         )
         if not written.applied:
             holder = _record(environment, written.item).claim
@@ -116,13 +122,21 @@ class DynamoEnvironments:
                 f"{environment} is held by {held_by}, no longer by {execution_arn} (claim {number}). "
                 "Nothing was written; start a new execution if its result is still wanted."
             )
+        before = _record(environment, written.item).claim
+        # boto3 repeats the call after a lost answer, and then finds what the first attempt wrote.
+        return before.busy_until if before and before.busy_until != busy_until else None
 
     @calls("dynamodb:UpdateItem")
-    def leave(self, environment: str, execution_arn: str, number: int) -> None:
+    def leave(
+        self, environment: str, execution_arn: str, number: int, *, still_busy_until: datetime | None = None
+    ) -> None:
         """Done writing; nothing happens when the claim is no longer held."""
-        self._update(
-            environment, "REMOVE #claim.#busy_until", HELD, {":arn": execution_arn, ":number": number}
-        )
+        held: dict[str, str | int] = {":arn": execution_arn, ":number": number}
+        if still_busy_until is None:
+            self._update(environment, "REMOVE #claim.#busy_until", HELD, held)
+        else:
+            restored = {**held, ":busy_until": _date(still_busy_until)}
+            self._update(environment, "SET #claim.#busy_until = :busy_until", HELD, restored)
 
     @calls("dynamodb:UpdateItem")
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
@@ -204,6 +218,7 @@ class DynamoEnvironments:
         update: str,
         condition: str | None,
         values: Mapping[str, BaseModel | str | int],
+        returning: str = "ALL_NEW",
     ) -> Written:
         """One UpdateItem; a failed condition is an answer, not an error."""
         expressions = f"{update} {condition or ''}"
@@ -212,7 +227,7 @@ class DynamoEnvironments:
             "Key": _key(environment),
             "UpdateExpression": update,
             "ExpressionAttributeNames": _names_in(expressions),
-            "ReturnValues": "ALL_NEW",
+            "ReturnValues": returning,
         }
         if condition is not None:
             parameters["ConditionExpression"] = condition

@@ -52,6 +52,7 @@ def to_image(image: Mapping[str, Any]) -> Image:
         platform_details=image.get("PlatformDetails"),
         usage_operation=image.get("UsageOperation"),
         state_reason=reason.get("Message") or reason.get("Code"),
+        deregistration_protection=image.get("DeregistrationProtection"),
         tags=from_tags(image.get("Tags", ())),
     )
 

@@ -100,6 +100,7 @@ class Image(Frozen):
     platform_details: str | None = None
     usage_operation: str | None = None
     state_reason: str | None = None
+    deregistration_protection: str | None = None
     tags: Mapping[str, str] = Field(default_factory=dict)
 
     @property
@@ -118,6 +119,11 @@ class Image(Frozen):
     def is_ours(self, application: str, environment: str) -> bool:
         """Whether the tags of this application and environment are on it."""
         return self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether EC2 refuses to deregister it (EC2 API reference, Image.DeregistrationProtection)."""
+        return self.deregistration_protection not in {None, "", "disabled"}
 
     @property
     def is_copy(self) -> bool:

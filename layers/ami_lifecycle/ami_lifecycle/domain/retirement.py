@@ -40,6 +40,11 @@ def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
                 f"carries our tags under the name {image.name}, so it is somebody's copy; remove its tags"
             )
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
+        elif image.is_protected:
+            reason = (
+                f"deregistration protection is {image.deregistration_protection}; switch it off to let it go"
+            )
+            result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
         elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))

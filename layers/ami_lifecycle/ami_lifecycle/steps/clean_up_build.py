@@ -163,11 +163,11 @@ _WITHOUT_CAUSE: Final = {
 def _may_still_write(step: CleanUpInput) -> bool:
     """Whether a function of the execution can be alive.
 
-    The execution's own clean-up comes after the failed task has ended: Lambda has answered, or the task's
-    time, which is longer than the function's, is over. Only when Step Functions lost touch with Lambda
-    (`Lambda.SdkClientException` and the like), or when somebody else ended the execution, is that unknown.
+    The execution's own clean-up comes after Lambda has answered for the failed task. When Step Functions
+    lost touch with Lambda (`Lambda.SdkClientException`, `States.Timeout` and the like), or when somebody
+    else ended the execution, that is unknown.
     """
-    return step.status != "RUNNING" or step.error.startswith("Lambda.")
+    return step.status != "RUNNING" or step.error.startswith(("Lambda.", "States."))
 
 
 def _is_news(step: CleanUpInput) -> bool:

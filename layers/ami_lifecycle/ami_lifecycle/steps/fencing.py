@@ -22,13 +22,13 @@ def writing(environments: Environments, step: ClaimedInput, deadline: datetime) 
     Raises:
         ClaimLostError: the execution does not hold the environment; nothing may be written.
     """
-    environment = step.plan.environment
-    environments.enter(environment, step.execution_arn, step.claim_number, deadline + IN_FLIGHT_MARGIN)
+    environment, execution, number = step.plan.environment, step.execution_arn, step.claim_number
+    earlier = environments.enter(environment, execution, number, deadline + IN_FLIGHT_MARGIN)
     try:
         yield
     except BaseException:
         # The error at hand says more than one of leaving; the hold ends at the deadline anyway.
         with suppress(AmiLifecycleError):
-            environments.leave(environment, step.execution_arn, step.claim_number)
+            environments.leave(environment, execution, number, still_busy_until=earlier)
         raise
-    environments.leave(environment, step.execution_arn, step.claim_number)
+    environments.leave(environment, execution, number, still_busy_until=earlier)

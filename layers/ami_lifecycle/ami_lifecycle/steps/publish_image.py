@@ -99,8 +99,9 @@ class Publisher:
             self._write_text(
                 step, "metadata", dump(metadata), f"Metadata of the latest image of {step.plan.environment}"
             )
+            # Before `latest`: a rollback that is live and not pinned would be undone by the next push.
+            self._move_pin(step, image)
             self._write_latest(step, image.image_id)
-            self._pin(step, image)
         return Published(image_id=image.image_id, number=number, replaced=_image_id(replaces))
 
     def _require_publishable(self, step: PublishInput) -> Image:
@@ -268,16 +269,21 @@ class Publisher:
         tags = {TAG_APPLICATION: step.plan.configured.application, TAG_ENVIRONMENT: step.plan.environment}
         return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
 
-    def _pin(self, step: PublishInput, image: Image) -> None:
-        request = step.plan.request
+    def _move_pin(self, step: PublishInput, image: Image) -> None:
+        """Pin as asked; follow a pinned image to its canonical copy; lift the pin that a person overrode."""
+        request, environment = step.plan.request, step.plan.environment
+        pinned = self.environments.get(environment).pin
         if request is not None and request.pin:
-            pin = Pin(
-                image_id=image.image_id,
-                digest=image.tags.get(TAG_DIGEST),
-                at=self.clock.now(),
-                reason=request.reason or "",
+            if pinned is None or pinned.image_id not in {image.image_id, step.copy_of}:
+                pinned = Pin(image_id="", at=self.clock.now(), reason=request.reason or "")
+            moved = pinned.model_copy(
+                update={"image_id": image.image_id, "digest": image.tags.get(TAG_DIGEST)}
             )
-            self.environments.set_pin(step.plan.environment, pin)
+            self.environments.set_pin(environment, moved)
+        elif pinned is not None and pinned.image_id == step.copy_of:
+            self.environments.set_pin(environment, pinned.model_copy(update={"image_id": image.image_id}))
+        elif pinned is not None and pinned.image_id != image.image_id and step.plan.action is Action.BUILD:
+            self.environments.set_pin(environment, None)
 
     def _record(self, step: PublishInput, image_id: str) -> HistoryRecord | None:
         stored = self.parameters.get(self._name(step, f"history/{image_id}"))

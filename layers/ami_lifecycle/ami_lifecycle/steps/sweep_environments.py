@@ -21,7 +21,7 @@ from ami_lifecycle.contracts import (
     Trigger,
 )
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION, ImageState
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, reason_for_nothing
 from ami_lifecycle.domain.publication import load
@@ -187,6 +187,8 @@ class Sweeper:
         self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
     ) -> tuple[BuildRequest | None, str]:
         environment = settings.environment
+        if (rollback := self._unfinished_rollback(settings, record, live)) is not None:
+            return rollback, "a rollback was interrupted after it had pinned the environment"
         digest = self.repository.digest_of(settings.repository, settings.image_tag)
         build = BuildRequest(environment=environment, trigger=Trigger.RECONCILE, reason="found by the sweep")
         if digest is not None and reason_for_nothing(build, digest, live, record, settings) is None:
@@ -211,6 +213,28 @@ class Sweeper:
             )
             return request, "an image can be retired, or the name be adopted"
         return None, ""
+
+    def _unfinished_rollback(
+        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
+    ) -> BuildRequest | None:
+        """The request that makes `latest` name what the environment is pinned to."""
+        pin = record.pin
+        if pin is None or live.value == pin.image_id:
+            return None
+        request = BuildRequest(
+            environment=settings.environment,
+            trigger=Trigger.ROLLBACK,
+            force=True,
+            pin=True,
+            reason=pin.reason or "the pinned image is published again",
+        )
+        image = self.images.get(pin.image_id)
+        is_ours = image is not None and image.is_ours(settings.application, settings.environment)
+        if image is not None and is_ours and image.state is ImageState.AVAILABLE:
+            return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
+        if pin.digest is not None and self.repository.has_digest(settings.repository, pin.digest):
+            return request.model_copy(update={"image_digest": pin.digest})
+        return None
 
     def _is_metadata_right(self, settings: EnvironmentSettings, live: Live) -> bool:
         if live.image is None or not live.image.is_ours(settings.application, settings.environment):
