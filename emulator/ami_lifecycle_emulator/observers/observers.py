@@ -8,7 +8,7 @@ from typing import Any, Final
 from ami_lifecycle_emulator.gateway import Gateway
 from ami_lifecycle_emulator.observers.changes import ChangeObserver
 from ami_lifecycle_emulator.observers.publication import PublicationObserver
-from ami_lifecycle_emulator.observers.remains import RemainsObserver, Source
+from ami_lifecycle_emulator.observers.remains import Created, RemainsObserver, Source
 from ami_lifecycle_emulator.observers.view import View
 from ami_lifecycle_emulator.observers.violations import Book, Violation
 from ami_lifecycle_emulator.operations import ApiError, Request, Response
@@ -47,6 +47,11 @@ class Observers:
         self._changes = ChangeObserver(view, self.book, protects_instances=protects_instances)
         self._remains = RemainsObserver(view, self.book, sources=sources, items=items, is_running=is_running)
         self.begin()
+
+    @property
+    def created(self) -> Created:
+        """Ids of what the stack has created so far."""
+        return self._remains.created
 
     def begin(self) -> None:
         """Take the account as it is now; what is not ours in it must stay."""

@@ -74,10 +74,13 @@ class StepFunctions:
 
     def close(self) -> None:
         """End all running executions."""
-        with self._lock:
-            executions = [each for machine in self._machines.values() for each in machine.executions.values()]
-        for execution in executions:
+        for execution in self.executions():
             execution.abort("Emulator.Stopped", "the emulator has been stopped")
+
+    def executions(self) -> list[Execution]:
+        """All executions, by state machine, oldest first."""
+        with self._lock:
+            return [each for machine in self._machines.values() for each in machine.executions.values()]
 
     # State machines.
 

@@ -1,0 +1,132 @@
+"""The sweep: `python -m tests.faults`; see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.faults.cases import Case, all_cases, sample
+from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.trying import Result, measure, try_all
+from tests.faults.world import World
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Sweep; the exit code is 1 when a promise was broken."""
+    options = _parse(arguments)
+    began = time.monotonic()
+    results: list[Result] = []
+    for name in options.scenario or SCENARIOS:
+        results += _sweep(SCENARIOS[name], options)
+    print(matrix(results))
+    broken = [result for result in results if result.violations]
+    missed = sum(not result.applied for result in results)
+    print(
+        f"\n{len(results)} faults tried in {time.monotonic() - began:.0f} s, {missed} of them found no occasion; "
+        f"{len(broken)} broke a promise."
+    )
+    if options.json:
+        Path(options.json).write_text(json.dumps([vars(result) for result in results], indent=1))
+    for result in broken:
+        _explain(result, options)
+    return 1 if broken else 0
+
+
+def matrix(results: Sequence[Result]) -> str:
+    """Scenario by fault: how many were tried, and how many broke a promise."""
+    scenarios = list(dict.fromkeys(result.scenario for result in results))
+    kinds = list(dict.fromkeys(result.kind for result in results))
+    tried = Counter((result.kind, result.scenario) for result in results)
+    broken = Counter((result.kind, result.scenario) for result in results if result.violations)
+    rows = [["fault", *scenarios, "all"]]
+    for kind in [*kinds, "all"]:
+        row = [kind]
+        for scenario in [*scenarios, "all"]:
+            keys = [key for key in tried if kind in {key[0], "all"} and scenario in {key[1], "all"}]
+            count, bad = sum(tried[key] for key in keys), sum(broken[key] for key in keys)
+            row.append(f"{count} / {bad}" if count else "")
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join(["tried / broken", "", *lines])
+
+
+def _sweep(scenario: Scenario, options: argparse.Namespace) -> list[Result]:
+    with tempfile.TemporaryDirectory() as directory:
+        cases = _cases(scenario, Path(directory) / "baseline", options)
+        world = _prepared(scenario, Path(directory) / "sweep", options.seed)
+        try:
+            return try_all(world, scenario, cases, options.jobs, lambda result: _tell(result, options))
+        finally:
+            world.close()
+
+
+def _cases(scenario: Scenario, directory: Path, options: argparse.Namespace) -> list[Case]:
+    world = _prepared(scenario, directory, options.seed)
+    try:
+        cases = all_cases(measure(world, scenario), scenario.callers)
+    finally:
+        world.close()
+    if options.case:
+        cases = [case for case in cases if case.name in options.case]
+        if not cases:
+            sys.exit(f"{scenario.name} has no case {', '.join(options.case)}; --list shows all")
+    if options.kind:
+        cases = [case for case in cases if case.kind in options.kind]
+    if options.sample:
+        cases = sample(cases, options.sample, options.seed)
+    if options.list:
+        print("\n".join(f"{scenario.name} {case.name}" for case in cases))
+        return []
+    return cases
+
+
+def _prepared(scenario: Scenario, directory: Path, seed: int) -> World:
+    world = World(directory, seed)
+    world.add_foreign()
+    scenario.prepare(world)
+    world.simulation.reseed(seed)
+    return world
+
+
+def _tell(result: Result, options: argparse.Namespace) -> None:
+    if options.verbose or result.violations:
+        state = "BROKEN" if result.violations else "held" if result.applied else "no occasion"
+        print(f"{state:12} {result.scenario} {result.name} {','.join(result.statuses)}", flush=True)
+
+
+def _explain(result: Result, options: argparse.Namespace) -> None:
+    print(f"\n{result.scenario} {result.name}")
+    for violation in result.violations:
+        print(f"  {violation['promise']}: {violation['what']}\n      after {violation['cause']}")
+    print(
+        f"  again: python -m tests.faults --seed {options.seed} --scenario {result.scenario} --case '{result.name}'"
+    )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument(
+        "--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable"
+    )
+    parser.add_argument("--case", action="append", help="only this case, as it was printed; repeatable")
+    parser.add_argument("--kind", action="append", help="only this kind of fault; repeatable")
+    parser.add_argument("--sample", type=int, help="so many cases of each scenario, of all kinds in turn")
+    parser.add_argument("--seed", type=int, default=0, help="latencies, jitter and the sample follow it")
+    parser.add_argument("--jobs", type=int, default=2, help="how many cases run at once")
+    parser.add_argument("--list", action="store_true", help="show the cases, try none")
+    parser.add_argument("--json", help="write all results to this file")
+    parser.add_argument("--verbose", action="store_true", help="print every case")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""What happens undisturbed; the sweep disturbs it at every point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.faults.world import KEEPING, PROD, World
+
+
+class Scenario(NamedTuple):
+    """A preparation that nobody disturbs, and an act that faults are tried on.
+
+    Attributes:
+        callers: whose calls are disturbed; everybody's if empty.
+    """
+
+    name: str
+    environment: str
+    prepare: Callable[[World], None]
+    act: Callable[[World], None]
+    callers: frozenset[str] = frozenset()
+
+
+def _nothing(world: World) -> None:
+    world.settle()
+
+
+def _publish_one(world: World, environment: str = PROD) -> None:
+    world.push("one", environment)
+    world.settle()
+    world.pass_time(10)
+
+
+def _publish_one_and_use_it(world: World) -> None:
+    _publish_one(world)
+    world.use(str(world.latest()))
+
+
+def _update_in_use_then_free_it(world: World) -> None:
+    _publish_one(world)
+    template = world.use(str(world.latest()))
+    world.push("two")
+    world.settle()
+    world.free(template)
+
+
+def _publish_two(world: World) -> None:
+    _publish_one(world, KEEPING)
+    world.push("two", KEEPING)
+    world.settle()
+
+
+def _roll_back(world: World) -> None:
+    latest = world.latest(KEEPING)
+    (old,) = [image.image_id for image in world.images(KEEPING) if image.image_id != latest]
+    world.start(
+        environment=KEEPING,
+        action="publish",
+        trigger="rollback",
+        publish_image_id=old,
+        pin=True,
+        reason="bad",
+    )
+
+
+def _leave_a_mess(world: World) -> None:
+    """A build that was stopped, and whose clean-up nobody called; a push that nobody heard of."""
+    _publish_one(world)
+    faults = world.simulation.faults
+    faults.add({"kind": "event", "source": "aws.states", "effect": "lose", "times": None})
+    faults.add({"kind": "execution_ends", "state": "Verify Image"})
+    world.push("two")
+    world.settle()
+    faults.clear()
+    faults.add({"kind": "event", "source": "aws.ecr", "effect": "lose", "times": None})
+    world.push("three")
+    world.pass_time(5)
+    faults.clear()
+
+
+FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
+UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
+UPDATE_IN_USE = Scenario(
+    "update-in-use",
+    PROD,
+    _publish_one_and_use_it,
+    lambda world: _ignore(world.push("two")),
+    # Until there is an image to publish, it is an update like the other.
+    frozenset(
+        {"PlanBuildFunction", "PublishImageFunction", "RetireImagesFunction", "ReleaseEnvironmentFunction"}
+    ),
+)
+ROLLBACK = Scenario("rollback", KEEPING, _publish_two, _roll_back)
+RETIREMENT = Scenario(
+    "retirement",
+    PROD,
+    _update_in_use_then_free_it,
+    lambda world: _ignore(world.start(environment=PROD, action="retire")),
+)
+SWEEP = Scenario(
+    "sweep",
+    PROD,
+    _leave_a_mess,
+    lambda world: world.sweep(),
+    # What it then starts is a build like the others.
+    frozenset({"SweepEnvironmentsFunction", "SweepSchedule"}),
+)
+SCENARIOS = {
+    scenario.name: scenario for scenario in (FIRST_BUILD, UPDATE, UPDATE_IN_USE, ROLLBACK, RETIREMENT, SWEEP)
+}
+
+
+def _ignore(_: object) -> None:
+    """An act's result is what becomes of the account."""

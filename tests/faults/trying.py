@@ -1,0 +1,189 @@
+"""Tries one case: disturb the act, let the account settle, push once more, hold the promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.faults.cases import Baseline, Case
+from tests.faults.scenarios import Scenario
+from tests.faults.world import AFTERMATH, World
+
+# Real seconds that one case may take on a busy machine.
+LIMIT_SECONDS = 300.0
+
+
+@dataclass
+class Result:
+    """What came of one case.
+
+    Attributes:
+        applied: how often the fault found its occasion.
+        swept: instances were left for the sweep to remove.
+        violations: promises that did not hold, each with its cause.
+    """
+
+    scenario: str
+    kind: str
+    place: str
+    applied: int = 0
+    swept: bool = False
+    statuses: list[str] = field(default_factory=list)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}@{self.place}"
+
+
+def measure(world: World, scenario: Scenario) -> Baseline:
+    """Run the act undisturbed, and write down what it does."""
+    before = len(world.simulation.calls.since())
+    known = len(world.executions())
+    events: list[Mapping[str, Any]] = []
+    world.simulation.bus.taps.append(events.append)
+    scenario.act(world)
+    world.settle()
+    world.pass_time(AFTERMATH)
+    roles = world.simulation.identities
+    calls = [call for call in world.simulation.calls.since()[before:] if roles.role_of(call.caller)]
+    states = [
+        (event["stateEnteredEventDetails"]["name"], event["type"].removesuffix("StateEntered"))
+        for execution in world.executions()[known:]
+        for event in execution.events
+        if "stateEnteredEventDetails" in event
+    ]
+    heard = [event for event in events if _is_heard(event)]
+    problems = world.observers.check_at_rest()
+    if problems:
+        raise AssertionError(f"{scenario.name} breaks a promise undisturbed: {problems}")
+    return Baseline(calls, states, heard)
+
+
+def try_case(world: World, scenario: Scenario, case: Case) -> Result:
+    """Try one case in this process, which is of no use for another one then."""
+    result = Result(scenario.name, case.kind, case.place)
+    simulation = world.simulation
+    for rule in case.rules:
+        simulation.faults.add(rule)
+    known = len(world.executions())
+    scenario.act(world)
+    ended = world.settle()
+    world.pass_time(AFTERMATH)
+    result.applied = sum(posted["applied"] for posted in simulation.faults.listing())
+    simulation.faults.clear()
+    result.swept = bool(world.remains()) and world.is_quiet()
+    world.sweep()
+    ended = world.settle() and ended
+    world.pass_time(AFTERMATH)
+    world.push("once more", scenario.environment)
+    ended = world.settle() and ended
+    world.pass_time(AFTERMATH)
+    found = [asdict(violation) for violation in world.observers.check_at_rest()]
+    if not ended:
+        found.append(_problem("an execution does not end"))
+    for execution in world.executions()[known:]:
+        result.statuses.append(execution.status)
+        if execution.error == "States.Runtime":
+            found.append(_problem(f"{execution.name} ended with States.Runtime: {execution.cause}"))
+    result.violations = found
+    return result
+
+
+def try_all(
+    world: World, scenario: Scenario, cases: Iterable[Case], jobs: int, tell: Callable[[Result], None]
+) -> list[Result]:
+    """Try each case in a forked process of its own, several at once."""
+    results: list[Result] = []
+    waiting = iter(cases)
+    running: dict[int, _Child] = {}
+    while True:
+        while len(running) < jobs and (case := next(waiting, None)) is not None:
+            child = _fork(world, scenario, case)
+            running[child.reader] = child
+        if not running:
+            return results
+        for child in _ended(running):
+            del running[child.reader]
+            results.append(child.finish())
+            tell(results[-1])
+
+
+def _problem(what: str) -> dict[str, Any]:
+    return {"promise": "all", "what": what, "cause": "the run", "at": 0.0}
+
+
+def _is_heard(event: Mapping[str, Any]) -> bool:
+    """Whether a rule of the stack is for this event."""
+    return (event["source"], event["detail-type"]) in {
+        ("aws.ecr", "ECR Image Action"),
+        ("aws.ec2", "EC2 AMI State Change"),
+        ("aws.ec2", "EC2 Instance State-change Notification"),
+        ("aws.ssm", "EC2 Command Invocation Status-change Notification"),
+        ("aws.states", "Step Functions Execution Status Change"),
+    }
+
+
+@dataclass
+class _Child:
+    pid: int
+    reader: int
+    result: Result
+    deadline: float
+    content: bytes = b""
+
+    def finish(self) -> Result:
+        os.close(self.reader)
+        _, status = os.waitpid(self.pid, 0)
+        try:
+            return Result(**json.loads(self.content))
+        except (ValueError, TypeError):
+            self.result.violations.append(_problem(f"the run ended with status {status} and no result"))
+            return self.result
+
+
+def _fork(world: World, scenario: Scenario, case: Case) -> _Child:
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _become_child(world, scenario, case, writer)
+    os.close(writer)
+    result = Result(scenario.name, case.kind, case.place)
+    return _Child(pid, reader, result, time.monotonic() + LIMIT_SECONDS)
+
+
+def _become_child(world: World, scenario: Scenario, case: Case, writer: int) -> None:
+    try:
+        result = try_case(world, scenario, case)
+    except BaseException as error:  # noqa: BLE001 - the parent gets whatever it was
+        result = Result(scenario.name, case.kind, case.place)
+        where = "".join(traceback.format_exception(error))[-1500:]
+        result.violations.append(_problem(f"the run failed: {error!r}\n{where}"))
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(json.dumps(asdict(result)).encode())
+    os._exit(0)
+
+
+def _ended(running: Mapping[int, _Child]) -> Iterator[_Child]:
+    """Children that have written everything, or whose time is over."""
+    readable, _, _ = select.select(list(running), [], [], 1.0)
+    for reader, child in list(running.items()):
+        if reader in readable:
+            data = os.read(reader, 1 << 16)
+            child.content += data
+            if not data:
+                yield child
+        elif time.monotonic() > child.deadline:
+            os.kill(child.pid, signal.SIGKILL)
+            child.deadline = float("inf")
