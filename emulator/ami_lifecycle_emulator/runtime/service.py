@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
+from ami_lifecycle_emulator.runtime.containers import FunctionRuntime
 from ami_lifecycle_emulator.runtime.functions import Function
-from ami_lifecycle_emulator.runtime.pool import Runtime
 from ami_lifecycle_emulator.runtime.worker import Outcome
 
 _SYNCHRONOUS_BYTES: Final = 6_291_456
@@ -48,7 +48,7 @@ class Lambda:
     """
 
     def __init__(
-        self, clock: Clock, runtime: Runtime, send: Callable[[str, str, str, dict[str, str]], None]
+        self, clock: Clock, runtime: FunctionRuntime, send: Callable[[str, str, str, dict[str, str]], None]
     ) -> None:
         self._clock = clock
         self._runtime = runtime
@@ -57,6 +57,10 @@ class Lambda:
         self._permissions: dict[str, list[Permission]] = {}
         self._asynchronous: dict[str, AsynchronousConfiguration] = {}
         self._lock = threading.Lock()
+
+    def run_in(self, runtime: FunctionRuntime) -> None:
+        """Have another runtime run the functions from now on."""
+        self._runtime = runtime
 
     # What the deployment calls.
 
