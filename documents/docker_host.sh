@@ -103,7 +103,7 @@ PYTHON
   fi
   after=$(sha256sum <"$settings")
   systemctl enable docker.service >>"$LOG" 2>&1 || fail 18 "docker.service cannot be enabled" "look at the base image"
-  if [[ $before != "$after" ]] || ! docker info >>"$LOG" 2>&1; then
+  if [[ $before != "$after" ]] || ! docker info >/dev/null 2>>"$LOG"; then
     systemctl restart docker.service >>"$LOG" 2>&1 || {
       journalctl --unit docker.service --lines 20 --no-pager >>"$LOG" 2>&1 || true
       fail 18 "the Docker daemon does not start" "read its last journal lines below"

@@ -105,7 +105,7 @@ free_bytes() {
 wait_for_docker() {
   local attempt
   for ((attempt = 0; attempt < 30; attempt++)); do
-    if docker info >>"$LOG" 2>&1; then return 0; fi
+    if docker info >/dev/null 2>>"$LOG"; then return 0; fi
     sleep 2
   done
   fail 18 "the Docker daemon does not answer" "look at its journal below, or at the base image"

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,6 +37,7 @@ from ami_lifecycle_emulator.identities import CLIENT, Identities
 from ami_lifecycle_emulator.moto_backend import start_moto
 from ami_lifecycle_emulator.observers.setup import observe
 from ami_lifecycle_emulator.operations import ApiError, handlers_of
+from ami_lifecycle_emulator.provisioning.builders import ContainerBuilders
 from ami_lifecycle_emulator.rules import Rules
 from ami_lifecycle_emulator.runtime.pool import Runtime
 from ami_lifecycle_emulator.runtime.service import Lambda
@@ -75,6 +77,7 @@ class Emulator:
         parameters: template parameters that differ from their defaults.
         enforce_permissions: hold every call of a function, state machine, rule, schedule or instance against
             its role. Others are administrators.
+        builder: `simulated`, or `container` to run the documents for real, on machines (needs root).
         log_level: level of the package's logger; `debug` shows the functions' output.
 
     Attributes:
@@ -99,6 +102,7 @@ class Emulator:
         function_endpoint_url: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         enforce_permissions: bool = True,
+        builder: str = "simulated",
         log_level: str = "warning",
     ) -> None:
         self.project_dir = Path(project_dir).resolve()
@@ -116,6 +120,8 @@ class Emulator:
         self._function_endpoint_url = function_endpoint_url
         self._parameters = dict(parameters or {})
         self._enforce_permissions = enforce_permissions
+        self._builder = builder
+        self.builders: ContainerBuilders | None = None
         self._log_level = log_level.upper()
         self._cleanup = ExitStack()
 
@@ -179,6 +185,7 @@ class Emulator:
             "state_machine_arn": self.state_machine_arn,
             "stack_name": self.stack_name,
             "environments": self.environments,
+            **({"registry": self.builders.registry_address} if self.builders else {}),
         }
 
     def _start_platform(self) -> None:
@@ -200,7 +207,7 @@ class Emulator:
         self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
         self.registry = Registry(self.clock, self.bus, **place)
         self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
-        provisioner = SimulatedProvisioner(self._durations, self.ec2, self.registry, self.faults)
+        provisioner = self._make_provisioner()
         self.run_command = RunCommand(self.clock, self.bus, self._durations, self.ec2, provisioner, **place)
         tags = ResourceTags(self.parameter_store, self.run_command)
         self.gateway = Gateway(
@@ -216,6 +223,13 @@ class Emulator:
         self._start_enforcement(provisioner)
         self.api = self._make_api()
         self._start_event_services()
+
+    def _make_provisioner(self) -> SimulatedProvisioner:
+        parts = (self._durations, self.ec2, self.registry, self.faults)
+        if self._builder == "simulated":
+            return SimulatedProvisioner(*parts)
+        self.builders = ContainerBuilders(self._cleanup, self.account_id, self.region)
+        return self.builders.provisioner(*parts, self.project_dir / "documents")
 
     def _make_api(self) -> Api:
         return Api(self.gateway, self.identities, self.endpoint_url, self.region)
@@ -283,6 +297,8 @@ class Emulator:
 
     def _deploy(self) -> None:
         network = prepare_account(self.api, self.ec2, self.parameter_store)
+        if self.builders is not None:
+            self.builders.serve_registry(partial(self.api.call, CLIENT, "ecr"))
         self.stack = self._make_stack(network)
         self.stack.deploy()
         self._check_trust()

@@ -31,6 +31,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class Builder(StrEnum):
+    """How images are built; `container` runs the documents for real, and needs root on Linux."""
+
+    SIMULATED = "simulated"
+    CONTAINER = "container"
+
+
 @app.callback()
 def _group() -> None:
     """Emulated AWS on this machine, with this stack deployed."""
@@ -58,6 +65,9 @@ def start(
     function_endpoint_url: Annotated[
         str | None, typer.Option(help="AWS endpoint of the functions, for a proxy in between.")
     ] = None,
+    builder: Annotated[
+        Builder, typer.Option(help="Simulate builds, or run the documents on machines (Linux, root).")
+    ] = Builder.SIMULATED,
     log_level: Annotated[LogLevel, typer.Option(help="What goes to stderr.")] = LogLevel.WARNING,
 ) -> None:
     """Start the emulator; prints one JSON line when it is ready, then serves until it is stopped."""
@@ -68,6 +78,7 @@ def start(
     from ami_lifecycle_emulator.deployment.template import TemplateError  # noqa: PLC0415 - moto is slow to import
     from ami_lifecycle_emulator.durations import Durations, DurationsError  # noqa: PLC0415
     from ami_lifecycle_emulator.http_server import PortInUseError  # noqa: PLC0415
+    from ami_lifecycle_emulator.provisioning.builders import MissingRequirementsError  # noqa: PLC0415
     from ami_lifecycle_emulator.server import Emulator  # noqa: PLC0415
 
     try:
@@ -79,6 +90,7 @@ def start(
             seed=seed,
             config_dir=config_dir,
             function_endpoint_url=function_endpoint_url,
+            builder=builder.value,
             log_level=log_level.value,
         )
         with emulator:
@@ -86,7 +98,7 @@ def start(
             stop.wait()
     except PortInUseError as error:
         _fail(str(error.strerror))
-    except (TemplateError, DurationsError, ValueError) as error:
+    except (TemplateError, DurationsError, MissingRequirementsError, ValueError) as error:
         _fail(str(error))
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ class Repositories:
         self.region = region
         self.lock = threading.RLock()
         self.repositories: dict[str, Repository] = {}
+        # Set by an account whose registry can be pulled from.
+        self.new_token: Callable[[], str] = lambda: secrets.token_hex(32)
 
     def supported(self, request: Request, *names: str) -> Mapping[str, Any]:
         """The request's parameters, of which only `names` are emulated, in this account's registry.
@@ -151,7 +153,7 @@ class Repositories:
         refuse_unsupported_parameters(
             request.service, request.operation, request.parameters, ("registryIds",)
         )
-        token = base64.b64encode(f"AWS:{secrets.token_hex(32)}".encode()).decode()
+        token = base64.b64encode(f"AWS:{self.new_token()}".encode()).decode()
         data = {
             "authorizationToken": token,
             "expiresAt": self.clock.now() + timedelta(hours=12),

@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -64,7 +64,7 @@ class EcrAuthority:
 
     def __init__(self, lifetime_seconds: float = TOKEN_LIFETIME_SECONDS) -> None:
         self.lifetime_seconds = lifetime_seconds
-        self.may_sign_in: Callable[[str], bool] = lambda _access_key_id: True
+        self.may_pull: Callable[[str], bool] = lambda _access_key_id: True
         self.issued = 0
         self._credentials: dict[str, RoleCredentials] = {}
         self._tokens: dict[str, float] = {}
@@ -78,7 +78,7 @@ class EcrAuthority:
         """A new token for whoever signed a request, or None."""
         match = _KEY_ID.search(authorization)
         known = self._credentials.get(match[1]) if match else None
-        if known is None or known.session_token != session_token or not self.may_sign_in(known.access_key_id):
+        if known is None or known.session_token != session_token or not self.may_pull(known.access_key_id):
             return None
         return self.issue()
 
@@ -119,7 +119,7 @@ class EcrEndpoint(HttpEndpoint):
         tls: how to speak TLS, or None for plain HTTP on the loopback interface.
         faults: what is wrong, shared by those who set it.
         pushed: called with repository, reference, media type and manifest after each manifest that came in;
-            None for a registry that cannot be pushed to.
+            returns why it is refused, or None. A registry without it cannot be pushed to.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class EcrEndpoint(HttpEndpoint):
         tls: ssl.SSLContext | None,
         *,
         faults: RegistryFaults | None = None,
-        pushed: Callable[[str, str, str, bytes], None] | None = None,
+        pushed: Callable[[str, str, str, bytes], str | None] | None = None,
     ) -> None:
         self.registry = registry
         self.authority = authority
@@ -212,15 +212,17 @@ class _EcrHandler(Handler):
             return True
         refusal = self._refusal()
         if refusal is not None:
-            status, code, message = refusal
-            headers = {"Content-Type": "application/json", "Docker-Distribution-Api-Version": "registry/2.0"}
-            if status == HTTPStatus.UNAUTHORIZED:
-                headers["Www-Authenticate"] = (
-                    f'Basic realm="https://{self.headers.get("Host")}/",service="ecr.amazonaws.com"'
-                )
-            self.close_connection = self.command not in {"GET", "HEAD"}
-            self.reply(status, json.dumps({"errors": [{"code": code, "message": message}]}).encode(), headers)
+            self._refuse(*refusal)
         return refusal is not None
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        headers = {"Content-Type": "application/json", "Docker-Distribution-Api-Version": "registry/2.0"}
+        if status == HTTPStatus.UNAUTHORIZED:
+            realm = f"https://{self.headers.get('Host')}/"
+            headers["Www-Authenticate"] = f'Basic realm="{realm}",service="ecr.amazonaws.com"'
+        # What the client is still sending was not read.
+        self.close_connection = self.command not in {"GET", "HEAD"}
+        self.reply(status, json.dumps({"errors": [{"code": code, "message": message}]}).encode(), headers)
 
     def _content(self) -> None:
         if self._stop_here():
@@ -248,9 +250,11 @@ class _EcrHandler(Handler):
         manifest = self.rfile.read(int(self.headers.get("Content-Length", "0"))) if match else None
         with self._forward(manifest if match else self._body()) as answer:
             if match and manifest is not None and answer.status == HTTPStatus.CREATED:
-                self.server.pushed(
-                    match["repository"], match["reference"], self.headers.get("Content-Type", ""), manifest
-                )
+                kind = self.headers.get("Content-Type", "")
+                refusal = self.server.pushed(match["repository"], match["reference"], kind, manifest)
+                if refusal:
+                    self._refuse(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", refusal)
+                    return
             self._relay(answer, limited=False)
 
     def _body(self) -> Iterator[bytes]:
@@ -266,12 +270,14 @@ class _EcrHandler(Handler):
             yield block
 
     def _forward(self, body: bytes | Iterator[bytes] | None) -> _Exchange:
-        headers = {
-            name: value
+        # Clients repeat Accept, so headers are pairs here and not a mapping.
+        headers = [
+            (name, value)
             for name, value in self.headers.items()
-            if name.lower() not in {"authorization", "connection"}
-        }
-        return _Exchange(self.server.registry, self.command, self.path, headers, body)
+            if name.lower() not in {"authorization", "connection", "content-length"}
+        ]
+        length = self.headers.get("Content-Length")
+        return _Exchange(self.server.registry, (self.command, self.path), headers, body, length)
 
     def _relay(self, answer: http.client.HTTPResponse, *, limited: bool) -> None:
         length = answer.getheader("Content-Length")
@@ -307,14 +313,18 @@ class _Exchange:
     def __init__(
         self,
         registry: RegistryProcess,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
+        line: tuple[str, str],
+        headers: list[tuple[str, str]],
         body: bytes | Iterator[bytes] | None,
+        length: str | None,
     ) -> None:
         self._connection = registry.connect()
-        chunked = "Transfer-Encoding" in headers
-        self._connection.request(method, path, body=body, headers=dict(headers), encode_chunked=chunked)
+        self._connection.putrequest(*line, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers:
+            self._connection.putheader(name, value)
+        if length is not None:
+            self._connection.putheader("Content-Length", length)
+        self._connection.endheaders(body, encode_chunked=length is None)
 
     def __enter__(self) -> http.client.HTTPResponse:
         return self._connection.getresponse()

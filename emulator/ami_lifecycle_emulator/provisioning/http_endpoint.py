@@ -56,10 +56,13 @@ class HttpEndpoint(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Speak TLS first, on the connection's own thread."""
-        if self._tls is not None:
-            request.settimeout(30)
-            request = self._tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(30)
+        # The server closes the plain connection, which is detached by then.
+        with self._tls.wrap_socket(request, server_side=True) as connection:
+            super().finish_request(connection, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that hang up: killed machines do."""

@@ -54,13 +54,14 @@ class MachineRoom:
         registry: the registry behind every machine's ECR.
         authority: who may sign in to it.
         faults: what is wrong with it.
+        archives: of packages, by the name of the machine that reaches it.
     """
 
     def __init__(self, base: BaseImage) -> None:
         self.base = base
         self.faults = RegistryFaults()
         self.authority = EcrAuthority()
-        self.archives: list[Archive] = []
+        self.archives: dict[str, Archive] = {}
         self._cleanup = ExitStack()
         self._launched: dict[str, ExitStack] = {}
         # Short, because the path of a Unix socket must be.
@@ -112,7 +113,7 @@ class MachineRoom:
             archive = Archive(network.listen(CLOUD_ADDRESS, 80), _ArchiveHandler)
             archive.directory = self.base.archive
             stack.callback(archive.close)
-            self.archives.append(archive)
+            self.archives[name] = archive
             listener = network.listen(CLOUD_ADDRESS, 443)
             ecr = EcrEndpoint(listener, self.registry, self.authority, self._tls, faults=self.faults)
             stack.callback(ecr.close)

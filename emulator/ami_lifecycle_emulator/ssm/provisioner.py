@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -48,10 +49,40 @@ class CommandResult:
     content: Content | None = None
 
 
+class PendingResult:
+    """A result that comes when a command that really runs has ended; its duration is what it took.
+
+    It never comes from an instance that goes away in the middle.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._result: CommandResult | None = None
+        self._listener: Callable[[CommandResult], None] | None = None
+
+    def complete(self, result: CommandResult) -> None:
+        """Give the result."""
+        with self._lock:
+            self._result = result
+            listener = self._listener
+        if listener is not None:
+            listener(result)
+
+    def when_complete(self, listener: Callable[[CommandResult], None]) -> None:
+        """Have `listener` called with the result, on another thread or at once."""
+        with self._lock:
+            self._listener = listener
+            result = self._result
+        if result is not None:
+            listener(result)
+
+
 class Provisioner(Protocol):
     """Decides what a command does when the agent begins with it."""
 
-    def run(self, document_name: str, parameters: Mapping[str, Any], instance: Instance) -> CommandResult:
+    def run(
+        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult | PendingResult:
         """The result of running a document with bound parameters on an instance."""
 
 
@@ -68,7 +99,9 @@ class SimulatedProvisioner:
             lambda _profile, _repository: None
         )
 
-    def run(self, document_name: str, parameters: Mapping[str, Any], instance: Instance) -> CommandResult:
+    def run(
+        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult | PendingResult:
         """The result of a document: known ones are simulated, of others only `exit N` has a meaning."""
         provisions = "ProvisionImage" in document_name
         verifies = "VerifyImage" in document_name
@@ -86,7 +119,9 @@ class SimulatedProvisioner:
             return CommandResult(seconds, fault.exit_code, "", fault.stderr)
         return self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
 
-    def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult:
+    def _provision(
+        self, parameters: Mapping[str, str], instance: Instance
+    ) -> CommandResult | PendingResult:
         seconds = self._durations.provision
         repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
         reference = f"{parameters['ImageUri']}@{digest}"
@@ -108,21 +143,11 @@ class SimulatedProvisioner:
                 {"cloud_init": 0.02, "packages": 0.2, "pull": 0.7, "configure": 0.03, "cleanup": 0.05},
             ),
         }
-        content = {
-            "image_uri": parameters["ImageUri"],
-            "image_digest": digest,
-            "image_tag": parameters.get("ImageTag", "-"),
-            "image_size_bytes": size,
-            "unit_enabled": True,
-            "application": parameters.get("Application", ""),
-            "environment": parameters.get("Environment", ""),
-            "run_id": parameters.get("RunId", ""),
-            "mode": parameters["Mode"],
-        }
+        content = provisioned_content(parameters, size)
         stdout = f"pulling {reference}\nthe unit is enabled\n{_line(facts)}\n"
         return CommandResult(seconds, 0, stdout, "", content)
 
-    def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult:
+    def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
         seconds = self._durations.verify
         content = self._ec2.content_of(instance)
         digest, present = parameters["ImageDigest"], content.get("image_digest")
@@ -166,6 +191,21 @@ class SimulatedProvisioner:
             "docker_version": _DOCKER,
             "free_bytes": max(0, disk - _SYSTEM_BYTES - size),
         }
+
+
+def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
+    """What is on a disk after `ProvisionImage`, as far as the emulator cares."""
+    return {
+        "image_uri": parameters["ImageUri"],
+        "image_digest": parameters["ImageDigest"],
+        "image_tag": parameters.get("ImageTag", "-"),
+        "image_size_bytes": size,
+        "unit_enabled": True,
+        "application": parameters.get("Application", ""),
+        "environment": parameters.get("Environment", ""),
+        "run_id": parameters.get("RunId", ""),
+        "mode": parameters["Mode"],
+    }
 
 
 def _repository(uri: str) -> str:

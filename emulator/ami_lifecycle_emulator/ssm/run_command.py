@@ -24,7 +24,7 @@ from ami_lifecycle_emulator.ssm.commands import (
 from ami_lifecycle_emulator.ssm.document_content import bind
 from ami_lifecycle_emulator.ssm.documents import Documents
 from ami_lifecycle_emulator.ssm.fleet import Fleet
-from ami_lifecycle_emulator.ssm.provisioner import CommandResult, Provisioner
+from ami_lifecycle_emulator.ssm.provisioner import CommandResult, PendingResult, Provisioner
 from ami_lifecycle_emulator.wire.scalars import iso8601
 
 _EMULATED: Final = (
@@ -150,7 +150,10 @@ class RunCommand(Documents, Fleet):
                 result = self.provisioner.run(command.document_name, command.bound, instance)
             invocation.started = self.clock.now()
             self._enter(command, invocation, "InProgress", "InProgress")
-            self._run(command, invocation, result, instance.starts)
+            if isinstance(result, PendingResult):
+                self._await(command, invocation, result, instance.starts)
+            else:
+                self._run(command, invocation, result, instance.starts)
 
         if self.faults.lost_command(command.document_name) is None:
             self._later(self.durations.command_delivery, begin)
@@ -168,24 +171,32 @@ class RunCommand(Documents, Fleet):
             )
             return
 
-        def finish() -> None:
-            # An instance that stopped, rebooted or ended meanwhile never reports.
-            if invocation.status != "InProgress" or not self._still_there(invocation.instance_id, start):
-                return
-            with self.ec2.lock:
-                if result.exit_code == 0 and result.content is not None:
-                    content = self.ec2.content_of(self.ec2.instances[invocation.instance_id])
-                    content.clear()
-                    content.update(result.content)
-                profile = self.ec2.instances[invocation.instance_id].profile
-            invocation.stdout, invocation.stderr = result.stdout, result.stderr
-            self.deliver_output(command, invocation, profile)
-            status = "Success" if result.exit_code == 0 else "Failed"
-            self._end(command, invocation, status, status, result.exit_code)
+        self._later(result.duration_seconds, lambda: self._report(command, invocation, result, start))
+        self._expire(command, invocation, command.timeout_seconds + command.execution_seconds)
 
-        self._later(result.duration_seconds, finish)
-        expiry = command.timeout_seconds + command.execution_seconds
-        self._later(expiry, lambda: self._end(command, invocation, "TimedOut", "ExecutionTimedOut", _KILLED))
+    def _await(self, command: Command, invocation: Invocation, pending: PendingResult, start: int) -> None:
+        pending.when_complete(
+            lambda result: self._later(0.0, lambda: self._report(command, invocation, result, start))
+        )
+        self._expire(command, invocation, command.execution_seconds)
+
+    def _expire(self, command: Command, invocation: Invocation, seconds: float) -> None:
+        self._later(seconds, lambda: self._end(command, invocation, "TimedOut", "ExecutionTimedOut", _KILLED))
+
+    def _report(self, command: Command, invocation: Invocation, result: CommandResult, start: int) -> None:
+        # An instance that stopped, rebooted or ended meanwhile never reports.
+        if invocation.status != "InProgress" or not self._still_there(invocation.instance_id, start):
+            return
+        with self.ec2.lock:
+            if result.exit_code == 0 and result.content is not None:
+                content = self.ec2.content_of(self.ec2.instances[invocation.instance_id])
+                content.clear()
+                content.update(result.content)
+            profile = self.ec2.instances[invocation.instance_id].profile
+        invocation.stdout, invocation.stderr = result.stdout, result.stderr
+        self.deliver_output(command, invocation, profile)
+        status = "Success" if result.exit_code == 0 else "Failed"
+        self._end(command, invocation, status, status, result.exit_code)
 
     def _still_there(self, instance_id: str, start: int) -> bool:
         with self.ec2.lock:

@@ -1,9 +1,11 @@
 """The test bed: instances on which the documents run, and what their disks hold afterwards."""
 
+import base64
 import dataclasses
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from ami_lifecycle_emulator.provisioning.disks import MountedDisk
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
 from ami_lifecycle_emulator.provisioning.instance_metadata import Identity
 from ami_lifecycle_emulator.provisioning.machine import Machine
-from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
+from ami_lifecycle_emulator.provisioning.machine_room import Archive, MachineRoom
 
 DOCUMENTS = Path(__file__).resolve().parents[3] / "documents"
 PROVISION = DocumentStep.read(DOCUMENTS / "provision_image.yaml")
@@ -98,6 +100,20 @@ class Instance:
     def verify(self, digest: str, **changes: str) -> Ending:
         """Run VerifyImage."""
         return self.run(VERIFY, CHECK | {"ImageDigest": digest} | changes)
+
+    def provision_and_cut_power(self, digest: str, after_seconds: float) -> Ending:
+        """Run ProvisionImage as an update, and cut the power in the middle."""
+        timer = threading.Timer(after_seconds, self.machine.cut_power)
+        timer.start()
+        try:
+            return self.provision(digest)
+        finally:
+            timer.join()
+
+    @property
+    def archive(self) -> Archive:
+        """The archive of packages that this machine reaches."""
+        return self.room.archives[self.machine.name]
 
     def be_impatient(self) -> None:
         """Let the scripts on this instance wait a twentieth of the time."""
@@ -248,6 +264,12 @@ def raw_with(disk: Path, needles: dict[str, str]) -> list[str]:
             found |= {name for name, needle in wanted.items() if needle in tail + block}
             tail = block[-longest:]
     return sorted(found)
+
+
+def encoded(value: object) -> str:
+    """Base64 of a string, or of the JSON of anything else."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.b64encode(text.encode()).decode()
 
 
 def as_seen(identity: Identity) -> dict[str, str]:

@@ -15,6 +15,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+# A first process ignores what it does not handle, so that stopping it politely takes its whole time.
+CONTAINER = {"Env": ["PATH=/bin"], "StopSignal": "SIGKILL"}
 SERVE = ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
 
 
@@ -71,7 +73,7 @@ def an_image(
         "architecture": architecture,
         "os": "linux",
         "created": "2026-11-01T00:00:00Z",
-        "config": {"Cmd": command or SERVE, "Env": ["PATH=/bin"], "Labels": labels or {}},
+        "config": CONTAINER | {"Cmd": command or SERVE, "Labels": labels or {}},
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         "history": [{"created_by": f"layer {number}"} for number in range(len(layers))],
     })  # fmt: skip
