@@ -1,0 +1,53 @@
+"""`ami-lifecycle report`: one HTML page about environments, images and builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ami_lifecycle.errors import InputError
+from ami_lifecycle_cli.commands.config_output import print_json, print_line
+from ami_lifecycle_cli.operators.reporting.gathering import gather
+from ami_lifecycle_cli.operators.reporting.page import headline, render
+from ami_lifecycle_cli.operators.showing import note_console
+from ami_lifecycle_cli.operators.stack import Stack
+from ami_lifecycle_cli.operators.target import MaybeEnvironmentArgument, OperatorTarget, command
+
+app = typer.Typer(add_completion=False)
+
+
+class ReportFileError(InputError):
+    """The report cannot be written where it was asked for."""
+
+
+@command(app, "report")
+def report(
+    target: OperatorTarget,
+    environment: MaybeEnvironmentArgument = "",
+    *,
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="File to write.", show_default=False)],
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=200, help="Builds for each environment.")
+    ] = 20,
+) -> None:
+    """Write one self-contained page: current state, lineage of images, builds with their phases and outcomes."""
+    stack = Stack(target)
+    names = [stack.require_environment(environment)] if environment else stack.environment_names()
+    with note_console().status("Reading ..."):
+        reports = gather(stack, names, count)
+    place = f"Account {stack.account_id}, {stack.region}"
+    text = render(reports, stack.application, place, stack.clock.now())
+    try:
+        html.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReportFileError(
+            f"{html} cannot be written: {error.strerror}; name another file with --html"
+        ) from error
+    if target.as_json:
+        print_json({"html": str(html.resolve()), "environments": names})
+        return
+    for each in reports:
+        print_line(headline(each))
+    print_line(f"Written to {html}")

@@ -1,0 +1,57 @@
+"""Which build is one step back."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.cli.samples import a_record, digest, image_id
+
+from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.errors import RecordNotFoundError
+from ami_lifecycle_cli.operators.records import builds_of, is_passing_name
+from ami_lifecycle_cli.operators.rolling_back import _back
+
+
+def steps_back(records: list[HistoryRecord], live: int, steps: int = 1) -> str:
+    return _back(records, image_id(live), digest(live), steps, "prod").image_digest
+
+
+def test_one_step_back_is_the_build_before() -> None:
+    records = [a_record(number) for number in (3, 2, 1)]
+    assert steps_back(records, live=3) == digest(2)
+    assert steps_back(records, live=3, steps=2) == digest(1)
+
+
+def test_after_a_rollback_one_step_back_is_not_the_image_that_was_left() -> None:
+    # Two was built again as four, because three was bad.
+    records = [a_record(4, image_digest=digest(2)), a_record(3), a_record(2), a_record(1)]
+    assert _back(records, image_id(4), digest(2), 1, "prod").image_digest == digest(1)
+
+
+def test_an_image_that_was_published_again_keeps_its_place() -> None:
+    # Two is live again at once: its record has a new number, and its image the old date.
+    again = a_record(2, workflow_run_number="4")
+    assert steps_back([again, a_record(3), a_record(1)], live=2) == digest(1)
+
+
+def test_candidate_and_canonical_copy_are_one_build() -> None:
+    candidate = a_record(3, ami_id=image_id(33), superseded_by=image_id(3))
+    records = [a_record(3), candidate, a_record(2)]
+    assert steps_back(records, live=3) == digest(2)
+    assert is_passing_name(candidate, records)
+    assert not is_passing_name(records[0], records)
+
+
+def test_without_a_live_image_the_newest_build_is_one_step_back() -> None:
+    records = [a_record(2), a_record(1)]
+    assert _back(records, None, None, 1, "prod").image_digest == digest(2)
+
+
+def test_there_are_no_more_steps_than_builds() -> None:
+    with pytest.raises(RecordNotFoundError, match="has 1 earlier builds"):
+        steps_back([a_record(2), a_record(1)], live=2, steps=2)
+
+
+def test_builds_are_listed_once_the_newest_first() -> None:
+    records = [a_record(3, image_digest=digest(1)), a_record(2), a_record(1)]
+    assert [each.image_digest for each in builds_of(records)] == [digest(2), digest(1)]
+    assert builds_of(records)[1].ami_id == image_id(3)
