@@ -1,0 +1,74 @@
+"""What README and docs/ say about commands and errors is what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+
+from ami_lifecycle.domain.outcomes import OUTCOMES
+from ami_lifecycle.errors import AmiLifecycleError, names_of
+from ami_lifecycle_cli.main import app
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+COMMAND = re.compile(r"(?:^ {4}(?:\.venv/bin/)?|`)(ami-lifecycle [a-z][^`\n]*)", re.MULTILINE)
+GROUPS = {"InputError", "TransientError", "BuildError"}
+
+
+def commands() -> list[Any]:
+    found = []
+    for document in DOCUMENTS:
+        for text in COMMAND.findall(document.read_text()):
+            line = text.partition(" #")[0].strip().rstrip(".,:")
+            found.append(pytest.param(line, id=f"{document.name}: {line}"))
+    return found
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_documented_command_can_be_typed(line: str) -> None:
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line)[1:]
+    context = click.Context(command, info_name="ami-lifecycle")
+    while hasattr(command, "get_command") and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        command = command.get_command(context, name)
+        assert command is not None, f"there is no command {name}"
+        context = click.Context(command, info_name=name, parent=context)
+    for option in (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)):
+        known = {
+            text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert option in known | {"--help"}, f"{line}: there is no option {option}"
+
+
+def test_documents_have_commands() -> None:
+    assert len(commands()) > 20
+
+
+def test_the_runbook_has_every_error_once() -> None:
+    rows = re.findall(
+        r"^\| `(\w+Error)` \| (.+?) \| (.+?) \|$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE
+    )
+    names = [name for name, *_ in rows]
+    service = {name for name in names_of(AmiLifecycleError) if is_named_in_the_tree(name)}
+    assert sorted(names) == sorted(service - GROUPS)
+
+
+def is_named_in_the_tree(name: str) -> bool:
+    """Errors of `errors.py`, and not those of configuration or of a command, which no execution ends with."""
+    return f"class {name}(" in (ROOT / "layers/ami_lifecycle/ami_lifecycle/errors.py").read_text()
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.detail_type)
+def test_the_document_of_events_has_every_field(outcome: Any) -> None:
+    text = (ROOT / "docs" / "events.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{outcome.detail_type}` |")]
+    common = {"schema_version", "application", "environment", "region", "execution_arn"}
+    assert {f"`{name}`" for name in set(outcome.model_fields) - common} <= set(re.findall(r"`\w+`", row))
+    assert all(f"`{name}`" in text for name in common)
