@@ -43,7 +43,13 @@ class Containers:
 
     def invoke(self, function: Function, payload: str) -> Future[Outcome]:
         """Begin an invocation; `sam local` knows functions by their logical ids."""
-        return self._threads.submit(self._invoke, function, payload)
+        try:
+            return self._threads.submit(self._invoke, function, payload)
+        except RuntimeError:
+            # After `close`: whoever still asks gets an answer, as from a process that has ended.
+            ended: Future[Outcome] = Future()
+            ended.set_result(outcome_of('{"errorType": "Runtime.ExitError", "errorMessage": "closed"}', ""))
+            return ended
 
     def forget(self, name: str) -> None:
         """Nothing: `sam local` reads its template and its variables when it starts."""
