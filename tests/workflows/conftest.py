@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,13 +19,32 @@ from ami_lifecycle_emulator.server import Emulator
 _NAMES = tuple(f"env-{number:02}" for number in range(60))
 _KEEPING = {"retirement": {"keep_previous": 1}}
 _LINGERING = {"publication": {"grace_period_seconds": 20}}
+# Waits that are long enough to be seen by looking.
+_PATIENT = {"builder": {"agent_boot_seconds": 100}, "publication": {"grace_period_seconds": 100}}
 DEFAULT_ENVIRONMENTS: dict[str, Any] = {
     "prod": {},
     "keeping-one": _KEEPING,
     "keeping-two": _KEEPING,
     "lingering": _LINGERING,
+    "patient": _PATIENT,
     **{name: {} for name in _NAMES},
 }
+
+
+def settings_of(module: ModuleType | None) -> Mapping[str, Any]:
+    settings: Mapping[str, Any] = getattr(module, "SETTINGS", {})
+    return settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with the same settings follow each other, so that an emulator serves as many as possible."""
+    here = [position for position, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    ordered = sorted(
+        (items[position] for position in here),
+        key=lambda item: str(settings_of(getattr(item, "module", None))),
+    )
+    for position, item in zip(here, ordered, strict=True):
+        items[position] = item
 
 
 class Running:
@@ -76,15 +96,9 @@ def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
 
 
 @pytest.fixture(scope="module")
-def settings() -> Mapping[str, Any]:
-    """What a module changes of the emulator: environments, defaults, durations, time_scale."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def running(running_emulator: Running, settings: Mapping[str, Any]) -> Running:
-    """The emulator with the settings of the module."""
-    running_emulator.ensure(settings)
+def running(running_emulator: Running, request: pytest.FixtureRequest) -> Running:
+    """The emulator with what the module's SETTINGS change: environments, defaults, durations, time_scale."""
+    running_emulator.ensure(settings_of(request.module))
     return running_emulator
 
 

@@ -36,8 +36,7 @@ TASKS = tuple(name for name, state in states().items() if state["Type"] == "Task
 WAITS = tuple(name for name, state in states().items() if state["Type"] == "Wait")
 STOPPED_IN = (*TASKS, *WAITS)
 # The function of a task shows that its state was entered; a Wait has to be long enough to be seen.
-PATIENT = {"builder": {"agent_boot_seconds": 100}, "publication": {"grace_period_seconds": 100}}
-SHARES = {"patient": WAITS, **{f"env-{number}": TASKS[number::3] for number in range(3)}}
+SHARES = {"patient": WAITS, "first": TASKS[0::3], "second": TASKS[1::3], "third": TASKS[2::3]}
 
 
 class Stopper:
@@ -56,6 +55,10 @@ class Stopper:
         """Stop the build of a digest in a state."""
         with self._lock:
             self._wanted[digest] = state
+
+    def close(self) -> None:
+        """Look at no further calls."""
+        self._emulator.gateway.middlewares.remove(self.around_call)
 
     def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
         """Stop the execution if this call is its state's (a middleware of the emulator's gateway)."""
@@ -110,19 +113,23 @@ class Aborted:
 
 
 @pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    return {"environments": {name: PATIENT if name == "patient" else {} for name in SHARES}}
+def environments(running: Running) -> dict[str, Environment]:
+    """An environment for each share; only the patient one has a name in the configuration."""
+    names = {share: share if share == "patient" else next(running.unused_names) for share in SHARES}
+    return {share: running.service.environment(name) for share, name in names.items()}
 
 
 @pytest.fixture(scope="module")
-def aborted(running: Running) -> dict[str, Aborted]:
+def aborted(running: Running, environments: dict[str, Environment]) -> dict[str, Aborted]:
     """One build stopped in each state, several environments side by side."""
-    service, stopper = running.service, Stopper(running.emulator)
+    stopper = Stopper(running.emulator)
     with ThreadPoolExecutor(len(SHARES)) as threads:
         shares = threads.map(
-            lambda name: dict(_abort_in_turn(service.environment(name), stopper, SHARES[name])), SHARES
+            lambda name: dict(_abort_in_turn(environments[name], stopper, SHARES[name])), SHARES
         )
-        return {state: found for share in shares for state, found in share.items()}
+        found = {state: seen for share in shares for state, seen in share.items()}
+    stopper.close()
+    return found
 
 
 def _abort_in_turn(
@@ -182,12 +189,12 @@ def test_a_build_stopped_in_any_state_is_cleaned_up(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("share", SHARES)
 def test_an_environment_can_build_after_any_number_of_aborts(
-    service: Service, aborted: dict[str, Aborted], name: str
+    service: Service, environments: dict[str, Environment], aborted: dict[str, Aborted], share: str
 ) -> None:
     assert set(aborted) == set(STOPPED_IN)
-    service.environment(name).has_one_image()
+    environments[share].has_one_image()
 
 
 @pytest.mark.slow

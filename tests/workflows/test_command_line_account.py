@@ -111,6 +111,8 @@ class Proxy(ThreadingHTTPServer):
 
 
 class _Passing(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Proxy
 
     def do_POST(self) -> None:

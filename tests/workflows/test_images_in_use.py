@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-from tests.workflows.configuration import FEW_ENVIRONMENTS
 from tests.workflows.service import Environment, Service
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    return FEW_ENVIRONMENTS
 
 
 def pin_by_launch_template(environment: Environment) -> str:
@@ -38,24 +29,6 @@ def test_an_image_that_a_launch_template_names_is_kept_with_its_reason(environme
     assert left.images[old] == environment.image_name
     assert left.images.keys() == {old, environment.latest()}
     assert (left.instances, left.claimed) == (frozenset(), False)
-
-
-def test_the_sweep_retires_the_image_and_adopts_the_name_once_nobody_uses_it(
-    service: Service, environment: Environment
-) -> None:
-    environment.must_build("one")
-    old = environment.has_one_image()
-    template = pin_by_launch_template(environment)
-    environment.must_build("two")
-    digest = environment.metadata()["image_digest"]
-    assert [each for each in service.sweep() if each["environment"] == environment.name] == []
-    service.client("ec2").delete_launch_template(LaunchTemplateId=template)
-    known = environment.executions()
-    service.fire_schedule()
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
-    assert environment.has_one_image() != old
-    assert environment.metadata()["image_digest"] == digest
-    assert environment.history()[old]["status"] == "retired"
 
 
 def test_a_build_meanwhile_leaves_the_used_image_alone(environment: Environment) -> None:

@@ -12,20 +12,16 @@ from tests.workflows.service import Environment, Service
 
 from ami_lifecycle_emulator.durations import Durations
 
+SETTINGS: dict[str, Any] = {
+    "time_scale": 0.001,
+    "durations": Durations(),
+    "environments": {f"env-{number}": {} for number in range(12)},
+}
 COMPLETION = (
     {"source": "aws.ec2", "detail_type": "EC2 AMI State Change"},
     {"source": "aws.ec2", "detail_type": "EC2 Instance State-change Notification"},
     {"source": "aws.ssm", "detail_type": "EC2 Command Invocation Status-change Notification"},
 )
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    return {
-        "time_scale": 0.001,
-        "durations": Durations(),
-        "environments": {f"env-{number}": {} for number in range(12)},
-    }
 
 
 def afflict(service: Service, effect: str, **fault: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
-from tests.workflows.service import Environment
+import pytest
+from tests.workflows.conftest import Running
+from tests.workflows.service import Ended, Environment
 
 PUBLISHED_KEYS = {
     "ami_id",
@@ -17,6 +20,20 @@ PUBLISHED_KEYS = {
     "workflow_run_id",
     "workflow_run_number",
 }
+
+
+@dataclass(frozen=True)
+class Built:
+    """An environment after one build."""
+
+    environment: Environment
+    ended: Ended
+
+
+@pytest.fixture(scope="module")
+def built(running: Running) -> Built:
+    environment = running.service.environment(next(running.unused_names))
+    return Built(environment, environment.must_build("one"))
 
 
 def values_of_latest(environment: Environment) -> list[str]:
@@ -66,8 +83,8 @@ def test_history_knows_every_image_that_latest_has_named(environment: Environmen
     assert all(history[image_id].keys() >= PUBLISHED_KEYS for image_id in named)
 
 
-def test_the_published_parameters_have_the_types_that_consumers_expect(environment: Environment) -> None:
-    environment.must_build("one")
+def test_the_published_parameters_have_the_types_that_consumers_expect(built: Built) -> None:
+    environment = built.environment
     ssm = environment.service.client("ssm")
     latest = ssm.get_parameter(Name=f"{environment.prefix}/latest")["Parameter"]
     metadata = ssm.get_parameter(Name=f"{environment.prefix}/metadata")["Parameter"]
@@ -77,8 +94,8 @@ def test_the_published_parameters_have_the_types_that_consumers_expect(environme
     assert isinstance(json.loads(metadata["Value"]), dict)
 
 
-def test_an_instance_can_be_launched_by_the_parameter(environment: Environment) -> None:
-    environment.must_build("one")
+def test_an_instance_can_be_launched_by_the_parameter(built: Built) -> None:
+    environment = built.environment
     ec2 = environment.service.client("ec2")
     (launched,) = ec2.run_instances(
         ImageId=f"resolve:ssm:{environment.prefix}/latest",
@@ -90,8 +107,8 @@ def test_an_instance_can_be_launched_by_the_parameter(environment: Environment) 
     assert launched["ImageId"] == environment.latest()
 
 
-def test_the_output_of_the_execution_tells_what_was_published(environment: Environment) -> None:
-    ended = environment.must_build("one")
+def test_the_output_of_the_execution_tells_what_was_published(built: Built) -> None:
+    environment, ended = built.environment, built.ended
     assert ended.output["environment"] == environment.name
     assert ended.output["image_id"] == environment.latest()
     assert ended.output["image_digest"] == environment.metadata()["image_digest"]

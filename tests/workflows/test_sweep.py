@@ -9,17 +9,14 @@ import pytest
 from tests.workflows.configuration import FEW_ENVIRONMENTS
 from tests.workflows.conftest import Running
 from tests.workflows.service import Environment, Service, until
+from tests.workflows.test_images_in_use import pin_by_launch_template
 
+SETTINGS = FEW_ENVIRONMENTS
 APPLICATION = "ami-lifecycle:application"
 ENVIRONMENT = "ami-lifecycle:environment"
 EXECUTION = "ami-lifecycle:execution"
 # Events are delivered within milliseconds here; after this, one that has not come is lost.
 LOST_AFTER_SECONDS = 0.5
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    return FEW_ENVIRONMENTS
 
 
 def lose(service: Service, source: str) -> None:
@@ -179,6 +176,24 @@ def test_what_was_queued_behind_a_dead_build_is_started(service: Service, enviro
     assert environment.metadata()["image_digest"] == newest
 
 
+def test_the_sweep_retires_the_image_and_adopts_the_name_once_nobody_uses_it(
+    service: Service, environment: Environment
+) -> None:
+    environment.must_build("one")
+    old = environment.has_one_image()
+    template = pin_by_launch_template(environment)
+    environment.must_build("two")
+    digest = environment.metadata()["image_digest"]
+    assert [each for each in service.sweep() if each["environment"] == environment.name] == []
+    service.client("ec2").delete_launch_template(LaunchTemplateId=template)
+    known = environment.executions()
+    service.fire_schedule()
+    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert environment.has_one_image() != old
+    assert environment.metadata()["image_digest"] == digest
+    assert environment.history()[old]["status"] == "retired"
+
+
 def test_orphans_of_an_ended_execution_are_removed(service: Service, environment: Environment) -> None:
     ended = environment.must_build("one")
     published = environment.has_one_image()
@@ -208,7 +223,11 @@ def test_what_is_not_ours_is_left_alone(service: Service, environment: Environme
             service, published, "other", Name="other", **{**ours, APPLICATION: "another"}
         ),
         "an owner that nobody knows, made just now": plant(
-            service, published, "new", Name="new", **{**ours, EXECUTION: f"{ended.arn}-unknown"}
+            service,
+            published,
+            "new",
+            Name="new",
+            **{**ours, ENVIRONMENT: "elsewhere", EXECUTION: f"{ended.arn}-unknown"},
         ),
     }
     service.sweep()
