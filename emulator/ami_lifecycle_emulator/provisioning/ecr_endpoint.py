@@ -58,6 +58,10 @@ class RegistryFaults:
     expire_tokens_after_requests: int | None = None
     replaced_manifests: dict[str, bytes] = field(default_factory=dict)
 
+    def clear(self) -> None:
+        """Let nothing be wrong any more."""
+        vars(self).update(vars(RegistryFaults()))
+
 
 class EcrAuthority:
     """Who may sign in, and which tokens are valid."""

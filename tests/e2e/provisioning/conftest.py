@@ -8,7 +8,7 @@ from tests.e2e.provisioning.bed import Bed, Ending, Instance, Secrets, as_seen
 from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
 
 from ami_lifecycle_emulator.provisioning.base_image import prepare_base_image
-from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint, RegistryFaults
+from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
 from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
 from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
 
@@ -17,16 +17,25 @@ LABELS = {
     "org.opencontainers.image.ref.name": "main",
     "maintainer": "nobody",
 }
+MARKER = "e2e_provisioning"
 OPERATOR = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOperatorsKey operator@example.com"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reasons = missing_requirements()
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e_provisioning)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what needs machines only when it is asked for: it takes minutes, root and packages."""
+    asked = MARKER in config.getoption("markexpr")
+    reasons = missing_requirements() if asked else []
+    left_out = []
+    for item in list(items):
+        if Path(__file__).parent in item.path.parents and "bed" in getattr(item, "fixturenames", ()):
+            item.add_marker(MARKER)
             if reasons:
                 item.add_marker(pytest.mark.skip(reason="; ".join(reasons)))
+            if not asked:
+                items.remove(item)
+                left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +49,10 @@ def bed() -> Iterator[Bed]:
 
 
 @pytest.fixture(autouse=True)
-def sound_registry(bed: Bed) -> None:
+def sound_registry(request: pytest.FixtureRequest) -> None:
     """Nothing is wrong with the registry when a test begins."""
-    bed.room.faults.__init__()  # type: ignore[misc] # the machines hold this very object
-    assert bed.room.faults == RegistryFaults()
+    if "bed" in request.fixturenames:
+        request.getfixturevalue("bed").room.faults.clear()
 
 
 @dataclass

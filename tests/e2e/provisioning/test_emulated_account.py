@@ -46,10 +46,10 @@ def account(bed: Bed, tmp_path: Path) -> Iterator[dict[str, Any]]:
     (config / "build_config.yml").write_text(yaml.safe_dump(build))
     durations = tmp_path / "durations.json"
     durations.write_text(json.dumps(DURATIONS))
-    command = [sys.executable, "-m", "ami_lifecycle_cli.main", "emulator", "start", "--port", "0"]
+    command = [str(Path(sys.executable).with_name("ami-lifecycle")), "emulator", "start", "--port", "0"]
     command += ["--builder", "container", "--durations", str(durations), "--config-dir", str(config)]
     with (tmp_path / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own command
             command, stdout=subprocess.PIPE, stderr=stderr, cwd=PROJECT, env=os.environ
         )
         try:
@@ -129,7 +129,9 @@ def test_what_is_pushed_is_published_first_fresh_and_then_as_an_update(
     assert update["base_ami_id"] != fresh["base_ami_id"]
     assert update["generation"] == fresh["generation"] + 1
     ec2 = client(account, "ec2")
-    reservations = ec2.describe_instances()["Reservations"]
-    states = {each["State"]["Name"] for reservation in reservations for each in reservation["Instances"]}
-    assert states <= {"shutting-down", "terminated"}
+    ours = [{"Name": "tag-key", "Values": ["ami-lifecycle:execution"]}]
+    reservations = ec2.describe_instances(Filters=ours)["Reservations"]
+    instances = [each for reservation in reservations for each in reservation["Instances"]]
+    assert len(instances) == 4
+    assert {each["State"]["Name"] for each in instances} <= {"shutting-down", "terminated"}
     assert len(ec2.describe_images(Owners=["self"])["Images"]) == 1

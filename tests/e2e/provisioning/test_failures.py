@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 from tests.e2e.provisioning.bed import BUILD, PROVISION, Bed, Instance
@@ -11,172 +12,176 @@ from tests.e2e.provisioning.oci_images import an_image
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import RegistryFaults
 
 
+@pytest.fixture(scope="module")
+def shared(bed: Bed, fresh: Built) -> Iterator[Instance]:
+    """One builder for all these failures: each must leave it so that the next run can succeed."""
+    with bed.instance(fresh.disk) as instance:
+        yield instance
+
+
+@pytest.fixture
+def builder(shared: Instance) -> Instance:
+    """The builder with its patience back."""
+    shared.environment.clear()
+    return shared
+
+
+@pytest.fixture
+def wanted(builder: Instance, images: Images) -> str:
+    """The digest of the version that the builder does not have."""
+    present = json.loads((builder.machine.root / "etc/ami-lifecycle/build.json").read_text())["image_digest"]
+    return images.second.digest if present == images.first.digest else images.first.digest
+
+
+def present_digest(builder: Instance) -> str:
+    """The digest that the unit starts."""
+    return builder.shell("grep -o 'sha256:[0-9a-f]*' /etc/systemd/system/comfyui.service").strip()
+
+
 def try_again(builder: Instance, digest: str) -> None:
-    """What failed before succeeds now, and leaves what an undisturbed run leaves."""
+    """What failed before succeeds now."""
     assert builder.provision(digest).facts["image_digest"] == digest
-    assert digest in builder.state()["unit"]
+    assert present_digest(builder) == digest
 
 
-def test_a_registry_that_is_down(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        bed.room.faults.is_down = True
-        assert "did not sign this builder in" in builder.provision(images.second.digest).failed(15)
-        bed.room.faults.is_down = False
-        try_again(builder, images.second.digest)
+def test_a_registry_that_is_down(builder: Instance, wanted: str, bed: Bed) -> None:
+    builder.be_impatient()
+    bed.room.faults.is_down = True
+    assert "did not sign this builder in" in builder.provision(wanted).failed(15)
+    bed.room.faults.is_down = False
+    try_again(builder, wanted)
 
 
-def test_a_registry_that_fails_now_and_then(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        bed.room.faults.errors_left = 2
-        try_again(builder, images.second.digest)
-        assert bed.room.faults.errors_left == 0
+def test_a_registry_that_fails_now_and_then(builder: Instance, wanted: str, bed: Bed) -> None:
+    builder.be_impatient()
+    bed.room.faults.errors_left = 2
+    try_again(builder, wanted)
+    assert bed.room.faults.errors_left == 0
 
 
-def test_a_registry_that_fails_for_long(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        bed.room.faults.errors_left = 1000
-        assert "could not be pulled in 5 attempts" in builder.provision(images.second.digest).failed(16)
-        bed.room.faults.errors_left = 0
-        try_again(builder, images.second.digest)
+def test_a_registry_that_fails_for_long(builder: Instance, wanted: str, bed: Bed) -> None:
+    builder.be_impatient()
+    bed.room.faults.errors_left = 1000
+    assert "could not be pulled in 5 attempts" in builder.provision(wanted).failed(16)
+    bed.room.faults.errors_left = 0
+    try_again(builder, wanted)
 
 
-def test_a_registry_that_refuses(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        bed.room.faults.refuses = True
-        assert "refused the pull" in builder.provision(images.second.digest).failed(15)
-        bed.room.faults.refuses = False
-        try_again(builder, images.second.digest)
+def test_a_registry_that_refuses(builder: Instance, wanted: str, bed: Bed) -> None:
+    bed.room.faults.refuses = True
+    assert "refused the pull" in builder.provision(wanted).failed(15)
+    bed.room.faults.refuses = False
+    try_again(builder, wanted)
 
 
 def test_a_role_that_may_not_sign_in(
-    bed: Bed, fresh: Built, images: Images, monkeypatch: pytest.MonkeyPatch
+    builder: Instance, wanted: str, bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bed.instance(fresh.disk) as builder:
-        monkeypatch.setattr(bed.room.authority, "may_pull", lambda _key: False)
-        assert "ecr:GetAuthorizationToken" in builder.provision(images.second.digest).failed(15)
-        monkeypatch.undo()
-        try_again(builder, images.second.digest)
+    monkeypatch.setattr(bed.room.authority, "may_pull", lambda _key: False)
+    assert "ecr:GetAuthorizationToken" in builder.provision(wanted).failed(15)
+    monkeypatch.undo()
+    try_again(builder, wanted)
 
 
-def test_a_slow_registry_and_a_connection_that_breaks_in_the_middle(bed: Bed, fresh: Built) -> None:
+def test_a_slow_registry_and_a_connection_that_breaks_in_the_middle(builder: Instance, bed: Bed) -> None:
     large = an_image(bed.room.base.busybox, "large", filler_layers=2, filler_bytes=3_000_000)
     digest = bed.push(large)
     faults = bed.room.faults
-    with bed.instance(fresh.disk) as builder:
-        faults.bytes_per_second, faults.cut_after_bytes, faults.cuts_left = 1_500_000, 1_000_000, 3
-        assert builder.provision(digest).facts["image_size_bytes"] > 6_000_000
-        assert faults.cuts_left == 0
+    faults.bytes_per_second, faults.cut_after_bytes, faults.cuts_left = 1_500_000, 1_000_000, 3
+    assert builder.provision(digest).facts["image_size_bytes"] > 6_000_000
+    assert faults.cuts_left == 0
 
 
-def test_a_token_that_expires_during_the_pull(bed: Bed, fresh: Built) -> None:
+def test_a_token_that_expires_during_the_pull(builder: Instance, bed: Bed) -> None:
     layered = an_image(bed.room.base.busybox, "layered", filler_layers=20, filler_bytes=1000)
     digest = bed.push(layered)
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        bed.room.faults.expire_tokens_after_requests = 6
-        assert builder.provision(digest).facts["image_digest"] == digest
-        assert bed.room.faults == RegistryFaults()
+    builder.be_impatient()
+    bed.room.faults.expire_tokens_after_requests = 6
+    assert builder.provision(digest).facts["image_digest"] == digest
+    assert bed.room.faults == RegistryFaults()
 
 
-def test_a_digest_that_does_not_exist(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        missing = "sha256:" + "0" * 64
-        assert f"{missing} is not in the registry" in builder.provision(missing).failed(16)
-        assert images.first.digest in builder.state()["unit"]
-        try_again(builder, images.second.digest)
+def test_a_digest_that_does_not_exist(builder: Instance, wanted: str) -> None:
+    missing = "sha256:" + "0" * 64
+    assert f"{missing} is not in the registry" in builder.provision(missing).failed(16)
+    assert present_digest(builder) != wanted
+    try_again(builder, wanted)
 
 
-def test_a_repository_that_does_not_exist(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        elsewhere = BUILD["ImageUri"].replace("comfyui", "nothing")
-        builder.provision(images.second.digest, ImageUri=elsewhere).failed(16)
-        try_again(builder, images.second.digest)
+def test_a_repository_that_does_not_exist(builder: Instance, wanted: str) -> None:
+    elsewhere = BUILD["ImageUri"].replace("comfyui", "nothing")
+    builder.provision(wanted, ImageUri=elsewhere).failed(16)
+    try_again(builder, wanted)
 
 
-def test_an_image_for_another_architecture(bed: Bed, fresh: Built, images: Images) -> None:
+def test_an_image_for_another_architecture(builder: Instance, wanted: str, bed: Bed) -> None:
     other = bed.push(an_image(bed.room.base.busybox, "other", architecture="arm64"))
-    with bed.instance(fresh.disk) as builder:
-        assert "this instance needs amd64" in builder.provision(other).failed(17)
-        assert images.first.digest in builder.state()["unit"]
-        try_again(builder, images.second.digest)
+    assert "this instance needs amd64" in builder.provision(other).failed(17)
+    assert present_digest(builder) != wanted
+    try_again(builder, wanted)
 
 
-def test_a_manifest_that_is_not_the_one_of_its_digest(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        forged = an_image(bed.room.base.busybox, "forged")
-        bed.push(forged)
-        bed.room.faults.replaced_manifests[images.second.digest] = forged.manifest
-        builder.provision(images.second.digest).failed(16)
-        assert forged.digest not in json.dumps(builder.state())
-        bed.room.faults.replaced_manifests.clear()
-        try_again(builder, images.second.digest)
+def test_a_manifest_that_is_not_the_one_of_its_digest(builder: Instance, wanted: str, bed: Bed) -> None:
+    builder.be_impatient()
+    forged = an_image(bed.room.base.busybox, "forged")
+    bed.push(forged)
+    bed.room.faults.replaced_manifests[wanted] = forged.manifest
+    builder.provision(wanted).failed(16)
+    assert forged.digest not in json.dumps(builder.state())
+    bed.room.faults.replaced_manifests.clear()
+    try_again(builder, wanted)
 
 
-def test_a_disk_that_is_full(bed: Bed, fresh: Built) -> None:
+def test_a_disk_that_is_full(builder: Instance, bed: Bed) -> None:
     large = an_image(bed.room.base.busybox, "too large", filler_layers=1, filler_bytes=120_000_000)
     digest = bed.push(large)
-    with bed.instance(fresh.disk) as builder:
-        fill = "fallocate --length $(($(df --output=avail --block-size=1 / | tail -1) - 60000000)) /filler"
-        builder.shell(fill)
-        assert "disk became full" in builder.provision(digest).failed(14)
-        builder.shell("rm /filler")
-        try_again(builder, digest)
+    fill = "fallocate --length $(($(df --output=avail --block-size=1 / | tail -1) - 60000000)) /filler"
+    builder.shell(fill)
+    assert "disk became full" in builder.provision(digest).failed(14)
+    builder.shell("rm /filler")
+    try_again(builder, digest)
 
 
-def test_too_little_space_is_seen_before_the_pull(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        ending = builder.provision(images.second.digest, MinimumFreeGiB="500")
-        assert "500 GiB are needed" in ending.failed(14)
-        assert "pulling" not in ending.stdout
-        try_again(builder, images.second.digest)
+def test_too_little_space_is_seen_before_the_pull(builder: Instance, wanted: str) -> None:
+    ending = builder.provision(wanted, MinimumFreeGiB="500")
+    assert "500 GiB are needed" in ending.failed(14)
+    assert "pulling" not in ending.stdout
+    try_again(builder, wanted)
 
 
-def test_a_docker_daemon_that_does_not_start(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(fresh.disk) as builder:
-        builder.be_impatient()
-        builder.shell("systemctl stop docker.socket docker; mv /usr/sbin/dockerd /usr/sbin/dockerd.away")
-        builder.shell("printf '#!/bin/sh\\nexit 1\\n' >/usr/sbin/dockerd; chmod 755 /usr/sbin/dockerd")
-        assert "Docker daemon does not start" in builder.provision(images.second.digest).failed(18)
-        builder.shell("mv /usr/sbin/dockerd.away /usr/sbin/dockerd; systemctl reset-failed docker")
-        try_again(builder, images.second.digest)
+def test_a_docker_daemon_that_does_not_start(builder: Instance, wanted: str) -> None:
+    builder.be_impatient()
+    builder.shell("systemctl stop docker.socket docker; mv /usr/sbin/dockerd /usr/sbin/dockerd.away")
+    builder.shell("printf '#!/bin/sh\\nexit 1\\n' >/usr/sbin/dockerd; chmod 755 /usr/sbin/dockerd")
+    assert "Docker daemon does not start" in builder.provision(wanted).failed(18)
+    builder.shell("mv /usr/sbin/dockerd.away /usr/sbin/dockerd; systemctl reset-failed docker")
+    try_again(builder, wanted)
 
 
-def test_an_apt_lock_that_is_held_for_a_while(bed: Bed, images: Images) -> None:
-    with bed.instance(bed.room.base.disk) as builder:
-        hold = "flock --exclusive {} sleep 8"
-        files = "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"
-        for file in files:
-            builder.shell(f"systemd-run --quiet {hold.format(file)}")
-        start = time.monotonic()
-        assert builder.provision(images.first.digest, "fresh").code == 0
-        assert time.monotonic() - start > 8
+def hold_apt_lock(builder: Instance, seconds: int) -> None:
+    """Hold the lock as another apt does: fcntl(2), not flock(2)."""
+    file = "/var/lib/dpkg/lock-frontend"
+    code = (
+        f"import fcntl, time; f = open('{file}', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep({seconds})"
+    )
+    builder.shell(f'systemd-run --quiet --collect --unit holder python3 -c "{code}"')
+    builder.shell(f'until grep -q ":$(stat --format %i {file}) " /proc/locks; do sleep 0.1; done')
 
 
-def test_an_apt_lock_that_is_never_released(bed: Bed, images: Images) -> None:
-    with bed.instance(bed.room.base.disk) as builder:
-        builder.be_impatient()
-        lock = "import fcntl, time; f = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(600)"
-        builder.shell(f'systemd-run --quiet --unit holder python3 -c "{lock}"')
-        builder.shell(
-            "until [ -s /proc/$(systemctl show --property MainPID --value holder)/fd/3 ] || true; do sleep 0.1; done"
-        )
-        assert "could not install" in builder.provision(images.first.digest, "fresh").failed(13)
-        builder.shell("systemctl stop holder")
-        builder.environment.clear()
-        assert builder.provision(images.first.digest, "fresh").code == 0
-
-
-def test_an_archive_that_is_down(bed: Bed, images: Images) -> None:
+def test_packages_that_cannot_be_installed_until_they_can(bed: Bed, images: Images) -> None:
     with bed.instance(bed.room.base.disk) as builder:
         builder.be_impatient()
         builder.archive.is_down = True
         builder.provision(images.first.digest, "fresh").failed(13)
         builder.archive.is_down = False
+        hold_apt_lock(builder, 600)
+        assert "could not install" in builder.provision(images.first.digest, "fresh").failed(13)
+        builder.shell("systemctl stop holder")
+        builder.environment.clear()
+        hold_apt_lock(builder, 8)
+        start = time.monotonic()
         assert builder.provision(images.first.digest, "fresh").code == 0
+        assert time.monotonic() - start > 8
 
 
 def test_a_base_image_without_cloud_init(bed: Bed, fresh: Built, images: Images) -> None:
@@ -204,13 +209,12 @@ def test_shell_metacharacters_are_refused_by_the_pattern(name: str, value: str) 
 
 
 def test_shell_metacharacters_that_get_past_the_pattern_are_refused_by_the_script(
-    bed: Bed, fresh: Built, images: Images
+    builder: Instance, wanted: str
 ) -> None:
-    with bed.instance(fresh.disk) as builder:
-        for name in PROVISION.parameters:
-            for value in ("$(touch /pwned)", "a\ntouch /pwned", "x'; touch /pwned; '"):
-                builder.environment = {f"SSM_{name}": value}
-                assert f"parameter {name} " in builder.provision(images.second.digest).failed(10)
-        builder.environment = {}
-        assert builder.shell("ls -d /pwned 2>/dev/null || true") == ""
-        try_again(builder, images.second.digest)
+    for name in PROVISION.parameters:
+        for value in ("$(touch /pwned)", "a\ntouch /pwned", "x'; touch /pwned; '"):
+            builder.environment = {f"SSM_{name}": value}
+            assert f"parameter {name} " in builder.provision(wanted).failed(10)
+    builder.environment = {}
+    assert builder.shell("ls -d /pwned 2>/dev/null || true") == ""
+    try_again(builder, wanted)
