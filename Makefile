@@ -9,10 +9,10 @@ ARCHITECTURE ?= arm64
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix build
+.PHONY: help install demo test check fix build examples e2e-provisioning
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## create .venv with all that development needs
 
@@ -28,6 +28,14 @@ demo: $(STAMP)  ## the whole life of an environment on the embedded emulator
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+examples: $(STAMP)  ## install what the Node.js example needs (Node.js 20 or newer), and test all examples
+	npm ci --prefix examples/nodejs --no-audit --no-fund
+	$(BIN)/python -m pytest tests/e2e/test_examples.py
+
+e2e-provisioning: $(STAMP)  ## run the documents on real machines; on Debian as root it installs what they need
+	$(BIN)/python scripts/prepare_machines.py
+	$(BIN)/python -m pytest tests/e2e/provisioning -m e2e_provisioning
 
 check: $(STAMP)  ## lint, types, templates, scripts; changes nothing
 	$(BIN)/ruff format --check $(SOURCES)

@@ -87,7 +87,7 @@ def print_fields(fields: Sequence[tuple[str, Any]], *, console: Console | None =
     for label, value in fields:
         if value not in (None, "", (), []):
             table.add_row(label, value if isinstance(value, Text) else Text(str(value)))
-    (console or output_console()).print(table)
+    _print_table(table, console or output_console())
 
 
 def print_rows(
@@ -103,4 +103,15 @@ def print_rows(
         table.add_column(header, overflow="fold", no_wrap=header in fixed)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    output_console().print(table)
+    _print_table(table, output_console())
+
+
+def _print_table(table: Table, console: Console) -> None:
+    """Print a table; a pipe gets its lines without the blanks that fill up the last column."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.out(line.rstrip(), highlight=False)

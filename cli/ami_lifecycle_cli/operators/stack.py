@@ -15,7 +15,6 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
-from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.config.errors import ConfigFileError
 from ami_lifecycle.errors import InputError, UnknownEnvironmentError
@@ -47,17 +46,16 @@ class Stack:
             StackNotFoundError: there is none.
         """
         cloudformation = self.client("cloudformation")
-        with aws_errors("cloudformation:DescribeStacks", self.name):
-            try:
-                found: Mapping[str, Any] = cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
-            except ClientError as error:
-                # CloudFormation API reference, DescribeStacks: a stack that does not exist is a ValidationError.
-                if error.response["Error"]["Code"] != "ValidationError":
-                    raise
-                raise StackNotFoundError(
-                    f"there is no stack {self.name!r} in {cloudformation.meta.region_name}; name it with --stack "
-                    "or AMI_LIFECYCLE_STACK, and the Region with --region, or deploy it: sam deploy"
-                ) from error
+        try:
+            found: Mapping[str, Any] = cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
+        except ClientError as error:
+            # CloudFormation API reference, DescribeStacks: a stack that does not exist is a ValidationError.
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise StackNotFoundError(
+                f"there is no stack {self.name!r} in {cloudformation.meta.region_name}; name it with --stack or "
+                "AMI_LIFECYCLE_STACK, and the Region with --region, or deploy it: sam deploy"
+            ) from error
         region = found["StackId"].split(":")[3]
         if region != cloudformation.meta.region_name:
             raise StackNotFoundError(

@@ -25,7 +25,7 @@ EnvironmentArgument = Annotated[
 ]
 MaybeEnvironmentArgument = Annotated[
     str,
-    typer.Argument(metavar="[ENV]", help="Environment; all of them where none is named.", show_default=False),
+    typer.Argument(metavar="ENV", help="Environment; all of them where none is named.", show_default=False),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
@@ -76,7 +76,7 @@ def _named_errors() -> Iterator[None]:
         with translated(error.operation_name, "this account"):
             raise
     except boto.BotoCoreError as error:
-        with translated("AWS", "this account"):
+        with translated("AWS", error.kwargs.get("endpoint_url", "this account")):
             _raise_known(error)
 
 
@@ -93,4 +93,6 @@ def _raise_known(error: Exception) -> None:
     )
     if isinstance(error, known):
         raise error
-    raise UnexpectedAnswerError(f"{error}; check credentials, Region and endpoint") from error
+    raise UnexpectedAnswerError(
+        f"{str(error).rstrip('.')}; check credentials, Region and endpoint"
+    ) from error
