@@ -60,6 +60,8 @@ stop_at_permanent_error() {
   local output
   output=$(tail -c 4096 "$1")
   case ${output,,} in
+    # The next attempt signs in anew.
+    *"token has expired"*) ;;
     *"no space left on device"*) fail 14 "the disk became full during the pull" "raise the size of the builder's volume in the build settings" ;;
     *"no basic auth credentials"* | *unauthorized* | *"denied"* | *"403 forbidden"*)
       fail 15 "the registry refused the pull of $image_uri" "check the builder's instance profile and the repository's policy" ;;

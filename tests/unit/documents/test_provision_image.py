@@ -180,6 +180,13 @@ def test_a_failed_pull_is_tried_again(plain: Machine) -> None:
     assert plain.called("sleep") == ["sleep 5", "sleep 10"]
 
 
+def test_a_token_that_expired_during_the_pull_is_replaced(plain: Machine) -> None:
+    expired = "error parsing HTTP 403 response body: denied: Your authorization token has expired. Reauthenticate"
+    plain.docker(pull_errors=[expired, ""])
+    assert plain.provision().code == 0
+    assert len(plain.called("docker pull")) == 2
+
+
 @pytest.mark.parametrize(
     ("error", "code", "attempts"),
     [
