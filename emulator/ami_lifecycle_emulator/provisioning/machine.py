@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from ami_lifecycle_emulator.provisioning.commands import CommandError, run
 from ami_lifecycle_emulator.provisioning.disks import MountedDisk
-from ami_lifecycle_emulator.provisioning.network import NetworkNamespace
+from ami_lifecycle_emulator.provisioning.network import NetworkNamespace, delete_namespace
 
 logger = logging.getLogger(__name__)
 
@@ -182,17 +182,37 @@ class Machine:
         self._release()
 
     def _release(self) -> None:
-        # The kernel lets go of namespaces and mounts a moment after the last process has ended.
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                self._mounted.unmount()
-                break
-            except CommandError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        _unmount(self._mounted)
         _remove_cgroup(self._cgroup)
+
+
+def discard_machine(name: str, directory: Path) -> None:
+    """End what is left of a machine whose owner was killed.
+
+    Raises:
+        CommandError: its disk cannot be unmounted.
+    """
+    cgroup = _cgroup_root() / name
+    if cgroup.is_dir():
+        # Kernel documentation, "Control Group v2", cgroup.kill.
+        (cgroup / "cgroup.kill").write_text("1", encoding="ascii")
+    _unmount(MountedDisk(Path(), directory / f"{name}.root"))
+    _remove_cgroup(cgroup)
+    delete_namespace(name)
+
+
+def _unmount(mounted: MountedDisk) -> None:
+    # The kernel lets go of namespaces and mounts a moment after the last process has ended.
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            mounted.unmount()
+        except CommandError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _cgroup_root() -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import signal
 import tempfile
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import unquote
 
 from ami_lifecycle_emulator.provisioning.base_image import BaseImage
@@ -18,9 +20,13 @@ from ami_lifecycle_emulator.provisioning.disks import copy_disk, grow_disk
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrAuthority, EcrEndpoint, RegistryFaults
 from ami_lifecycle_emulator.provisioning.http_endpoint import Handler, HttpEndpoint
 from ami_lifecycle_emulator.provisioning.instance_metadata import Identity, MetadataService
-from ami_lifecycle_emulator.provisioning.machine import Machine
+from ami_lifecycle_emulator.provisioning.machine import Machine, discard_machine
 from ami_lifecycle_emulator.provisioning.network import CLOUD_ADDRESS, METADATA_ADDRESS, NetworkNamespace
 from ami_lifecycle_emulator.provisioning.registry_process import RegistryProcess
+
+_ROOM: Final = "room-"
+_OWNER: Final = "owner"
+_REGISTRY: Final = "registry"
 
 
 class Archive(HttpEndpoint):
@@ -64,8 +70,9 @@ class MachineRoom:
         self.archives: dict[str, Archive] = {}
         self._cleanup = ExitStack()
         self._launched: dict[str, ExitStack] = {}
-        # Short, because the path of a Unix socket must be.
-        self.directory = Path(tempfile.mkdtemp(prefix="ami-lifecycle-", dir=base.directory.parent))
+        discard_abandoned_rooms(base.directory.parent)
+        self.directory = Path(tempfile.mkdtemp(prefix=_ROOM, dir=base.directory.parent))
+        (self.directory / _OWNER).write_text(str(os.getpid()), encoding="ascii")
         self._cleanup.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self._tls = server_context(base.certificates)
 
@@ -77,6 +84,8 @@ class MachineRoom:
             )
             self.registry = RegistryProcess(self.base.registry_program, socket_directory)
             self._cleanup.enter_context(self.registry)
+            note = f"{self.registry.pid}\n{self.registry.config}"
+            (self.directory / _REGISTRY).write_text(note, encoding="utf-8")
         except BaseException:
             self._cleanup.close()
             raise
@@ -130,3 +139,25 @@ class MachineRoom:
         stack = self._launched.pop(name, None)
         if stack is not None:
             stack.close()
+
+
+def discard_abandoned_rooms(cache: Path) -> None:
+    """Remove the machines and disks of rooms whose process was killed before it could."""
+    for owner in cache.glob(f"{_ROOM}*/{_OWNER}"):
+        if Path(f"/proc/{owner.read_text(encoding='ascii')}").exists():
+            continue
+        for mount_point in owner.parent.glob("*.root"):
+            discard_machine(mount_point.stem, owner.parent)
+        _discard_registry(owner.parent / _REGISTRY)
+        shutil.rmtree(owner.parent)
+
+
+def _discard_registry(note: Path) -> None:
+    if not note.exists():
+        return
+    pid, config = note.read_text(encoding="utf-8").split("\n")
+    command = Path(f"/proc/{pid}/cmdline")
+    # The number may be another process's by now.
+    if command.exists() and config.encode() in command.read_bytes():
+        os.kill(int(pid), signal.SIGKILL)
+    shutil.rmtree(Path(config).parent, ignore_errors=True)

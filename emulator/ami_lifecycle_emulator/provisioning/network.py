@@ -69,7 +69,12 @@ class NetworkNamespace:
 
     def close(self) -> None:
         """Forget the namespace; it goes when its last process and socket have gone."""
-        subprocess.run(["ip", "netns", "delete", self._name], capture_output=True, check=False)  # noqa: S603, S607 - fixed words
+        delete_namespace(self._name)
+
+
+def delete_namespace(name: str) -> None:
+    """Forget a namespace, if it is there."""
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)  # noqa: S603, S607 - fixed words
 
 
 def _set_namespace(descriptor: int) -> None:

@@ -49,7 +49,7 @@ class RegistryProcess:
     def __init__(self, program: Path, directory: Path) -> None:
         self.socket = directory / "registry.sock"
         self.storage = directory / "registry"
-        config = directory / "registry.yml"
+        self.config = config = directory / "registry.yml"
         config.write_text(_CONFIG.format(storage=self.storage, socket=self.socket), encoding="utf-8")
         self._process = subprocess.Popen(  # noqa: S603 - a program of ours
             [str(program), "serve", str(config)],
@@ -82,6 +82,11 @@ class RegistryProcess:
                 connection.close()
         self.close()
         raise RegistryError("docker-registry did not start")
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def connect(self) -> UnixConnection:
         """A new connection to it."""

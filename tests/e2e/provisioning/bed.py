@@ -170,9 +170,9 @@ class Bed:
         return image.digest
 
     @contextmanager
-    def instance(self, disk: Path, **identity: str) -> Iterator[Instance]:
+    def instance(self, disk: Path, *, user_data: str = "", public_key: str = "") -> Iterator[Instance]:
         """An instance on a copy of a disk; ended when the block ends."""
-        who = Identity(f"i-{secrets.token_hex(8)}0", **identity)
+        who = Identity(f"i-{secrets.token_hex(8)}0", user_data=user_data, public_key=public_key)
         own = self.room.new_disk(disk, DISK_MIB)
         try:
             machine = self.room.launch(who, own)
