@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.faults.cases import Case, all_cases, sample
+from tests.faults.races import RACES, try_every_schedule
 from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.trying import Result, measure, try_all
+from tests.faults.trying import Result, measure_apart, run_forked, try_all
 from tests.faults.world import World
 
 
@@ -22,8 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     began = time.monotonic()
     results: list[Result] = []
-    for name in options.scenario or SCENARIOS:
-        results += _sweep(SCENARIOS[name], options)
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(Path(directory), options.seed)
+        world.add_foreign()
+        gc.collect()
+        for name in options.scenario or (*SCENARIOS, *RACES):
+            results += _run(world, name, options)
     print(matrix(results))
     broken = [result for result in results if result.violations]
     missed = sum(not result.applied for result in results)
@@ -59,22 +66,47 @@ def matrix(results: Sequence[Result]) -> str:
     return "\n".join(["tried / broken", "", *lines])
 
 
-def _sweep(scenario: Scenario, options: argparse.Namespace) -> list[Result]:
-    with tempfile.TemporaryDirectory() as directory:
-        cases = _cases(scenario, Path(directory) / "baseline", options)
-        world = _prepared(scenario, Path(directory) / "sweep", options.seed)
-        try:
-            return try_all(world, scenario, cases, options.jobs, lambda result: _tell(result, options))
-        finally:
-            world.close()
-
-
-def _cases(scenario: Scenario, directory: Path, options: argparse.Namespace) -> list[Case]:
-    world = _prepared(scenario, directory, options.seed)
+def _run(world: World, name: str, options: argparse.Namespace) -> list[Result]:
+    """Run one scenario in a process of its own, so that each finds the account as it was started."""
+    content = run_forked(partial(_run_as_json, world, name, options))
     try:
-        cases = all_cases(measure(world, scenario), scenario.callers)
-    finally:
-        world.close()
+        return [Result(**each) for each in json.loads(content)]
+    except ValueError:
+        sys.exit(f"{name} failed:\n{content}")
+
+
+def _run_as_json(world: World, name: str, options: argparse.Namespace) -> str:
+    scenario = RACES.get(name) or SCENARIOS[name]
+    scenario.prepare(world)
+    world.simulation.reseed(options.seed)
+    results = _race(world, scenario, options) if name in RACES else _sweep(world, scenario, options)
+    return json.dumps([vars(result) for result in results])
+
+
+def _sweep(world: World, scenario: Scenario, options: argparse.Namespace) -> list[Result]:
+    baseline = measure_apart(world, scenario)
+    cases = _chosen(all_cases(baseline, scenario.callers), scenario, options)
+    return try_all(world, scenario, cases, options.jobs, lambda result: _tell(result, options))
+
+
+def _race(world: World, scenario: Scenario, options: argparse.Namespace) -> list[Result]:
+    if options.list or options.kind:
+        return []
+    wanted: list[tuple[int, ...] | None] = [None]
+    if options.case:
+        wanted = [_schedule(case) for case in options.case]
+    return [
+        result
+        for schedule in wanted
+        for result in try_every_schedule(world, scenario, lambda result: _tell(result, options), schedule)
+    ]
+
+
+def _schedule(case: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in case.partition("@")[2].split(","))
+
+
+def _chosen(cases: list[Case], scenario: Scenario, options: argparse.Namespace) -> list[Case]:
     if options.case:
         cases = [case for case in cases if case.name in options.case]
         if not cases:
@@ -84,17 +116,9 @@ def _cases(scenario: Scenario, directory: Path, options: argparse.Namespace) -> 
     if options.sample:
         cases = sample(cases, options.sample, options.seed)
     if options.list:
-        print("\n".join(f"{scenario.name} {case.name}" for case in cases))
+        print("\n".join(f"{scenario.name} {case.name}" for case in cases), flush=True)
         return []
     return cases
-
-
-def _prepared(scenario: Scenario, directory: Path, seed: int) -> World:
-    world = World(directory, seed)
-    world.add_foreign()
-    scenario.prepare(world)
-    world.simulation.reseed(seed)
-    return world
 
 
 def _tell(result: Result, options: argparse.Namespace) -> None:
@@ -115,7 +139,7 @@ def _explain(result: Result, options: argparse.Namespace) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "--scenario", action="append", choices=list(SCENARIOS), help="only this one; repeatable"
+        "--scenario", action="append", choices=[*SCENARIOS, *RACES], help="only this one; repeatable"
     )
     parser.add_argument("--case", action="append", help="only this case, as it was printed; repeatable")
     parser.add_argument("--kind", action="append", help="only this kind of fault; repeatable")

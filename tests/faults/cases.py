@@ -106,16 +106,18 @@ def all_cases(baseline: Baseline, callers: frozenset[str] = frozenset()) -> list
 
 
 def sample(cases: Sequence[Case], number: int, seed: int) -> list[Case]:
-    """So many cases, of every kind in turn, the same ones for the same seed."""
+    """So many cases, of all kinds in turn, the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     by_kind: dict[str, list[Case]] = {}
     for case in cases:
         by_kind.setdefault(case.kind, []).append(case)
-    for group in by_kind.values():
+    groups = list(by_kind.values())
+    rng.shuffle(groups)
+    for group in groups:
         rng.shuffle(group)
     chosen: list[Case] = []
-    while len(chosen) < number and any(by_kind.values()):
-        for group in by_kind.values():
+    while len(chosen) < number and any(groups):
+        for group in groups:
             if group and len(chosen) < number:
                 chosen.append(group.pop())
     return chosen

@@ -79,6 +79,13 @@ def _leave_a_mess(world: World) -> None:
     faults.clear()
 
 
+def _push_twice(world: World) -> None:
+    """The second image comes while the first one is built."""
+    world.push("two")
+    world.pass_time(15)
+    world.push("three")
+
+
 FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
 UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
 UPDATE_IN_USE = Scenario(
@@ -89,6 +96,16 @@ UPDATE_IN_USE = Scenario(
     # Until there is an image to publish, it is an update like the other.
     frozenset(
         {"PlanBuildFunction", "PublishImageFunction", "RetireImagesFunction", "ReleaseEnvironmentFunction"}
+    ),
+)
+TWO_PUSHES = Scenario(
+    "two-pushes",
+    PROD,
+    _publish_one,
+    _push_twice,
+    # What queues, hands over and decides what is to be built.
+    frozenset(
+        {"PlanBuildFunction", "ClaimEnvironmentFunction", "ReleaseEnvironmentFunction", "BuildStateMachine"}
     ),
 )
 ROLLBACK = Scenario("rollback", KEEPING, _publish_two, _roll_back)
@@ -107,7 +124,8 @@ SWEEP = Scenario(
     frozenset({"SweepEnvironmentsFunction", "SweepSchedule"}),
 )
 SCENARIOS = {
-    scenario.name: scenario for scenario in (FIRST_BUILD, UPDATE, UPDATE_IN_USE, ROLLBACK, RETIREMENT, SWEEP)
+    scenario.name: scenario
+    for scenario in (FIRST_BUILD, UPDATE, UPDATE_IN_USE, TWO_PUSHES, ROLLBACK, RETIREMENT, SWEEP)
 }
 
 

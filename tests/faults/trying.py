@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gc
 import json
 import os
+import pickle
 import select
 import signal
 import sys
@@ -68,6 +71,17 @@ def measure(world: World, scenario: Scenario) -> Baseline:
     return Baseline(calls, states, heard)
 
 
+def measure_apart(world: World, scenario: Scenario) -> Baseline:
+    """Measure in a forked process, so that the account stays as it is."""
+    content = run_forked(lambda: base64.b64encode(pickle.dumps(measure(world, scenario))).decode())
+    try:
+        baseline = pickle.loads(base64.b64decode(content, validate=True))  # noqa: S301 - our own child's
+    except ValueError as error:
+        raise AssertionError(content) from error
+    assert isinstance(baseline, Baseline)
+    return baseline
+
+
 def try_case(world: World, scenario: Scenario, case: Case) -> Result:
     """Try one case in this process, which is of no use for another one then."""
     result = Result(scenario.name, case.kind, case.place)
@@ -77,25 +91,35 @@ def try_case(world: World, scenario: Scenario, case: Case) -> Result:
     known = len(world.executions())
     scenario.act(world)
     ended = world.settle()
+    conclude(world, scenario.environment, result, known, ended=ended)
+    return result
+
+
+def conclude(world: World, environment: str, result: Result, known: int, *, ended: bool) -> None:
+    """Sweep, push once more, and write down what does not hold.
+
+    Args:
+        known: how many executions there were before the act.
+        ended: all executions of the act have ended.
+    """
     world.pass_time(AFTERMATH)
-    result.applied = sum(posted["applied"] for posted in simulation.faults.listing())
-    simulation.faults.clear()
+    result.applied += sum(posted["applied"] for posted in world.simulation.faults.listing())
+    world.simulation.faults.clear()
     result.swept = bool(world.remains()) and world.is_quiet()
     world.sweep()
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
-    world.push("once more", scenario.environment)
+    world.push("once more", environment)
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
-    found = [asdict(violation) for violation in world.observers.check_at_rest()]
+    result.violations += [asdict(violation) for violation in world.observers.check_at_rest()]
     if not ended:
-        found.append(_problem("an execution does not end"))
+        result.violations.append(_problem("an execution does not end"))
     for execution in world.executions()[known:]:
         result.statuses.append(execution.status)
         if execution.error == "States.Runtime":
-            found.append(_problem(f"{execution.name} ended with States.Runtime: {execution.cause}"))
-    result.violations = found
-    return result
+            what = f"{execution.name} ended with States.Runtime: {execution.cause}"
+            result.violations.append(_problem(what))
 
 
 def try_all(
@@ -107,7 +131,7 @@ def try_all(
     running: dict[int, _Child] = {}
     while True:
         while len(running) < jobs and (case := next(waiting, None)) is not None:
-            child = _fork(world, scenario, case)
+            child = _begin(world, scenario, case)
             running[child.reader] = child
         if not running:
             return results
@@ -146,33 +170,46 @@ class _Child:
         try:
             return Result(**json.loads(self.content))
         except (ValueError, TypeError):
-            self.result.violations.append(_problem(f"the run ended with status {status} and no result"))
+            text = self.content.decode(errors="replace") or f"status {status} and no result"
+            self.result.violations.append(_problem(f"the run failed: {text}"))
             return self.result
 
 
-def _fork(world: World, scenario: Scenario, case: Case) -> _Child:
+def run_forked(work: Callable[[], str]) -> str:
+    """Run something in a forked process; what it returns."""
+    pid, reader = _fork(work)
+    with os.fdopen(reader, "rb") as pipe:
+        content = pipe.read()
+    os.waitpid(pid, 0)
+    return content.decode()
+
+
+def _fork(work: Callable[[], str]) -> tuple[int, int]:
+    """Start a process that writes what `work` returns to a pipe; its id and the reading end."""
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _become_child(world, scenario, case, writer)
+        # A collection would look at, and so copy, all that the parent has loaded.
+        gc.disable()
+        gc.freeze()
+        try:
+            content = work()
+        except BaseException:  # noqa: BLE001 - a child must not return into its parent's program
+            content = traceback.format_exc()[-3000:]
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(content.encode())
+        os._exit(0)
     os.close(writer)
+    return pid, reader
+
+
+def _begin(world: World, scenario: Scenario, case: Case) -> _Child:
+    pid, reader = _fork(lambda: json.dumps(asdict(try_case(world, scenario, case))))
     result = Result(scenario.name, case.kind, case.place)
     return _Child(pid, reader, result, time.monotonic() + LIMIT_SECONDS)
-
-
-def _become_child(world: World, scenario: Scenario, case: Case, writer: int) -> None:
-    try:
-        result = try_case(world, scenario, case)
-    except BaseException as error:  # noqa: BLE001 - the parent gets whatever it was
-        result = Result(scenario.name, case.kind, case.place)
-        where = "".join(traceback.format_exception(error))[-1500:]
-        result.violations.append(_problem(f"the run failed: {error!r}\n{where}"))
-    with os.fdopen(writer, "wb") as pipe:
-        pipe.write(json.dumps(asdict(result)).encode())
-    os._exit(0)
 
 
 def _ended(running: Mapping[int, _Child]) -> Iterator[_Child]:

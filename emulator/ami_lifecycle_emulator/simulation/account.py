@@ -62,12 +62,14 @@ class Simulation(Emulator):
     Attributes:
         clock: the virtual clock; `clock.run_until` lets the account act.
         random: the source of what is random.
+        latency: the least and the most virtual seconds that an API call of a function takes.
     """
 
     clock: VirtualClock
 
     def __init__(self, project_dir: Path | str, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(project_dir, seed=seed, **settings)
+        self.latency = _LATENCY_SECONDS
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
     def reseed(self, seed: int) -> None:
@@ -81,7 +83,7 @@ class Simulation(Emulator):
         self.clock = VirtualClock()
         self._cleanup.callback(self.clock.close)
         self._processes = SimulatedFunctions(
-            self.clock, self.region, lambda: self.random.uniform(*_LATENCY_SECONDS)
+            self.clock, self.region, lambda: self.random.uniform(*self.latency)
         )
         self.runtime = self._processes  # type: ignore[assignment]  # what Lambda and the stack call of it
         self._cleanup.callback(self._processes.close)

@@ -30,11 +30,13 @@ class Actor:
     """Somebody who acts and waits: an execution, an invocation of a function, a delivery, the driver.
 
     Attributes:
+        number: counts the actors of a clock.
         subject: what it acts for, which a scheduler of interleavings may ask for.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, number: int) -> None:
         self.name = name
+        self.number = number
         self.subject: Any = None
         self.ready: Callable[[], bool] = _always
         self.due: float | None = None
@@ -63,7 +65,7 @@ class VirtualClock(Clock):
         self._numbers = itertools.count()
         self._waiting: list[Actor] = []
         self._local = threading.local()
-        self._local.actor = Actor("driver")
+        self._local.actor = Actor("driver", next(self._numbers))
         self._in_timer = False
         self._stopped = False
 
@@ -96,7 +98,7 @@ class VirtualClock(Clock):
         """Add an actor, which begins when the others wait."""
         if self._stopped:
             return
-        actor = Actor(name)
+        actor = Actor(name, next(self._numbers))
         actor.thread = threading.Thread(target=self._act, args=(actor, target, args), name=name, daemon=True)
         self._waiting.append(actor)
         actor.thread.start()
