@@ -157,7 +157,8 @@ def test_an_environment_that_does_not_exist_is_named_with_those_that_do(
     answer = operator.run(*words)
     assert answer.exit_code == 1
     assert answer.output == ""
-    assert "there is no environment 'nowhere'; there are prod, " in answer.notes
+    assert "there is no environment 'nowhere'; there are " in answer.notes
+    assert "keeping-one" in answer.notes
     assert not Path("report.html").exists()
 
 
