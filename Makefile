@@ -6,10 +6,12 @@ STAMP := $(VENV)/.installed
 BUILD_VENV := .venv-build
 BUILD_STAMP := $(BUILD_VENV)/.installed
 ARCHITECTURE ?= arm64
+JOBS ?= 2
+ARGUMENTS ?=
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix build examples e2e-provisioning
+.PHONY: help install demo test check fix build examples e2e-provisioning faults soak load
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,15 @@ examples: $(STAMP)  ## install what the Node.js example needs (Node.js 20 or new
 e2e-provisioning: $(STAMP)  ## run the documents on real machines; on Debian as root it installs what they need
 	$(BIN)/python scripts/prepare_machines.py
 	$(BIN)/python -m pytest tests/e2e/provisioning -m e2e_provisioning
+
+faults: $(STAMP)  ## try a fault at every call, state and event (ARGUMENTS=--help tells more)
+	$(BIN)/python -m tests.faults --jobs $(JOBS) $(ARGUMENTS)
+
+soak: $(STAMP)  ## thousands of random steps over several environments (ARGUMENTS="--steps 5000 --seed 7")
+	$(BIN)/python -m tests.faults.soak $(ARGUMENTS)
+
+load: $(STAMP)  ## many environments, pushes, images and records at once
+	$(BIN)/python -m tests.faults.load $(ARGUMENTS)
 
 check: $(STAMP)  ## lint, types, templates, scripts; changes nothing
 	$(BIN)/ruff format --check $(SOURCES)

@@ -68,6 +68,10 @@ def start(
     builder: Annotated[
         Builder, typer.Option(help="Simulate builds, or run the documents on machines (Linux, root).")
     ] = Builder.SIMULATED,
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of faults to inject; docs/reliability.md lists them.", dir_okay=False),
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="What goes to stderr.")] = LogLevel.WARNING,
 ) -> None:
     """Start the emulator; prints one JSON line when it is ready, then serves until it is stopped."""
@@ -94,6 +98,8 @@ def start(
             log_level=log_level.value,
         )
         with emulator:
+            if faults is not None:
+                emulator.faults.load(faults)
             print(json.dumps(emulator.ready), flush=True)
             stop.wait()
     except PortInUseError as error:

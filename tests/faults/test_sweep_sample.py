@@ -1,0 +1,86 @@
+"""A seeded sample of the sweep; `make faults` runs all of it.
+
+The sweep runs in a process of its own: it needs one without threads, because each fault is tried in a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.cases import Baseline, all_cases, sample
+from tests.faults.scenarios import SCENARIOS
+
+from ami_lifecycle_emulator.calls import Call
+
+PROJECT = Path(__file__).resolve().parents[2]
+CASES_OF_EACH = 3
+SEED = 20260105
+
+
+def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - this interpreter, our own module
+        [sys.executable, "-m", "tests.faults", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], list[Any]]:
+    """The sample's run, and its results."""
+    path = tmp_path_factory.mktemp("sweep") / "results.json"
+    scenarios = [part for name in SCENARIOS for part in ("--scenario", name)]
+    done = sweep("--sample", str(CASES_OF_EACH), "--seed", str(SEED), "--json", str(path), *scenarios)
+    assert path.is_file(), done.stdout + done.stderr
+    return done, json.loads(path.read_text())
+
+
+@pytest.mark.slow
+def test_no_fault_of_the_sample_breaks_a_promise(
+    swept: tuple[subprocess.CompletedProcess[str], list[Any]],
+) -> None:
+    done, results = swept
+    assert done.returncode == 0, done.stdout
+    assert [result for result in results if result["violations"]] == []
+
+
+@pytest.mark.slow
+def test_the_sample_tries_every_scenario_and_its_faults_find_their_occasions(
+    swept: tuple[subprocess.CompletedProcess[str], list[Any]],
+) -> None:
+    _, results = swept
+    assert {result["scenario"] for result in results} == set(SCENARIOS)
+    assert len(results) == CASES_OF_EACH * len(SCENARIOS)
+    applied = [result for result in results if result["applied"]]
+    assert len(applied) >= 0.8 * len(results)
+
+
+def call(number: int, operation: str, caller: str = "PublishImageFunction") -> Call:
+    return Call(number, "2026-01-05T08:00:00.000+00:00", caller, "ssm", operation, "ok", 1.0, str(number), {})
+
+
+def test_every_write_is_a_point_and_repeated_reads_stand_for_each_other() -> None:
+    calls = [call(number, "GetParameter") for number in range(20)]
+    calls += [call(number, "PutParameter") for number in range(20, 30)]
+    cases = all_cases(Baseline(calls, [], []))
+    lost = [case.place for case in cases if case.kind == "answer-lost"]
+    reads = [place for place in lost if "GetParameter" in place]
+    assert [place.rpartition("#")[2] for place in reads] == ["0", "1", "2", "18", "19"]
+    assert len([place for place in lost if "PutParameter" in place]) == 10
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_goes_through_the_kinds() -> None:
+    cases = all_cases(Baseline([call(number, "PutParameter") for number in range(30)], [], []))
+    assert sample(cases, 12, 1) == sample(cases, 12, 1)
+    assert sample(cases, 12, 1) != sample(cases, 12, 2)
+    kinds = {case.kind for case in cases}
+    assert len({case.kind for case in sample(cases, len(kinds), 1)}) == len(kinds)
+    assert len(sample(cases, 10_000, 1)) == len(cases)
