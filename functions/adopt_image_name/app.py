@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.contracts import AdoptInput, Adoption
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.adopt_image_name import NameAdopter
+
+prepare_clients("dynamodb", "ec2", "ssm")
 
 
 @lambda_handler(parsed_by(AdoptInput))

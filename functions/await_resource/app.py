@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
@@ -14,6 +14,8 @@ from ami_lifecycle.adapters.waits import DynamoWaits
 from ami_lifecycle.contracts import AwaitInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.waiting import Seen, Watcher
+
+prepare_clients("dynamodb", "ec2", "ssm", "stepfunctions")
 
 
 @lambda_handler(parsed_by(AwaitInput))

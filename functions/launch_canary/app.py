@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.contracts import CanaryInput, InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+
+prepare_clients("dynamodb", "ec2")
 
 
 @lambda_handler(parsed_by(CanaryInput))

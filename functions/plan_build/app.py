@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
@@ -14,6 +14,8 @@ from ami_lifecycle.contracts import BuildState, PlanInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.plan_build import Planner
+
+prepare_clients("dynamodb", "ec2", "ecr", "ssm")
 
 
 @lambda_handler(parsed_by(PlanInput))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.contracts import CommandRef, InstanceInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.run_document import DocumentRunner
+
+prepare_clients("ec2")
+prepare_clients("ssm", attempts=1)
 
 
 @lambda_handler(parsed_by(InstanceInput))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
@@ -12,6 +12,8 @@ from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.contracts import Published, PublishInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.publish_image import Publisher
+
+prepare_clients("dynamodb", "ec2", "ssm")
 
 
 @lambda_handler(parsed_by(PublishInput))

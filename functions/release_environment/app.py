@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.instances import Ec2Instances
@@ -12,6 +12,8 @@ from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.contracts import ReleaseInput, ReleaseResult
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.release_environment import Releaser
+
+prepare_clients("dynamodb", "ec2", "events", "sns", "stepfunctions")
 
 
 @lambda_handler(parsed_by(ReleaseInput))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
@@ -14,6 +14,8 @@ from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.contracts import ClaimedInput, Retirement
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.retire_images import Retirer
+
+prepare_clients("autoscaling", "dynamodb", "ec2", "ssm")
 
 
 @lambda_handler(parsed_by(ClaimedInput))

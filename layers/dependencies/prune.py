@@ -15,8 +15,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-# For people, type checkers and tests; resources are an interface of boto3 that the functions do not use.
+# For people, type checkers and tests. boto3's resources and transfers are interfaces that no function uses.
 UNUSED_DIRECTORIES = ("boto3/data", "boto3/examples")
+# botocore writes documentation into the methods of clients when somebody asks for it. Its writer takes a third of the
+# time to import botocore, so these stand in for it.
+DOCUMENTATION = {
+    "__init__.py": "",
+    "docstring.py": (
+        "class LazyLoadedDocstring(str):\n"
+        "    def __new__(cls, *args, **kwargs):\n"
+        "        return str.__new__(cls)\n"
+        "    def __init__(self, *args, **kwargs):\n"
+        "        pass\n"
+        "ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = LazyLoadedDocstring\n"
+    ),
+}
 UNUSED_FILES = ("*.pyi", "py.typed")
 SERVICE, PAGINATORS, WAITERS = "service-2.json.gz", "paginators-1.json", "waiters-2.json"
 KEPT_FILES = {SERVICE, PAGINATORS, "paginators-1.sdk-extras.json", "endpoint-rule-set-1.json.gz"}
@@ -29,12 +42,34 @@ def prune(packages: Path, operations: dict[str, list[str]]) -> None:
     for pattern in UNUSED_FILES:
         for path in packages.rglob(pattern):
             path.unlink()
+    _replace_documentation(packages / "botocore" / "docs")
+    _prune_endpoints(packages / "botocore" / "data" / "endpoints.json", operations)
     for directory in (packages / "botocore" / "data").iterdir():
         if directory.is_dir():
             _prune_service(directory, operations.get(directory.name))
     missing = [name for name in operations if not (packages / "botocore" / "data" / name).is_dir()]
     if missing:
         raise SystemExit(f"operations.json: botocore has no service {', '.join(missing)}")
+
+
+def _replace_documentation(directory: Path) -> None:
+    kept = directory / "utils.py"
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != kept:
+            path.unlink()
+    for name, text in DOCUMENTATION.items():
+        (directory / name).write_text(text)
+
+
+def _prune_endpoints(path: Path, services: Iterable[str]) -> None:
+    """Keep the endpoints of our services in all partitions; they are listed by the prefix of their host names."""
+    prefixes = {*services, "sts"} | {"states", "api.ecr"}
+    content = json.loads(path.read_text())
+    for partition in content["partitions"]:
+        partition["services"] = {key: each for key, each in partition["services"].items() if key in prefixes}
+    path.write_text(_dense(content))
 
 
 def _prune_service(directory: Path, operations: list[str] | None) -> None:

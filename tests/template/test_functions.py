@@ -8,7 +8,7 @@ import pytest
 from tests.template.call_graph import names_used, port_calls
 from tests.template.stack import ROOT, functions, resources, state_machine, template
 
-from ami_lifecycle.settings import FunctionEnvironment
+from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT
 
 FUNCTIONS = sorted(functions())

@@ -72,7 +72,7 @@ class BuildRequest(Frozen):
 class PushDetail(BaseModel):
     """`detail` of an `ECR Image Action` event (Amazon ECR user guide, EventBridge events)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     action_type: str = Field(alias="action-type")
     result: str
@@ -84,7 +84,7 @@ class PushDetail(BaseModel):
 class Event(BaseModel):
     """The envelope of an EventBridge event."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     source: str
     detail_type: str = Field(alias="detail-type")
@@ -194,7 +194,7 @@ class Wait(Frozen):
 class CommandFacts(BaseModel):
     """The JSON line that a document prints last."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     kind: Literal["provision", "verify"]
     image_digest: Digest
@@ -420,7 +420,7 @@ class Metadata(BaseModel):
     Consumers ignore keys that they do not know, and so does this reader.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     ami_id: AmiId
     docker_image: str

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
-from ami_lifecycle.settings import FunctionEnvironment
+from ami_lifecycle.function_environment import FunctionEnvironment
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)

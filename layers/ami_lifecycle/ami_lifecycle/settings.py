@@ -1,4 +1,4 @@
-"""Settings of the environments, from `config/`; and what the stack tells its functions."""
+"""Settings of the environments, from `config/`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.domain.requests import explain
@@ -15,29 +15,6 @@ from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
 
 _ENVIRONMENT_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _KNOWN: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
-
-
-class FunctionEnvironment(BaseModel):
-    """Environment variables that template.yaml gives to functions; each function reads those it has."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    TABLE_NAME: str = ""
-    CONFIG_DIR: str = ""
-    APPLICATION: str = ""
-    SUBNET_IDS: str = ""
-    SECURITY_GROUP_ID: str = ""
-    INSTANCE_PROFILE_ARN: str = ""
-    DOCUMENT_NAME: str = ""
-    COMMAND_LOG_GROUP: str = ""
-    OUTCOME_TOPIC_ARN: str = ""
-    STATE_MACHINE_ARN: str = ""
-    AWS_REGION: str = ""
-
-    @property
-    def subnet_ids(self) -> tuple[str, ...]:
-        """The stack's subnets."""
-        return tuple(part.strip() for part in self.SUBNET_IDS.split(",") if part.strip())
 
 
 class Catalogue:

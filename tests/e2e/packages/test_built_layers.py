@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import platform
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parents[3]
 BUILT = next(
-    (each for each in (PROJECT / ".aws-sam" / name for name in ("build", "local")) if each.is_dir()), None
+    (each for each in (PROJECT / ".aws-sam" / name for name in ("local", "build")) if each.is_dir()), None
 )
 SOURCES = PROJECT / "layers" / "ami_lifecycle" / "ami_lifecycle"
 MIB = 2**20
@@ -164,3 +166,41 @@ def test_botocore_holds_the_services_that_are_called_and_their_newest_models() -
         assert sorted(model["operations"]) == sorted(kept)
         assert (version / "endpoint-rule-set-1.json.gz").is_file()
         assert "documentation" not in {key for shape in model["shapes"].values() for key in shape}
+
+
+IMPORT_ALL = """
+import importlib.util, pathlib, sys
+for app in sorted(pathlib.Path(sys.argv[1]).glob("*/app.py")):
+    spec = importlib.util.spec_from_file_location(app.parent.name, app)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+from ami_lifecycle.adapters.clients import client
+assert client("ec2").meta.endpoint_url == "https://ec2.us-east-1.amazonaws.com"
+assert client("ec2").can_paginate("describe_images") is True
+assert "boto3" not in sys.modules
+"""
+
+
+@needs_build
+def test_every_function_starts_with_nothing_but_the_layers() -> None:
+    python = subprocess.run(  # noqa: S603 - a script of this project
+        [str(PROJECT / "scripts" / "python_3_13.sh")], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    libraries = [path.name for path in files(layer("DependenciesLayer")) if path.suffix == ".so"]
+    if not python or not any(platform.machine() in name for name in libraries):
+        pytest.skip("no Python 3.13 here, or the layers are for another processor")
+    layers = [str(layer(name) / "python") for name in ("DependenciesLayer", "AmiLifecycleLayer")]
+    environment = {
+        "PYTHONPATH": ":".join(layers),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    done = subprocess.run(  # noqa: S603 - the interpreter, and functions of this project
+        [python, "-S", "-c", IMPORT_ALL, str(PROJECT / "functions")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from ami_lifecycle.adapters.clients import client
+from ami_lifecycle.adapters import clients
+from ami_lifecycle.adapters.clients import client, prepare_clients
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +39,32 @@ def test_calls_without_a_client_token_can_be_tried_once() -> None:
 
 def test_importing_the_adapters_makes_no_client_and_needs_no_account() -> None:
     code = (
-        "import boto3; boto3.client = None; boto3.resource = None\n"
+        "import sys\n"
         "import ami_lifecycle.adapters.clients as c, ami_lifecycle.adapters.images, "
         "ami_lifecycle.adapters.environments, ami_lifecycle.adapters.usage\n"
-        "assert c.client.cache_info().currsize == 0"
+        "assert c.client.cache_info().currsize == 0\n"
+        "assert 'boto3' not in sys.modules"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     assert done.returncode == 0, done.stderr
+
+
+def test_a_process_without_a_region_prepares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    clients._session.cache_clear()
+    prepare_clients("sns")
+    assert client.cache_info().currsize == 0
+    clients._session.cache_clear()
+
+
+def test_prepared_clients_are_those_that_are_used_later() -> None:
+    clients._session.cache_clear()
+    prepare_clients("sns")
+    prepare_clients("ssm", attempts=1)
+    before = client.cache_info().misses
+    client("sns")
+    client("ssm", attempts=1)
+    assert client.cache_info().misses == before

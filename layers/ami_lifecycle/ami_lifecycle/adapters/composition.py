@@ -14,7 +14,8 @@ from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
-from ami_lifecycle.settings import FunctionEnvironment, load_catalogue
+from ami_lifecycle.function_environment import FunctionEnvironment
+from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.retire_images import Retirer

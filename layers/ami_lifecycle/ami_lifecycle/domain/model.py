@@ -31,9 +31,12 @@ class Role(StrEnum):
 
 
 class Frozen(BaseModel):
-    """A value that cannot change and has no unknown fields."""
+    """A value that cannot change and has no unknown fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Validators are built when they are first used: a function uses few of the many models that it imports.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ImageState(StrEnum):
