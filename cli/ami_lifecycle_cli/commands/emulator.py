@@ -45,6 +45,7 @@ def _group() -> None:
 
 @app.command()
 def start(
+    *,
     port: Annotated[
         int, typer.Option(help="Port of 127.0.0.1; 0 for any free one.", min=0, max=65535)
     ] = 4566,

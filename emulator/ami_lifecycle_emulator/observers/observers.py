@@ -106,6 +106,7 @@ class Observers:
         else:
             for resource_id in self._changes.targets(request):
                 self._changes.forget(resource_id)
+                self._remains.excuse(resource_id)
         if request.operation in {"PutParameter", "DeleteParameter"}:
             self._publication.notice_name(str(request.parameters.get("Name")))
         self._publication.check()
