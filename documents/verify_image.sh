@@ -168,7 +168,7 @@ for path in files():
     try:
         with open(path, "rb", buffering=0) as stream:
             while total < LIMIT_BYTES and time.monotonic() - start < LIMIT_SECONDS:
-                block = stream.read(BLOCK)
+                block = stream.read(min(BLOCK, LIMIT_BYTES - total))
                 if not block:
                     break
                 total += len(block)
