@@ -14,6 +14,7 @@ from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
 from ami_lifecycle_cli.operators.following import Followed, Follower
+from ami_lifecycle_cli.operators.runs import command_of
 from ami_lifecycle_cli.operators.showing import duration, output_console, short_name
 from ami_lifecycle_cli.operators.stack import Stack
 
@@ -102,4 +103,10 @@ def _print_log(stack: Stack, followed: Followed) -> None:
     print_line("The command's last lines:")
     for line in followed.log:
         print_line(f"  {line}")
-    print_note(f"All of it: aws logs tail {stack.outputs.get('CommandLogGroupName', '')} --since 1h")
+    sent = command_of(followed.states)
+    group = stack.outputs.get("CommandLogGroupName", "")
+    # Systems Manager user guide, CloudWatch Logs for Run Command: streams begin with the command's id.
+    print_note(
+        f"All of it: aws logs filter-log-events --log-group-name {group} "
+        f"--log-stream-name-prefix {sent[0] if sent else ''} --query 'events[].message' --output text"
+    )
