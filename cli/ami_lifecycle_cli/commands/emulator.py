@@ -83,7 +83,7 @@ def start(
     from ami_lifecycle_emulator.deployment.template import TemplateError  # noqa: PLC0415 - moto is slow to import
     from ami_lifecycle_emulator.durations import Durations, DurationsError  # noqa: PLC0415
     from ami_lifecycle_emulator.http_server import PortInUseError  # noqa: PLC0415
-    from ami_lifecycle_emulator.provisioning.builders import MissingRequirementsError  # noqa: PLC0415
+    from ami_lifecycle_emulator.provisioning.errors import ProvisioningError  # noqa: PLC0415
     from ami_lifecycle_emulator.server import Emulator  # noqa: PLC0415
 
     try:
@@ -105,7 +105,7 @@ def start(
             stop.wait()
     except PortInUseError as error:
         _fail(str(error.strerror))
-    except (TemplateError, DurationsError, MissingRequirementsError, ValueError) as error:
+    except (TemplateError, DurationsError, ProvisioningError, ValueError) as error:
         _fail(str(error))
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from ami_lifecycle_emulator.provisioning.machine import Machine, MachineError
+from ami_lifecycle_emulator.provisioning.errors import MachineError
+from ami_lifecycle_emulator.provisioning.machine import Machine
 
 # SSM API reference, GetCommandInvocation: the first characters of each output are kept.
 STDOUT_CHARACTERS: Final = 24_000

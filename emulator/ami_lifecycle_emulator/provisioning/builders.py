@@ -16,6 +16,7 @@ from ami_lifecycle_emulator.operations import ApiError
 from ami_lifecycle_emulator.provisioning.base_image import prepare_base_image
 from ami_lifecycle_emulator.provisioning.container_provisioner import ContainerProvisioner
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
+from ami_lifecycle_emulator.provisioning.errors import MissingRequirementsError
 from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
 from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
 
@@ -72,7 +73,3 @@ class ContainerBuilders:
         endpoint = EcrEndpoint(listener, self.room.registry, self.room.authority, None, pushed=pushed)
         self._cleanup.callback(endpoint.close)
         self.registry_address = f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-class MissingRequirementsError(RuntimeError):
-    """This host lacks what machines need; the message says what."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-
-class CommandError(RuntimeError):
-    """A tool of the host failed; the message has its last words."""
+from ami_lifecycle_emulator.provisioning.errors import CommandError
 
 
 def run(*command: str, timeout_seconds: float = 1800.0, cwd: Path | None = None) -> str:

@@ -21,9 +21,9 @@ from ami_lifecycle_emulator.ec2.model import Instance
 from ami_lifecycle_emulator.ecr import Registry
 from ami_lifecycle_emulator.faults import Faults
 from ami_lifecycle_emulator.provisioning.agent import DocumentStep, StepResult, run_step
-from ami_lifecycle_emulator.provisioning.commands import CommandError
+from ami_lifecycle_emulator.provisioning.errors import CommandError, MachineError
 from ami_lifecycle_emulator.provisioning.instance_metadata import Identity, RoleCredentials
-from ami_lifecycle_emulator.provisioning.machine import Machine, MachineError
+from ami_lifecycle_emulator.provisioning.machine import Machine
 from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
 from ami_lifecycle_emulator.ssm.provisioner import (
     CommandResult,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from ami_lifecycle_emulator.provisioning.commands import CommandError, run
+from ami_lifecycle_emulator.provisioning.commands import run
+from ami_lifecycle_emulator.provisioning.errors import CommandError
 
 
 def create_disk(path: Path, content: Path, size_mib: int) -> None:

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ami_lifecycle_emulator.provisioning.commands import CommandError, run
+from ami_lifecycle_emulator.provisioning.commands import run
 from ami_lifecycle_emulator.provisioning.disks import MountedDisk
+from ami_lifecycle_emulator.provisioning.errors import CommandError, MachineError
 from ami_lifecycle_emulator.provisioning.network import NetworkNamespace, delete_namespace
 
 logger = logging.getLogger(__name__)
@@ -27,10 +28,6 @@ AGENT_SOCKET: Final = "run/amazon-ssm-agent.sock"
 _BOOT_SCRIPT: Final = Path(__file__).with_name("boot.sh")
 _POWER_OFF: Final = signal.SIGRTMIN + 4  # systemd(1), "Signals"
 _CGROUP_TYPE: Final = "cgroup2"
-
-
-class MachineError(RuntimeError):
-    """A machine did not do what it was told; the message says which and what."""
 
 
 class Machine:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from ami_lifecycle_emulator.provisioning.errors import RegistryError
+
 _CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -18,10 +20,6 @@ storage:
   delete: {{enabled: true}}
 http: {{net: unix, addr: {socket}}}
 """
-
-
-class RegistryError(RuntimeError):
-    """The registry does not run."""
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -8,7 +8,7 @@ from tests.e2e.provisioning.conftest import Built, Images
 
 from ami_lifecycle_emulator.provisioning.agent import KILLED
 from ami_lifecycle_emulator.provisioning.disks import check_disk
-from ami_lifecycle_emulator.provisioning.machine import MachineError
+from ami_lifecycle_emulator.provisioning.errors import MachineError
 
 KILLS = 24
 POWER_CUTS = 5

@@ -3,15 +3,18 @@
 import http.client
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from tests.e2e.provisioning.bed import BUILD, PROVISION, VERIFY
 
+from ami_lifecycle_emulator.provisioning.builders import ContainerBuilders
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrAuthority
+from ami_lifecycle_emulator.provisioning.errors import MissingRequirementsError
 from ami_lifecycle_emulator.provisioning.guest_agent import Command
 from ami_lifecycle_emulator.provisioning.instance_metadata import Identity, MetadataService, RoleCredentials
+from ami_lifecycle_emulator.ssm.provisioner import CommandResult, PendingResult
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -115,3 +118,22 @@ def test_the_agent_kills_the_process_group_of_a_step_that_takes_too_long(agent_s
     assert done["exit_code"] == 137
     state = Path(f"/proc/{str(done['stdout']).strip()}/stat")
     assert not state.exists() or " Z " in state.read_text()
+
+
+def test_a_pending_result_is_given_once_whether_it_comes_before_or_after_the_question() -> None:
+    early, late = PendingResult(), PendingResult()
+    heard: list[CommandResult] = []
+    result = CommandResult(0.0, 0, "", "")
+    early.complete(result)
+    for pending in (early, late):
+        pending.when_complete(heard.append)
+    late.complete(result)
+    assert heard == [result, result]
+
+
+def test_a_host_that_cannot_run_machines_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ami_lifecycle_emulator.provisioning.builders.missing_requirements", lambda: ["root is needed"]
+    )
+    with ExitStack() as cleanup, pytest.raises(MissingRequirementsError, match="root is needed"):
+        ContainerBuilders(cleanup, "123456789012", "us-east-1")
