@@ -72,6 +72,7 @@ def test_an_image_of_another_repository_is_refused(operator: Operator, environme
     assert "is built from 123456789012.dkr.ecr.us-east-1.amazonaws.com/comfyui" in answer.notes
 
 
+@pytest.mark.slow
 def test_the_rollback_drill(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2", "3"):
         environment.must_build(revision * 40)
@@ -101,6 +102,7 @@ def test_the_rollback_drill(operator: Operator, environment: Environment) -> Non
     environment.has_one_image()
 
 
+@pytest.mark.slow
 def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
     operator: Operator, service: Service
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
     assert published_commit(environment) == "7" * 40
 
 
+@pytest.mark.slow
 def test_a_rollback_during_a_bad_build_wins(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2"):
         environment.must_build(revision * 40)
@@ -132,26 +135,17 @@ def test_a_rollback_during_a_bad_build_wins(operator: Operator, environment: Env
     assert published_commit(environment) == "1" * 40
 
 
-def test_there_is_nothing_to_roll_back_to_before_the_second_build(
-    operator: Operator, environment: Environment
-) -> None:
-    environment.must_build("1" * 40)
-    answer = operator.run("rollback", environment.name, "--dry-run")
-    assert answer.exit_code == 1
-    assert "has 0 earlier builds" in answer.notes
-
-
-@pytest.mark.parametrize("command", ["rollback", "migrate"])
-def test_nobody_to_ask_means_no(operator: Operator, environment: Environment, command: str) -> None:
+def test_nobody_to_ask_means_no(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2"):
         environment.must_build(revision * 40)
-    register_old_images(environment, 1)
+    (old,) = register_old_images(environment, 1)
     known = environment.service.execution_arns()
-    answer = operator.run(command, environment.name)
-    assert answer.exit_code == 1
-    assert "confirm with --yes, or use --dry-run" in answer.notes
+    for command in ("rollback", "migrate"):
+        answer = operator.run(command, environment.name)
+        assert answer.exit_code == 1
+        assert "confirm with --yes, or use --dry-run" in answer.notes
     assert environment.service.execution_arns() == known
-    assert [image.get("Tags") for image in environment_images(environment) if "-2023" in image["Name"]] == [
+    assert [image.get("Tags") for image in environment_images(environment) if image["ImageId"] == old] == [
         None
     ]
 
@@ -162,6 +156,7 @@ def test_an_environment_without_a_pin_needs_no_unpinning(
     assert operator.ask("unpin", environment.name) == {"environment": environment.name, "was_pinned": False}
 
 
+@pytest.mark.slow
 def test_the_migration_drill(operator: Operator, service: Service, environment: Environment) -> None:
     old = register_old_images(environment, 5)
     stranger = register(environment, f"{environment.image_name}uction-2023")
