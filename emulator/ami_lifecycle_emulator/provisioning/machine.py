@@ -1,7 +1,9 @@
 """A machine: systemd on a disk of its own, in namespaces of its own, as an EC2 instance stands alone.
 
-It runs unprivileged by nothing: Docker inside it is a real engine that needs mounts, networks and cgroups.
-So a machine needs root on the host, and is for content that one would also run there.
+It is made with unshare(1) and a script of forty lines rather than with a container engine: a machine must
+boot, shut down and lose power, keep its disk between boots and own its network, and engines are made for
+something else. It is no sandbox: Docker inside it is a real engine that needs mounts, networks and cgroups. So
+it takes root on the host, and is for content that one would also run there.
 """
 
 from __future__ import annotations
