@@ -16,8 +16,13 @@ MINUTES_ALLOWED = {"clean_up_build": 300, "sweep_environments": 300}
 OUTSIDE_THE_WORKFLOW = {"clean_up_build", "resume_build", "sweep_environments"}
 # Ports whose adapter makes an EC2 client: its service model alone wants this much memory.
 EC2_PORTS = {"Images", "ImageUsage", "Instances"}
-# Read by Powertools or set by Lambda itself, not by us.
-NOT_OURS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+# Read by Powertools and pydantic, or set by Lambda itself, not by us.
+NOT_OURS = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "PYDANTIC_DISABLE_PLUGINS",
+}
 
 
 def test_every_function_has_its_directory_and_every_directory_its_function() -> None:

@@ -151,7 +151,7 @@ def test_every_end_of_an_execution_without_success_is_cleaned_up() -> None:
 def test_what_is_stored_is_encrypted() -> None:
     (table,) = resources("AWS::DynamoDB::Table").values()
     (queue,) = resources("AWS::SQS::Queue").values()
-    (topic,) = resources("AWS::SNS::Topic").values()
+    topic = resources("AWS::SNS::Topic")["OutcomeTopic"]
     assert table["SSESpecification"]["SSEEnabled"] is True
     assert queue["SqsManagedSseEnabled"] is True
     assert topic["KmsMasterKeyId"]

@@ -400,12 +400,24 @@ class CleanUpResult(Frozen):
     started_execution: str | None = None
 
 
+class FindingKind(StrEnum):
+    """What a finding is about, as far as an alarm asks."""
+
+    DEAD_CLAIM = "dead_claim"
+    METADATA = "metadata"
+    ORPHAN = "orphan"
+    OTHER = "other"
+    RETIREMENT_DUE = "retirement_due"
+    UNPUBLISHED_DIGEST = "unpublished_digest"
+
+
 class SweepFinding(Frozen):
     """One thing that the sweep saw; `repaired` tells whether it was set right or only reported."""
 
     environment: str | None
     finding: str
     repaired: bool
+    kind: FindingKind = FindingKind.OTHER
 
 
 class SweepResult(Frozen):

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from ami_lifecycle.contracts import (
     Action,
     BuildRequest,
     CleanUpInput,
+    FindingKind,
     HistoryRecord,
     Metadata,
     RecordStatus,
@@ -111,7 +112,11 @@ class Sweeper:
                 status="TIMED_OUT" if status is ExecutionStatus.UNKNOWN else status.value,
             )
         )
-        yield _repaired(environment, f"the claim of {claim.execution_arn}, which has ended, is removed")
+        yield _repaired(
+            environment,
+            f"the claim of {claim.execution_arn}, which has ended, is removed",
+            FindingKind.DEAD_CLAIM,
+        )
 
     def _remove_orphans(self) -> _Findings:
         for execution_arn, oldest in self._owners().items():
@@ -126,6 +131,7 @@ class Sweeper:
                     None,
                     f"removed what {execution_arn} left behind: "
                     f"{', '.join((*cleaned.terminated, *cleaned.deregistered, *cleaned.deleted_snapshots))}",
+                    FindingKind.ORPHAN,
                 )
 
     def _owners(self) -> dict[str, datetime | None]:
@@ -181,7 +187,7 @@ class Sweeper:
             settings.environment, request.action.value, request.model_dump_json(), str(record.fencing), hour
         )
         self.executions.start(self.state_machine_arn, name, request)
-        yield _repaired(settings.environment, f"{finding}; started {name}")
+        yield _repaired(settings.environment, f"{finding}; started {name}", _kind_of(request))
 
     def _due(
         self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
@@ -281,5 +287,20 @@ def parse_sweep(raw: object) -> None:
     """The schedule's input says nothing that the sweep needs, so whatever came is fine."""
 
 
-def _repaired(environment: str | None, finding: str) -> SweepFinding:
-    return SweepFinding(environment=environment, finding=finding, repaired=True)
+def _repaired(environment: str | None, finding: str, kind: FindingKind = FindingKind.OTHER) -> SweepFinding:
+    return SweepFinding(environment=environment, finding=finding, repaired=True, kind=kind)
+
+
+def _kind_of(request: BuildRequest) -> FindingKind:
+    """What it means that the sweep has to ask for this."""
+    if request.trigger is not Trigger.RECONCILE:
+        return FindingKind.OTHER
+    match request.action:
+        case Action.BUILD:
+            return FindingKind.UNPUBLISHED_DIGEST
+        case Action.PUBLISH:
+            return FindingKind.METADATA
+        case Action.RETIRE:
+            return FindingKind.RETIREMENT_DUE
+        case _:
+            assert_never(request.action)

@@ -1,0 +1,131 @@
+"""Alarms and the dashboard: what they look at exists, and each alarm has a section in the runbook."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from tests.template.stack import ROOT, resources, template
+
+from ami_lifecycle.contracts import (
+    Action,
+    ClaimResult,
+    ClaimStatus,
+    CleanUpResult,
+    Decision,
+    FindingKind,
+    ReleaseResult,
+    RetireAction,
+    SweepFinding,
+    SweepResult,
+)
+from ami_lifecycle.measures import counts_of
+
+IMAGE = "ami-0123456789abcdef0"
+ALARMS = resources("AWS::CloudWatch::Alarm")
+OWN_NAMESPACE = {"Ref": "AWS::StackName"}
+EMPTY = (
+    ReleaseResult(environment="prod", action=Action.BUILD),
+    CleanUpResult(error="x", cause="y"),
+    ClaimResult(status=ClaimStatus.CLAIMED, number=1, reason="free"),
+    SweepResult(),
+)
+OWN_METRICS = {name for result in EMPTY for name in counts_of(result)}
+
+
+def headings() -> set[str]:
+    return set(re.findall(r"^#+ (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE))
+
+
+def dashboard() -> dict[str, Any]:
+    (properties,) = resources("AWS::CloudWatch::Dashboard").values()
+    loaded: dict[str, Any] = json.loads(properties["DashboardBody"]["Fn::Sub"])
+    return loaded
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_names_its_section_of_the_runbook(name: str) -> None:
+    section = ALARMS[name]["AlarmDescription"].partition("docs/runbook.md, ")[2].removesuffix(".")
+    assert section in headings()
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_tells_its_topic_and_decides_about_missing_data(name: str) -> None:
+    alarm = ALARMS[name]
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
+    # CloudWatch API reference, PutMetricAlarm: at most a day, with periods of less than an hour too.
+    assert int(alarm["Period"]) * int(alarm["EvaluationPeriods"]) <= 86400
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_on_our_own_metric_looks_at_one_that_functions_write(name: str) -> None:
+    alarm = ALARMS[name]
+    if alarm["Namespace"] == OWN_NAMESPACE:
+        assert alarm["MetricName"] in OWN_METRICS
+        service = template()["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": service}]
+
+
+def test_what_can_go_wrong_has_an_alarm() -> None:
+    assert {alarm["MetricName"] for alarm in ALARMS.values()} == {
+        "ApproximateNumberOfMessagesVisible",
+        "ExecutionsFailed",
+        "ExecutionsTimedOut",
+        "Invocations",
+        "OrphansFound",
+        "RetirementsDue",
+        "UnpublishedDigests",
+    }
+
+
+def test_the_dashboard_shows_every_metric_that_functions_write() -> None:
+    rows = [row for widget in dashboard()["widgets"] for row in widget["properties"]["metrics"]]
+    assert {row[1] for row in rows if row[0] == "${AWS::StackName}"} == OWN_METRICS
+
+
+def test_the_widgets_of_the_dashboard_do_not_overlap() -> None:
+    places = [(widget["x"], widget["y"]) for widget in dashboard()["widgets"]]
+    assert len(places) == len(set(places))
+    assert all(widget["x"] + widget["width"] <= 24 for widget in dashboard()["widgets"])
+
+
+def test_an_alarm_can_reach_its_topic() -> None:
+    # CloudWatch cannot publish to a topic that the AWS managed key encrypts.
+    assert "KmsMasterKeyId" not in resources("AWS::SNS::Topic")["AlarmTopic"]
+    (policy,) = resources("AWS::SNS::TopicPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_outcomes_are_counted() -> None:
+    decisions = [
+        Decision(image_id=IMAGE, action=action, reason="because")
+        for action in (RetireAction.RETIRE, RetireAction.RETIRE, RetireAction.KEEP)
+    ]
+    released = ReleaseResult(
+        environment="prod", action=Action.BUILD, image_id=IMAGE, decisions=tuple(decisions)
+    )
+    assert counts_of(released) == {"ImagesPublished": 1, "ImagesRetired": 2, "ImagesKept": 1}
+    assert counts_of(CleanUpResult(error="x", cause="y", released=("prod",))) == {"BuildsFailed": 1}
+    queued = ClaimResult(status=ClaimStatus.QUEUED, number=0, reason="busy")
+    assert counts_of(queued) == {"BuildsQueued": 1}
+
+
+def test_what_the_sweep_does_not_find_is_counted_as_none() -> None:
+    kinds = (FindingKind.ORPHAN, FindingKind.ORPHAN, FindingKind.UNPUBLISHED_DIGEST, FindingKind.OTHER)
+    findings = [SweepFinding(environment="prod", finding="x", repaired=True, kind=kind) for kind in kinds]
+    assert counts_of(SweepResult(findings=tuple(findings))) == {
+        "DeadClaimsFound": 0,
+        "OrphansFound": 2,
+        "RetirementsDue": 0,
+        "UnpublishedDigests": 1,
+    }
+
+
+def test_a_step_without_an_outcome_counts_nothing() -> None:
+    assert counts_of(None) == {}
+    assert counts_of(SweepFinding(environment=None, finding="x", repaired=True)) == {}
