@@ -46,13 +46,24 @@ check_free_space() {
 
 # The helper asks ECR for a token with the instance's role at each pull; nothing is ever stored (amazon-ecr-credential-helper).
 sign_in() {
-  local registry=${image_uri%%/*}
+  local registry=${image_uri%%/*} attempt reason
   mkdir -p "$DOCKER_CONFIG"
   is_ecr || return 0
   export AWS_REGION=${region:?}
   printf '{"credHelpers": {"%s": "ecr-login"}}\n' "$registry" >"$DOCKER_CONFIG/config.json"
-  printf '%s' "$registry" | timeout 120 docker-credential-ecr-login get 2>>"$LOG" >/dev/null ||
-    fail 15 "the registry $registry did not sign this builder in" "check the builder's instance profile: it needs ecr:GetAuthorizationToken"
+  for ((attempt = 1; attempt <= PULL_ATTEMPTS; attempt++)); do
+    rm -rf "$HOME/.ecr"
+    if printf '%s' "$registry" | timeout 120 docker-credential-ecr-login get 2>>"$LOG" >/dev/null; then return 0; fi
+    # The helper says why in a log of its own, and nowhere else.
+    reason=$(cat "$HOME"/.ecr/log/* 2>/dev/null | grep --fixed-strings level=error) || true
+    printf '%s\n' "$reason" >>"$LOG"
+    # The words of both versions of the SDK for Go, which the helper is made with.
+    case ${reason,,} in
+      *"send request failed"* | *"request send failed"* | *"statuscode: 5"* | *"status code: 5"* | *timeout* | *throttl*) sleep $((attempt * 5)) ;;
+      *) fail 15 "the registry $registry did not sign this builder in" "check the builder's instance profile: it needs ecr:GetAuthorizationToken" ;;
+    esac
+  done
+  fail 16 "the registry $registry could not be reached to sign in" "check the subnet's way to ECR, then run again"
 }
 
 # Some failures do not pass by waiting: say so at once.

@@ -47,7 +47,9 @@ def try_again(builder: Instance, digest: str) -> None:
 def test_a_registry_that_is_down(builder: Instance, wanted: str, bed: Bed) -> None:
     builder.be_impatient()
     bed.room.faults.is_down = True
-    assert "did not sign this builder in" in builder.provision(wanted).failed(15)
+    ending = builder.provision(wanted)
+    assert "could not be reached to sign in" in ending.failed(16)
+    assert "GetAuthorizationToken" in ending.stderr
     bed.room.faults.is_down = False
     try_again(builder, wanted)
 
@@ -78,7 +80,9 @@ def test_a_role_that_may_not_sign_in(
     builder: Instance, wanted: str, bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bed.room.authority, "may_pull", lambda _key: False)
-    assert "ecr:GetAuthorizationToken" in builder.provision(wanted).failed(15)
+    ending = builder.provision(wanted)
+    assert "ecr:GetAuthorizationToken" in ending.failed(15)
+    assert "AccessDeniedException" in ending.stderr
     monkeypatch.undo()
     try_again(builder, wanted)
 

@@ -76,7 +76,15 @@ printf 'Avail\\n%s\\n' "$(cat "$FAKE_DIR/free-bytes")"
 INSTALLABLE = {
     "dockerd": "",
     "docker-credential-ecr-login": f"""
-[[ ! -e $FAKE_DIR/no-sign-in ]] || {{ echo AccessDeniedException >&2; exit 1; }}
+# The helper tells why only in a file of its own.
+error=$(cat "$FAKE_DIR/no-sign-in" 2>/dev/null)
+[[ ! -e $FAKE_DIR/no-sign-in-next ]] || mv "$FAKE_DIR/no-sign-in-next" "$FAKE_DIR/no-sign-in"
+if [[ -n $error ]]; then
+  mkdir -p "$HOME/.ecr/log"
+  printf 'level=error msg="Error retrieving credentials" error="%s"\\n' "$error" >>"$HOME/.ecr/log/ecr-login.log"
+  echo 'credentials not found in native keychain'
+  exit 1
+fi
 printf '{{"Username":"AWS","Secret":"{TOKEN}"}}'""",
     "nvidia-ctk": "",
 }

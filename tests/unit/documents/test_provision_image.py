@@ -181,7 +181,9 @@ def test_a_failed_pull_is_tried_again(plain: Machine) -> None:
 
 
 def test_a_token_that_expired_during_the_pull_is_replaced(plain: Machine) -> None:
-    expired = "error parsing HTTP 403 response body: denied: Your authorization token has expired. Reauthenticate"
+    expired = (
+        "error parsing HTTP 403 response body: denied: Your authorization token has expired. Reauthenticate"
+    )
     plain.docker(pull_errors=[expired, ""])
     assert plain.provision().code == 0
     assert len(plain.called("docker pull")) == 2
@@ -258,11 +260,37 @@ def test_an_old_image_that_cannot_be_removed_is_a_failure(builder: Machine) -> N
 
 
 def test_a_builder_without_permission_is_told_what_is_missing(plain: Machine) -> None:
-    plain.set("no-sign-in", "")
+    plain.set("no-sign-in", "api error AccessDeniedException: is not authorized")
     result = plain.provision()
     assert result.code == 15
     assert "ecr:GetAuthorizationToken" in result.sentence
     assert "AccessDeniedException" in result.stderr
+    assert len(plain.called("docker-credential-ecr-login")) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "https response error StatusCode: 0, RequestID: , request send failed, Post: EOF",
+        "RequestError: send request failed caused by: dial tcp: i/o timeout",
+        "https response error StatusCode: 503, RequestID: x, api error ServiceUnavailable",
+        "api error ThrottlingException: Rate exceeded",
+    ],
+)
+def test_a_registry_that_cannot_be_reached_to_sign_in_is_tried_again(plain: Machine, error: str) -> None:
+    plain.set("no-sign-in", error)
+    plain.set("no-sign-in-next", "")
+    assert plain.provision().code == 0
+    assert plain.called("sleep")[:1] == ["sleep 5"]
+
+
+def test_a_registry_that_stays_out_of_reach_is_another_failure_than_a_refusal(plain: Machine) -> None:
+    plain.set("no-sign-in", "request send failed, Post: EOF")
+    result = plain.provision()
+    assert result.code == 16
+    assert "could not be reached to sign in" in result.sentence
+    assert "request send failed" in result.stderr
+    assert len(plain.called("docker-credential-ecr-login")) == 5
 
 
 def test_another_registry_needs_no_sign_in(plain: Machine) -> None:
