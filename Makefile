@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BUILD_VENV := .venv-build
 BUILD_STAMP := $(BUILD_VENV)/.installed
+SCAN_VENV := .venv-scan
+SCAN_STAMP := $(SCAN_VENV)/.installed
+# What only the Lambda runtime's own version can run or make; empty where this machine has none.
+PYTHON_3_13 := $(shell scripts/python_3_13.sh)
+RUNTIME_CLIENT := build/runtime-client
+MACHINE_ARCHITECTURE := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCHITECTURE ?= arm64
 JOBS ?= 2
 ARGUMENTS ?=
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix build examples e2e-provisioning faults soak load
+.PHONY: help install demo test check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,12 +54,14 @@ soak: $(STAMP)  ## thousands of random steps over several environments (ARGUMENT
 load: $(STAMP)  ## many environments, pushes, images and records at once
 	$(BIN)/python -m tests.faults.load $(ARGUMENTS)
 
-check: $(STAMP)  ## lint, types, templates, scripts; changes nothing
+check: $(STAMP) $(BUILD_STAMP) $(SCAN_STAMP)  ## lint, types, templates, scripts; changes nothing
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/shellcheck documents/*.sh .ci/run
+	SAM_CLI_TELEMETRY=0 $(BUILD_VENV)/bin/sam validate --lint --region us-east-1
+	LOG_LEVEL=ERROR $(SCAN_VENV)/bin/checkov --config-file .checkov.yaml
+	$(BIN)/shellcheck documents/*.sh scripts/*.sh $(wildcard .ci/run)
 	$(BIN)/python scripts/generate.py --check
 
 fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated
@@ -63,10 +71,33 @@ fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated
 
 build: $(BUILD_STAMP)  ## build the layers for deployment (ARCHITECTURE=arm64 or x86_64), then: sam deploy --guided
 	SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/$(BUILD_VENV)/bin/python \
-		COMPILER=$(or $(shell scripts/python_3_13.sh),python3.13) \
-		$(BUILD_VENV)/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+		COMPILER=$(or $(PYTHON_3_13),python3.13) \
+		$(BUILD_VENV)/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) $(BUILD_OPTIONS)
+
+.aws-sam/local/template.yaml: template.yaml $(shell find layers functions -name '*.py' -o -name 'requirements.txt')
+	$(MAKE) build ARCHITECTURE=$(MACHINE_ARCHITECTURE) BUILD_OPTIONS="--build-dir .aws-sam/local"
+
+sam-local: $(STAMP) .aws-sam/local/template.yaml  ## run the functions as built in containers (Docker; Debian as root sets up podman)
+	docker info >/dev/null 2>&1 || scripts/container_engine.sh start
+	docker info >/dev/null 2>&1 || export DOCKER_HOST=$$(scripts/container_engine.sh address); \
+		$(BIN)/python scripts/sam_local.py --sam $(BUILD_VENV)/bin/sam --architecture $(MACHINE_ARCHITECTURE)
+
+bench-cold-start: $(STAMP) .aws-sam/local/template.yaml $(RUNTIME_CLIENT)  ## measure how long functions take to start
+	$(BIN)/python scripts/bench_cold_start.py --python $(PYTHON_3_13) --runtime $(RUNTIME_CLIENT) $(ARGUMENTS)
+
+$(RUNTIME_CLIENT): requirements/runtime.txt
+	test -n "$(PYTHON_3_13)" || { echo "This machine has no Python 3.13; install it with pyenv or uv." >&2; exit 1; }
+	rm -rf $@
+	$(PYTHON_3_13) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--requirement requirements/runtime.txt --target $@
+	$(PYTHON_3_13) -m compileall -q $@
 
 $(BUILD_STAMP): requirements/build.txt
 	$(PYTHON) -m venv $(BUILD_VENV)
 	$(BUILD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/build.txt
 	touch $(BUILD_STAMP)
+
+$(SCAN_STAMP): requirements/scan.txt
+	$(PYTHON) -m venv $(SCAN_VENV)
+	$(SCAN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/scan.txt
+	touch $(SCAN_STAMP)

@@ -63,7 +63,9 @@ build_image() {
   prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
   root=$state/root
   rm -rf "$root"
-  debootstrap --variant=minbase --include="$libraries" "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root" \
+  # shellcheck source=/dev/null
+  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  debootstrap --variant=minbase --include="$libraries" "$release" "$root" \
     >"$state/debootstrap.log" 2>&1 || fail "debootstrap failed; look at $state/debootstrap.log"
   mkdir -p "$root$prefix" "$root/opt" "$root/var/rapid" "$root/var/runtime" "$root/var/task"
   tar -C "$prefix" --exclude=test --exclude=tests --exclude='*.a' --exclude=share -c . | tar -C "$root$prefix" -x
