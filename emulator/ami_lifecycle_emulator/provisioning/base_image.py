@@ -125,8 +125,11 @@ def prepare_base_image(account_id: str, region: str, cache: Path | None = None) 
 
 
 def _recipe(account_id: str, region: str) -> str:
-    parts = [Path(__file__), Path(__file__).with_name("guest_agent.py")]
-    text = b"".join(path.read_bytes() for path in parts) + f"{account_id} {region}".encode()
+    parts = ("base_image.py", "guest_agent.py", "archive.py", "certificates.py")
+    text = (
+        b"".join(Path(__file__).with_name(name).read_bytes() for name in parts)
+        + f"{account_id} {region}".encode()
+    )
     return hashlib.sha256(text).hexdigest()[:12]
 
 

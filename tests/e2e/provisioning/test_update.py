@@ -70,6 +70,6 @@ def test_the_application_starts_with_exactly_what_the_settings_say(
             container = json.loads(canary.shell("docker inspect comfyui"))[0]
             assert container["Config"]["Cmd"] == command
             assert {f"{name}={value}" for name, value in variables.items()} <= set(container["Config"]["Env"])
-            assert container["HostConfig"]["Binds"] == ["/srv/models:/models:ro", "/srv/out:/out"]
+            assert sorted(container["HostConfig"]["Binds"]) == ["/srv/models:/models:ro", "/srv/out:/out"]
             assert container["HostConfig"]["ShmSize"] == 64 * 1024**2
             assert canary.shell("ls -d /pwned 2>/dev/null || true") == ""
