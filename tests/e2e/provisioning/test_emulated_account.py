@@ -130,8 +130,12 @@ def test_what_is_pushed_is_published_first_fresh_and_then_as_an_update(
     assert update["generation"] == fresh["generation"] + 1
     ec2 = client(account, "ec2")
     ours = [{"Name": "tag-key", "Values": ["ami-lifecycle:execution"]}]
-    reservations = ec2.describe_instances(Filters=ours)["Reservations"]
-    instances = [each for reservation in reservations for each in reservation["Instances"]]
-    assert len(instances) == 4
-    assert {each["State"]["Name"] for each in instances} <= {"shutting-down", "terminated"}
+
+    def ended() -> list[str] | None:
+        reservations = ec2.describe_instances(Filters=ours)["Reservations"]
+        instances = [each for reservation in reservations for each in reservation["Instances"]]
+        states = {each["State"]["Name"] for each in instances}
+        return [each["InstanceId"] for each in instances] if states == {"terminated"} else None
+
+    assert len(eventually(ended, "builders and canaries terminated")) == 4
     assert len(ec2.describe_images(Owners=["self"])["Images"]) == 1
