@@ -17,7 +17,7 @@ ARGUMENTS ?=
 SOURCES := layers cli emulator functions tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
+.PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ demo: $(STAMP)  ## the whole life of an environment on the embedded emulator
 	$(BIN)/ami-lifecycle demo
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not e2e_provisioning"
+
+test-slow: $(STAMP)  ## run the long tests: every state aborted, many builds in a row, whole lives of environments
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not e2e_provisioning"
 
 examples: $(STAMP)  ## install what the Node.js example needs (Node.js 20 or newer), and test all examples
 	npm ci --prefix examples/nodejs --no-audit --no-fund
