@@ -21,6 +21,7 @@ from unittest import mock
 
 import boto3
 import botocore.endpoint
+import botocore.session
 
 from ami_lifecycle_emulator.api import Api
 from ami_lifecycle_emulator.events import EventBus
@@ -36,6 +37,7 @@ _ENVIRONMENT: Final = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_ENDPOINT_URL": ENDPOINT_URL,
+    "POWERTOOLS_METRICS_DISABLED": "true",
 }
 
 
@@ -90,10 +92,19 @@ class Simulation(Emulator):
         self.bus = EventBus(self.clock, self.account_id, self.region)
         random.seed(self._seed)
 
+    def _deploy(self) -> None:
+        super()._deploy()
+        # Powertools reads the process's own environment.
+        for function in self.functions.functions():
+            settings = {name: value for name, value in function.environment.items() if "POWERTOOLS" in name}
+            os.environ.update(settings)
+
     def _make_api(self) -> Api:
         transport = Transport(self.gateway, self._processes)
+        # First the session of its own, because the other one is then everybody's.
+        api = Api(self.gateway, self.identities, self.endpoint_url, self.region, before_send=transport)
         self._cleanup.enter_context(_stand_ins(self.clock, self._processes, transport))
-        return Api(self.gateway, self.identities, self.endpoint_url, self.region, before_send=transport)
+        return api
 
 
 @contextmanager
@@ -104,12 +115,15 @@ def _stand_ins(clock: VirtualClock, functions: SimulatedFunctions, transport: Tr
     from ami_lifecycle.adapters import clock as adapter_clock  # noqa: PLC0415
 
     virtual_time = types.SimpleNamespace(sleep=_sleep_of(clock, functions))
-    session = boto3.session.Session()
-    session.events.register("before-send", transport)
+    session = botocore.session.Session()
+    session.get_component("event_emitter").register("before-send", transport)
     loggers = [logging.getLogger(name) for name in ("ami-lifecycle", "service_undefined")]
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT))
-        stack.enter_context(mock.patch.object(boto3, "DEFAULT_SESSION", session))
+        stack.enter_context(mock.patch.object(botocore.session, "get_session", return_value=session))
+        stack.enter_context(
+            mock.patch.object(boto3, "DEFAULT_SESSION", boto3.session.Session(botocore_session=session))
+        )
         stack.enter_context(mock.patch.object(botocore.endpoint, "time", virtual_time))
         stack.enter_context(mock.patch.object(adapter_clock, "time", virtual_time))
         stack.enter_context(mock.patch.object(adapter_clock, "datetime", _virtual_datetime(clock)))
@@ -117,8 +131,9 @@ def _stand_ins(clock: VirtualClock, functions: SimulatedFunctions, transport: Tr
         stack.enter_context(mock.patch.object(entry, "os", _Variables(functions)))
         for logger in loggers:
             stack.enter_context(mock.patch.object(logger, "disabled", new=True))
-        clients.client.cache_clear()
-        stack.callback(clients.client.cache_clear)
+        for made in (clients.client, clients._session):  # noqa: SLF001 - clients outlive a simulation otherwise
+            made.cache_clear()
+            stack.callback(made.cache_clear)
         yield
 
 
