@@ -11,7 +11,8 @@ from tests.unit.config.fake_aws import FakeClock, FakeSsm
 
 from ami_lifecycle.config import load_config
 from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
-from ami_lifecycle.settings import Catalogue, FunctionEnvironment, load_catalogue
+from ami_lifecycle.function_environment import FunctionEnvironment
+from ami_lifecycle.settings import Catalogue, load_catalogue
 
 SHIPPED = Path(__file__).parents[2] / "config"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from workflow_bench import ROLE, Bench, callback_task, machine, single, task
+from tests.integration.emulator.workflow_bench import ROLE, Bench, callback_task, machine, single, task
 
 from ami_lifecycle_emulator.operations import ApiError
 

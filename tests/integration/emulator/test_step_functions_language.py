@@ -10,7 +10,15 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from workflow_bench import FUNCTION, Bench, FunctionError, callback_task, machine, single, task
+from tests.integration.emulator.workflow_bench import (
+    FUNCTION,
+    Bench,
+    FunctionError,
+    callback_task,
+    machine,
+    single,
+    task,
+)
 
 from ami_lifecycle_emulator.operations import ApiError
 

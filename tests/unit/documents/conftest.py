@@ -3,7 +3,14 @@ import json
 from pathlib import Path
 
 import pytest
-from scratch_machine import BUILDER_ID, IMAGE_URI, NEW_DIGEST, OLD_DIGEST, Machine, an_image
+from tests.unit.documents.scratch_machine import (
+    BUILDER_ID,
+    IMAGE_URI,
+    NEW_DIGEST,
+    OLD_DIGEST,
+    Machine,
+    an_image,
+)
 
 IDENTITY = {
     "ImageUri": IMAGE_URI,

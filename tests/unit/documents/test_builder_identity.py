@@ -1,4 +1,4 @@
-from scratch_machine import BUILDER_ID, TOKEN, Machine
+from tests.unit.documents.scratch_machine import BUILDER_ID, TOKEN, Machine
 
 SECRETS = (
     "root/.ssh/authorized_keys",

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 import yaml
-from scratch_machine import DOCUMENTS, IMAGE_URI, NEW_DIGEST, REPOSITORY, Machine, encoded, script_of
+from tests.unit.documents.scratch_machine import (
+    DOCUMENTS,
+    IMAGE_URI,
+    NEW_DIGEST,
+    REPOSITORY,
+    Machine,
+    encoded,
+    script_of,
+)
 
 NAMES = {"provision_image": "provisionImage", "verify_image": "verifyImage"}
 GOOD = {

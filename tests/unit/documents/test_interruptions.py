@@ -1,5 +1,5 @@
 import pytest
-from scratch_machine import BUILDER_ID, NEW_DIGEST, Machine, an_image
+from tests.unit.documents.scratch_machine import BUILDER_ID, NEW_DIGEST, Machine, an_image
 
 
 def test_two_runs_at_once_end_like_one(builder: Machine) -> None:

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from scratch_machine import (
+from tests.unit.documents.scratch_machine import (
     BUILDER_ID,
     IMAGE_URI,
     NEW_DIGEST,

@@ -1,7 +1,15 @@
 from pathlib import Path
 
 import pytest
-from scratch_machine import BUILDER_ID, IMAGE_URI, NEW_DIGEST, OLD_DIGEST, Machine, an_image, encoded
+from tests.unit.documents.scratch_machine import (
+    BUILDER_ID,
+    IMAGE_URI,
+    NEW_DIGEST,
+    OLD_DIGEST,
+    Machine,
+    an_image,
+    encoded,
+)
 
 NEW = f"{IMAGE_URI}@{NEW_DIGEST}"
 
