@@ -53,7 +53,8 @@ def test_the_agent_keeps_its_state_until_the_shutdown(builder: Machine) -> None:
         "var/lib/amazon/ssm/packages/kept",
     ):
         builder.write(path, "state-of-the-agent")
-    builder.provision()
+    result = builder.provision()
+    assert result.code == 0, result.stderr
     assert (builder.root / report).exists()
     assert "systemctl start ami-lifecycle-finish.service" in builder.calls
     builder.write("var/log/syslog", "said while stopping")
