@@ -53,7 +53,8 @@ sign_in() {
   printf '{"credHelpers": {"%s": "ecr-login"}}\n' "$registry" >"$DOCKER_CONFIG/config.json"
   for ((attempt = 1; attempt <= PULL_ATTEMPTS; attempt++)); do
     rm -rf "$HOME/.ecr"
-    if printf '%s' "$registry" | timeout 120 docker-credential-ecr-login get 2>>"$LOG" >/dev/null; then return 0; fi
+    # Not through a pipe: its other end may be closed before it is written to, and the pipeline would have failed.
+    if timeout 120 docker-credential-ecr-login get <<<"$registry" 2>>"$LOG" >/dev/null; then return 0; fi
     # The helper says why in a log of its own, and nowhere else.
     reason=$(cat "$HOME"/.ecr/log/* 2>/dev/null | grep --fixed-strings level=error) || true
     printf '%s\n' "$reason" >>"$LOG"
