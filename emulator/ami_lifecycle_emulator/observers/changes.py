@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_emulator.observers.view import View
@@ -31,6 +31,8 @@ _CHANGES: Final[Mapping[str, str]] = {
     "StopInstances": "InstanceIds",
     "TerminateInstances": "InstanceIds",
 }
+# An image that was pending when somebody looked, a few calls ago, is used by nobody.
+_NEW_SECONDS: Final = 5.0
 _IN_USE_STATES: Final = frozenset({"available", "disabled"})
 
 
@@ -41,11 +43,15 @@ class ChangeObserver:
         protects_instances: the settings count running instances as uses.
     """
 
-    def __init__(self, view: View, book: Book, *, protects_instances: bool) -> None:
+    def __init__(
+        self, view: View, book: Book, elapsed: Callable[[], float], *, protects_instances: bool
+    ) -> None:
         self._view = view
+        self._elapsed = elapsed
+        self._available_since: dict[str, float] = {}
         self._book = book
         self._protects_instances = protects_instances
-        self._looked: dict[tuple[str, int], dict[str, Any]] = {}
+        self._looked: dict[tuple[str, int], dict[tuple[str, str | None], Any]] = {}
         self._foreign: dict[str, Any] = {}
 
     def remember_foreign(self) -> None:
@@ -65,11 +71,17 @@ class ChangeObserver:
 
     def note_look_up(self, request: Request, outcome: str) -> None:
         """Remember how a look-up of uses ended in this invocation."""
-        if request.operation in _LOOK_UPS:
-            self._looked.setdefault(_invocation(request), {})[request.operation] = (
-                outcome,
-                tuple(request.parameters.get("ImageIds", ())),
-            )
+        if request.operation not in _LOOK_UPS:
+            return
+        asked = tuple(request.parameters.get("ImageIds", ()))
+        key = (request.operation, request.parameters.get("ImageId"))
+        self._looked.setdefault(_invocation(request), {})[key] = (outcome, asked)
+
+    def notice_event(self, event: Mapping[str, Any]) -> None:
+        """Learn from events since when images are available."""
+        detail = event["detail"]
+        if event["detail-type"] == "EC2 AMI State Change" and detail["State"] == "available":
+            self._available_since[detail["ImageId"]] = self._elapsed()
 
     def before(self, request: Request) -> list[tuple[str, str]]:
         """What would be wrong if this call took effect: promises, each with words."""
@@ -101,8 +113,11 @@ class ChangeObserver:
         users = self._view.users_of(image_id, with_instances=self._protects_instances)
         found = [f"{image_id} was deregistered while it is used: {user}" for user in users]
         looked = self._looked.get(_invocation(request), {})
+        if self._elapsed() - self._available_since.get(image_id, -_NEW_SECONDS) < _NEW_SECONDS:
+            return found
         for operation in _LOOK_UPS:
-            outcome, asked = looked.get(operation, ("not asked", ()))
+            of = image_id if operation == "DescribeImageAttribute" else None
+            outcome, asked = looked.get((operation, of), ("not asked", ()))
             if outcome != "ok" or (operation == "DescribeImageReferences" and image_id not in asked):
                 found.append(
                     f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"

@@ -44,7 +44,7 @@ class Observers:
         self.book = Book(elapsed)
         self._is_ours = is_ours
         self._publication = PublicationObserver(view, self.book, unverified)
-        self._changes = ChangeObserver(view, self.book, protects_instances=protects_instances)
+        self._changes = ChangeObserver(view, self.book, elapsed, protects_instances=protects_instances)
         self._remains = RemainsObserver(view, self.book, sources=sources, items=items, is_running=is_running)
         self.begin()
 
@@ -85,6 +85,7 @@ class Observers:
     def notice_event(self, event: dict[str, Any]) -> None:
         """Look again when something has changed by itself."""
         self._publication.notice_event(event)
+        self._changes.notice_event(event)
         self._publication.check()
 
     def check_at_rest(self) -> list[Violation]:
