@@ -75,6 +75,8 @@ def fill(world: World, environments: Sequence[str], images: int, records: int) -
     simulation = world.simulation
     for number in range(images):
         simulation.ec2.seed_image(f"somebody-elses-{number:05}", owner_id=simulation.account_id)
+    # More than the standard tier holds (AWS general reference, Systems Manager quotas).
+    simulation.parameter_store.most_parameters = 100_000
     for number in range(records):
         environment = environments[number % len(environments)]
         image_id = f"ami-{number:017x}"

@@ -316,7 +316,9 @@ def _run(world: World, options: argparse.Namespace) -> int:
         if broken:
             print("\n".join([f"step {number} broke a promise:", *broken, f"last steps: {', '.join(recent)}"]))
             for execution in world.executions()[-12:]:
-                print(f"{execution.name}: {execution.status} {execution.error or ''} {(execution.cause or '')[:200]}")
+                print(
+                    f"{execution.name}: {execution.status} {execution.error or ''} {(execution.cause or '')[:200]}"
+                )
             print(f"again: python -m tests.faults.soak --seed {options.seed} --steps {number}")
             return 1
     print(f"{options.steps} steps in {time.monotonic() - began:.0f} s broke no promise: {dict(soak.taken)}")

@@ -58,6 +58,8 @@ class ParameterWrites:
         self.can_describe_images: Callable[[str], bool] = lambda _caller: True
         self._pending: dict[str, Parameter] = {}
         self._deleted: dict[str, float] = {}
+        # The standard tier's quota; 100,000 in the advanced one.
+        self.most_parameters = MAX_PARAMETERS
         # Default quotas (AWS general reference, Systems Manager endpoints and quotas); the bursts are estimates.
         self.writes = TokenBucket(clock, rate=3, burst=10)
         self.deletes = TokenBucket(clock, rate=3, burst=10)
@@ -142,7 +144,7 @@ class ParameterWrites:
                 "TooManyUpdates", f"The parameter {name} was deleted less than 30 seconds ago; try again."
             )
         own = sum(not parameter.public for parameter in self.parameters.values())
-        if own >= MAX_PARAMETERS:
+        if own >= self.most_parameters:
             raise ApiError(
                 "ParameterLimitExceeded", "You have exceeded the number of parameters for this account."
             )

@@ -339,3 +339,14 @@ def test_public_parameters_are_read_and_not_written(account: Account) -> None:
         put(account, name, "ami-0123456789abcdef0")
     account.advance(1)
     assert account.ssm.describe_parameters()["Parameters"] == []
+
+
+def test_an_account_holds_so_many_parameters_and_can_still_overwrite(account: Account) -> None:
+    """AWS general reference, Systems Manager quotas: 10,000 standard parameters."""
+    assert account.store.most_parameters == 10_000
+    account.store.most_parameters = 2
+    for name in ("/one", "/two"):
+        account.ssm.put_parameter(Name=name, Type="String", Value="1")
+    with pytest.raises(account.ssm.exceptions.ParameterLimitExceeded):
+        account.ssm.put_parameter(Name="/three", Type="String", Value="1")
+    assert account.ssm.put_parameter(Name="/two", Value="2", Overwrite=True)["Version"] == 2
