@@ -15,6 +15,7 @@ ARCHITECTURE ?= arm64
 JOBS ?= 2
 ARGUMENTS ?=
 SOURCES := layers cli emulator functions tests scripts
+SUITES ?= unit template contract integration workflows e2e faults
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
@@ -34,11 +35,17 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)  ## the whole life of an environment on the embedded emulator
 	$(BIN)/ami-lifecycle demo
 
-test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not e2e_provisioning"
+# A process for each suite: an emulated account belongs to its process.
+RUN_SUITES = status=0; for suite in $(SUITES); do \
+	echo "tests/$$suite"; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --quiet tests/$$suite -m $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; \
+	done; exit $$status
+
+test: $(STAMP)  ## run the tests (SUITES="unit contract" for some of them)
+	@$(call RUN_SUITES,"not slow and not e2e_provisioning")
 
 test-slow: $(STAMP)  ## run the long tests: every state aborted, many builds in a row, whole lives of environments
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not e2e_provisioning"
+	@$(call RUN_SUITES,"slow and not e2e_provisioning")
 
 examples: $(STAMP)  ## install what the Node.js example needs (Node.js 20 or newer), and test all examples
 	npm ci --prefix examples/nodejs --no-audit --no-fund
