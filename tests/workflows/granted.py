@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
+from tests.workflows.configuration import DURATIONS
 from tests.workflows.conftest import Running
 from tests.workflows.service import Service
 
 from ami_lifecycle_emulator.iam.policies import Statement, parse_statements
 
 _LITTLE_HISTORY = {"publication": {"history_to_keep": 1}}
-SETTINGS = {"environments": dict.fromkeys(("calm", "failing", "busy", "swept"), _LITTLE_HISTORY)}
+# Provisioning takes long enough that a second push finds the environment held, however busy this machine is.
+FEW_ENVIRONMENTS: dict[str, Any] = {
+    "environments": dict.fromkeys(("calm", "failing", "busy", "swept"), _LITTLE_HISTORY),
+    "durations": replace(DURATIONS, provision=200),
+}
 
 
 @dataclass(frozen=True)

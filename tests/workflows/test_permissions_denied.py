@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.workflows.conftest import Running
-from tests.workflows.granted import SETTINGS, Policies, Taken, client_of
+from tests.workflows.granted import FEW_ENVIRONMENTS, Policies, Taken, client_of
 from tests.workflows.service import until
 
 from ami_lifecycle_emulator.iam.policies import Decision, check, decide
 
+SETTINGS = FEW_ENVIRONMENTS
 CODES = {
     "autoscaling": "AccessDenied",
     "ec2": "UnauthorizedOperation",
@@ -42,11 +43,6 @@ MEDDLING: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "SweepEnvironmentsFunction": ("ssm", "delete_parameter", LATEST),
     "VerifyImageFunction": ("autoscaling", "describe_launch_configurations", {}),
 }
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    return SETTINGS
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,20 @@ questions are answered again without it, and one of them must be denied.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from tests.workflows.configuration import PROJECT
 from tests.workflows.conftest import Running
-from tests.workflows.granted import Grant, Policies, listed
-from tests.workflows.service import Service, until
+from tests.workflows.granted import FEW_ENVIRONMENTS, Grant, Policies, listed
+from tests.workflows.service import Environment, Service, until
 
 from ami_lifecycle_emulator.iam.enforcement import Answer
 from ami_lifecycle_emulator.iam.policies import Decision, decide
 
+SETTINGS = FEW_ENVIRONMENTS
 ASYNCHRONOUS = {
     "CleanUpBuildFunction": "clean_up_build_failed",
     "ResumeBuildFunction": "resume_build",
@@ -58,12 +59,6 @@ UNSEEN_OF_ROLE: Mapping[str, str] = {
 
 
 @pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    little_history = {"publication": {"history_to_keep": 1}}
-    return {"environments": dict.fromkeys(("calm", "failing", "busy", "swept"), little_history)}
-
-
-@pytest.fixture(scope="module")
 def answers(running: Running) -> list[Answer]:
     """All that was asked of policies while the service lived through what it is made for."""
     service = running.service
@@ -72,6 +67,10 @@ def answers(running: Running) -> list[Answer]:
         for scene in [threads.submit(scene, service) for scene in scenes]:
             scene.result()
     _sweep(service)
+    # Their events name an instance that is none, so the agent is not there, and they look why.
+    for name in ("provision_builder", "verify_image"):
+        logical_id = f"{name.title().replace('_', '')}Function"
+        service.invoke(logical_id, json.loads((PROJECT / "events" / f"{name}.json").read_text()))
     _lose_invocations(running)
     for function in running.emulator.functions.functions():
         lines = service.ask("GET", f"logs?function={function.logical_id}")["lines"]
@@ -80,7 +79,7 @@ def answers(running: Running) -> list[Answer]:
 
 
 def _build_twice(service: Service) -> None:
-    """Between two builds, one whose builder will not stop at first, and then makes no image."""
+    """Between two builds, one whose builder does not stop at first, and then makes no image."""
     environment = service.environment("calm")
     environment.must_build("calm 1")
     refused = {"kind": "error", "service": "ec2", "code": "IncorrectInstanceState", "status": 400}
@@ -97,8 +96,11 @@ def _fail(service: Service) -> None:
     environment = service.environment("failing")
     environment.must_build("failing 1")
     for document in ("ProvisionImage", "VerifyImage"):
-        service.inject({"kind": "command_fails", "document": document, "environment": "failing"})
-        assert environment.build(f"failing {document}").status == "FAILED"
+        digest = environment.push_quietly(f"failing {document}")
+        service.inject({"kind": "command_fails", "document": document, "digest": digest, "times": None})
+        ended = service.run({"environment": environment.name, "image_digest": digest})
+        assert ended.status == "FAILED", f"{document}: {ended.output}"
+        environment.wait_until_idle()
     service.inject(
         {
             "kind": "error",
@@ -110,8 +112,7 @@ def _fail(service: Service) -> None:
     )
     known = environment.executions()
     environment.push("failing 2")
-    until("the build starts", lambda: len(environment.executions()) > len(known))
-    environment.wait_for_state("Await Builder")
+    _wait_for_claim(environment)
     environment.push("failing 3")
     environment.wait_for_executions(len(known) + 3)
 
@@ -119,9 +120,19 @@ def _fail(service: Service) -> None:
 def _build_what_queued(service: Service) -> None:
     environment = service.environment("busy")
     environment.push("busy 1")
-    environment.wait_for_state("Await Builder")
+    _wait_for_claim(environment)
     environment.push("busy 2")
     environment.wait_for_executions(3)
+
+
+def _wait_for_claim(environment: Environment) -> None:
+    try:
+        until("the build holds the environment", lambda: "claim" in environment.item())
+    except AssertionError as error:
+        machine = environment.service.client("stepfunctions")
+        found = [machine.describe_execution(executionArn=arn) for arn in environment.executions()]
+        states = [(each["status"], each.get("cause"), each.get("output", "")[:500]) for each in found]
+        raise AssertionError(f"{error}: {json.dumps(states, indent=1)}") from error
 
 
 def _sweep(service: Service) -> None:
@@ -130,11 +141,12 @@ def _sweep(service: Service) -> None:
     environment.must_build("swept 1")
     service.set_rules("BuildFailedRule", enabled=False)
     known = environment.executions()
+    service.inject({"kind": "command_lost", "document": "VerifyImage"})
     environment.push("swept 2")
     until("the build starts", lambda: len(environment.executions()) > len(known))
     arn = environment.wait_for_state("Await Verification")
     service.client("stepfunctions").stop_execution(executionArn=arn)
-    service.sweep()
+    assert any(arn in finding["finding"] for finding in service.sweep())
     environment.wait_until_idle()
     service.set_rules("BuildFailedRule", enabled=True)
     service.set_rules("ImagePushedRule", enabled=False)
