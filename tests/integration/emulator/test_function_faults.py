@@ -48,13 +48,26 @@ def test_a_function_is_killed_right_after_its_call_took_effect(platform: Any, po
     assert platform.invoke(WORKER, {"mode": "echo"})[1] == {"mode": "echo"}
 
 
+@pytest.fixture
+def hasty_with_table(platform: Any) -> Iterator[None]:
+    """The function with a timeout of a second knows the table."""
+    client, name = platform.client("lambda"), platform.physical_id(HASTY)
+    before = client.get_function_configuration(FunctionName=name)["Environment"]
+    variables = {**before["Variables"], "TABLE_NAME": platform.outputs["TableName"]}
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    yield
+    client.update_function_configuration(FunctionName=name, Environment=before)
+
+
+@pytest.mark.usefixtures("hasty_with_table")
 def test_a_function_that_hangs_is_ended_at_its_timeout(platform: Any, post: Any) -> None:
-    post(kind="hangs", operation="SendTaskSuccess", caller=HASTY)
+    post(kind="hangs", operation="UpdateItem", caller=HASTY, when="before")
     begin = time.monotonic()
-    response, error = platform.invoke(HASTY, {"mode": "answer", "token": "unknown"})
+    response, error = platform.invoke(HASTY, {"mode": "count", "key": "hangs", "until": 1})
     assert response["FunctionError"] == "Unhandled"
     assert error["errorType"] == "Sandbox.Timedout"
     assert time.monotonic() - begin >= 1
+    assert calls_of(platform, "hangs") == 0
     assert platform.invoke(HASTY, {"mode": "echo"})[1] == {"mode": "echo"}
 
 
