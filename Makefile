@@ -15,7 +15,7 @@ ARCHITECTURE ?= arm64
 JOBS ?= 2
 ARGUMENTS ?=
 SOURCES := layers cli emulator functions tests scripts
-SUITES ?= unit template contract integration workflows e2e faults
+SUITES ?= unit template contract/adapters contract/config contract/emulator integration workflows e2e faults
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load

@@ -20,7 +20,7 @@ from tests.contract.config.parameter_account import ParameterAccount
 from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.config.errors import MissingValueError
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SCRIPT = REPOSITORY / "scripts/setup/init_ssm_parameters.py"
 PREFIX = "/fine-tune-slm"
 TOKEN = "hf_planted-2b7d"
