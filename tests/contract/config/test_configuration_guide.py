@@ -58,8 +58,10 @@ class Guide:
     def init(self, *options: str) -> str:
         """`python scripts/setup/init_ssm_parameters.py` in the project's directory."""
         command = [sys.executable, str(SCRIPT), *options]
+        # A test runner may set a width, at which long names are folded.
+        environ = {**self.account.environ, "COLUMNS": "200"}
         done = subprocess.run(  # noqa: S603  # our own script
-            command, cwd=self.directory, env=self.account.environ, capture_output=True, text=True, check=True
+            command, cwd=self.directory, env=environ, capture_output=True, text=True, check=True
         )
         assert TOKEN not in done.stdout + done.stderr
         return done.stdout
