@@ -119,9 +119,7 @@ class SimulatedProvisioner:
             return CommandResult(seconds, fault.exit_code, "", fault.stderr)
         return self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
 
-    def _provision(
-        self, parameters: Mapping[str, str], instance: Instance
-    ) -> CommandResult | PendingResult:
+    def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
         seconds = self._durations.provision
         repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
         reference = f"{parameters['ImageUri']}@{digest}"

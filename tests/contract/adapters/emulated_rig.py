@@ -64,7 +64,9 @@ class EmulatedRig:
         )
         self.waits: Waits = watched(DynamoWaits(account.table, account.client("dynamodb"), FakeClock()))
         self.executions: Executions = watched(StepFunctionsExecutions(account.client("stepfunctions")))
-        self.notifier: Notifier = watched(AwsNotifier(account.client("sns"), account.client("events"), account.topic_arn))
+        self.notifier: Notifier = watched(
+            AwsNotifier(account.client("sns"), account.client("events"), account.topic_arn)
+        )
         self.base_image_id = account.base_image_id
         self.instance_profile_arn = account.instance_profile_arn
         self.subnet_id = account.subnet_id
