@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import Any, Final
@@ -36,15 +37,13 @@ def push_image(ecr: Any, repository: str, tag: str, *, revision: str, branch: st
         "layers": [{"mediaType": _LAYER_TYPE, **layer}],
     }
     text = json.dumps(manifest)
-    try:
+    with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
         ecr.put_image(
             repositoryName=repository,
             imageManifest=text,
             imageManifestMediaType=_MANIFEST_TYPE,
             imageTag=tag,
         )
-    except ecr.exceptions.ImageAlreadyExistsException:
-        pass
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
