@@ -150,9 +150,9 @@ class World:
 
     def remains(self) -> list[str]:
         """Ids of the instances of the stack that are alive."""
-        created = self.observers.created.instances
+        known = self.simulation.ec2.instances
         return [
             instance_id
-            for instance_id in created
-            if self.simulation.ec2.instances[instance_id].state not in GONE
+            for instance_id in self.observers.created.instances
+            if instance_id in known and known[instance_id].state not in GONE
         ]

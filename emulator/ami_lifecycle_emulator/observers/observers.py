@@ -25,6 +25,7 @@ class Observers:
         items: the environments' records in the stack's table.
         is_running: whether an execution runs, by its ARN.
         is_ours: whether a caller is part of the stack.
+        is_forced: whether whoever started an execution wanted to build what is published already.
         unverified: environments whose settings switch verification off.
         protects_instances: the settings count running instances as uses.
     """
@@ -38,6 +39,7 @@ class Observers:
         items: Callable[[], Mapping[str, Mapping[str, Any]]],
         is_running: Callable[[str], bool],
         is_ours: Callable[[str], bool],
+        is_forced: Callable[[str], bool] = lambda _arn: False,
         unverified: frozenset[str] = frozenset(),
         protects_instances: bool = False,
     ) -> None:
@@ -45,7 +47,9 @@ class Observers:
         self._is_ours = is_ours
         self._publication = PublicationObserver(view, self.book, unverified)
         self._changes = ChangeObserver(view, self.book, elapsed, protects_instances=protects_instances)
-        self._remains = RemainsObserver(view, self.book, sources=sources, items=items, is_running=is_running)
+        self._remains = RemainsObserver(
+            view, self.book, sources=sources, items=items, is_running=is_running, is_forced=is_forced
+        )
         self.begin()
 
     @property

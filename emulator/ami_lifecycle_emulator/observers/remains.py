@@ -43,6 +43,7 @@ class RemainsObserver:
         sources: what each environment is built from.
         items: reads the environments' records of the stack's table: by environment, `claim` and `wanted`.
         is_running: whether an execution runs.
+        is_forced: whether whoever started an execution wanted to build what is published already.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class RemainsObserver:
         sources: Mapping[str, Source],
         items: Callable[[], Mapping[str, Mapping[str, Any]]],
         is_running: Callable[[str], bool],
+        is_forced: Callable[[str], bool],
     ) -> None:
         self._view = view
         self._book = book
         self._sources = sources
         self._items = items
         self._is_running = is_running
+        self._is_forced = is_forced
         self.created = Created()
         self._excused: set[str] = set()
 
@@ -99,7 +102,7 @@ class RemainsObserver:
             self._book.add("P4", f"{resource_id} was created without its owner's tags: {missing}")
 
     def _check_need(self, tags: Mapping[str, str]) -> None:
-        if tags.get("ami-lifecycle:role") != "builder":
+        if tags.get("ami-lifecycle:role") != "builder" or self._is_forced(tags.get(EXECUTION_TAG, "")):
             return
         environment = tags.get(ENVIRONMENT_TAG, "")
         live = self._view.image(self._view.latest_of(environment))

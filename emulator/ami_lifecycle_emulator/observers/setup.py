@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,6 +39,7 @@ def observe(emulator: Emulator, build_config: Path) -> Observers:
         sources={name: _source(content, name) for name in settings},
         items=lambda: _items(emulator),
         is_running=lambda arn: _is_running(emulator, arn),
+        is_forced=lambda arn: _is_forced(emulator, arn),
         is_ours=lambda caller: emulator.identities.role_of(caller) is not None,
         unverified=frozenset(
             name
@@ -90,8 +92,16 @@ def _scan(emulator: Emulator, table: str) -> Iterator[dict[str, Any]]:
 
 
 def _is_running(emulator: Emulator, arn: str) -> bool:
+    return bool(_execution(emulator, arn).get("status") == "RUNNING")
+
+
+def _is_forced(emulator: Emulator, arn: str) -> bool:
+    request = json.loads(_execution(emulator, arn).get("input", "{}"))
+    return isinstance(request, dict) and bool(request.get("force") or request.get("fresh"))
+
+
+def _execution(emulator: Emulator, arn: str) -> dict[str, Any]:
     try:
-        answer = emulator.api.call(_OBSERVER, "stepfunctions", "DescribeExecution", {"executionArn": arn})
+        return emulator.api.call(_OBSERVER, "stepfunctions", "DescribeExecution", {"executionArn": arn})
     except ApiError:
-        return False
-    return bool(answer["status"] == "RUNNING")
+        return {}

@@ -37,6 +37,7 @@ class Watched:
             sources={"prod": Source("comfyui", "prod-latest")},
             items=lambda: self.items,
             is_running=self.running.__contains__,
+            is_forced="arn:forced".__eq__,
             is_ours=FUNCTION.__eq__,
         )
         self.observers.attach(account.gateway)
@@ -251,7 +252,8 @@ def test_p5_a_pin_holds_against_pushes(watched: Watched) -> None:
     assert watched.observers.check_at_rest() == []
 
 
-def test_p5_what_is_published_is_built_again(watched: Watched) -> None:
+def build_again(watched: Watched, **changes: str) -> None:
+    """Launch a builder for the digest that is published."""
     image_id = own_image(watched, **{"image-digest": DIGEST})
     watched.verify(image_id)
     watched.write_latest(image_id)
@@ -261,9 +263,20 @@ def test_p5_what_is_published_is_built_again(watched: Watched) -> None:
         InstanceType="t3.large",
         MinCount=1,
         MaxCount=1,
-        TagSpecifications=specifications("instance", "volume", role="builder", **{"image-digest": DIGEST}),
+        TagSpecifications=specifications(
+            "instance", "volume", role="builder", **{"image-digest": DIGEST, **changes}
+        ),
     )
+
+
+def test_p5_what_is_published_is_built_again(watched: Watched) -> None:
+    build_again(watched)
     assert watched.found() == [("P5", f"prod: a build of {DIGEST}, which is published already")]
+
+
+def test_p5_whoever_forces_a_build_gets_it(watched: Watched) -> None:
+    build_again(watched, execution="arn:forced")
+    assert watched.found() == []
 
 
 def test_p6_what_is_not_ours_is_changed(watched: Watched) -> None:
