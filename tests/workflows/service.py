@@ -190,17 +190,20 @@ class Service:
         )
         return [execution for page in pages for execution in page["executions"]][::-1]
 
-    def execution_arns(self) -> frozenset[str]:
-        return frozenset(execution["executionArn"] for execution in self.executions())
-
-    def wait_for_new_executions(self, known: Collection[str], number: int) -> list[str]:
-        """Wait for so many executions beside the known ones, whoever they concern."""
+    def executions_of(self, digests: Collection[str], number: int) -> list[str]:
+        """Wait for so many executions that pushes of these digests started; their ARNs."""
 
         def look() -> list[str]:
-            found = self.execution_arns() - frozenset(known)
-            return sorted(found) if len(found) >= number else []
+            found = [each["executionArn"] for each in self.executions()]
+            started = [arn for arn in found if self._pushed_digest(arn) in digests]
+            return started if len(started) >= number else []
 
         return until(f"{number} executions start", look)
+
+    def _pushed_digest(self, arn: str) -> str | None:
+        content = self.input_of(arn)
+        detail = content.get("detail") if isinstance(content, dict) else None
+        return detail.get("image-digest") if isinstance(detail, dict) else None
 
     def input_of(self, arn: str) -> Any:
         if arn not in self._inputs:

@@ -83,9 +83,8 @@ def test_a_tag_moved_back_publishes_the_older_digest_again(environment: Environm
 
 def test_an_untagged_push_builds_nothing(environment: Environment) -> None:
     service = environment.service
-    known = service.execution_arns()
-    put_manifest(service, None, annotations={"made for": environment.name})
-    (arn,) = service.wait_for_new_executions(known, 1)
+    digest = put_manifest(service, None, annotations={"made for": environment.name})
+    (arn,) = service.executions_of({digest}, 1)
     ended = service.wait(arn)
     assert (ended.status, ended.output["action"]) == ("SUCCEEDED", "none")
     assert "without a tag" in ended.output["reasons"][0]
@@ -93,9 +92,8 @@ def test_an_untagged_push_builds_nothing(environment: Environment) -> None:
 
 def test_a_push_under_a_tag_that_is_no_environments_builds_nothing(environment: Environment) -> None:
     service = environment.service
-    known = service.execution_arns()
-    environment.push("one", tag="feature-branch")
-    (arn,) = service.wait_for_new_executions(known, 1)
+    digest = environment.push(f"a feature of {environment.name}", tag="feature-branch")
+    (arn,) = service.executions_of({digest}, 1)
     ended = service.wait(arn)
     assert (ended.status, ended.output["action"]) == ("SUCCEEDED", "none")
     assert "feature-branch" in ended.output["reasons"][0]
@@ -105,18 +103,17 @@ def test_an_image_that_is_deleted_starts_nothing(environment: Environment) -> No
     service = environment.service
     digest = environment.push("one")
     environment.wait_for_execution()
-    known = service.execution_arns()
+    known = environment.executions()
     service.client("ecr").batch_delete_image(
         repositoryName=REPOSITORY, imageIds=[{"imageTag": environment.tag}]
     )
     environment.announce(digest, **{"action-type": "DELETE"})
     time.sleep(FEW_SECONDS)
-    assert service.execution_arns() == known
+    assert environment.executions() == known
 
 
 def test_a_multi_architecture_push_is_one_build_of_the_index(environment: Environment) -> None:
     service = environment.service
-    known = service.execution_arns()
     children = [
         put_manifest(service, None, annotations={"architecture": name, "for": environment.name})
         for name in ("amd64", "arm64")
@@ -127,7 +124,7 @@ def test_a_multi_architecture_push_is_one_build_of_the_index(environment: Enviro
         mediaType="application/vnd.oci.image.index.v1+json",
         manifests=[{"digest": digest, "size": 100, "mediaType": ""} for digest in children],
     )
-    arns = service.wait_for_new_executions(known, 3)
+    arns = service.executions_of({*children, index}, 3)
     ended = [service.wait(arn) for arn in arns]
     environment.wait_until_idle()
     assert {each.status for each in ended} == {"SUCCEEDED"}
@@ -138,15 +135,15 @@ def test_a_multi_architecture_push_is_one_build_of_the_index(environment: Enviro
 
 def test_the_events_of_a_multi_architecture_push_start_one_build(environment: Environment) -> None:
     service = environment.service
-    known = service.execution_arns()
-    index = environment.push("one")
+    index = environment.push(f"the index of {environment.name}")
     events = json.loads((PROJECT / "events" / "ecr_push_multi_architecture.json").read_text())
     for event in events:
         detail = event["detail"]
         if "image-tag" in detail:
             detail |= {"image-tag": environment.tag, "image-digest": index}
         service.put_event(event["source"], event["detail-type"], detail)
-    arns = service.wait_for_new_executions(known, 1 + len(events))
+    digests = {index, *(event["detail"]["image-digest"] for event in events)}
+    arns = service.executions_of(digests, 1 + len(events))
     assert {service.wait(arn).status for arn in arns} == {"SUCCEEDED"}
     environment.wait_until_idle()
     environment.has_one_image()

@@ -25,12 +25,12 @@ def test_a_dry_run_of_a_build_gives_its_reasons_and_starts_nothing(
     operator: Operator, environment: Environment
 ) -> None:
     environment.push_quietly("1" * 40)
-    known = environment.service.execution_arns()
+    known = environment.executions()
     plan = operator.ask("build", environment.name, "--tag", f"{environment.name}-by-hand", "--dry-run")
     assert plan["action"] == "build"
     assert plan["mode"] == "fresh"
     assert "`latest` does not exist yet" in plan["reasons"][0]
-    assert environment.service.execution_arns() == known
+    assert environment.executions() == known
 
 
 def test_a_build_is_followed_to_its_end(operator: Operator, environment: Environment) -> None:
@@ -59,11 +59,11 @@ def test_a_failed_build_ends_with_the_lines_of_the_builder(
 
 def test_a_build_of_what_is_published_is_not_started(operator: Operator, environment: Environment) -> None:
     environment.must_build("1" * 40)
-    known = environment.service.execution_arns()
+    known = environment.executions()
     answer = operator.run("build", environment.name)
     assert answer.exit_code == 0
     assert "is published already" in answer.output
-    assert environment.service.execution_arns() == known
+    assert environment.executions() == known
 
 
 def test_an_image_of_another_repository_is_refused(operator: Operator, environment: Environment) -> None:
@@ -111,10 +111,10 @@ def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
         environment.must_build(revision * 40)
     planned = operator.ask("rollback", environment.name, "--dry-run")
     assert planned["how"] == "at once"
-    known = service.execution_arns()
+    known = environment.executions()
     operator.ask("rollback", environment.name, "--yes")
     assert published_commit(environment) == "5" * 40
-    (arn,) = service.execution_arns() - known
+    (arn,) = [arn for arn in environment.executions() if arn not in known]
     assert not service.is_build(arn)
     environment.wait_until_idle()
     assert environment.build("7" * 40).output["action"] == "none"
@@ -139,12 +139,12 @@ def test_nobody_to_ask_means_no(operator: Operator, environment: Environment) ->
     for revision in ("1", "2"):
         environment.must_build(revision * 40)
     (old,) = register_old_images(environment, 1)
-    known = environment.service.execution_arns()
+    known = environment.executions()
     for command in ("rollback", "migrate"):
         answer = operator.run(command, environment.name)
         assert answer.exit_code == 1
         assert "confirm with --yes, or use --dry-run" in answer.notes
-    assert environment.service.execution_arns() == known
+    assert environment.executions() == known
     assert [image.get("Tags") for image in environment_images(environment) if image["ImageId"] == old] == [
         None
     ]
