@@ -34,6 +34,7 @@ REFERENCES: Final = {
 GOAL_WITH_EC2: Final = 5.0
 GOAL_WITHOUT_EC2: Final = 2.5
 _INIT_SECONDS: Final = 60
+_POLL_SECONDS: Final = 1
 
 
 @dataclass
@@ -60,7 +61,7 @@ def init_seconds(python: Path, runtime: Path, layers: Path, subject: Subject) ->
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(4)
-        listener.settimeout(_INIT_SECONDS)
+        listener.settimeout(_POLL_SECONDS)
         environment = {
             "PATH": os.defpath,
             "PYTHONPATH": f"{subject.task_root}:{layers}:{runtime}",
@@ -89,12 +90,16 @@ def init_seconds(python: Path, runtime: Path, layers: Path, subject: Subject) ->
             stderr=subprocess.STDOUT,
         )
         try:
-            connection, _ = listener.accept()
-            seconds = time.perf_counter() - began
-            with connection:
-                asked = connection.recv(4096).decode()
-        except TimeoutError:
-            asked = "nothing"
+            asked, seconds = "nothing", 0.0
+            while process.poll() is None and time.perf_counter() - began < _INIT_SECONDS:
+                try:
+                    connection, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                seconds = time.perf_counter() - began
+                with connection:
+                    asked = connection.recv(4096).decode()
+                break
         finally:
             process.kill()
             output, _ = process.communicate()
@@ -164,7 +169,8 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
-    bare, *functions = measure(arguments.python, arguments.runtime, arguments.built, arguments.runs)
+    runtime, built = arguments.runtime.resolve(), arguments.built.resolve()
+    bare, *functions = measure(arguments.python, runtime, built, arguments.runs)
     rows = [
         {
             "function": each.name,

@@ -431,6 +431,12 @@ def _code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _age_key(record: dict[str, Any]) -> tuple[int, str]:
+def _age_key(record: dict[str, Any]) -> tuple[int, str, bool, str]:
     number = str(record.get("workflow_run_number", ""))
-    return int(number) if number.isdecimal() else 0, str(record.get("creation_date", ""))
+    return (
+        int(number) if number.isdecimal() else 0,
+        str(record.get("creation_date", "")),
+        # Dates are whole seconds: of two images in one second, the one that replaced the other is newer.
+        record.get("status") == "live",
+        str(record.get("status_since", "")),
+    )

@@ -34,10 +34,14 @@ class FakeStore:
             self.publish(metadata, environment)
 
     def publish(self, metadata: dict[str, Any], environment: str = "prod") -> None:
-        """Publish as the service does: history, then metadata, then `latest`."""
+        """Publish as the service does: history of both images, then metadata, then `latest`."""
         prefix = f"/comfyui/ami/{environment}"
         history = {**metadata, "status": "live", "status_reason": "published"}
         self.values[f"{prefix}/history/{metadata['ami_id']}"] = json.dumps(history)
+        replaced = f"{prefix}/history/{self.values.get(f'{prefix}/latest')}"
+        if replaced in self.values:
+            record = {**json.loads(self.values[replaced]), "status": "superseded"}
+            self.values[replaced] = json.dumps({**record, "superseded_by": metadata["ami_id"]})
         self.values[f"{prefix}/metadata"] = json.dumps(metadata)
         self.values[f"{prefix}/latest"] = metadata["ami_id"]
 

@@ -224,6 +224,16 @@ def test_history_has_every_record_the_newest_first() -> None:
     assert history[0]["status"] == "live"
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_images_of_one_second_the_live_one_is_the_newest(*, turned: bool) -> None:
+    first, second = (NEW, OLD) if turned else (OLD, NEW)
+    at_once = {"workflow_run_number": "1", "creation_date": "2026-01-05T08:00:00Z"}
+    store = FakeStore(prod={**first, **at_once})
+    store.publish({**second, **at_once})
+    history = make_client(store).get_history()
+    assert [each["ami_id"] for each in history] == [second["ami_id"], first["ami_id"]]
+
+
 def test_history_is_followed_where_listing_is_not_permitted() -> None:
     store = FakeStore(prod=OLD)
     store.publish(NEW)
