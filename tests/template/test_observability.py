@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from tests.template.stack import ROOT, resources, template
 
 from ami_lifecycle.contracts import (
@@ -17,11 +18,13 @@ from ami_lifecycle.contracts import (
     Decision,
     FindingKind,
     ReleaseResult,
+    Resumed,
     RetireAction,
     SweepFinding,
     SweepResult,
+    WaitKind,
 )
-from ami_lifecycle.measures import counts_of
+from ami_lifecycle.measures import Measure, Unit, measures_of
 
 IMAGE = "ami-0123456789abcdef0"
 ALARMS = resources("AWS::CloudWatch::Alarm")
@@ -31,8 +34,16 @@ EMPTY = (
     CleanUpResult(error="x", cause="y"),
     ClaimResult(status=ClaimStatus.CLAIMED, number=1, reason="free"),
     SweepResult(),
+    *(
+        Resumed(resource_id="x", resumed=True, reason="it ended", kind=kind, waited_seconds=1.5)
+        for kind in WaitKind
+    ),
 )
-OWN_METRICS = {name for result in EMPTY for name in counts_of(result)}
+OWN_METRICS = {measure.name for result in EMPTY for measure in measures_of(result)}
+
+
+def values_of(result: BaseModel | None) -> dict[str, float]:
+    return {measure.name: measure.value for measure in measures_of(result)}
 
 
 def headings() -> set[str]:
@@ -109,23 +120,32 @@ def test_outcomes_are_counted() -> None:
     released = ReleaseResult(
         environment="prod", action=Action.BUILD, image_id=IMAGE, decisions=tuple(decisions)
     )
-    assert counts_of(released) == {"ImagesPublished": 1, "ImagesRetired": 2, "ImagesKept": 1}
-    assert counts_of(CleanUpResult(error="x", cause="y", released=("prod",))) == {"BuildsFailed": 1}
+    assert values_of(released) == {"ImagesPublished": 1, "ImagesRetired": 2, "ImagesKept": 1}
+    assert values_of(CleanUpResult(error="x", cause="y", released=("prod",))) == {"BuildsFailed": 1}
     queued = ClaimResult(status=ClaimStatus.QUEUED, number=0, reason="busy")
-    assert counts_of(queued) == {"BuildsQueued": 1}
+    assert values_of(queued) == {"BuildsQueued": 1}
 
 
 def test_what_the_sweep_does_not_find_is_counted_as_none() -> None:
     kinds = (FindingKind.ORPHAN, FindingKind.ORPHAN, FindingKind.UNPUBLISHED_DIGEST, FindingKind.OTHER)
     findings = [SweepFinding(environment="prod", finding="x", repaired=True, kind=kind) for kind in kinds]
-    assert counts_of(SweepResult(findings=tuple(findings))) == {
+    assert values_of(SweepResult(findings=tuple(findings), waiting=("prod", "dev"))) == {
         "DeadClaimsFound": 0,
         "OrphansFound": 2,
+        "RequestsWaiting": 2,
         "RetirementsDue": 0,
         "UnpublishedDigests": 1,
     }
 
 
-def test_a_step_without_an_outcome_counts_nothing() -> None:
-    assert counts_of(None) == {}
-    assert counts_of(SweepFinding(environment=None, finding="x", repaired=True)) == {}
+def test_how_long_a_phase_took_is_measured_when_its_event_comes() -> None:
+    ended = Resumed(
+        resource_id="x", resumed=True, reason="it ended", kind=WaitKind.IMAGE, waited_seconds=240.5
+    )
+    assert measures_of(ended) == [Measure("ImageCreationTime", 240.5, Unit.SECONDS)]
+    assert measures_of(ended.model_copy(update={"resumed": False})) == []
+
+
+def test_a_step_without_an_outcome_measures_nothing() -> None:
+    assert measures_of(None) == []
+    assert measures_of(SweepFinding(environment=None, finding="x", repaired=True)) == []

@@ -356,6 +356,21 @@ class AdoptInput(ClaimedInput):
     image_id: AmiId
 
 
+class Resumed(Frozen):
+    """Output of `resume_build`: what a completion event led to.
+
+    Attributes:
+        kind: what the task waited for, where one did.
+        waited_seconds: since the task began to wait for it.
+    """
+
+    resource_id: str
+    resumed: bool
+    reason: str
+    kind: WaitKind | None = None
+    waited_seconds: float | None = None
+
+
 class ReleaseInput(ClaimedInput):
     """Input of `release_environment`."""
 
@@ -421,9 +436,10 @@ class SweepFinding(Frozen):
 
 
 class SweepResult(Frozen):
-    """All findings of one sweep."""
+    """All findings of one sweep, and the environments for which a request waits."""
 
     findings: tuple[SweepFinding, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 class Metadata(BaseModel):

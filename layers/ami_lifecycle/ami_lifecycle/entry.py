@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle.function_environment import FunctionEnvironment
-from ami_lifecycle.measures import counts_of
+from ami_lifecycle.measures import Measure, measures_of
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -65,7 +65,7 @@ def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], L
                 raise
             output = None if result is None else result.model_dump(mode="json")
             logger.info("done", output=output)
-            _count(counts_of(result))
+            _measure(measures_of(result))
             return output
 
         return handler
@@ -73,16 +73,16 @@ def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], L
     return decorate
 
 
-def _count(counts: Mapping[str, int]) -> None:
+def _measure(measures: Sequence[Measure]) -> None:
     """Write metrics to the log in the embedded metric format, from which CloudWatch takes them."""
-    if not counts:
+    if not measures:
         return
-    # Most steps count nothing, and should not pay for the import at their start.
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: PLC0415
+    # Most steps measure nothing, and should not pay for the import at their start.
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
     metrics = EphemeralMetrics()
-    for name, value in counts.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    for measure in measures:
+        metrics.add_metric(name=measure.name, unit=measure.unit.value, value=measure.value)
     metrics.flush_metrics()
 
 

@@ -1,10 +1,11 @@
-"""What is counted of the results of steps. Metrics count outcomes; durations are Step Functions' and Lambda's own."""
+"""What is measured of the results of steps: outcomes, the queue, and how long each phase of a build took."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
@@ -14,9 +15,27 @@ from ami_lifecycle.contracts import (
     CleanUpResult,
     FindingKind,
     ReleaseResult,
+    Resumed,
     RetireAction,
     SweepResult,
+    WaitKind,
 )
+
+
+class Unit(StrEnum):
+    """Units of CloudWatch (its API reference, MetricDatum)."""
+
+    COUNT = "Count"
+    SECONDS = "Seconds"
+
+
+class Measure(NamedTuple):
+    """One value of a metric."""
+
+    name: str
+    value: float
+    unit: Unit = Unit.COUNT
+
 
 # Findings that an alarm asks for are counted even when there are none: a metric that is only ever 1 cannot show
 # that something is over.
@@ -26,25 +45,35 @@ _OF_FINDING: Final[Mapping[FindingKind, str]] = {
     FindingKind.RETIREMENT_DUE: "RetirementsDue",
     FindingKind.UNPUBLISHED_DIGEST: "UnpublishedDigests",
 }
+# Agents are polled, so no event ends their phase; Step Functions shows it.
+_OF_PHASE: Final[Mapping[WaitKind, str]] = {
+    WaitKind.PROVISIONING: "ProvisioningTime",
+    WaitKind.STOPPED: "StoppingTime",
+    WaitKind.IMAGE: "ImageCreationTime",
+    WaitKind.VERIFICATION: "VerificationTime",
+}
 
 
-def counts_of(result: BaseModel | None) -> dict[str, int]:
-    """Metric names and counts of a step's result; empty for most steps."""
+def measures_of(result: BaseModel | None) -> list[Measure]:
+    """The measures of a step's result; empty for most steps."""
     match result:
         case ReleaseResult():
             actions = Counter(decision.action for decision in result.decisions)
-            return {
-                "ImagesPublished": int(result.image_id is not None),
-                "ImagesRetired": actions[RetireAction.RETIRE],
-                "ImagesKept": actions[RetireAction.KEEP],
-            }
+            return [
+                Measure("ImagesPublished", int(result.image_id is not None)),
+                Measure("ImagesRetired", actions[RetireAction.RETIRE]),
+                Measure("ImagesKept", actions[RetireAction.KEEP]),
+            ]
         case CleanUpResult():
             # A repeated clean-up of the same execution releases nothing.
-            return {"BuildsFailed": int(bool(result.released))}
+            return [Measure("BuildsFailed", int(bool(result.released)))]
         case ClaimResult():
-            return {"BuildsQueued": int(result.status is ClaimStatus.QUEUED)}
+            return [Measure("BuildsQueued", int(result.status is ClaimStatus.QUEUED))]
+        case Resumed(resumed=True, kind=WaitKind() as kind, waited_seconds=float() as seconds):
+            return [Measure(_OF_PHASE[kind], seconds, Unit.SECONDS)] if kind in _OF_PHASE else []
         case SweepResult():
             kinds = Counter(finding.kind for finding in result.findings)
-            return {name: kinds[kind] for kind, name in _OF_FINDING.items()}
+            found = [Measure(name, kinds[kind]) for kind, name in _OF_FINDING.items()]
+            return [*found, Measure("RequestsWaiting", len(result.waiting))]
         case _:
-            return {}
+            return []

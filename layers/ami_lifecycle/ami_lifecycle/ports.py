@@ -279,12 +279,13 @@ class Environments(Protocol):
 
 
 class StoredWait(NamedTuple):
-    """A task that waits for a resource."""
+    """A task that waits for a resource, since a moment."""
 
     resource_id: str
     token: str
     wait: Mapping[str, Any]
     execution_arn: str
+    since: datetime
 
 
 class Waits(Protocol):

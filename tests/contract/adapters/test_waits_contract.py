@@ -12,7 +12,7 @@ LATER = START + timedelta(hours=1)
 
 def wait_for(rig: Rig, number: int = 1) -> StoredWait:
     wait = {"kind": "image", "resource_id": f"ami-{rig.name}", "instance_id": None}
-    return StoredWait(f"ami-{rig.name}", f"token-{number}", wait, "arn:execution")
+    return StoredWait(f"ami-{rig.name}", f"token-{number}", wait, "arn:execution", START)
 
 
 def test_a_stored_wait_reads_back_as_it_was_written(rig: Rig) -> None:

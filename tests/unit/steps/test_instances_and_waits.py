@@ -266,6 +266,15 @@ def test_the_token_is_stored_before_the_look(build: Build) -> None:
     assert build.account.world.waits.all == {}
 
 
+def test_an_event_tells_how_long_the_task_waited(build: Build) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    build.await_(WaitKind.STOPPED)
+    build.account.world.clock.advance(31)
+    build.instances.settle()
+    resumed = build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
+    assert (resumed.kind, resumed.waited_seconds) == (WaitKind.STOPPED, 31)
+
+
 def test_what_is_done_at_the_look_needs_no_event(build: Build) -> None:
     build.an_instance(InstanceState.STOPPED)
     build.await_(WaitKind.STOPPED)

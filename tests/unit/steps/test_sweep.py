@@ -187,6 +187,13 @@ def test_a_claim_that_is_busy_is_removed_when_its_function_is_dead(account: Acco
     assert account.world.environments.get("prod").claim is None
 
 
+def test_the_sweep_counts_the_environments_for_which_a_request_waits(account: Account) -> None:
+    assert account.sweeper.sweep().waiting == ()
+    wanted = BuildRequest(environment="prod", force=True)
+    account.world.environments.queue("prod", wanted, behind=holder_of(account, "alive"), revision=0)
+    assert account.sweeper.sweep().waiting == ("prod",)
+
+
 def test_a_queued_request_whose_starter_died_is_started_once(account: Account) -> None:
     wanted = BuildRequest(environment="prod", image_digest=account.world.repository.push(None, "two"))
     claim = holder_of(account, "dead")

@@ -33,6 +33,7 @@ class DynamoWaits:
             "token": wait.token,
             "wait": json.dumps(wait.wait),
             "execution_arn": wait.execution_arn,
+            "since": wait.since.isoformat(),
             "expires_at": int(expires.timestamp()),
         }
         with aws_errors("dynamodb:PutItem", self._name(wait.resource_id)):
@@ -53,7 +54,13 @@ class DynamoWaits:
         item = from_item(answer["Item"])
         if item["expires_at"] <= self._clock.now().timestamp():
             return None
-        return StoredWait(resource_id, item["token"], json.loads(item["wait"]), item["execution_arn"])
+        return StoredWait(
+            resource_id,
+            item["token"],
+            json.loads(item["wait"]),
+            item["execution_arn"],
+            datetime.fromisoformat(item["since"]),
+        )
 
     @calls("dynamodb:DeleteItem")
     def delete(self, resource_id: str, token: str) -> None:

@@ -76,17 +76,18 @@ class Sweeper:
         """
         findings: list[SweepFinding] = []
         faults: list[str] = []
+        waiting: list[str] = []
         for environment in self.catalogue.environments:
             self._try(environment, partial(self._end_dead_claim, environment), findings, faults)
         self._try(None, self._remove_orphans, findings, faults)
         for environment in self.catalogue.environments:
-            self._try(environment, partial(self._reconcile, environment), findings, faults)
+            self._try(environment, partial(self._reconcile, environment, waiting), findings, faults)
         if faults:
             raise CleanUpIncompleteError(
                 f"the sweep found {[finding.finding for finding in findings]} and could not finish: "
                 f"{'; '.join(faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
             )
-        return SweepResult(findings=tuple(findings))
+        return SweepResult(findings=tuple(findings), waiting=tuple(waiting))
 
     def _try(
         self,
@@ -159,8 +160,10 @@ class Sweeper:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
 
-    def _reconcile(self, environment: str) -> _Findings:
+    def _reconcile(self, environment: str, waiting: list[str]) -> _Findings:
         record = self.environments.get(environment)
+        if record.wanted is not None:
+            waiting.append(environment)
         if record.claim is not None:
             return
         if record.wanted is not None:

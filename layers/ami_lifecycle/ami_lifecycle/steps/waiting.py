@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.contracts import AwaitInput, CommandFacts, Event, Wait, WaitKind
+from ami_lifecycle.contracts import AwaitInput, CommandFacts, Event, Resumed, Wait, WaitKind
 from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
@@ -56,14 +56,6 @@ class Seen(Frozen):
 PENDING: Final = Seen(is_done=False)
 
 
-class Resumed(Frozen):
-    """What an event led to."""
-
-    resource_id: str
-    resumed: bool
-    reason: str
-
-
 @dataclass(frozen=True)
 class Watcher:
     """Looks at resources, and completes the tasks that wait for them."""
@@ -95,8 +87,9 @@ class Watcher:
             token=step.task_token,
             wait=step.wait.model_dump(mode="json"),
             execution_arn=step.execution_arn,
+            since=self.clock.now(),
         )
-        self.waits.put(stored, self.clock.now() + _KEEP_WAITS_FOR)
+        self.waits.put(stored, stored.since + _KEEP_WAITS_FOR)
         seen = self.look(step.wait)
         if seen.is_done:
             self.executions.send_success(step.task_token, seen.output)
@@ -114,9 +107,10 @@ class Watcher:
         stored = self.waits.get(resource_id)
         if stored is None:
             return Resumed(resource_id=resource_id, resumed=False, reason="nothing waits for it")
+        wait = Wait.model_validate(stored.wait)
         try:
             _refuse_deregistered(event)
-            seen = self.look(Wait.model_validate(stored.wait))
+            seen = self.look(wait)
         except BuildError as error:
             told = self.executions.send_failure(stored.token, type(error).__name__, str(error))
         else:
@@ -128,7 +122,10 @@ class Watcher:
             told = self.executions.send_success(stored.token, seen.output)
         self.waits.delete(resource_id, stored.token)
         reason = "the task goes on" if told else "the task had stopped waiting"
-        return Resumed(resource_id=resource_id, resumed=told, reason=reason)
+        waited = (self.clock.now() - stored.since).total_seconds()
+        return Resumed(
+            resource_id=resource_id, resumed=told, reason=reason, kind=wait.kind, waited_seconds=waited
+        )
 
     def look(self, wait: Wait) -> Seen:
         """Look at a resource once."""
