@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from tests.faults.breaks import BREAKS, is_caught, try_break
 from tests.faults.cases import Case, all_cases, sample
 from tests.faults.races import RACES, try_every_schedule
 from tests.faults.scenarios import SCENARIOS, Scenario
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         world = World(Path(directory), options.seed)
         world.add_foreign()
         gc.collect()
+        if options.breaks:
+            return _try_breaks(world)
         for name in options.scenario or (*SCENARIOS, *RACES):
             results += _run(world, name, options)
     print(matrix(results))
@@ -43,6 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for result in broken:
         _explain(result, options)
     return 1 if broken else 0
+
+
+def _try_breaks(world: World) -> int:
+    """Break the product in every way that is known; 1 when one is not seen."""
+    missed = 0
+    for broken in BREAKS.values():
+        result = try_break(world, broken)
+        caught = is_caught(broken, result)
+        missed += not caught
+        print(f"{'caught' if caught else 'MISSED':7} {broken.caught or 'held':5} {broken.name}")
+        for violation in result.violations[:1]:
+            print(f"        {violation['promise']}: {violation['what']}\n        after {violation['cause']}")
+    print(f"\n{len(BREAKS)} breaks, {missed} not seen.")
+    return 1 if missed else 0
 
 
 def matrix(results: Sequence[Result]) -> str:
@@ -146,6 +163,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="so many cases of each scenario, of all kinds in turn")
     parser.add_argument("--seed", type=int, default=0, help="latencies, jitter and the sample follow it")
     parser.add_argument("--jobs", type=int, default=2, help="how many cases run at once")
+    parser.add_argument("--breaks", action="store_true", help="break the product, and see it caught")
     parser.add_argument("--list", action="store_true", help="show the cases, try none")
     parser.add_argument("--json", help="write all results to this file")
     parser.add_argument("--verbose", action="store_true", help="print every case")

@@ -1,0 +1,171 @@
+"""The product broken on purpose: what looks must see it.
+
+A sweep that finds nothing says little until it has been seen to find something. Each break takes away one thing
+that keeps a promise, in the code as it is loaded; the process that does it is forked, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from tests.faults.cases import Case, Rule
+from tests.faults.scenarios import (
+    FIRST_BUILD,
+    RETIREMENT,
+    UPDATE,
+    UPDATE_IN_USE,
+    Scenario,
+)
+from tests.faults.trying import Result, run_forked, try_case
+from tests.faults.world import World
+
+from ami_lifecycle.adapters import usage
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.contracts import Decision, RetireAction, Wait, WaitKind
+from ami_lifecycle.domain import planning, retirement
+from ami_lifecycle.domain.model import TAG_DIGEST, Image, UsageKind
+from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
+from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.waiting import Seen, Watcher
+
+
+class Break(NamedTuple):
+    """One thing that is taken away.
+
+    Attributes:
+        caught: the promise that is seen broken; None where something else still keeps it.
+        rules: the faults that it takes to see it.
+    """
+
+    name: str
+    caught: str | None
+    scenario: Scenario
+    apply: Callable[[World], None]
+    rules: tuple[Rule, ...] = ()
+
+
+def _retire_the_live_image(_: World) -> None:
+    def decide(_self: Retirer, _settings: Any, live: Image) -> list[Decision]:
+        return [Decision(image_id=live.image_id, action=RetireAction.RETIRE, reason="broken")]
+
+    Retirer.decide = decide  # type: ignore[method-assign]
+
+
+def _take_any_verification_for_a_good_one(_: World) -> None:
+    honest = Watcher._look_at_command
+
+    def look(self: Watcher, wait: Wait) -> Seen:
+        if wait.kind is not WaitKind.VERIFICATION:
+            return honest(self, wait)
+        canary = self.instances.get(wait.instance_id or "")
+        assert canary is not None
+        return Seen(is_done=True, output={"kind": "verify", "image_digest": canary.tags[TAG_DIGEST]})
+
+    Watcher._look_at_command = look  # type: ignore[method-assign]
+
+
+def _take_what_cannot_be_read_for_no_use(_: World) -> None:
+    honest = usage._collect
+
+    def collect(uses: dict[str, Any], image_ids: Sequence[str], action: str, look: Any) -> None:
+        found: dict[str, list[Any]] = {image_id: [] for image_id in image_ids}
+        honest(found, image_ids, action, look)
+        for image_id, each in found.items():
+            uses[image_id] += [use for use in each if use.kind is not UsageKind.UNKNOWN]
+
+    usage._collect = collect
+
+
+def _ignore_launch_templates(_: World) -> None:
+    honest = retirement._protects
+    retirement._protects = lambda use, *more: use.kind is not UsageKind.LAUNCH_TEMPLATE and honest(use, *more)
+
+
+def _clean_nothing_up(_: World) -> None:
+    Cleaner.clean = lambda _self, _arn, **_: Cleaned()  # type: ignore[method-assign]
+
+
+def _forget_what_is_published(_: World) -> None:
+    planning._is_published = lambda *_: False  # type: ignore[assignment]
+
+
+def _find_everybodys_images(_: World) -> None:
+    def find(self: Ec2Images, _tags: Mapping[str, str]) -> list[Image]:
+        return self._own([])
+
+    Ec2Images.find = find  # type: ignore[method-assign]
+    Image.is_copy = property(lambda _: False)  # type: ignore[method-assign,assignment]
+
+
+def _find_everybodys_images_with_every_permission(world: World) -> None:
+    _find_everybodys_images(world)
+    world.simulation.enforcement._enabled = False
+
+
+_REFUSED_LOOK: Rule = {
+    "kind": "error",
+    "operation": "DescribeImageReferences",
+    "caller": "RetireImagesFunction",
+    "code": "UnauthorizedOperation",
+    "status": 403,
+}
+_PUSHED_TWICE: Rule = {"kind": "event", "source": "aws.ecr", "effect": "repeat", "seconds": 600}
+_ABORTED: Rule = {"kind": "execution_ends", "state": "Verify Image", "status": "ABORTED", "after": 1.5}
+_BAD_IMAGE: Rule = {"kind": "command_fails", "document": "VerifyImage", "times": None}
+
+BREAKS: Mapping[str, Break] = {
+    each.name: each
+    for each in (
+        Break("the live image is retired", "P1", UPDATE, _retire_the_live_image),
+        Break(
+            "a failed verification passes",
+            "P2",
+            UPDATE,
+            _take_any_verification_for_a_good_one,
+            (_BAD_IMAGE,),
+        ),
+        Break(
+            "a use that cannot be read is none",
+            "P3",
+            UPDATE,
+            _take_what_cannot_be_read_for_no_use,
+            (_REFUSED_LOOK,),
+        ),
+        Break("launch templates are no use", "P3", UPDATE_IN_USE, _ignore_launch_templates),
+        Break("nothing is cleaned up", "P4", UPDATE, _clean_nothing_up, (_ABORTED,)),
+        Break(
+            "what is published is not known", "P5", FIRST_BUILD, _forget_what_is_published, (_PUSHED_TWICE,)
+        ),
+        Break(
+            "everybody's images are retired", "P6", RETIREMENT, _find_everybodys_images_with_every_permission
+        ),
+        Break(
+            "everybody's images are retired, with our permissions", None, RETIREMENT, _find_everybodys_images
+        ),
+    )
+}
+
+
+def try_break(world: World, broken: Break) -> Result:
+    """Try one break in a process of its own."""
+
+    def work() -> str:
+        broken.scenario.prepare(world)
+        broken.apply(world)
+        case = Case("broken", broken.name, broken.rules)
+        return json.dumps(asdict(try_case(world, broken.scenario, case)))
+
+    content = run_forked(work)
+    try:
+        return Result(**json.loads(content))
+    except ValueError as error:
+        raise AssertionError(f"{broken.name}: {content}") from error
+
+
+def is_caught(broken: Break, result: Result) -> bool:
+    """Whether what looks saw the promise broken, or, where something else keeps it, nothing did."""
+    seen = {violation["promise"] for violation in result.violations}
+    return broken.caught in seen if broken.caught else not seen
