@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.contract.config.parameter_account import ParameterAccount
+from tests.contract.config.project import Project
 from tests.unit.config.fake_aws import FakeSsm
 
 from ami_lifecycle.config.parameter_store import ParameterStore
@@ -52,3 +54,18 @@ def store(client: Any) -> ParameterStore:
 def prefix() -> str:
     """A path of this test's own."""
     return f"/test-{next(_numbers)}"
+
+
+@pytest.fixture(scope="module")
+def slower_account() -> Iterator[ParameterAccount]:
+    """An emulated account for command lines, whose processes need their time."""
+    account = ParameterAccount(scale=0.05)
+    yield account
+    account.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path, slower_account: ParameterAccount, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with names of its own."""
+    monkeypatch.delenv("AMI_LIFECYCLE_ENVIRONMENT", raising=False)
+    return Project(tmp_path, slower_account, f"project-{next(_numbers)}")

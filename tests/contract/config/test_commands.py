@@ -2,100 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
 
-import pytest
-from tests.contract.config.parameter_account import CREDENTIALS, ParameterAccount
-from typer.testing import CliRunner, Result
+from tests.contract.config.project import PLANTED, PROGRAM, Project
 
-from ami_lifecycle_cli.commands.config import app
-
-PLANTED = "planted-51c9"
-_numbers = itertools.count(1)
 PROJECT = Path(__file__).parents[3]
-_MAIN = "from ami_lifecycle_cli.main import main; main()"
-_PROGRAM = (sys.executable, "-c", _MAIN, "config")
-AWS = """
-    ec2:
-      instance_id:
-        ssm_param: /{name}/ec2/instance-id
-        description: The instance
-        allowed_pattern: 'i-[0-9a-f]{{8,17}}'
-      instance_type: {{ssm_param: /{name}/ec2/instance-type, default: g4dn.xlarge}}
-    size: {{ssm_param: /{name}/size, default: 100}}
-    key: {{ssm_param: /{name}/key, sensitive: true}}
-    stage: {{ssm_param: '/{name}/{{environment}}/stage', default: none}}
-    """
-
-
-@pytest.fixture(scope="module")
-def account() -> Iterator[ParameterAccount]:
-    account = ParameterAccount(scale=0.05)
-    yield account
-    account.close()
-
-
-class Project:
-    """A configuration directory of its own names, and its command line."""
-
-    def __init__(self, directory: Path, account: ParameterAccount, name: str) -> None:
-        self.account = account
-        self.name = name
-        self.directory = directory
-        self.ssm = account.client("ssm")
-        self.write(AWS)
-        (directory / "training_config.yml").write_text("lora: {r: 16}\n")
-
-    def write(self, text: str) -> None:
-        (self.directory / "aws_config.yml").write_text(dedent(text).format(name=self.name))
-
-    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Result:
-        shared = ["--config-dir", str(self.directory), "--endpoint-url", self.account.endpoint_url]
-        rest = ["-e", "prod", *shared]
-        words = (
-            (*words[: words.index("--")], *rest, *words[words.index("--") :])
-            if "--" in words
-            else (*words, *rest)
-        )
-        result = CliRunner().invoke(app, list(words), input=stdin, env=CREDENTIALS)
-        assert result.exit_code == code, result.output
-        assert PLANTED not in result.output
-        return result
-
-    def json(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
-        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
-
-    def run_process(
-        self, *words: str, program: Sequence[str] = _PROGRAM, **environ: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the command line as a process with pipes."""
-        place = ["--config-dir", str(self.directory), "-e", "prod"]
-        inherited = {name: value for name, value in self.account.environ.items() if name != "COLUMNS"}
-        return subprocess.run(  # noqa: S603  # our own command
-            [*program, *words[:1], *place, *words[1:]],
-            env=inherited | environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-    def text(self, key: str) -> str:
-        found = self.ssm.get_parameter(Name=f"/{self.name}/{key}", WithDecryption=True)
-        return str(found["Parameter"]["Value"])
-
-
-@pytest.fixture
-def project(tmp_path: Path, account: ParameterAccount, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.delenv("AMI_LIFECYCLE_ENVIRONMENT", raising=False)
-    return Project(tmp_path, account, f"project-{next(_numbers)}")
 
 
 def test_the_dry_run_prints_the_plan_and_makes_no_write_call(project: Project) -> None:
@@ -129,7 +45,7 @@ def test_init_that_was_killed_is_finished_by_the_next(project: Project) -> None:
         "\n".join(f"v{index}: {{{{ssm_param: /{{name}}/v{index}, default: {index}}}}}" for index in range(8))
     )
     before = project.account.count("PutParameter")
-    command = [*_PROGRAM, "init", "--config-dir", str(project.directory), "-e", "prod"]
+    command = [*PROGRAM, "init", "--config-dir", str(project.directory), "-e", "prod"]
     with subprocess.Popen(command, env=project.account.environ, stdout=subprocess.DEVNULL) as process:  # noqa: S603  # our own command
         until(lambda: project.account.count("PutParameter") >= before + 3)
         process.kill()
@@ -244,69 +160,6 @@ def test_validate_looks_at_values_and_reality(project: Project) -> None:
     assert "the instance" in messages
     for part in ("the subnet", "the secret", "the ECR repository", "Not checked"):
         assert part not in messages
-
-
-def test_diff_and_prune_know_orphans(project: Project) -> None:
-    project.run("init")
-    project.write("size: {{ssm_param: /{name}/size, default: 200}}\nnew: {{ssm_param: /{name}/new}}")
-    project.ssm.put_parameter(Name=f"/{project.name}/by-hand", Value="x", Type="String")
-    kinds = {drift["name"].removeprefix(f"/{project.name}/"): drift["kind"] for drift in project.json("diff")}
-    assert kinds == {
-        "size": "differs",
-        "new": "missing",
-        "by-hand": "orphaned",
-        "ec2/instance-type": "orphaned",
-        "prod/stage": "orphaned",
-    }
-    project.run("diff", "--exit-code", code=1)
-    orphans = [f"/{project.name}/ec2/instance-type", f"/{project.name}/prod/stage"]
-    assert project.json("prune", "--dry-run") == {"dry_run": True, "orphans": orphans, "deleted": []}
-    assert "--yes" in project.run("prune", code=1).stderr
-    assert project.text("prod/stage") == "none"
-    assert sorted(project.json("prune", "--yes")["deleted"]) == orphans
-    assert project.text("by-hand") == "x"
-
-
-@pytest.mark.parametrize("export_format", ["env", "json", "yaml", "tfvars"])
-def test_an_export_can_be_imported(project: Project, tmp_path: Path, export_format: str) -> None:
-    project.run("set", "aws.size", "250")
-    project.run("set", "aws.ec2.instance_id", "i-0123456789abcdef0")
-    exported = tmp_path / "exported"
-    project.run("export", "--format", export_format, "--output", str(exported))
-    project.run("rollback", "aws.size", "--to", "1")
-    project.run("set", "aws.size", "1")
-    changes = project.json("import", str(exported), "--format", export_format, "--dry-run")
-    assert [(change["path"], change["after"]) for change in changes] == [("aws.size", "250")]
-    assert project.text("size") == "1"
-    project.run("import", str(exported), "--format", export_format, "--yes")
-    assert project.text("size") == "250"
-    assert project.text("ec2/instance-id") == "i-0123456789abcdef0"
-
-
-def test_exec_gives_a_command_the_values(project: Project) -> None:
-    project.ssm.put_parameter(Name=f"/{project.name}/key", Value=PLANTED, Type="SecureString")
-    script = "from os import environ as e; print(e['X_AWS_EC2_INSTANCE_TYPE'], e['X_AWS_KEY'], e['X_TRAINING_LORA_R'])"
-    found = project.run_process("exec", "--prefix", "X_", "--", sys.executable, "-c", script)
-    assert found.stdout.split() == ["g4dn.xlarge", PLANTED, "16"]
-
-
-def test_exec_of_an_unknown_command_is_an_error(project: Project) -> None:
-    assert "no-such-command cannot be run" in project.run("exec", "--", "no-such-command", code=1).stderr
-
-
-def test_a_pipe_gets_whole_lines_without_colour(project: Project) -> None:
-    project.ssm.put_parameter(Name=f"/{project.name}/ec2/instance-type", Value="x" * 300, Type="String")
-    found = project.run_process("show")
-    assert "x" * 300 in found.stdout
-    assert "\x1b" not in found.stdout + found.stderr
-
-
-def test_eighty_columns_are_enough(project: Project) -> None:
-    project.ssm.put_parameter(Name=f"/{project.name}/ec2/instance-type", Value="x" * 300, Type="String")
-    narrow = project.run_process("show", COLUMNS="80", NO_COLOR="1").stdout
-    assert max(len(line) for line in narrow.splitlines()) <= 80
-    assert narrow.count("x") == 300
-    assert "\x1b" not in narrow
 
 
 def test_the_script_of_the_guide_is_init(project: Project) -> None:
