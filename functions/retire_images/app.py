@@ -11,15 +11,15 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
-from ami_lifecycle.contracts import ClaimedInput, Retirement
+from ami_lifecycle.contracts import RetireInput, Retirement
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.retire_images import Retirer
 
 prepare_clients("autoscaling", "dynamodb", "ec2", "ssm")
 
 
-@lambda_handler(parsed_by(ClaimedInput))
-def handler(step: ClaimedInput, deadline: datetime) -> Retirement:
+@lambda_handler(parsed_by(RetireInput))
+def handler(step: RetireInput, deadline: datetime) -> Retirement:
     """Retire the previous images of the environment."""
     ec2 = client("ec2")
     return Retirer(

@@ -22,6 +22,7 @@ class FakeParameters(Faulty):
         self.descriptions: dict[str, str] = {}
         self.history: list[tuple[str, str]] = []
         self.drop_writes = 0
+        self.stale: dict[str, list[str]] = {}
 
     def set(self, name: str, value: str, data_type: str = "text") -> None:
         """Put a parameter that was there before."""
@@ -30,8 +31,11 @@ class FakeParameters(Faulty):
 
     @port_call
     def get(self, name: str) -> StoredParameter | None:
-        """One parameter."""
-        return self.all.get(name)
+        """One parameter; old values first, where `stale` has some for it."""
+        found = self.all.get(name)
+        if found is not None and self.stale.get(name):
+            return found._replace(value=self.stale[name].pop(0), version=found.version - 1)
+        return found
 
     @port_call
     def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:

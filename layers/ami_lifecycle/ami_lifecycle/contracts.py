@@ -371,6 +371,12 @@ class Resumed(Frozen):
     waited_seconds: float | None = None
 
 
+class RetireInput(ClaimedInput):
+    """Input of `retire_images`. `published` is what this execution has made `latest` say, if it has."""
+
+    published: Published | None = None
+
+
 class ReleaseInput(ClaimedInput):
     """Input of `release_environment`."""
 

@@ -27,6 +27,7 @@ from ami_lifecycle.contracts import (
     PublishInput,
     ReleaseInput,
     ReleaseResult,
+    RetireInput,
     StepInput,
     Wait,
     WaitKind,
@@ -190,7 +191,8 @@ class Execution:
             published = self._do("Publish Image", lambda: self.publisher.publish(publish))
             self._pass("Grace Period")
         retirement = self._do(
-            "Retire Previous Images", lambda: self.account.retirer.retire(ClaimedInput(**held))
+            "Retire Previous Images",
+            lambda: self.account.retirer.retire(RetireInput(**held, published=published)),
         )
         of_candidate = None
         if retirement.adopt_name:
@@ -209,7 +211,8 @@ class Execution:
                 published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
                 self._pass("Canonical Grace Period")
                 of_candidate = self._do(
-                    "Retire Candidate", lambda: self.account.retirer.retire(ClaimedInput(**held))
+                    "Retire Candidate",
+                    lambda: self.account.retirer.retire(RetireInput(**held, published=published)),
                 )
         release = ReleaseInput(
             **held,

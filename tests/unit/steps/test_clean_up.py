@@ -48,6 +48,15 @@ def test_the_published_image_of_an_execution_survives_its_clean_up(account: Acco
     assert account.live.state is ImageState.AVAILABLE
 
 
+def test_an_old_value_of_latest_does_not_cost_the_image_that_was_just_published(account: Account) -> None:
+    account.world.parameters.stale["/comfyui/ami/prod/latest"] = ["ami-0123456789abcdef0"]
+    # EC2's index of references may be as late.
+    account.world.usage.parameters = None
+    result = account.build_cleaner.clean_up(a_clean_up("long-ago"))
+    assert result.deregistered == ()
+    assert account.live.state is ImageState.AVAILABLE
+
+
 def test_an_instance_that_ec2_does_not_show_yet_is_waited_for(account: Account) -> None:
     instance = an_orphan_instance(account)
     account.world.instances.fail("terminate", ResourceNotVisibleError("not shown yet"))

@@ -18,7 +18,9 @@ from ami_lifecycle.contracts import (
     ClaimedInput,
     CommandFacts,
     CreateImageInput,
+    Published,
     PublishInput,
+    RetireInput,
 )
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import TAG_EXECUTION, Image, ImageState, Instance, InstanceState, UsageKind
@@ -79,8 +81,8 @@ class Build:
     def adopt(self) -> Any:
         return self.execution.adopter.adopt(AdoptInput(**self.held, image_id=self.candidate.image_id))
 
-    def retire(self) -> Any:
-        return self.account.retirer.retire(ClaimedInput(**self.held))
+    def retire(self, published: Published | None = None) -> Any:
+        return self.account.retirer.retire(RetireInput(**self.held, published=published))
 
     def create(self) -> Any:
         world = self.account.world
@@ -313,6 +315,39 @@ def test_retiring_twice_retires_once(build: Build) -> None:
     ]
     assert build.old.image_id not in build.account.world.images.all
     assert build.retire().decisions == ()
+
+
+LATEST = "/comfyui/ami/prod/latest"
+
+
+@pytest.mark.parametrize("reads", [1, 3, 7])
+def test_an_old_value_of_latest_is_not_believed_after_a_publication(build: Build, reads: int) -> None:
+    published = build.publish()
+    build.account.world.parameters.stale[LATEST] = [build.old.image_id] * reads
+    retired = build.retire(published)
+    assert [found.image_id for found in retired.decisions] == [build.old.image_id]
+    assert build.candidate.image_id in build.account.world.images.all
+
+
+def test_nothing_is_retired_while_latest_is_not_what_was_published(build: Build) -> None:
+    published = build.publish()
+    build.account.world.parameters.set(LATEST, build.old.image_id)
+    retired = build.retire(published)
+    assert (retired.decisions, retired.adopt_name) == ((), False)
+    assert "somebody has changed it since" in retired.adopt_reason
+    assert {build.old.image_id, build.candidate.image_id} <= set(build.account.world.images.all)
+
+
+@pytest.mark.parametrize("fresh_reads", [0, 1])
+def test_nothing_is_retired_while_latest_reads_differently(build: Build, fresh_reads: int) -> None:
+    build.publish()
+    live = build.candidate.image_id
+    stale = [live] * fresh_reads + [build.old.image_id]
+    build.account.world.parameters.stale[LATEST] = stale
+    retired = build.retire()
+    assert retired.decisions == ()
+    assert "and then" in retired.adopt_reason
+    assert {build.old.image_id, live} <= set(build.account.world.images.all)
 
 
 def test_snapshots_go_with_their_image_and_no_others(build: Build) -> None:

@@ -97,6 +97,9 @@ class Cleaner:
             return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
         decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
+            # Once more, because Parameter Store may have answered with an old value.
+            if self._is_live(image):
+                return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason="`latest` names it")
             # The record first: once the image is gone, nobody looks again. `latest` never named it, so
             # history does not either.
             name = self._name(image, f"history/{image.image_id}")
@@ -118,6 +121,10 @@ class Cleaner:
         if record is not None and not went_well and _was_interrupted(record, latest):
             return None
         return "it was published; retirement decides about it"
+
+    def _is_live(self, image: Image) -> bool:
+        latest = self.parameters.get(self._name(image, "latest"))
+        return latest is not None and latest.value == image.image_id
 
     def _check_use(self, image: Image, temporary: frozenset[str]) -> Decision:
         """Nobody should know an unpublished image, but a person may have deleted its record."""

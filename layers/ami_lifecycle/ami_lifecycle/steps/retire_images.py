@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from ami_lifecycle.contracts import (
     BuildPlan,
-    ClaimedInput,
     Decision,
     HistoryRecord,
     RecordStatus,
     RetireAction,
+    RetireInput,
     Retirement,
 )
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, Image
+from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import dump, history_of, load
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -23,6 +25,9 @@ from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+
+_LOOKS: Final = 8
+_LOOK_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Retirer:
     clock: Clock
     deadline: datetime
 
-    def retire(self, step: ClaimedInput) -> Retirement:
+    def retire(self, step: RetireInput) -> Retirement:
         """Decide for each image, and carry the decisions out.
 
         Raises:
@@ -47,16 +52,38 @@ class Retirer:
         plan = step.plan
         settings = plan.configured
         with writing(self.environments, step, self.deadline):
-            live = read_live(
-                settings.parameter_prefix, account_of(step.execution_arn), self.parameters, self.images
-            )
+            live = self._read_live(step)
             if live.image is None:
                 return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
+            if (doubt := _doubt(live.value, step)) is not None:
+                return Retirement(adopt_reason=doubt)
             decisions = self.decide(settings, live.image)
+            # Uses of the image that `latest` names are not asked for, so an old value would cost the live
+            # image: it is read once more, after all else has been read and before anything is removed.
+            again = self.parameters.get(parameter_name(settings.parameter_prefix, "latest"))
+            if again is None or again.value != live.value:
+                return Retirement(
+                    adopt_reason=f"nothing is retired while `latest` reads {live.value}, and then "
+                    f"{again.value if again else 'nothing'}; the sweep decides again"
+                )
             done = [self._carry_out(plan, decision) for decision in decisions]
             self._delete_unused_snapshots(settings)
             adopt, reason = self.can_adopt(settings, live.image)
         return Retirement(decisions=tuple(done), adopt_name=adopt, adopt_reason=reason)
+
+    def _read_live(self, step: RetireInput) -> Live:
+        """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
+        for _ in range(_LOOKS):
+            live = read_live(
+                step.plan.configured.parameter_prefix,
+                account_of(step.execution_arn),
+                self.parameters,
+                self.images,
+            )
+            if _doubt(live.value, step) is None:
+                break
+            self.clock.pause(_LOOK_SECONDS)
+        return live
 
     def decide(self, settings: EnvironmentSettings, live: Image) -> list[Decision]:
         """Decide for each image of the environment but the live one; changes nothing."""
@@ -117,6 +144,16 @@ class Retirer:
         if holders:
             return False, f"{', '.join(holders)} still has the name {settings.image_name}"
         return True, f"the name {settings.image_name} is free"
+
+
+def _doubt(value: str | None, step: RetireInput) -> str | None:
+    """Why this value of `latest` is not believed: this execution has just written another one."""
+    if step.published is None or value == step.published.image_id:
+        return None
+    return (
+        f"nothing is retired while `latest` names {value}, and not {step.published.image_id}, which this "
+        "execution published: somebody has changed it since, and the sweep decides"
+    )
 
 
 def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
