@@ -1,8 +1,8 @@
 """What functions may do, held against what they do, at the moment of each call.
 
-The emulator checks no permissions, so this stands in: each call of a function must be one that its role
-in template.yaml grants, and what it changes must be ours at that moment, which the template's
-conditions demand.
+A second opinion beside the emulator's own enforcement, which evaluates policies: each call of a function must
+be one that its role in template.yaml grants, and what it changes must be ours at that moment, which the
+template's conditions demand.
 """
 
 from __future__ import annotations
