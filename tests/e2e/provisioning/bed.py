@@ -40,6 +40,15 @@ CHECK = IDENTITY | {
     "HealthTimeoutSeconds": "30",
     "MinimumFreeGiB": "0",
 }
+# What a shell would act on, if a value ever reached one as text.
+METACHARACTERS = (
+    "x; touch /pwned",
+    "$(touch /pwned)",
+    "`touch /pwned`",
+    "a\ntouch /pwned",
+    "-\n",
+    "' || touch /pwned '",
+)
 DISK_MIB = 3072
 # Waiting between attempts is not what these tests are about.
 IMPATIENT = {

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.provisioning.bed import Bed, Instance, encoded
+from tests.e2e.provisioning.bed import CHECK, METACHARACTERS, VERIFY, Bed, Instance, encoded
 from tests.e2e.provisioning.conftest import OPERATOR, Built, Images
 from tests.e2e.provisioning.oci_images import an_image
 
@@ -153,3 +153,22 @@ def test_an_image_without_docker_is_refused(bed: Bed, images: Images) -> None:
     with bed.instance(bed.room.base.disk) as plain:
         plain.be_impatient()
         plain.verify(images.first.digest).failed(18)
+
+
+@pytest.mark.parametrize("name", sorted(VERIFY.parameters))
+@pytest.mark.parametrize("value", METACHARACTERS)
+def test_shell_metacharacters_are_refused_by_the_pattern(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        VERIFY.environment(CHECK | {"ImageDigest": "sha256:" + "0" * 64, name: value})
+
+
+def test_shell_metacharacters_that_get_past_the_pattern_are_refused_by_the_script(
+    canary: Instance, images: Images
+) -> None:
+    for name in VERIFY.parameters:
+        for value in METACHARACTERS:
+            canary.environment = {f"SSM_{name}": value}
+            assert f"parameter {name} " in canary.verify(images.first.digest).failed(10)
+    canary.environment = {}
+    assert canary.shell("ls -d /pwned 2>/dev/null || true") == ""
+    assert canary.verify(images.first.digest).code == 0
