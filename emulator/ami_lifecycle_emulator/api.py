@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from ami_lifecycle_emulator.disruptions import ProcessHangs, ProcessKilled
 from ami_lifecycle_emulator.gateway import Gateway
 from ami_lifecycle_emulator.identities import Identities
 from ami_lifecycle_emulator.operations import ApiError, Response
@@ -47,8 +48,15 @@ class Api:
         """Make a call; `service` and `operation` as boto3 and the API name them.
 
         Raises:
-            ApiError: the service's error.
+            ApiError: the service's error; also where a fault would stop the caller's process, because what
+                AWS does on a function's behalf is done in none.
         """
+        try:
+            return self._call(caller, service, operation, parameters)
+        except (ProcessKilled, ProcessHangs) as disruption:
+            raise ApiError("InternalFailure", "The request was interrupted.", 500) from disruption
+
+    def _call(self, caller: str, service: str, operation: str, parameters: Mapping[str, Any]) -> Response:
         if (service, operation) in self._gateway.handlers:
             return self._gateway.call(service, operation, parameters, caller)
         client = self._client(caller, service)

@@ -113,7 +113,10 @@ class Observers:
                 self._changes.forget(resource_id)
                 self._remains.excuse(resource_id)
         if request.operation in {"PutParameter", "DeleteParameter"}:
-            self._publication.notice_name(str(request.parameters.get("Name")))
+            name = str(request.parameters.get("Name"))
+            self._publication.notice_name(name)
+            if not ours and "Value" in request.parameters:
+                self._publication.excuse(name, str(request.parameters["Value"]))
         self._publication.check()
 
     def _show(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:

@@ -146,6 +146,17 @@ def test_p1_is_not_broken_by_a_person_who_removes_the_image(watched: Watched) ->
     assert watched.found() == []
 
 
+def test_p1_is_not_broken_by_a_persons_write_that_shows_late(watched: Watched) -> None:
+    watched.write_latest(verified_image(watched))
+    other = own_image(watched, "comfyui-multitenant-dev", environment="dev")
+    watched.account.ssm.put_parameter(Name=LATEST, Value=other, DataType="aws:ec2:image", Overwrite=True)
+    watched.act("DescribeImages", Owners=["self"])
+    watched.account.advance(1)
+    watched.act("DescribeImages", Owners=["self"])
+    assert watched.account.ssm.get_parameter(Name=LATEST)["Parameter"]["Value"] == other
+    assert watched.found() == []
+
+
 def test_p2_an_image_that_was_not_verified_is_published(watched: Watched) -> None:
     image_id = own_image(watched)
     watched.write_latest(image_id)
