@@ -115,8 +115,9 @@ class Observers:
         if request.operation in {"PutParameter", "DeleteParameter"}:
             name = str(request.parameters.get("Name"))
             self._publication.notice_name(name)
-            if not ours and "Value" in request.parameters:
-                self._publication.excuse(name, str(request.parameters["Value"]))
+            if not ours:
+                self._remains.excuse(name.rpartition("/history/")[2])
+                self._publication.excuse(name, request.parameters.get("Value"))
         self._publication.check()
 
     def _show(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:

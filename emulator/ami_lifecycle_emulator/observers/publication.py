@@ -43,9 +43,9 @@ class PublicationObserver:
         if environment is not None:
             self._names[name] = environment
 
-    def excuse(self, name: str, value: str) -> None:
+    def excuse(self, name: str, value: str | None) -> None:
         """A person has written a parameter; an `aws:ec2:image` value shows only after its check."""
-        if name in self._names:
+        if name in self._names and value is not None:
             self._excused.add((name, value))
             self._trusted.add(value)
 

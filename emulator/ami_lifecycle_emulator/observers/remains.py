@@ -76,7 +76,7 @@ class RemainsObserver:
             self._note_image(response["ImageId"], copies=request.operation == "RegisterImage")
 
     def excuse(self, resource_id: str) -> None:
-        """A person has removed or changed a resource, so the product's records of it may be behind."""
+        """A person has removed or changed a resource or its record, so the two may not agree."""
         self._excused.add(resource_id)
 
     def _note_instance(self, instance_id: str) -> None:

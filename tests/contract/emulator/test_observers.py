@@ -229,6 +229,27 @@ def test_p4_snapshots_outlive_their_image(watched: Watched) -> None:
     assert watched.found() == [("P4", f"{snapshot_id} of {image_id} is still there")]
 
 
+@pytest.mark.parametrize("by_person", [False, True])
+def test_p4_a_record_tells_that_its_image_is_gone(watched: Watched, *, by_person: bool) -> None:
+    image_id = own_image(watched)
+    record = {
+        "Name": f"/comfyui/ami/prod/history/{image_id}",
+        "Value": json.dumps({"status": "superseded"}),
+        "Type": "String",
+    }
+    if by_person:
+        watched.account.ssm.put_parameter(**record)
+    else:
+        watched.act("PutParameter", "ssm", **record)
+    watched.look_up_uses(image_id)
+    snapshot_id = watched.account.snapshot_of(image_id)
+    watched.act("DeregisterImage", ImageId=image_id)
+    watched.act("DeleteSnapshot", SnapshotId=snapshot_id)
+    watched.observers.check_at_rest()
+    told = ("P4", f"the record of {image_id} says superseded, and it is gone")
+    assert watched.found() == ([] if by_person else [told])
+
+
 def test_p4_something_is_created_without_its_owners_tags(watched: Watched) -> None:
     instance_id = watched.account.stopped()
     image_id = watched.act("CreateImage", InstanceId=instance_id, Name="comfyui")["ImageId"]
