@@ -52,13 +52,21 @@ def test_a_fresh_build_killed_again_and_again_gets_done(bed: Bed, fresh: Built, 
             assert canary.verify(images.first.digest).code == 0
 
 
+@pytest.fixture(scope="module")
+def update_seconds(bed: Bed, fresh: Built, images: Images) -> float:
+    """How long an update takes that begins right after the boot."""
+    with bed.instance(fresh.disk) as builder:
+        return measured(builder, images.second.digest)
+
+
 @pytest.mark.parametrize("number", range(POWER_CUTS))
 def test_a_builder_that_lost_power_can_finish_after_its_next_boot(
-    bed: Bed, fresh: Built, images: Images, number: int
+    bed: Bed, fresh: Built, images: Images, update_seconds: float, number: int
 ) -> None:
     with bed.instance(fresh.disk) as builder:
+        after_seconds = update_seconds * (number + 0.5) / (POWER_CUTS + 1)
         with pytest.raises(MachineError):
-            builder.provision_and_cut_power(images.second.digest, after_seconds=0.5 + number * 0.8)
+            builder.provision_and_cut_power(images.second.digest, after_seconds)
         disk = builder.machine.disk
         check_disk(disk)
         with bed.instance(disk) as again:

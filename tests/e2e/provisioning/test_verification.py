@@ -38,6 +38,25 @@ def test_it_changes_nothing(canary: Instance, images: Images) -> None:
     assert canary.shell(f"find / -xdev -newer /run/mark -type f {excluded}") == ""
 
 
+@pytest.mark.parametrize("name", sorted(VERIFY.parameters))
+@pytest.mark.parametrize("value", METACHARACTERS)
+def test_shell_metacharacters_are_refused_by_the_pattern(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        VERIFY.environment(CHECK | {"ImageDigest": "sha256:" + "0" * 64, name: value})
+
+
+def test_shell_metacharacters_that_get_past_the_pattern_are_refused_by_the_script(
+    canary: Instance, images: Images
+) -> None:
+    for name in VERIFY.parameters:
+        for value in METACHARACTERS:
+            canary.environment = {f"SSM_{name}": value}
+            assert f"parameter {name} " in canary.verify(images.first.digest).failed(10)
+    canary.environment = {}
+    assert canary.shell("ls -d /pwned 2>/dev/null || true") == ""
+    assert canary.verify(images.first.digest).code == 0
+
+
 def test_another_digest_is_refused(canary: Instance, images: Images) -> None:
     assert images.second.digest in canary.verify(images.second.digest).failed(17)
 
@@ -153,22 +172,3 @@ def test_an_image_without_docker_is_refused(bed: Bed, images: Images) -> None:
     with bed.instance(bed.room.base.disk) as plain:
         plain.be_impatient()
         plain.verify(images.first.digest).failed(18)
-
-
-@pytest.mark.parametrize("name", sorted(VERIFY.parameters))
-@pytest.mark.parametrize("value", METACHARACTERS)
-def test_shell_metacharacters_are_refused_by_the_pattern(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=name):
-        VERIFY.environment(CHECK | {"ImageDigest": "sha256:" + "0" * 64, name: value})
-
-
-def test_shell_metacharacters_that_get_past_the_pattern_are_refused_by_the_script(
-    canary: Instance, images: Images
-) -> None:
-    for name in VERIFY.parameters:
-        for value in METACHARACTERS:
-            canary.environment = {f"SSM_{name}": value}
-            assert f"parameter {name} " in canary.verify(images.first.digest).failed(10)
-    canary.environment = {}
-    assert canary.shell("ls -d /pwned 2>/dev/null || true") == ""
-    assert canary.verify(images.first.digest).code == 0
