@@ -35,10 +35,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)  ## the whole life of an environment on the embedded emulator
 	$(BIN)/ami-lifecycle demo
 
-# A process for each suite: an emulated account belongs to its process.
+# A process for each suite: an emulated account belongs to its process. The workflows wait more than they compute.
 RUN_SUITES = status=0; for suite in $(SUITES); do \
-	echo "tests/$$suite"; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --quiet tests/$$suite -m $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; \
+	echo "tests/$$suite"; workers=2; [ "$$suite" != workflows ] || workers=3; \
+	$(BIN)/python -m pytest -n $$workers --dist loadfile --quiet tests/$$suite -m $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; \
 	done; exit $$status
 
 test: $(STAMP)  ## run the tests (SUITES="unit contract" for some of them)
