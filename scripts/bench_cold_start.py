@@ -26,10 +26,12 @@ PROJECT: Final = Path(__file__).resolve().parents[1]
 BARE: Final = "def handler(event, context):\n    return {}\n"
 # What any function pays that talks to AWS through botocore and has its data checked by pydantic, whatever else
 # it does: the floor under the figures.
+_EC2: Final = "import botocore.session\nbotocore.session.get_session().create_client('ec2')\n"
+_MODEL: Final = "import pydantic\nclass Model(pydantic.BaseModel):\n    name: str\n"
 REFERENCES: Final = {
-    "(botocore, EC2 client)": "import botocore.session\nbotocore.session.get_session().create_client('ec2')\n"
-    + BARE,
-    "(pydantic)": "import pydantic\nclass Model(pydantic.BaseModel):\n    name: str\n" + BARE,
+    "(botocore, EC2 client)": _EC2 + BARE,
+    "(pydantic)": _MODEL + BARE,
+    "(both)": _EC2 + _MODEL + BARE,
 }
 GOAL_WITH_EC2: Final = 5.0
 GOAL_WITHOUT_EC2: Final = 2.5
@@ -78,6 +80,8 @@ def init_seconds(python: Path, runtime: Path, layers: Path, subject: Subject) ->
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "LAMBDA_TASK_ROOT": str(subject.task_root),
+            # As the template sets it for every function.
+            "PYDANTIC_DISABLE_PLUGINS": "1",
             "POWERTOOLS_SERVICE_NAME": "ami-lifecycle",
             "TABLE_NAME": "bench",
         }
@@ -176,7 +180,7 @@ def main() -> int:
             "function": each.name,
             "median_ms": round(each.median * 1000, 1),
             "ratio": round(each.median / bare.median, 2),
-            "goal": GOAL_WITH_EC2 if each.uses_ec2 else GOAL_WITHOUT_EC2,
+            "goal": None if each.name in REFERENCES else GOAL_WITH_EC2 if each.uses_ec2 else GOAL_WITHOUT_EC2,
         }
         for each in functions
     ]
@@ -186,10 +190,9 @@ def main() -> int:
     else:
         print(f"{'bare handler':24} {bare_ms:7.1f} ms   1.00")
         for row in rows:
-            print(
-                f"{row['function']:24} {row['median_ms']:7.1f} ms  {row['ratio']:5.2f}  (goal {row['goal']})"
-            )
-    missed = [row for row in rows if row["ratio"] > row["goal"] and row["function"] not in REFERENCES]
+            goal = f"  (goal {row['goal']})" if row["goal"] else ""
+            print(f"{row['function']:24} {row['median_ms']:7.1f} ms  {row['ratio']:5.2f}{goal}")
+    missed = [row for row in rows if row["goal"] and row["ratio"] > row["goal"]]
     return 1 if missed and arguments.strict else 0
 
 
