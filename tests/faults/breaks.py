@@ -51,7 +51,7 @@ def _retire_the_live_image(_: World) -> None:
     def decide(_self: Retirer, _settings: Any, live: Image) -> list[Decision]:
         return [Decision(image_id=live.image_id, action=RetireAction.RETIRE, reason="broken")]
 
-    Retirer.decide = decide  # type: ignore[method-assign]
+    Retirer.decide = decide
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:
@@ -64,7 +64,7 @@ def _take_any_verification_for_a_good_one(_: World) -> None:
         assert canary is not None
         return Seen(is_done=True, output={"kind": "verify", "image_digest": canary.tags[TAG_DIGEST]})
 
-    Watcher._look_at_command = look  # type: ignore[method-assign]
+    Watcher._look_at_command = look
 
 
 def _take_what_cannot_be_read_for_no_use(_: World) -> None:
@@ -85,19 +85,19 @@ def _ignore_launch_templates(_: World) -> None:
 
 
 def _clean_nothing_up(_: World) -> None:
-    Cleaner.clean = lambda _self, _arn, **_: Cleaned()  # type: ignore[method-assign]
+    Cleaner.clean = lambda _self, _arn, **_: Cleaned()
 
 
 def _forget_what_is_published(_: World) -> None:
-    planning._is_published = lambda *_: False  # type: ignore[assignment]
+    planning._is_published = lambda *_: False
 
 
 def _find_everybodys_images(_: World) -> None:
     def find(self: Ec2Images, _tags: Mapping[str, str]) -> list[Image]:
         return self._own([])
 
-    Ec2Images.find = find  # type: ignore[method-assign]
-    Image.is_copy = property(lambda _: False)  # type: ignore[method-assign,assignment]
+    Ec2Images.find = find
+    Image.is_copy = property(lambda _: False)
 
 
 def _find_everybodys_images_with_every_permission(world: World) -> None:

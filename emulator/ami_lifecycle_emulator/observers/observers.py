@@ -116,7 +116,7 @@ class Observers:
             name = str(request.parameters.get("Name"))
             self._publication.notice_name(name)
             if not ours:
-                self._remains.excuse(name.rpartition("/history/")[2])
+                self._remains.excuse(name.partition("/history/")[2])
                 self._publication.excuse(name, request.parameters.get("Value"))
         self._publication.check()
 

@@ -24,7 +24,7 @@ class DisruptedGateway:
 
 
 def api(disruption: type[Disruption]) -> Api:
-    return Api(DisruptedGateway(disruption), Identities(), "http://127.0.0.1:1", "us-east-1")  # type: ignore[arg-type]
+    return Api(DisruptedGateway(disruption), Identities(), "http://127.0.0.1:1", "us-east-1")
 
 
 @pytest.mark.parametrize("disruption", [ProcessHangs, ProcessKilled])
