@@ -9,7 +9,9 @@ import fnmatch
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 from ami_lifecycle_emulator.errors import unsupported_operation
@@ -86,6 +88,9 @@ MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "sqs": ("*",),
     "sts": ("*",),
 }
+# moto checks a condition and applies the change in two steps, between which another thread may come; AWS does
+# both in one. moto's state belongs to the process, and so do the locks. SQS has none: receiving may wait.
+_ONE_AT_A_TIME: Final = {service: threading.Lock() for service in MOTO_OPERATIONS if service != "sqs"}
 _XML_CODE: Final = re.compile(rb"<Code>([^<]+)</Code>")
 
 
@@ -120,7 +125,7 @@ def is_passed_on(operations: Mapping[str, tuple[str, ...]], service: str, operat
 def forward(
     app: WsgiApp, environ: Mapping[str, Any], body: bytes, service: str, operation: str
 ) -> MotoResponse:
-    """Have moto's WSGI application answer a request.
+    """Have moto's WSGI application answer a request, one at a time of each service.
 
     Raises:
         ApiError: `EmulatorUnsupportedOperation` if moto does not implement it after all.
@@ -136,7 +141,8 @@ def forward(
     inner["CONTENT_LENGTH"] = str(len(body))
     inner.pop("HTTP_TRANSFER_ENCODING", None)
     try:
-        content = b"".join(app(inner, start_response))
+        with _ONE_AT_A_TIME.get(service, nullcontext()):
+            content = b"".join(app(inner, start_response))
     except NotImplementedError as error:
         raise unsupported_operation(service, operation) from error
     if answer["status"] >= 500:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,6 +49,18 @@ class Ended:
     @property
     def name(self) -> str:
         return self.arn.rsplit(":", 1)[-1]
+
+    @property
+    def failure(self) -> str | None:
+        """Why it has not succeeded; nothing when it has."""
+        return (
+            None if self.status == "SUCCEEDED" else f"{self.name} {self.status}: {self.error}: {self.cause}"
+        )
+
+
+def failures(executions: Iterable[Ended]) -> list[str]:
+    """Why those that have not succeeded have not."""
+    return [each.failure for each in executions if each.failure is not None]
 
 
 @dataclass(frozen=True)
@@ -290,7 +302,7 @@ class Environment:
     def must_build(self, revision: str) -> Ended:
         """Like `build`, and it succeeds."""
         ended = self.build(revision)
-        assert ended.status == "SUCCEEDED", f"{ended.error}: {ended.cause}"
+        assert not failures([ended])
         return ended
 
     def announce(self, digest: str, **detail: Any) -> None:

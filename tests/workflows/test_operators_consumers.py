@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.workflows.service import Environment, Service, until
+from tests.workflows.service import Environment, Service, failures, until
 
 from ami_lifecycle.client import AmiClient, EnvironmentNotFoundError
 
@@ -69,7 +69,7 @@ def test_a_consumer_sees_only_existing_images_and_matching_pairs(service: Servic
             swapped = service.run(
                 {"environment": environment.name, "action": "publish", "publish_image_id": other}
             )
-            assert swapped.status == "SUCCEEDED", f"{swapped.error}: {swapped.cause}"
+            assert not failures([swapped])
             assert environment.latest() == other
     assert poller.wrong == []
     assert len(poller.seen) >= 2

@@ -15,7 +15,7 @@ import pytest
 from tests.workflows.configuration import PROJECT
 from tests.workflows.conftest import Running
 from tests.workflows.granted import FEW_ENVIRONMENTS, Grant, Policies, listed
-from tests.workflows.service import Environment, Service, until
+from tests.workflows.service import Environment, Service, failures, until
 
 from ami_lifecycle_emulator.iam.enforcement import Answer
 from ami_lifecycle_emulator.iam.policies import Decision, decide
@@ -153,7 +153,7 @@ def _sweep(service: Service) -> None:
     known = environment.executions()
     environment.push("swept 3")
     service.sweep()
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution(known)])
     service.set_rules("ImagePushedRule", enabled=True)
     service.sweep()
 

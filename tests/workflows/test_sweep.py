@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.workflows.configuration import FEW_ENVIRONMENTS
 from tests.workflows.conftest import Running
-from tests.workflows.service import Environment, Service, until
+from tests.workflows.service import Environment, Service, failures, until
 from tests.workflows.test_images_in_use import pin_by_launch_template
 
 SETTINGS = FEW_ENVIRONMENTS
@@ -92,7 +92,7 @@ def test_a_push_whose_event_was_lost_is_built(service: Service, environment: Env
     find(service)
     assert environment.executions() == []
     service.fire_schedule()
-    assert environment.wait_for_execution().status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution()])
     environment.has_one_image()
     assert environment.metadata()["image_digest"] == digest
 
@@ -188,7 +188,7 @@ def test_the_sweep_retires_the_image_and_adopts_the_name_once_nobody_uses_it(
     service.client("ec2").delete_launch_template(LaunchTemplateId=template)
     known = environment.executions()
     service.fire_schedule()
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution(known)])
     assert environment.has_one_image() != old
     assert environment.metadata()["image_digest"] == digest
     assert environment.history()[old]["status"] == "retired"
@@ -266,7 +266,7 @@ def test_metadata_corrupted_by_hand_is_repaired(
     service.client("ssm").put_parameter(Name=f"{environment.prefix}/metadata", Value=value, Overwrite=True)
     known = environment.executions()
     assert len(concerning(service.sweep(), environment)) == 1
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution(known)])
     assert environment.has_one_image() == latest
     repaired = environment.metadata()
     assert {key for key in metadata if repaired[key] != metadata[key]} <= {"reason"}
@@ -277,7 +277,7 @@ def test_latest_deleted_by_hand_is_published_again(service: Service, environment
     service.client("ssm").delete_parameter(Name=f"{environment.prefix}/latest")
     known = environment.executions()
     assert len(concerning(service.sweep(), environment)) == 1
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution(known)])
     assert environment.latest() is not None
     (image,) = service.client("ec2").describe_images(ImageIds=[environment.latest()])["Images"]
     assert image["State"] == "available"
@@ -292,7 +292,7 @@ def test_an_image_deregistered_by_hand_is_reported_and_built_again(
     known = environment.executions()
     findings = [each for each in service.sweep() if each["environment"] == environment.name]
     assert [(gone in each["finding"], each["repaired"]) for each in findings][:1] == [(True, False)]
-    assert environment.wait_for_execution(known).status == "SUCCEEDED"
+    assert not failures([environment.wait_for_execution(known)])
     assert environment.has_one_image() != gone
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -24,6 +27,15 @@ def table(account: Account) -> Any:
             TableName="items", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
         )
     return client
+
+
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Threads take turns as often as they can, so that what is not one step is seen in two."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
 
 def test_an_expired_item_is_still_read(table: Any) -> None:
@@ -52,3 +64,31 @@ def test_transactions_are_refused_loudly(table: Any) -> None:
     with pytest.raises(ClientError, match="EmulatorUnsupportedOperation"):
         table.transact_write_items(TransactItems=[put], ClientRequestToken="token")
     assert "Item" not in table.get_item(TableName="items", Key={"pk": {"S": "new"}})
+
+
+@pytest.mark.usefixtures("restless_threads")
+def test_of_writers_with_the_same_condition_one_succeeds(table: Any) -> None:
+    """A conditional write checks and writes in one step (Developer guide, Condition expressions)."""
+
+    def claim(name: str, writer: int) -> bool:
+        try:
+            table.update_item(
+                TableName="items",
+                Key={"pk": {"S": name}},
+                UpdateExpression="SET #by = :writer",
+                ConditionExpression="attribute_not_exists(#by)",
+                ExpressionAttributeNames={"#by": "by"},
+                ExpressionAttributeValues={":writer": {"N": str(writer)}},
+            )
+        except table.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    writers = range(4)
+    with ThreadPoolExecutor(len(writers)) as pool:
+        for number in range(40):
+            name = f"claimed-{number}"
+            succeeded = list(pool.map(claim, [name] * len(writers), writers))
+            assert succeeded.count(True) == 1
+            item = table.get_item(TableName="items", Key={"pk": {"S": name}}, ConsistentRead=True)["Item"]
+            assert item["by"] == {"N": str(succeeded.index(True))}
