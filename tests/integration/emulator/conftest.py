@@ -72,7 +72,7 @@ class Platform:
         return messages
 
 
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait for a condition; its first true value."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:

@@ -88,7 +88,7 @@ class Bench:
     def describe(self, arn: str) -> dict[str, Any]:
         return self.call("describe_execution", executionArn=arn)
 
-    def wait(self, arn: str, seconds: float = 10) -> dict[str, Any]:
+    def wait(self, arn: str, seconds: float = 60) -> dict[str, Any]:
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             description = self.describe(arn)
@@ -115,7 +115,7 @@ class Bench:
             if "stateEnteredEventDetails" in event
         ]
 
-    def until(self, condition: Callable[[], Any], seconds: float = 10) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             if result := condition():

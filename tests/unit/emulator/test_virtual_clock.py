@@ -23,7 +23,7 @@ def test_a_day_takes_no_time(clock: VirtualClock) -> None:
     assert not clock.run_until(lambda: False, 86_400)
     assert clock.elapsed() == 86_400
     assert (clock.now() - date).total_seconds() == 86_400
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 60
 
 
 def test_calls_are_made_when_they_are_due_in_order(clock: VirtualClock) -> None:
