@@ -7,11 +7,54 @@ readonly NVIDIA_KEY=C95B321B61E88C1809C4F759DDCAE044F796ECB0
 # NEEDRESTART_SUSPEND: Ubuntu's needrestart would otherwise restart services, the SSM Agent among them, after apt.
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 
+readonly UPGRADE_TIMEOUT_SECONDS=900
+
 # Nothing but this build may change the image, and a refresh of the agent's snap would end this very command.
-# Neither outlives this boot, or the three hours.
+# Neither outlives this boot, or the three hours. The user data holds the snap from the boot to here.
 quiet_background_updates() {
+  if command -v snap >/dev/null; then
+    timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent >>"$LOG" 2>&1 || true
+  fi
   systemctl stop apt-daily.timer apt-daily-upgrade.timer >>"$LOG" 2>&1 || true
-  if command -v snap >/dev/null; then snap refresh --hold=3h amazon-ssm-agent >>"$LOG" 2>&1 || true; fi
+  wait_for_upgrades
+}
+
+# Upgrades that are running or about to run, as systemd names their states; nothing when there is none. Such a oneshot
+# service is "activating" while it runs, and still "inactive" while its job waits for another.
+upgrades() {
+  local states
+  states=$(systemctl show --property=ActiveState,Job apt-daily.service apt-daily-upgrade.service 2>&1) || states="systemctl: $states"
+  grep --invert-match --extended-regexp '^(ActiveState=(inactive|failed)|Job=0?)?$' <<<"$states" || true
+}
+
+# A timer that has stopped leaves what it had started. That holds dpkg's lock, and the clean-up would take away its
+# package lists and the shutdown end it half-way.
+wait_for_upgrades() {
+  local waited=0 running
+  while running=$(upgrades) && [[ -n $running ]]; do
+    if ((waited == 0)); then say "waiting for Ubuntu's own upgrade to end"; fi
+    if ((waited >= UPGRADE_TIMEOUT_SECONDS)); then
+      journalctl --unit apt-daily.service --unit apt-daily-upgrade.service --lines 20 --no-pager >>"$LOG" 2>&1 || true
+      printf '%s\n' "$running" >>"$LOG"
+      fail 13 "Ubuntu's own upgrade by apt-daily.service or apt-daily-upgrade.service has not ended in $UPGRADE_TIMEOUT_SECONDS seconds" \
+        "read its last journal lines below, then run again"
+    fi
+    sleep 5
+    waited=$((waited + 5))
+  done
+}
+
+# An image keeps a package as it is. dpkg says nothing when all are whole (dpkg(1), --audit).
+require_whole_packages() {
+  local findings names
+  findings=$(dpkg --audit 2>&1) || findings+=$'\n'"dpkg --audit ended with status $?"
+  [[ -n $findings ]] || return 0
+  printf '%s\n' "$findings" >>"$LOG"
+  names=$(sed --quiet 's/^ \([^ ]\{1,\}\).*/\1/p' <<<"$findings")
+  names=${names//$'\n'/ }
+  names=${names:-packages}
+  fail 13 "dpkg --audit says that ${names:0:400} are not wholly installed" \
+    "read below what they lack; run again, or repair the base image"
 }
 
 apt() {

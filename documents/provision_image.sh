@@ -192,8 +192,8 @@ main() {
   say "$mode build of $application for $environment"
   wait_for_cloud_init
   record_identity
-  quiet_background_updates
   lap cloud_init
+  quiet_background_updates
   install_packages
   lap packages
   configure_daemon
@@ -206,6 +206,7 @@ main() {
   remove_other_images "$(image_field Id)"
   write_record
   lap configure
+  require_whole_packages
   say "removing what belongs to the builder"
   remove_builder_identity
   lap cleanup

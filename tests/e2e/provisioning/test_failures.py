@@ -188,6 +188,49 @@ def test_packages_that_cannot_be_installed_until_they_can(bed: Bed, images: Imag
         assert time.monotonic() - start > 8
 
 
+def start_upgrade(builder: Instance, command: str) -> None:
+    """Let Ubuntu's own upgrade run in the background, as its timer starts it."""
+    folder = "/run/systemd/system/apt-daily-upgrade.service.d"
+    lines = f"[Unit]\\nConditionACPower=\\n[Service]\\nExecStartPre=\\nExecStart=\\nExecStart={command}\\n"
+    builder.shell(f"mkdir -p {folder}; printf '{lines}' >{folder}/x.conf; systemctl daemon-reload")
+    builder.shell("systemctl start --no-block apt-daily-upgrade.service")
+
+
+def test_an_upgrade_that_runs_in_the_background(builder: Instance, wanted: str) -> None:
+    builder.be_impatient()
+    start_upgrade(builder, "/bin/sleep infinity")
+    assert "apt-daily-upgrade.service has not ended" in builder.provision(wanted).failed(13)
+    builder.shell("systemctl stop apt-daily-upgrade.service")
+    builder.environment.clear()
+    start_upgrade(builder, "/bin/sh -c 'sleep 8; touch /run/upgraded'".replace("'", '"'))
+    ending = builder.provision(wanted)
+    assert ending.facts["image_digest"] == wanted
+    assert "waiting for Ubuntu's own upgrade" in ending.stdout
+    assert builder.shell("ls /run/upgraded").strip() == "/run/upgraded"
+
+
+def test_an_upgrade_that_waits_for_another_is_seen(builder: Instance, wanted: str) -> None:
+    builder.shell("systemd-run --quiet --collect --unit first --property Type=oneshot --no-block sleep 15")
+    folder = "/run/systemd/system/apt-daily-upgrade.service.d"
+    builder.shell(f"mkdir -p {folder}; printf '[Unit]\\nAfter=first.service\\n' >{folder}/after.conf")
+    start_upgrade(builder, "/bin/true")
+    assert builder.shell("systemctl is-active apt-daily-upgrade.service || true").strip() == "inactive"
+    ending = builder.provision(wanted)
+    assert ending.code == 0
+    assert "waiting for Ubuntu's own upgrade" in ending.stdout
+
+
+def test_a_package_that_is_half_installed(builder: Instance, wanted: str) -> None:
+    status = "/var/lib/dpkg/status"
+    builder.shell(
+        f"cp {status} /run/status; sed -i '/^Package: pigz$/,/^$/s/^Status: .*/Status: install reinstreq "
+        f"half-installed/' {status}"
+    )
+    assert "pigz are not wholly installed" in builder.provision(wanted).failed(13)
+    builder.shell(f"cp /run/status {status}")
+    try_again(builder, wanted)
+
+
 def test_a_base_image_without_cloud_init(bed: Bed, fresh: Built, images: Images) -> None:
     with bed.instance(fresh.disk) as builder:
         builder.shell("mv /usr/bin/cloud-init /usr/bin/cloud-init.away")

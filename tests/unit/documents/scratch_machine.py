@@ -25,6 +25,9 @@ IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/comfyui"
 NEW_DIGEST = "sha256:" + "a" * 64
 OLD_DIGEST = "sha256:" + "b" * 64
 TOKEN = "token-that-must-not-stay"
+# What `systemctl show` says about Ubuntu's two services for upgrades.
+NO_UPGRADE = "ActiveState=inactive\n\nActiveState=failed\n"
+UPGRADE = "ActiveState=inactive\n\nActiveState=activating\n"
 
 TOOLS = """
     awk base64 bash basename cat chmod cp cut date dirname env find flock grep head ln ls mkdir mv ps rm sed
@@ -50,7 +53,14 @@ done""",
     "systemctl": """
 case $1 in
   is-enabled) cat "$FAKE_DIR/unit-state" ;;
-  show) [[ $2 == --property=NRestarts ]] && cat "$FAKE_DIR/restarts" || cat "$FAKE_DIR/exec-start" ;;
+  show) case $2 in
+    --property=NRestarts) cat "$FAKE_DIR/restarts" ;;
+    --property=ActiveState*)
+      cat "$FAKE_DIR/upgrades"
+      [[ ! -e $FAKE_DIR/upgrades-next ]] || mv "$FAKE_DIR/upgrades-next" "$FAKE_DIR/upgrades"
+      ;;
+    *) cat "$FAKE_DIR/exec-start" ;;
+  esac ;;
 esac""",
     "cloud-init": """
 [[ $1 != status ]] || exit "$(cat "$FAKE_DIR/cloud-init-status")"
@@ -66,7 +76,10 @@ if [[ -s $FAKE_DIR/curl-error ]]; then cat "$FAKE_DIR/curl-error" >&2; exit 22; 
 printf 'Avail\\n%s\\n' "$(cat "$FAKE_DIR/free-bytes")"
 [[ ! -e $FAKE_DIR/free-bytes-next ]] || mv "$FAKE_DIR/free-bytes-next" "$FAKE_DIR/free-bytes"
 """,
-    "dpkg": "[[ $1 != --print-architecture ]] || echo amd64",
+    "dpkg": """
+[[ $1 != --print-architecture ]] || echo amd64
+[[ $1 != --audit ]] || cat "$FAKE_DIR/dpkg-audit"
+""",
     "dpkg-query": "exit 1",
     "journalctl": "echo a line of the journal",
     "uname": "echo x86_64",
@@ -174,6 +187,8 @@ class Machine:
             "unit-state": "enabled",
             "restarts": "0",
             "exec-start": "",
+            "upgrades": NO_UPGRADE,
+            "dpkg-audit": "",
             "gpg-output": "fpr:::::::::C95B321B61E88C1809C4F759DDCAE044F796ECB0:\n",
         }.items():
             self.set(name, text)

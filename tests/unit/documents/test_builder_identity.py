@@ -1,4 +1,5 @@
-from tests.unit.documents.scratch_machine import BUILDER_ID, TOKEN, Machine
+import pytest
+from tests.unit.documents.scratch_machine import BUILDER_ID, NO_UPGRADE, TOKEN, UPGRADE, Machine
 
 SECRETS = (
     "root/.ssh/authorized_keys",
@@ -34,6 +35,15 @@ SECRETS = (
     "tmp/leftover",
     "var/tmp/dir/leftover",
 )
+
+HALF_CONFIGURED = """\
+The following packages are only half configured, probably due to problems
+configuring them the first time.  The configuration should be retried using
+dpkg --configure <package> or the configure menu option in dselect:
+ libc-bin             GNU C Library: Binaries
+ linux-base           Linux image base package
+
+"""
 
 
 def test_planted_secrets_are_gone(builder: Machine) -> None:
@@ -90,3 +100,63 @@ def test_background_updates_are_quiet_during_the_build(builder: Machine) -> None
     builder.provision()
     assert builder.called("snap") == ["snap refresh --hold=3h amazon-ssm-agent"]
     assert "systemctl stop apt-daily.timer apt-daily-upgrade.timer" in builder.calls
+    assert not builder.called("sleep")
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        UPGRADE,
+        "ActiveState=active\n\nActiveState=inactive\n",
+        "ActiveState=inactive\n\nActiveState=deactivating\n",
+        "ActiveState=inactive\n\nJob=418\nActiveState=inactive\n",
+    ],
+)
+def test_an_upgrade_that_its_timer_had_started_is_waited_for(builder: Machine, states: str) -> None:
+    builder.set("upgrades", states)
+    builder.set("upgrades-next", NO_UPGRADE)
+    result = builder.provision()
+    assert result.code == 0, result.stderr
+    assert builder.called("sleep") == ["sleep 5"]
+    stopped = builder.calls.index("systemctl stop apt-daily.timer apt-daily-upgrade.timer")
+    waited = builder.calls.index("sleep 5")
+    assert stopped < waited < builder.calls.index("dpkg --configure -a")
+    assert "waiting for Ubuntu's own upgrade to end" in result.stdout.splitlines()
+
+
+def test_an_upgrade_that_does_not_end_is_named_and_nothing_is_removed(builder: Machine) -> None:
+    builder.set("upgrades", UPGRADE)
+    lists = builder.write("var/lib/apt/lists/archive_InRelease", "in use")
+    result = builder.provision()
+    assert result.code == 13
+    assert "apt-daily-upgrade.service has not ended in 900 seconds" in result.sentence
+    assert "ActiveState=activating" in result.stderr
+    assert builder.called("sleep") == ["sleep 5"] * 180
+    assert lists.exists()
+
+
+def test_a_systemd_that_does_not_answer_is_not_taken_for_one_without_upgrades(builder: Machine) -> None:
+    builder.install("systemctl", "[[ $1 != show ]] || { echo 'Failed to connect to bus' >&2; exit 1; }")
+    result = builder.provision()
+    assert result.code == 13
+    assert "Failed to connect to bus" in result.stderr
+
+
+def test_a_package_that_is_half_installed_does_not_become_part_of_an_image(builder: Machine) -> None:
+    builder.set("dpkg-audit", HALF_CONFIGURED)
+    lists = builder.write("var/lib/apt/lists/archive_InRelease", "in use")
+    result = builder.provision()
+    assert result.code == 13
+    assert "libc-bin linux-base are not wholly installed" in result.sentence
+    assert "only half configured" in result.stderr
+    assert lists.exists()
+    assert not builder.called("cloud-init clean")
+    builder.set("dpkg-audit", "")
+    assert builder.provision().code == 0
+
+
+def test_an_audit_that_fails_is_not_taken_for_a_clean_one(builder: Machine) -> None:
+    builder.install("dpkg", "[[ $1 != --audit ]] || exit 2")
+    result = builder.provision()
+    assert result.code == 13
+    assert "dpkg --audit" in result.sentence

@@ -16,6 +16,8 @@ def test_two_runs_at_once_end_like_one(builder: Machine) -> None:
 
 KILL_POINTS = (
     "cloud-init status",
+    "systemctl stop apt-daily.timer",
+    "systemctl show",
     "install --no-install-recommends",
     "systemctl restart docker",
     "docker-credential-ecr-login get",
@@ -25,6 +27,7 @@ KILL_POINTS = (
     "docker tag",
     "docker rm",
     "docker image rm",
+    "dpkg --audit",
     "cloud-init clean",
     "systemctl start ami-lifecycle-finish",
     "docker --version",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +150,52 @@ def test_a_builder_ends_itself_and_carries_its_owners_tags(build: Build) -> None
     assert request.tags["ami-lifecycle:execution"] == build.execution.arn
     assert request.tags["ami-lifecycle:application"] == "comfyui"
     assert request.tags["ami-lifecycle:role"] == "builder"
+
+
+SHUTDOWN = "shutdown -P +180 ami-lifecycle: this instance has outlived its build"
+HOLD = "snap refresh --hold=3h amazon-ssm-agent"
+
+
+def run_at_boot(build: Build, folder: Path, **commands: str) -> tuple[int, list[str]]:
+    """Run a builder's user data with stubs for commands of the system; return its status and the calls."""
+    user_data = build.instances.requests[build.launch().instance_id].user_data
+    timeout = shutil.which("timeout")
+    assert timeout
+    (folder / "timeout").symlink_to(timeout)
+    for name, body in commands.items():
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/calls\n{body}\n')
+        (folder / name).chmod(0o755)
+    script = folder / "part-001"
+    script.write_text(user_data)
+    script.chmod(0o755)
+    ended = subprocess.run(  # noqa: S603 - our own script
+        [str(script)], env={"PATH": str(folder)}, check=False, capture_output=True, timeout=30
+    )
+    return ended.returncode, (folder / "calls").read_text().splitlines()
+
+
+def test_an_instance_holds_back_refreshes_of_its_agent_from_its_boot_on(build: Build, tmp_path: Path) -> None:
+    assert run_at_boot(build, tmp_path, shutdown="", snap="") == (0, [SHUTDOWN, HOLD])
+
+
+def test_a_snapd_without_holds_does_not_fail_the_boot(build: Build, tmp_path: Path) -> None:
+    status, _ = run_at_boot(build, tmp_path, shutdown="", snap="echo 'unknown flag `hold' >&2; exit 1")
+    assert status == 0
+
+
+def test_an_instance_without_snaps_boots_as_well(build: Build, tmp_path: Path) -> None:
+    assert run_at_boot(build, tmp_path, shutdown="") == (0, [SHUTDOWN])
+
+
+def test_an_instance_that_cannot_end_itself_says_so(build: Build, tmp_path: Path) -> None:
+    status, _ = run_at_boot(build, tmp_path, shutdown="exit 4", snap="")
+    assert status == 4
+
+
+def test_the_hold_on_the_agent_is_bounded(build: Build) -> None:
+    assert (
+        f"timeout --kill-after=5 60 {HOLD}" in build.instances.requests[build.launch().instance_id].user_data
+    )
 
 
 def test_without_a_subnet_the_settings_are_named(build: Build) -> None:

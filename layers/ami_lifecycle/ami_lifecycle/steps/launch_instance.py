@@ -15,9 +15,14 @@ from ami_lifecycle.steps.fencing import writing
 
 # The instance ends itself when nobody else does: shutdown's behaviour is to terminate. The schedule lives
 # in /run, so it is not part of an image.
-_SELF_DESTRUCT: Final = (
-    "#!/bin/sh\nexec shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'\n"
-)
+# On Ubuntu the agent is a snap. A refresh restarts it, and a command that arrives then is lost; the hold ends
+# by itself, and a snapd before 2.58, which knows none, must not fail the boot.
+_USER_DATA: Final = """\
+#!/bin/sh
+set -e
+shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'
+timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
+"""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Launcher:
                         iops=settings.iops,
                         throughput=settings.throughput,
                         volatile_devices=volatile_devices,
-                        user_data=_SELF_DESTRUCT.format(minutes=settings.self_destruct_minutes),
+                        user_data=_USER_DATA.format(minutes=settings.self_destruct_minutes),
                         tags=owner_tags(
                             plan.configured.application,
                             plan.environment,
