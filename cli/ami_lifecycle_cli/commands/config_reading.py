@@ -9,11 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.config import Config, Sensitive
+from ami_lifecycle.config import Config
 from ami_lifecycle.config.changes import declaration_at
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Node
-from ami_lifecycle.config.errors import ConfigFileError, ConfigInputError
+from ami_lifecycle.config.errors import (
+    ConfigFileError,
+    ConfigInputError,
+    CredentialsError,
+    StoreRequestError,
+)
 from ami_lifecycle.config.exporting import ExportFormat, environment_variables, export_tree
 from ami_lifecycle.config.parameter_store import StoredParameter
 from ami_lifecycle.config.resolution import Nowhere
@@ -64,11 +69,11 @@ def _rows(config: Config, node: Any, path: str) -> Iterator[dict[str, Any]]:
     row: dict[str, Any] = {"path": path, "value": None}
     try:
         row |= _source_columns(config, node)
-        value = config.resolver.resolve(node)
+        row["value"] = config.resolver.resolve_for_display(node)
+    except (CredentialsError, StoreRequestError):
+        raise  # of the whole account, and not of this value
     except ConfigInputError as error:
         row |= {"source": "invalid", "error": f"{error.message} {error.remedy}"}
-    else:
-        row["value"] = MASK if isinstance(value, Sensitive) else value
     yield row
 
 
@@ -105,7 +110,7 @@ def history(
         when = version.changed_at.strftime("%Y-%m-%d %H:%M:%S") if version.changed_at else ""
         rows.append((str(version.version), when, shown, version.changed_by.rsplit("/", 1)[-1]))
         before = version
-    print_table(["version", "changed", "change" if diff else "value", "by"], rows, title=name)
+    print_table(["version", "changed (UTC)", "change" if diff else "value", "by"], rows, title=name)
 
 
 def _shown(declaration: Declaration, version: StoredParameter) -> str:
@@ -138,11 +143,21 @@ def export(target: Target, export_format: FormatOption = "env", output: OutputOp
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        _write_file(output, text)
     for path in hidden:
         print_note(f"Left out, because it is sensitive: {path}")
     if target.as_json and output is not None:
         print_json({"output": str(output), "format": export_format, "left_out": hidden})
+
+
+def _write_file(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigFileError(
+            f"{output} cannot be written: {error.strerror}.",
+            remedy="Name a file in a directory that exists and that you may write to.",
+        ) from error
 
 
 def execute(

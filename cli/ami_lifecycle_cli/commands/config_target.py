@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
 
 import typer
 
@@ -26,7 +27,30 @@ EnvironmentOption = Annotated[
 ApplicationOption = Annotated[str | None, typer.Option("--application", help="Fills {application}.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="AWS profile.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="AWS Region.")]
-EndpointOption = Annotated[str | None, typer.Option("--endpoint-url", help="AWS endpoint, for an emulator.")]
+
+
+def _check_endpoint_url(url: str | None) -> str | None:
+    """Refuse what is no address before anything is called; botocore says nothing of the option."""
+    if url is None or _is_address(url):
+        return url
+    raise typer.BadParameter(
+        f"{url} is no address. Write it with scheme and host, such as http://localhost:4566."
+    )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its check
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+EndpointOption = Annotated[
+    str | None,
+    typer.Option("--endpoint-url", callback=_check_endpoint_url, help="AWS endpoint, for an emulator."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -33,14 +33,18 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import boto3
+import botocore.exceptions
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 
 __all__ = [
@@ -62,13 +66,12 @@ DEFAULT_REGION: Final = "us-east-1"
 # For so long the metadata belongs to the id that the same thread got before it. The previous image may
 # be gone after the grace period of a publication (60 s by default); its record is not.
 PAIRING_SECONDS: Final = 60.0
-_HISTORY_ONLY: Final = frozenset({"status", "status_reason", "status_since", "superseded_by"})
+_HISTORY_ONLY: Final = frozenset({"status", "status_reason", "status_since", "superseded_by", "published_by"})
 _LOOKS: Final = 4
 _LOOK_PAUSE_SECONDS: Final = 0.2
-_DENIED: Final = frozenset(
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+_NOT_ACCEPTED: Final = frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
         "ExpiredToken",
         "ExpiredTokenException",
         "IncompleteSignature",
@@ -78,6 +81,18 @@ _DENIED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_RENEW: Final = (
+    "Renew the credentials: `aws sso login --profile PROFILE`, `aws configure`, or what the profile's "
+    "credential_process asks for"
+)
+_NO_LOGIN: Final = (
+    SSOError,
+    TokenRetrievalError,
+    CredentialRetrievalError,
+    getattr(botocore.exceptions, "LoginError", SSOError),  # of `aws login`; older boto3 has none
+)
+# botocore raises a plain RuntimeError where a credential_process gives credentials that have expired.
+_STILL_EXPIRED: Final = "refreshed credentials are still expired"
 _THROTTLED: Final = frozenset({"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyUpdates"})
 
 
@@ -352,6 +367,16 @@ class AmiClient:
                 f"{name} in {self._region} was not read: {error}. Give this process a role, or set AWS_PROFILE",
                 **where,
             ) from error
+        except _NO_LOGIN as error:
+            raise AccessDeniedError(
+                f"{name} in {self._region} was not read: {str(error).rstrip('.')}. {_RENEW}", **where
+            ) from error
+        except RuntimeError as error:
+            if _STILL_EXPIRED not in str(error):
+                raise
+            raise AccessDeniedError(
+                f"{name} in {self._region} was not read: {error} {_RENEW}", **where
+            ) from error
         except BotoCoreError as error:
             raise ServiceUnavailableError(
                 f"{name} in {self._region} was not read, Parameter Store did not answer: {error}. "
@@ -366,9 +391,9 @@ class AmiClient:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         what = f"{name} in {self._region} was not read: {code}: {error.response['Error'].get('Message', '')}"
         if code in _DENIED:
-            return AccessDeniedError(
-                f"{what} Grant ssm:GetParameter on it, or renew the credentials", **where
-            )
+            return AccessDeniedError(f"{what} Grant ssm:GetParameter on it", **where)
+        if code in _NOT_ACCEPTED:
+            return AccessDeniedError(f"{what} {_RENEW}", **where)
         if code in _THROTTLED or status >= 500:
             return ServiceUnavailableError(f"{what} Try again later", **where)
         if code == "ValidationException":

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from tests.contract.config.project import PLANTED, PROGRAM, Project
 
 PROJECT = Path(__file__).parents[3]
@@ -100,6 +102,48 @@ def test_set_history_and_rollback(project: Project) -> None:
     project.run("rollback", "aws.size", "--to", "1")
     assert project.text("size") == "200"
     assert "has this value already" in project.run("set", "aws.size", "200").stdout
+
+
+def test_history_has_the_time_in_utc(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run("set", "aws.size", "200")
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        output = project.run("history", "aws.size").stdout
+        (row,) = project.json("history", "aws.size")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    stored = project.ssm.get_parameter(Name=f"/{project.name}/size")["Parameter"]["LastModifiedDate"]
+    assert "changed (UTC)" in output
+    assert f"{stored.astimezone(UTC):%Y-%m-%d %H:%M:%S}" in output
+    assert row["changed_at"].endswith("+00:00")
+    assert datetime.fromisoformat(row["changed_at"]) == stored
+
+
+@pytest.mark.parametrize("command", [("init",), ("init", "--dry-run"), ("set", "aws.stage", "x")])
+def test_an_environment_that_build_config_does_not_have_gets_no_parameter(
+    project: Project, command: tuple[str, ...]
+) -> None:
+    (project.directory / "build_config.yml").write_text("environments: {dev: {}, production: {}}\n")
+    writes = project.account.count("PutParameter")
+    result = project.run(*command, code=1)
+    for part in ("prod ", "dev, production", "build_config.yml"):
+        assert part in result.stderr
+    assert project.account.count("PutParameter") == writes
+    project.run("set", "aws.size", "7")
+
+
+def test_a_parameter_that_exists_can_be_changed_though_its_environment_is_gone(project: Project) -> None:
+    project.run("init")
+    (project.directory / "build_config.yml").write_text("environments: {dev: {}}\n")
+    project.run("set", "aws.stage", "two")
+    assert project.text("prod/stage") == "two"
+
+
+def test_a_build_config_without_environments_says_nothing_about_them(project: Project) -> None:
+    (project.directory / "build_config.yml").write_text("environments: [dev]\n")
+    assert project.json("set", "aws.stage", "x")["version"] == 1
 
 
 def test_a_sensitive_value_comes_from_standard_input(project: Project) -> None:

@@ -46,6 +46,13 @@ def test_an_export_can_be_imported(project: Project, tmp_path: Path, export_form
     assert project.text("ec2/instance-id") == "i-0123456789abcdef0"
 
 
+def test_an_export_to_a_place_that_cannot_be_written_is_an_error(project: Project, tmp_path: Path) -> None:
+    nowhere = tmp_path / "no" / "directory"
+    result = project.run("export", "--output", str(nowhere), code=1)
+    assert f"{nowhere} cannot be written: No such file or directory" in result.stderr
+    assert "Hint: " in result.stderr
+
+
 def test_exec_gives_a_command_the_values(project: Project) -> None:
     project.ssm.put_parameter(Name=f"/{project.name}/key", Value=PLANTED, Type="SecureString")
     script = "from os import environ as e; print(e['X_AWS_EC2_INSTANCE_TYPE'], e['X_AWS_KEY'], e['X_TRAINING_LORA_R'])"

@@ -55,6 +55,34 @@ def test_missing_credentials_are_named_with_the_way_to_get_some(name: str) -> No
     assert "aws configure" in notes
 
 
+LOGIN = """
+[profile mine]
+sso_start_url = https://example.awsapps.com/start
+sso_region = us-east-1
+sso_account_id = 123456789012
+sso_role_name = reader
+"""
+
+
+@pytest.mark.parametrize("words", [("show",), ("export",), ("diff",), ("set", "aws.size", "1"), ("init",)])
+@pytest.mark.parametrize(("profiles", "remedy"), [("", "aws configure"), (LOGIN, "aws sso login --profile")])
+def test_the_config_commands_ask_for_credentials_once_and_print_nothing_else(
+    tmp_path: Path, words: tuple[str, ...], profiles: str, remedy: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/aws_config.yml").write_text(
+        "size: {ssm_param: /p/size, default: 1}\nkey: {ssm_param: /p/key}\nplain: 1\n"
+    )
+    (tmp_path / "none").write_text(profiles)
+    env = {"AWS_REGION": "us-east-1", "HOME": str(tmp_path), "AWS_PROFILE": "mine" if profiles else None}
+    result = CliRunner(env=env).invoke(app, ["config", *words])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.count("Error: ") == 1
+    assert remedy in result.stderr
+    assert "declarations say" not in result.stderr
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_missing_region_is_named(name: str) -> None:
     code, output, notes = run(name, env={key: value for key, value in KEYS.items() if key != "AWS_REGION"})
@@ -68,6 +96,28 @@ def test_an_endpoint_that_does_not_answer_is_named(name: str) -> None:
     assert (code, output) == (1, "")
     assert "http://127.0.0.1:9" in notes
     assert "Check the network" in notes
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_endpoint_without_a_scheme_is_refused_before_anything_is_called(name: str) -> None:
+    code, output, notes = run(name, "--endpoint-url", "localhost:4566", env={**KEYS, "COLUMNS": "200"})
+    assert (code, output) == (2, "")
+    assert "--endpoint-url" in notes
+    assert "localhost:4566" in notes
+    assert "http://localhost:4566" in notes
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:4566", "//localhost", "http://", "ftp://localhost", "http://localhost:port", "http://[::1"],
+)
+@pytest.mark.parametrize("words", [("show",), ("validate", "--offline"), ("set", "aws.size", "1")])
+def test_the_config_commands_refuse_an_endpoint_that_is_no_address(words: tuple[str, ...], url: str) -> None:
+    result = CliRunner(env={**KEYS, "COLUMNS": "200"}).invoke(app, ["config", *words, "--endpoint-url", url])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--endpoint-url" in result.stderr
+    assert f"{url} is no address" in result.stderr
+    assert "http://localhost:4566" in result.stderr
 
 
 @pytest.mark.parametrize("name", OPERATORS)

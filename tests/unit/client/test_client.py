@@ -8,7 +8,15 @@ import threading
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    LoginRefreshRequired,
+    NoCredentialsError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from tests.unit.client.parameter_store import FakeStore, record, refusal
 
 from ami_lifecycle import client as module
@@ -208,9 +216,42 @@ def test_network_and_permission_errors_are_told_apart(
     assert caught.value.region == "us-east-1"
 
 
-def test_an_error_that_nobody_knows_passes_untouched() -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        SSOTokenLoadError(error_msg="no token"),
+        UnauthorizedSSOTokenError(),
+        TokenRetrievalError(provider="sso", error_msg="expired"),
+        CredentialRetrievalError(provider="custom-process", error_msg="expired"),
+        LoginRefreshRequired(),
+        RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+        refusal("ExpiredTokenException"),
+        refusal("InvalidClientTokenId", status=403),
+        refusal("UnrecognizedClientException"),
+    ],
+)
+def test_an_expired_login_is_to_be_renewed_and_no_matter_of_the_network(fault: Exception) -> None:
     store = FakeStore(prod=OLD)
-    fault = store.faults["GetParameter"] = refusal("SomethingNew")
+    store.faults["GetParameter"] = fault
+    with pytest.raises(AccessDeniedError, match="Renew the credentials") as caught:
+        make_client(store).get_latest_ami_id()
+    assert "aws sso login --profile" in str(caught.value)
+    for wrong in ("network", "Grant"):
+        assert wrong not in str(caught.value)
+
+
+def test_a_denied_permission_is_to_be_granted() -> None:
+    store = FakeStore(prod=OLD)
+    store.faults["GetParameter"] = refusal("AccessDeniedException")
+    with pytest.raises(AccessDeniedError, match="Grant ssm:GetParameter") as caught:
+        make_client(store).get_latest_ami_id()
+    assert "sso login" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [refusal("SomethingNew"), RuntimeError("something new")])
+def test_an_error_that_nobody_knows_passes_untouched(fault: Exception) -> None:
+    store = FakeStore(prod=OLD)
+    store.faults["GetParameter"] = fault
     with pytest.raises(type(fault)) as caught:
         make_client(store).get_latest_ami_id()
     assert caught.value is fault

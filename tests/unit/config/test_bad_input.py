@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    LoginRefreshRequired,
+    ParamValidationError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from tests.unit.config.conftest import WriteConfig
 from tests.unit.config.fake_aws import THROTTLED, UNREACHABLE, FakeSsm, client_error
 
 from ami_lifecycle.config import ConfigError, load_config
+from ami_lifecycle.config.changes import apply_change, plan_set
 from ami_lifecycle.config.documents import examine_documents
 from ami_lifecycle.config.errors import (
     AccessDeniedError,
@@ -218,6 +230,106 @@ def test_access_denied_names_action_and_resource(write_config: WriteConfig, ssm:
     assert caught.value.action == "ssm:GetParameters"
     assert caught.value.resource == "arn:aws:ssm:us-east-1:123456789012:parameter/p/x"
     assert "policy" in caught.value.remedy
+
+
+NOT_ACCEPTED = [
+    *("ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId"),
+    *("AuthFailure", "RequestExpired", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+]
+
+
+@pytest.mark.parametrize("code", NOT_ACCEPTED)
+def test_credentials_that_aws_does_not_accept_are_to_be_renewed(
+    write_config: WriteConfig, ssm: FakeSsm, code: str
+) -> None:
+    ssm.faults = [client_error(code, "not accepted", 403)]
+    config = load_config(write_config(aws="x: {ssm_param: /p/x, default: 1}"), ssm, clock=ssm.clock)
+    with pytest.raises(CredentialsError, match=code) as caught:
+        config.get("aws.x")
+    assert "Renew the credentials" in caught.value.remedy
+    assert "aws sso login --profile" in caught.value.remedy
+
+
+SSO = "sso_account_id = 123456789012\nsso_role_name = reader"
+START = "sso_start_url = https://example.awsapps.com/start\nsso_region = us-east-1"
+EXPIRED = """{"Version": 1, "AccessKeyId": "x", "SecretAccessKey": "x", "SessionToken": "x",
+ "Expiration": "2020-01-01T00:00:00Z"}"""
+PROFILES = {
+    "sso-of-old": f"[profile mine]\n{START}\n{SSO}",
+    "sso-session": f"[profile mine]\nsso_session = ours\n{SSO}\n[sso-session ours]\n{START}",
+    "process-that-fails": "[profile mine]\ncredential_process = false",
+    "process-that-is-late": "[profile mine]\ncredential_process = cat {directory}/expired.json",
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+def test_a_profile_without_a_valid_login_is_to_be_renewed(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "expired.json").write_text(EXPIRED)
+    (tmp_path / "profiles").write_text(profile.format(directory=tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "profiles"))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(CredentialsError, match="ssm:GetParameters") as caught:
+        load_config(write_config(aws="x: {ssm_param: /p/x}")).get("aws.x")
+    assert "Renew the credentials" in caught.value.remedy
+    assert "aws sso login --profile" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        SSOTokenLoadError(error_msg="no token"),
+        UnauthorizedSSOTokenError(),
+        TokenRetrievalError(provider="sso", error_msg="expired"),
+        CredentialRetrievalError(provider="custom-process", error_msg="expired"),
+        LoginRefreshRequired(),
+    ],
+)
+def test_an_expired_login_is_an_error_of_credentials(
+    write_config: WriteConfig, ssm: FakeSsm, fault: BotoCoreError
+) -> None:
+    ssm.faults = [fault]
+    config = load_config(write_config(aws="x: {ssm_param: /p/x}"), ssm, clock=ssm.clock)
+    with pytest.raises(CredentialsError, match=re.escape(str(fault).rstrip("."))) as caught:
+        config.get("aws.x")
+    assert "Renew the credentials" in caught.value.remedy
+
+
+def test_an_error_of_botocore_that_has_no_name_here_is_ours_all_the_same(
+    write_config: WriteConfig, ssm: FakeSsm
+) -> None:
+    ssm.faults = [ParamValidationError(report="Names is too long")]
+    config = load_config(write_config(aws="x: {ssm_param: /p/x}"), ssm, clock=ssm.clock)
+    with pytest.raises(StoreRequestError, match=r"ssm:GetParameters on /p/x.*Names is too long") as caught:
+        config.get("aws.x")
+    assert caught.value.code == "ParamValidationError"
+    assert caught.value.remedy
+
+
+def test_an_error_of_botocore_does_not_repeat_a_sensitive_value(
+    write_config: WriteConfig, ssm: FakeSsm
+) -> None:
+    config = load_config(write_config(aws="x: {ssm_param: /p/x, sensitive: true}"), ssm, clock=ssm.clock)
+    change = plan_set(config, "aws.x", "planted-20b7")
+    ssm.faults = [ParamValidationError(report="Invalid length for Value: planted-20b7")]
+    with pytest.raises(StoreRequestError, match="ParamValidationError") as caught:
+        apply_change(config, change)
+    assert "planted-20b7" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_endpoint_of_the_environment_without_a_scheme_is_named(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:4566")
+    with pytest.raises(CredentialsError, match="localhost:4566") as caught:
+        load_config(write_config(aws="x: {ssm_param: /p/x}")).get("aws.x")
+    assert "AWS_ENDPOINT_URL" in caught.value.remedy
 
 
 def test_without_a_region_the_error_says_so(

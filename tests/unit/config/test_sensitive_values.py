@@ -60,9 +60,10 @@ def outputs(config: Config) -> Iterator[Callable[[], object]]:
     yield lambda: plan_set(config, "aws.wrong", PLANTED)
     yield lambda: repr(plan_rollback(config, "aws.key", 1))
     yield lambda: plan_rollback(config, "aws.wrong", 1)
+    yield lambda: plan_rollback(config, "aws.number", 1)
 
 
-@pytest.mark.parametrize("index", range(21))
+@pytest.mark.parametrize("index", range(22))
 def test_a_planted_value_is_in_no_output_log_or_error(
     config: Config, index: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +98,23 @@ def test_an_export_leaves_sensitive_values_out_and_says_so(
     assert PLANTED not in text
     assert "shown" in text
     assert hidden == ["aws.key", "aws.unset", "aws.undeclared"]
+
+
+def test_a_secure_string_of_any_type_is_a_value_for_a_program_and_a_mask_for_people(
+    write_config: WriteConfig, ssm: FakeSsm
+) -> None:
+    ssm.put("/p/login", f'{{"password": "{PLANTED}"}}', "SecureString")
+    files = write_config(
+        aws="""
+        login: {ssm_param: /p/login, type: json}
+        both: [{ssm_param: /p/both, sensitive: true}, {ssm_param: /p/one, default: 1}]
+        """
+    )
+    config = load_config(files, ssm, clock=ssm.clock)
+    assert config.get("aws.login") == {"password": PLANTED}
+    assert environment_variables(config, include_sensitive=True)["AWS_LOGIN"] == f'{{"password":"{PLANTED}"}}'
+    shown = config.resolver.resolve_for_display(config.resolver.documents.tree)
+    assert shown == {"aws": {"login": "********", "both": [None, 1]}}
 
 
 def test_a_sensitive_value_can_be_used(config: Config) -> None:

@@ -17,7 +17,7 @@ from ami_lifecycle.config.errors import (
 )
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
 THROTTLES: Final = frozenset(
     {
@@ -31,15 +31,25 @@ THROTTLES: Final = frozenset(
 _ACCESS_DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
 _CREDENTIALS: Final = frozenset(
     {
+        "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
         "IncompleteSignature",
+        "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
         "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
+_RENEW: Final = (
+    "Renew the credentials: `aws sso login --profile PROFILE`, `aws configure`, or what the profile's "
+    "credential_process asks for."
+)
+# botocore raises a plain RuntimeError where a credential_process gives credentials that have expired.
+_STILL_EXPIRED: Final = "refreshed credentials are still expired"
 _DENIED_MESSAGE = re.compile(r"perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
 
 
@@ -64,22 +74,48 @@ def translated(action: str, resource: str, *, hidden: str | None = None) -> Iter
         if hidden is not None:
             raise _from_response(error, action, resource, text="the value is refused") from None
         raise _from_response(error, action, resource) from error
-    except (boto.ConnectionError, boto.HTTPClientError) as error:
-        raise ServiceUnavailableError(
-            f"{action} on {resource}: no answer from AWS ({type(error).__name__}).",
-            remedy="Check the network, the Region and the endpoint, and try again.",
-        ) from error
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound) as error:
-        raise CredentialsError(
-            f"{action}: {error}.", remedy="Run `aws configure`, or set AWS_PROFILE."
-        ) from error
-    except boto.NoRegionError as error:
-        raise CredentialsError(f"{action}: {error}", remedy="Set AWS_REGION, or pass --region.") from error
+    except boto.BotoCoreError as error:
+        if hidden is not None:
+            raise _from_botocore(error, action, resource, text="the value is refused") from None
+        raise _from_botocore(error, action, resource) from error
+    except RuntimeError as error:
+        if _STILL_EXPIRED not in str(error):
+            raise
+        raise CredentialsError(f"{action}: {error}", remedy=_RENEW) from error
 
 
 def error_code(error: ClientError) -> str:
     """The AWS error code of a response."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _from_botocore(
+    error: BotoCoreError, action: str, resource: str, *, text: str | None = None
+) -> ConfigError:
+    import botocore.exceptions as boto  # noqa: PLC0415  # as above
+
+    said = " ".join(str(error).split()).rstrip(".")
+    match error:
+        case boto.ConnectionError() | boto.HTTPClientError():
+            return ServiceUnavailableError(
+                f"{action} on {resource}: no answer from AWS ({type(error).__name__}).",
+                remedy="Check the network, the Region and the endpoint, and try again.",
+            )
+        case boto.NoCredentialsError() | boto.PartialCredentialsError() | boto.ProfileNotFound():
+            return CredentialsError(f"{action}: {said}.", remedy="Run `aws configure`, or set AWS_PROFILE.")
+        case boto.NoRegionError():
+            return CredentialsError(f"{action}: {said}.", remedy="Set AWS_REGION, or pass --region.")
+        case boto.SSOError() | boto.TokenRetrievalError() | boto.CredentialRetrievalError():
+            return CredentialsError(f"{action}: {said}.", remedy=_RENEW)
+        case _ if isinstance(error, getattr(boto, "LoginError", ())):  # of `aws login`; older boto3 has none
+            return CredentialsError(f"{action}: {said}.", remedy=_RENEW)
+        case _:
+            kind = type(error).__name__
+            return StoreRequestError(
+                kind,
+                f"{action} on {resource}: {kind}: {text or said}.",
+                remedy="Check the request, the credentials, the Region and the endpoint.",
+            )
 
 
 def _from_response(error: ClientError, action: str, resource: str, *, text: str | None = None) -> ConfigError:
@@ -99,7 +135,7 @@ def _from_response(error: ClientError, action: str, resource: str, *, text: str 
     if code in _CREDENTIALS:
         return CredentialsError(
             f"{action}: AWS does not accept the credentials ({code}).",
-            remedy="Refresh them: `aws configure`, or `aws sso login`.",
+            remedy=_RENEW,
         )
     if status >= 500:
         return ServiceUnavailableError(

@@ -14,7 +14,7 @@ from ami_lifecycle.config.errors import (
     ValueTypeError,
     VersionNotFoundError,
 )
-from ami_lifecycle.config.initialisation import new_parameter
+from ami_lifecycle.config.initialisation import check_environment, new_parameter
 from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import foreign_parameter, is_ours, project_of, tags_for
 from ami_lifecycle.config.parameter_store import StoredParameter
@@ -82,12 +82,15 @@ def plan_set(config: Config, path: str, text: str, *, adopt: bool = False) -> Pl
 
     Raises:
         ConfigInputError: the value is not what the declaration asks for.
+        PlaceholderError: see `check_environment`.
         ForeignParameterError: the parameter is not ours, and `adopt` is not given.
     """
     declaration = declaration_at(config, path)
     declaration.check_text(text)
     name = declaration.name(config.resolver.placeholders)
     before = config.parameter_store.read([name]).get(name)
+    if before is None:
+        check_environment(config, declaration)
     change = PlannedChange(declaration, name, before, text)
     return _checked(config, change, adopt=adopt) if before is not None and change.is_change else change
 
@@ -110,7 +113,7 @@ def plan_rollback(config: Config, path: str, version: int, *, adopt: bool = Fals
             remedy=f"It has {_ranges(history)}: ami-lifecycle config history {path}.",
             location=declaration.location,
         )
-    declaration.check_text(wanted.text)
+    declaration.check_text(wanted.text, sensitive=wanted.sensitive)
     change = PlannedChange(declaration, name, history[-1], wanted.text)
     return _checked(config, change, adopt=adopt) if change.is_change else change
 

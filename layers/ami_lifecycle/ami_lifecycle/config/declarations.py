@@ -86,8 +86,12 @@ class Declaration:
         self._check_allowed(text, value, source, shown)
         return Sensitive(value) if hidden and isinstance(value, str) else value
 
-    def check_text(self, text: str) -> Any:
+    def check_text(self, text: str, *, sensitive: bool = False) -> Any:
         """Check a text that is to be stored; returns the value that it stands for.
+
+        Args:
+            text: as Parameter Store would hold it.
+            sensitive: it comes from a SecureString, and no message may show it.
 
         Raises:
             ValueTypeError, ValueNotAllowedError: see `parse`.
@@ -107,7 +111,7 @@ class Declaration:
                 remedy="Leave the parameter out, or keep the value as plain YAML.",
                 location=self.location,
             )
-        return self.parse(text, source="The new value")
+        return self.parse(text, source="The new value", sensitive=sensitive)
 
     def _check_allowed(self, text: str, value: Any, source: str, shown: str) -> None:
         pattern, allowed = self.schema.allowed_pattern, self.schema.allowed_values

@@ -18,7 +18,7 @@
     │   ├── SecretNotFoundError         Secrets Manager has no secret of that name
     │   ├── VersionNotFoundError        a parameter, or one version of it, is not there
     │   ├── ParameterRecentlyDeletedError  the name was deleted within the last 30 seconds
-    │   ├── CredentialsError            no, expired or unknown credentials, or no Region
+    │   ├── CredentialsError            no, expired or unknown credentials, no Region, or no such endpoint
     │   └── StoreRequestError           the store refused the request for another reason
     ├── ConfigTransientError            worth another attempt later
     │   ├── ThrottledError              the account's request rate was exceeded to the end
@@ -159,14 +159,14 @@ class AccessDeniedError(ConfigRefusedError, errors.AccessDeniedError):
 
 
 class CredentialsError(ConfigInputError):
-    """The AWS credentials or the Region are missing or not accepted."""
+    """The AWS credentials, the Region or the endpoint are missing or not accepted."""
 
 
 class StoreRequestError(ConfigInputError):
-    """AWS refused a request for a reason that has no class of its own.
+    """AWS, or botocore on the way there, refused a request for a reason that has no class of its own.
 
     Attributes:
-        code: the AWS error code.
+        code: the AWS error code; the name of botocore's error where the request did not reach AWS.
     """
 
     def __init__(self, code: str, message: str, *, remedy: str = "") -> None:

@@ -1,6 +1,7 @@
 """Writes a resolved configuration in other formats, and reads it back.
 
-Sensitive values are never written. What has no value is null, and is left out of `env`.
+Sensitive values are never written, and no list that holds one: without it, the list would be another value.
+What has no value is null, and is left out of `env`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Node, Tree, load_plain_yaml, yaml_resolvers
 from ami_lifecycle.config.errors import ConfigFileError, InvalidDeclarationError
 from ami_lifecycle.config.loading import Config
+from ami_lifecycle.config.resolution import Resolver
 from ami_lifecycle.config.schema import ValueType
-from ami_lifecycle.config.sensitive import Sensitive
 from ami_lifecycle.config.tfvars import format_tfvars, parse_tfvars
 from ami_lifecycle.config.values import format_value, infer_type, parse_text
 
@@ -31,9 +32,10 @@ def export_tree(config: Config, export_format: ExportFormat) -> tuple[str, list[
     Raises:
         ConfigError: a value cannot be resolved, or two paths have one environment variable.
     """
-    resolved = config.resolve()
-    hidden = [".".join(path) for path in _sensitive_paths(config.resolver.documents.tree, resolved)]
-    visible = _without_sensitive(resolved)
+    resolver = config.resolver
+    tree = resolver.documents.tree
+    hidden = [".".join(path) for path, node in _leaves(tree) if resolver.holds_sensitive(node)]
+    visible = _without_sensitive(resolver, tree)
     match export_format:
         case "env":
             text = "".join(
@@ -77,8 +79,10 @@ def environment_variables(config: Config, *, include_sensitive: bool, prefix: st
     variables: dict[str, str] = {}
     paths: dict[str, str] = {}
     for path, node in _leaves(config.resolver.documents.tree):
+        if not include_sensitive and config.resolver.holds_sensitive(node):
+            continue
         value = config.resolver.resolve(node)
-        if value is None or (isinstance(value, Sensitive) and not include_sensitive):
+        if value is None:
             continue
         name = _variable(path, prefix)
         if name in variables:
@@ -107,25 +111,14 @@ def _leaves(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield path, node
 
 
-def _sensitive_paths(node: Node, resolved: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    if isinstance(resolved, Sensitive) or (isinstance(node, Declaration) and node.schema.sensitive):
-        yield path
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            yield from _sensitive_paths(value, resolved[key], (*path, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _sensitive_paths(value, resolved[index], (*path, str(index)))
-
-
-def _without_sensitive(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _without_sensitive(item) for key, item in value.items() if not isinstance(item, Sensitive)
-        }
-    if isinstance(value, list):
-        return [_without_sensitive(item) for item in value if not isinstance(item, Sensitive)]
-    return value
+def _without_sensitive(resolver: Resolver, node: Node) -> Any:
+    if not isinstance(node, dict):
+        return resolver.resolve(node)
+    return {
+        key: _without_sensitive(resolver, value)
+        for key, value in node.items()
+        if isinstance(value, dict) or not resolver.holds_sensitive(value)
+    }
 
 
 class PlainDumper(yaml.SafeDumper):

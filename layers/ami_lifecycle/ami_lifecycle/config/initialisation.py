@@ -11,6 +11,7 @@ from ami_lifecycle.config.errors import (
     ConfigError,
     ForeignParameterError,
     ParameterRecentlyDeletedError,
+    PlaceholderError,
     StoreRequestError,
 )
 from ami_lifecycle.config.loading import Config
@@ -59,7 +60,8 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
         adopt: whether existing parameters without our tags get them.
 
     Raises:
-        PlaceholderError: a parameter's name needs an environment or application that is not given.
+        PlaceholderError: a parameter's name needs an environment or application that is not given, or an
+            environment that does not exist; see `check_environment`.
         ConfigError: Parameter Store could not be read.
     """
     declared = config.resolver.declared_names()
@@ -83,6 +85,7 @@ def _decide(
         return PlannedParameter("adopt", "exists without our tags", declaration, name)
     if stored is not None:
         return PlannedParameter("keep", f"exists, version {stored.version}", declaration, name)
+    check_environment(config, declaration)
     if (text := declaration.default_text) is not None:
         return PlannedParameter("create", "has a default", declaration, name, text=text)
     reason = "has no default" if declaration.default is None else "has an empty default"
@@ -130,6 +133,28 @@ def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) 
             outcome.kept.append(planned.name)
         case "set by hand":
             outcome.set_by_hand.append(planned)
+
+
+def check_environment(config: Config, declaration: Declaration) -> None:
+    """Refuse to create a parameter for an environment that `build_config.yml` does not have.
+
+    Only where a directory has such a file with a mapping `environments`: elsewhere, nothing says which
+    environments there are.
+
+    Raises:
+        PlaceholderError: the name of the parameter contains an environment that does not exist.
+    """
+    known = config.resolver.find(("build", "environments"))
+    environment = config.resolver.placeholders["environment"]
+    if not isinstance(known, dict) or not known or environment is None or environment in known:
+        return
+    if "{environment}" in declaration.schema.ssm_param:
+        raise PlaceholderError(
+            f"{environment} is no environment of {config.resolver.documents.directory}/build_config.yml, "
+            f"which has {', '.join(known)}; {declaration.path} would be created for nothing.",
+            remedy="Correct --environment, or add the environment to build_config.yml.",
+            location=declaration.location,
+        )
 
 
 def new_parameter(config: Config, declaration: Declaration, name: str, text: str) -> NewParameter:

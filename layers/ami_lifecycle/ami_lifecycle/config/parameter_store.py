@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -32,7 +32,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class StoredParameter:
-    """One version of a parameter. `text` is hidden from `repr`: it may be a SecureString's."""
+    """One version of a parameter, changed at a time in UTC.
+
+    `text` is hidden from `repr`: it may be a SecureString's.
+    """
 
     name: str
     text: str = field(repr=False)
@@ -279,12 +282,14 @@ class ParameterStore:
 
 
 def _stored(parameter: dict[str, Any]) -> StoredParameter:
+    """botocore gives times in the zone of this machine."""
+    changed_at: datetime | None = parameter.get("LastModifiedDate")
     return StoredParameter(
         name=parameter["Name"],
         text=parameter["Value"],
         version=parameter["Version"],
         type=parameter["Type"],
-        changed_at=parameter.get("LastModifiedDate"),
+        changed_at=changed_at and changed_at.astimezone(UTC),
         changed_by=parameter.get("LastModifiedUser", ""),
     )
 

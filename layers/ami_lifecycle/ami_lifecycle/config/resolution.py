@@ -15,6 +15,7 @@ from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Documents, Node, duplicate_parameter
 from ami_lifecycle.config.errors import Location, MissingValueError, PlaceholderError
 from ami_lifecycle.config.parameter_cache import CachedParameter, ParameterCache
+from ami_lifecycle.config.sensitive import MASK
 
 SourceKind: TypeAlias = Literal["ssm", "default", "yaml", "missing"]
 
@@ -125,6 +126,41 @@ class Resolver:
                 return [self.resolve(item) for item in node]
             case _:
                 return node
+
+    def resolve_for_display(self, node: Node) -> Any:
+        """As `resolve`, with a mask in place of every sensitive value, at any depth."""
+        match node:
+            case Declaration():
+                value = self._value_of(node)
+                return MASK if value is not None and self.is_sensitive(node) else value
+            case dict():
+                return {key: self.resolve_for_display(value) for key, value in node.items()}
+            case list():
+                return [self.resolve_for_display(item) for item in node]
+            case _:
+                return node
+
+    def is_sensitive(self, declaration: Declaration) -> bool:
+        """Whether a value must not be shown: it is declared sensitive, or stored as a SecureString.
+
+        A value of any type can be stored encrypted, and only strings can be `Sensitive`.
+        """
+        if declaration.schema.sensitive:
+            return True
+        stored = self.look_up(declaration).parameter
+        return stored is not None and stored.sensitive
+
+    def holds_sensitive(self, node: Node) -> bool:
+        """Whether anything in a node must not be shown, at any depth."""
+        match node:
+            case Declaration():
+                return self.is_sensitive(node)
+            case dict():
+                return any(self.holds_sensitive(value) for value in node.values())
+            case list():
+                return any(self.holds_sensitive(item) for item in node)
+            case _:
+                return False
 
     def look_up(self, declaration: Declaration) -> CachedParameter:
         """What Parameter Store has for a declaration."""

@@ -129,9 +129,10 @@ class _Named:
 
 def _named_values(config: Config) -> Iterator[_Named]:
     for declaration in config.declarations:
-        if declaration.schema.sensitive:
-            continue
         try:
+            # A message, and the log of another service, would show what is stored encrypted.
+            if config.resolver.is_sensitive(declaration):
+                continue
             value = config.resolver.resolve(declaration)
         except ConfigError:
             continue
