@@ -89,7 +89,7 @@ def _clean_nothing_up(_: World) -> None:
 
 
 def _forget_what_is_published(_: World) -> None:
-    planning._is_published = lambda *_: False
+    planning.is_published = lambda *_: False
 
 
 def _find_everybodys_images(_: World) -> None:

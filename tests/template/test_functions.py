@@ -19,7 +19,6 @@ EC2_PORTS = {"Images", "ImageUsage", "Instances"}
 # Read by Powertools and pydantic, or set by Lambda itself, not by us.
 NOT_OURS = {
     "POWERTOOLS_SERVICE_NAME",
-    "POWERTOOLS_LOG_LEVEL",
     "POWERTOOLS_METRICS_NAMESPACE",
     "PYDANTIC_DISABLE_PLUGINS",
 }
@@ -57,6 +56,22 @@ def test_a_function_has_a_log_group_of_its_own_with_a_retention(name: str) -> No
     assert function.properties["LoggingConfig"]["LogGroup"] == {"Ref": group}
     properties = resources("AWS::Logs::LogGroup")[group]
     assert properties["LogGroupName"] == {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}/{name}"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_logs_at_the_level_that_the_stack_is_given(name: str) -> None:
+    # SAM merges the mappings of Globals with those of a function.
+    shared = template()["Globals"]["Function"]["LoggingConfig"]
+    merged = {**shared, **functions()[name].properties["LoggingConfig"]}
+    assert merged["LogFormat"] == "JSON", "Lambda takes a level only with JSON"
+    assert merged["ApplicationLogLevel"] == {"Ref": "LogLevel"}
+    # Lambda drops lines below its level, whatever Powertools is told.
+    assert {"LOG_LEVEL", "POWERTOOLS_LOG_LEVEL"}.isdisjoint(functions()[name].variables)
+
+
+def test_no_log_level_drops_the_metrics() -> None:
+    # Lambda developer guide, log levels: a line without a level counts as INFO. Metrics are such lines.
+    assert set(template()["Parameters"]["LogLevel"]["AllowedValues"]) == {"DEBUG", "INFO"}
 
 
 def test_every_log_group_forgets() -> None:

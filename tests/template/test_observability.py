@@ -127,9 +127,10 @@ def test_outcomes_are_counted() -> None:
 
 
 def test_what_the_sweep_does_not_find_is_counted_as_none() -> None:
-    kinds = (FindingKind.ORPHAN, FindingKind.ORPHAN, FindingKind.UNPUBLISHED_DIGEST, FindingKind.OTHER)
+    kinds = (FindingKind.ORPHAN, FindingKind.ORPHAN, FindingKind.OTHER)
     findings = [SweepFinding(environment="prod", finding="x", repaired=True, kind=kind) for kind in kinds]
-    assert values_of(SweepResult(findings=tuple(findings), waiting=("prod", "dev"))) == {
+    result = SweepResult(findings=tuple(findings), waiting=("prod", "dev"), unpublished=("prod",))
+    assert values_of(result) == {
         "DeadClaimsFound": 0,
         "OrphansFound": 2,
         "RequestsWaiting": 2,

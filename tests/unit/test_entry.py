@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -150,3 +151,15 @@ def test_a_plan_in_an_event_is_parsed_with_its_fields_named() -> None:
     event = {"plan": {"action": "build"}, "execution_arn": ARN}
     with pytest.raises(InvalidRequestError, match=r"plan\.environment: Field required"):
         parsed_by(StepInput)(event)
+
+
+@pytest.mark.parametrize("name", ["boto3", "botocore.endpoint", "botocore.auth", "urllib3.connectionpool"])
+def test_the_sdk_does_not_log_signed_requests_whatever_the_root_logger_logs(name: str) -> None:
+    """At DEBUG botocore logs headers, and with them the session token."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.DEBUG)
+    try:
+        assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    finally:
+        root.setLevel(before)

@@ -138,6 +138,35 @@ def test_the_doctor_finds_a_disabled_rule_and_names_the_remedy(operator: Operato
     assert "aws events enable-rule" in answer.output
 
 
+def test_the_doctor_finds_instance_types_without_the_gpu_that_the_container_gets(
+    operator: Operator, tmp_path: Path
+) -> None:
+    gpu = {"gpu": True}
+    environments = {
+        "plain": {"builder": {"instance_types": ["m7i.large"]}},
+        "wrong": {"builder": {"instance_types": ["m7i.large", "g4dn.xlarge"]}, "container": gpu},
+        "mixed": {"builder": {"instance_types": ["g4dn.xlarge", "m7i.large"]}, "container": gpu},
+        "right": {"builder": {"instance_types": ["g4dn.xlarge", "g5.xlarge"]}, "container": gpu},
+        "unseen": {
+            "builder": {"instance_types": ["m7i.large"]},
+            "container": gpu,
+            "verification": {"enabled": False},
+        },
+    }
+    elsewhere = Operator(operator.service, write_configuration(tmp_path / "config", environments))
+    found = [
+        each for each in json.loads(elsewhere.run("doctor", "--json").output) if "GPU" in each["message"]
+    ]
+    assert {each["message"].partition(":")[0]: each["level"] for each in found} == {
+        "wrong": "error",
+        "mixed": "warning",
+        "right": "ok",
+    }
+    remedies = {each["remedy"] for each in found if each["level"] != "ok"}
+    assert len(remedies) == 1
+    assert "container.gpu: false" in remedies.pop()
+
+
 COMMANDS = [
     ("status", "nowhere"),
     ("build", "nowhere"),

@@ -139,6 +139,11 @@ def _sweep(service: Service) -> None:
     """A build is stopped and nobody is told; a push is lost; history is longer than wanted."""
     environment = service.environment("swept")
     environment.must_build("swept 1")
+    # An alias with a version, which has to be resolved.
+    service.client("ec2").create_launch_template(
+        LaunchTemplateName="pinned",
+        LaunchTemplateData={"ImageId": f"resolve:ssm:{environment.prefix}/latest:1"},
+    )
     service.set_rules("BuildFailedRule", enabled=False)
     known = environment.executions()
     service.inject({"kind": "command_lost", "document": "VerifyImage"})

@@ -27,6 +27,10 @@ def find(service: Service) -> None:
     service.ask("DELETE", "faults")
 
 
+def repaired(findings: list[dict[str, Any]], environment: Environment) -> list[str]:
+    return concerning([found for found in findings if found["repaired"]], environment)
+
+
 def concerning(findings: list[dict[str, Any]], environment: Environment) -> list[str]:
     return [found["finding"] for found in findings if found["environment"] == environment.name]
 
@@ -124,7 +128,9 @@ def test_a_digest_that_fails_is_not_built_for_ever(service: Service, environment
     assert environment.wait_for_execution(known).error == "VerificationFailedError"
     known = environment.executions()
     for _ in range(3):
-        assert concerning(service.sweep(), environment) == []
+        findings = service.sweep()
+        assert repaired(findings, environment) == []
+        assert "its build has failed" in concerning(findings, environment)[0]
     assert environment.executions() == known
     assert environment.has_one_image() == latest
     service.ask("DELETE", "faults")
@@ -138,7 +144,9 @@ def test_a_build_that_a_person_stopped_is_not_started_again(
     arn = environment.wait_for_state("Launch Builder")
     service.client("stepfunctions").stop_execution(executionArn=arn, cause="not today")
     environment.wait_until_idle()
-    assert concerning(service.sweep(), environment) == []
+    findings = service.sweep()
+    assert repaired(findings, environment) == []
+    assert "its build was stopped by a person" in concerning(findings, environment)[0]
     assert environment.executions() == [arn]
 
 

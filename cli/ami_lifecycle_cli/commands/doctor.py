@@ -25,6 +25,7 @@ EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
     ("permissions", account.examine_permissions),
     ("network", network.examine_network),
     ("instance types", network.examine_instance_types),
+    ("instance types", network.examine_gpus),
     ("encryption", account.examine_encryption),
     ("events", account.examine_rules),
     ("dead letters", account.examine_dead_letters),

@@ -37,7 +37,8 @@ def migrate(
 ) -> None:
     """Adopt the images that an environment had before: the newest as base, the others to be retired.
 
-    They are only tagged here. The next publication retires what is tagged and not used any more.
+    They are only tagged here. Where `latest` names an image, the next sweep retires the others that nobody
+    uses, within 15 minutes; elsewhere the next publication does.
     """
     stack = Stack(target)
     stack.require_environment(environment)
@@ -51,16 +52,33 @@ def migrate(
         elif dry_run:
             print_line("Dry run: nothing was tagged.")
         return
-    confirm(
-        f"Tag {len(wanted)} images and their snapshots as {environment}'s, to be replaced and retired?",
-        yes=yes,
-    )
+    soon = sum(each.goes_soon for each in wanted)
+    confirm(_question(environment, len(wanted), soon), yes=yes)
     tagged = adopt(stack, environment, proposals)
     if target.as_json:
         print_json(_as_json(proposals, tagged, dry_run=False))
     else:
         print_line(f"Tagged {len(wanted)} images and {len(tagged) - len(wanted)} snapshots.")
-    print_note(f"Push the Docker image now, or: ami-lifecycle build {environment} --watch")
+    print_note(_what_comes(environment, soon))
+
+
+def _question(environment: str, count: int, soon: int) -> str:
+    """What is asked before tagging: the tags let the service retire images."""
+    if soon:
+        return (
+            f"Tag {count} images and their snapshots as {environment}'s, {soon} of which the next sweep retires "
+            "within 15 minutes, without any push?"
+        )
+    return f"Tag {count} images and their snapshots as {environment}'s, to be replaced and retired?"
+
+
+def _what_comes(environment: str, soon: int) -> str:
+    if soon:
+        return (
+            f"The next sweep retires {soon} of these images within 15 minutes, without any push. See what is left: "
+            f"ami-lifecycle status {environment}"
+        )
+    return f"Push the Docker image now, or: ami-lifecycle build {environment} --watch"
 
 
 def _print(environment: str, proposals: Sequence[Proposal]) -> None:

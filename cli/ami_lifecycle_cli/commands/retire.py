@@ -57,7 +57,8 @@ def retire(
     arn = start(
         stack, BuildRequest(environment=environment, action=Action.RETIRE, reason="asked for by a person")
     )
-    report(stack, follow(stack, arn, environment), as_json=target.as_json)
+    followed = follow(stack, arn, environment, as_json=target.as_json)
+    report(stack, followed, as_json=target.as_json)
 
 
 def print_decisions(decisions: Sequence[Decision]) -> None:

@@ -95,8 +95,13 @@ def _carry_out(stack: Stack, planned: Rollback, *, detach: bool, as_json: bool) 
         else:
             print_line(f"Started {short_name(arn)}.")
         return
-    followed = follow(stack, arn, planned.environment)
-    report(stack, followed, as_json=as_json, more={"rollback": planned.as_json()})
+    followed = follow(stack, arn, planned.environment, as_json=as_json)
+    pin = stack.environments.get(planned.environment).pin
+    more = {"rollback": planned.as_json(), "pin": pin.model_dump(mode="json") if pin else None}
+    report(stack, followed, as_json=as_json, more=more)
     print_note(
-        f"{planned.environment} is pinned: pushes do not undo this until: ami-lifecycle unpin {planned.environment}"
+        f"{planned.environment} is not pinned (yet). See what happens: ami-lifecycle status {planned.environment}"
+        if pin is None
+        else f"{planned.environment} is pinned to {pin.image_id}: pushes do not undo this until: "
+        f"ami-lifecycle unpin {planned.environment}"
     )

@@ -123,7 +123,8 @@ def _running(stack: Stack, seen: Observation) -> str:
     if claim is None:
         return "nothing"
     elapsed = age(claim.claimed_at, stack.clock.now())
-    return f"{seen.activity}, for {elapsed}, in {seen.state or 'its beginning'}: {short_name(claim.execution_arn)}"
+    where = f"in {seen.state}" if seen.state else "in a state that Step Functions does not show"
+    return f"{seen.activity}, for {elapsed}, {where}: {short_name(claim.execution_arn)}"
 
 
 def _pinned(seen: Observation) -> str | None:

@@ -30,11 +30,15 @@ class Adoption(StrEnum):
 
 @dataclass(frozen=True)
 class Proposal:
-    """An old image, what is proposed for it, and why."""
+    """An old image, what is proposed for it, and why.
+
+    `goes_soon`: once it is tagged, the next sweep retires it, without any publication.
+    """
 
     image: Image
     adoption: Adoption
     reason: str
+    goes_soon: bool = False
 
     @property
     def is_tagged(self) -> bool:
@@ -73,7 +77,13 @@ def propose_each(
     settings: EnvironmentSettings,
     keep: Collection[str],
 ) -> list[Proposal]:
-    """The proposals, from what was read."""
+    """The proposals, from what was read.
+
+    Where `latest` names an available image, the sweep retires what nobody uses; elsewhere nothing goes
+    before there is such an image.
+    """
+    is_published = live.image is not None
+    when = "goes with the next sweep, within 15 minutes" if is_published else "goes with the next publication"
     base = newest_usable(images, settings) if live.image is None else None
     own_latest = parameter_name(settings.parameter_prefix, "latest")
     decisions = {each.image_id: each for each in decide(usages, settings.retirement, own_latest)}
@@ -91,9 +101,7 @@ def propose_each(
         elif decision.action is RetireAction.KEEP:
             proposals.append(Proposal(image, Adoption.LEAVE, decision.reason))
         else:
-            proposals.append(
-                Proposal(image, Adoption.RETIRE, f"{decision.reason}; goes with the next publication")
-            )
+            proposals.append(Proposal(image, Adoption.RETIRE, f"{decision.reason}; {when}", is_published))
     return proposals
 
 

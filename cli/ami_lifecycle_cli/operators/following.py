@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle.adapters.commands import SsmCommands
-from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.operators.runs import RUNNING, Run, Runs, StateRun, command_of, totals_by_state
 from ami_lifecycle_cli.operators.showing import duration, iso_date, note_console, short_name
 from ami_lifecycle_cli.operators.stack import Stack
@@ -36,6 +36,9 @@ _SILENT: Final = frozenset(
 )
 _FIRST_POLL_SECONDS: Final = 0.2
 _LAST_POLL_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 300.0
+# A failed build's clean-up starts what waits, after its execution has ended.
+_LOOKS_FOR_NEXT: Final = 15
 _LOG_LINES: Final = 20
 _FAILING_STATES: Final = frozenset(
     {"Await Provisioning", "Await Verification", "Verify Image", "Provision Builder"}
@@ -81,12 +84,44 @@ class Follower:
         self._console = console or note_console()
 
     def follow(self, arn: str, environment: str) -> Followed:
-        """Follow an execution to its end. When it was queued, follow what is started for it instead."""
-        followed = self._follow_one(arn, self._runs.usual_seconds(environment))
-        while (following := self._started_for(followed.run, environment)) is not None:
-            self._console.print(Text(f"{followed.run.explanation}; following {short_name(following)}"))
-            followed = self._follow_one(following, self._runs.usual_seconds(environment))
-        return followed
+        """Follow an execution to its end. When it was queued, follow the holder of the environment, and then
+        what is started for the queue. Where that cannot be found, the result is the one that was queued.
+
+        Raises:
+            AmiLifecycleError: the execution could not be looked at; it goes on all the same.
+        """
+        usual = self._usual(environment)
+        followed = self._follow_one(arn, usual)
+        queued: Followed | None = None
+        while True:
+            run = followed.run
+            if run.outcome == "queued":
+                queued, following = followed, self._holder(run, environment)
+                why = run.explanation
+                if following is None:
+                    queued, following = None, self._started_after(run, environment)
+            elif run.output.get("status") == "already_building":
+                following, why = self._holder(run, environment), run.explanation
+            elif queued is not None and run.started > queued.run.started:
+                return followed
+            elif queued is not None:
+                following, why = self._started_after(run, environment), "it is this request's turn"
+                if following is None:
+                    return queued
+                queued = None
+            else:
+                return followed
+            if following is None:
+                return followed
+            self._console.print(Text(f"{why}; following {short_name(following)}"))
+            followed = self._follow_one(following, usual)
+
+    def _usual(self, environment: str) -> Mapping[str, float]:
+        """How long states usually take; nothing where that cannot be read, because it only adorns."""
+        try:
+            return self._runs.usual_seconds(environment)
+        except AmiLifecycleError:
+            return {}
 
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
         with _Display(self._console, arn, usual).open() as show:
@@ -94,8 +129,7 @@ class Follower:
             seen = 0
             while True:
                 # The description first: a history that is read after the end is complete.
-                run = self._runs.describe(arn)
-                states = self._runs.states(arn)
+                run, states = self._look(arn)
                 show(states, self._stack.clock.now())
                 if run.status != RUNNING:
                     return Followed(run, states, self._log_of(run, states))
@@ -103,18 +137,33 @@ class Follower:
                 seen = len(states)
                 time.sleep(pause)
 
-    def _started_for(self, run: Run, environment: str) -> str | None:
-        """The execution to follow next: whoever holds the environment, or what a release has started."""
-        if run.outcome == "queued" or run.output.get("status") == "already_building":
-            claim = self._stack.environments.get(environment).claim
-            if claim is not None and claim.execution_arn != run.arn:
-                return claim.execution_arn
-            return self._newest_after(run, environment)
-        return None
+    def _look(self, arn: str) -> tuple[Run, list[StateRun]]:
+        """The execution and its states; asks again for some minutes while AWS throttles or does not answer."""
+        limit = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._runs.describe(arn), self._runs.states(arn)
+            except TransientError:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(_LAST_POLL_SECONDS)
 
-    def _newest_after(self, run: Run, environment: str) -> str | None:
-        newest = [found for found in self._runs.newest(environment, 3) if found.started >= run.started]
-        return next((found.arn for found in newest if found.arn != run.arn and not found.is_idle), None)
+    def _holder(self, run: Run, environment: str) -> str | None:
+        claim = self._stack.environments.get(environment).claim
+        return claim.execution_arn if claim is not None and claim.execution_arn != run.arn else None
+
+    def _started_after(self, run: Run, environment: str) -> str | None:
+        """What was started when this execution had ended: it says so itself, unless it failed."""
+        if started := run.output.get("started_execution"):
+            return str(started)
+        since = run.stopped or run.started
+        for _ in range(_LOOKS_FOR_NEXT):
+            newest = self._runs.newest(environment, 3)
+            found = [each.arn for each in newest if each.arn != run.arn and each.started >= since]
+            if found:
+                return found[-1]
+            time.sleep(_LAST_POLL_SECONDS)
+        return None
 
     def _log_of(self, run: Run, states: list[StateRun]) -> tuple[str, ...]:
         """The last lines of the command that failed."""

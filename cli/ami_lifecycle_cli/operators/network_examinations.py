@@ -126,6 +126,51 @@ def _offered(ec2: Any, types: Sequence[str]) -> set[tuple[str, str]]:
     }
 
 
+def examine_gpus(stack: Stack) -> Iterator[Finding]:
+    """The instance types of environments whose containers get all GPUs have GPUs, because canaries start them."""
+    for environment in stack.catalogue.environments:
+        settings = stack.catalogue.get(environment)
+        if settings.container.gpu and settings.verification.enabled:
+            types = settings.builder.instance_types
+            yield judge_gpus(environment, types, _with_gpu(stack.client("ec2"), types))
+
+
+def _with_gpu(ec2: Any, types: Sequence[str]) -> dict[str, bool]:
+    """Whether each type that the Region has got an NVIDIA GPU; `--gpus` knows no others."""
+    # A filter, because a type that the Region does not have would be an error as InstanceTypes.
+    pages = ec2.get_paginator("describe_instance_types").paginate(
+        Filters=[{"Name": "instance-type", "Values": list(types)}]
+    )
+    return {
+        each["InstanceType"]: any(
+            gpu.get("Manufacturer", "").upper() == "NVIDIA" for gpu in each.get("GpuInfo", {}).get("Gpus", ())
+        )
+        for page in pages
+        for each in page["InstanceTypes"]
+    }
+
+
+def judge_gpus(environment: str, types: Sequence[str], has_gpu: Mapping[str, bool]) -> Finding:
+    """Whether the container of a canary can start on each type; a type that is not known here is passed over."""
+    without = [each for each in types if has_gpu.get(each) is False]
+    if not without:
+        return Finding(
+            Level.OK, "instance types", f"{environment}: container.gpu is true, and its types have GPUs"
+        )
+    # The first type is tried first; the others only when that has no capacity.
+    return Finding(
+        Level.ERROR if types[0] in without else Level.WARNING,
+        "instance types",
+        f"{environment}: container.gpu is true, but {', '.join(without)} {_HAVE[len(without) == 1]} no NVIDIA GPU, "
+        "so a canary there cannot start the container, and the build fails",
+        "name only types with an NVIDIA GPU in builder.instance_types, such as g4dn.xlarge, or set "
+        "container.gpu: false",
+    )
+
+
+_HAVE: Final = {True: "has", False: "have"}
+
+
 def _judge_types(
     environment: str, types: Sequence[str], nowhere: Sequence[str], partly: Sequence[str]
 ) -> Finding:

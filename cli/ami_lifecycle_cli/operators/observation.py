@@ -21,8 +21,6 @@ from ami_lifecycle_cli.operators.showing import iso_date, parse_date, short_dige
 from ami_lifecycle_cli.operators.stack import Stack
 
 _THREADS = 8
-# A failure count that the service writes for a build that a person stopped.
-_STOPPED_BY_A_PERSON = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -172,9 +170,7 @@ def _why_not_built(digest: str, record: EnvironmentRecord) -> str:
     if record.pin is not None:
         return "the environment is pinned"
     if record.failed is not None and record.failed.digest == digest:
-        if record.failed.count >= _STOPPED_BY_A_PERSON:
-            return "its build was stopped by a person"
-        return f"its build has failed {record.failed.count} times"
+        return record.failed.explanation
     return "the sweep starts a build within 15 minutes"
 
 

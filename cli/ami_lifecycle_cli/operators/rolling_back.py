@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from ami_lifecycle_cli.operators.showing import short_digest
 from ami_lifecycle_cli.operators.stack import Stack
 
 _REASON_LENGTH = 200
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,14 @@ def plan_rollback(
     }
     image_id = None if fresh else _existing(stack, settings, chosen, records, is_named=to is not None)
     if image_id is not None:
-        request = BuildRequest(action=Action.PUBLISH, publish_image_id=image_id, **common)
+        request = BuildRequest(
+            action=Action.PUBLISH,
+            publish_image_id=image_id,
+            image_digest=chosen.image_digest if _DIGEST.fullmatch(chosen.image_digest) else None,
+            branch=chosen.branch,
+            commit_sha=chosen.commit_sha,
+            **common,
+        )
         why = "it is live already, and is only pinned" if image_id == live.value else "the image still exists"
         return Rollback(environment, live.value, chosen, request, why)
     if not chosen.image_digest:

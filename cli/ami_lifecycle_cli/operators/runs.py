@@ -9,7 +9,9 @@ from datetime import datetime
 from statistics import median
 from typing import Any, Final
 
-from ami_lifecycle.adapters.translation import aws_errors
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle.contracts import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.errors import InvalidRequestError
@@ -21,6 +23,8 @@ FUNCTIONS: Final = "functions"
 # Step Functions API reference, ListExecutions and GetExecutionHistory: at most 1,000 in a page.
 _PAGE: Final = 1_000
 _SAMPLES: Final = 5
+# The newest of them mostly show the state; one that retries for long has many events.
+_NEWEST_EVENTS: Final = 100
 
 
 @dataclass
@@ -153,17 +157,20 @@ class Runs:
         return runs
 
     def current_state(self, arn: str) -> str | None:
-        """The state that a running execution is in."""
-        with aws_errors("states:GetExecutionHistory", arn):
-            events = self._client.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=50)[
-                "events"
-            ]
-        names = (
-            event["stateEnteredEventDetails"]["name"]
-            for event in events
-            if "stateEnteredEventDetails" in event
+        """The state that a running execution is in; None for an execution that is not known any more."""
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=arn, reverseOrder=True, PaginationConfig={"PageSize": _NEWEST_EVENTS}
         )
-        return next(names, None)
+        try:
+            with aws_errors("states:GetExecutionHistory", arn):
+                for page in pages:
+                    for event in page["events"]:
+                        if "stateEnteredEventDetails" in event:
+                            return str(event["stateEnteredEventDetails"]["name"])
+        except ClientError as error:
+            if code_of(error) != "ExecutionDoesNotExist":
+                raise
+        return None
 
     def usual_seconds(self, environment: str) -> dict[str, float]:
         """Median seconds of each state in the last published builds of the environment."""

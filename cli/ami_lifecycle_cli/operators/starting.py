@@ -63,20 +63,30 @@ def start_and_report(stack: Stack, request: BuildRequest, *, watch: bool, as_jso
             print_line(f"Started {short_name(arn)}.")
             print_note(f"See how it goes: ami-lifecycle status {request.environment}")
         return
-    followed = follow(stack, arn, request.environment)
+    followed = follow(stack, arn, request.environment, as_json=as_json)
     report(stack, followed, as_json=as_json)
 
 
-def follow(stack: Stack, arn: str, environment: str) -> Followed:
-    """Follow an execution; Ctrl-C ends the following, never the execution."""
+def follow(stack: Stack, arn: str, environment: str, *, as_json: bool) -> Followed:
+    """Follow an execution; Ctrl-C or an error ends the following, never the execution."""
     try:
         return Follower(stack).follow(arn, environment)
     except KeyboardInterrupt:
-        print_note(
-            f"\nNot followed any more; {short_name(arn)} goes on. See how it goes: ami-lifecycle status {environment}\n"
-            f"Stop it: aws stepfunctions stop-execution --execution-arn {arn}"
-        )
+        _tell_that_it_goes_on(arn, environment, as_json=as_json)
         raise typer.Exit(_INTERRUPTED) from None
+    except Exception:
+        # What was started must not be lost with the error, which the command reports.
+        _tell_that_it_goes_on(arn, environment, as_json=as_json)
+        raise
+
+
+def _tell_that_it_goes_on(arn: str, environment: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"execution_arn": arn, "environment": environment, "status": "NOT_FOLLOWED"})
+    print_note(
+        f"\nNot followed any more; {short_name(arn)} goes on. See how it goes: ami-lifecycle status {environment}\n"
+        f"Stop it: aws stepfunctions stop-execution --execution-arn {arn}"
+    )
 
 
 def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, Any] | None = None) -> None:

@@ -12,7 +12,6 @@ from typing import Annotated, Concatenate, ParamSpec
 import typer
 
 from ami_lifecycle.config.aws_errors import translated
-from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.commands.config_target import ConfigDirOption, Connection, register
 
 P = ParamSpec("P")
@@ -30,10 +29,6 @@ MaybeEnvironmentArgument = Annotated[
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end.")]
-
-
-class UnexpectedAnswerError(InputError):
-    """AWS, or the way to it, answered what this command knows no name for."""
 
 
 @dataclass
@@ -77,22 +72,4 @@ def _named_errors() -> Iterator[None]:
             raise
     except boto.BotoCoreError as error:
         with translated("AWS", error.kwargs.get("endpoint_url", "this account")):
-            _raise_known(error)
-
-
-def _raise_known(error: Exception) -> None:
-    import botocore.exceptions as boto  # noqa: PLC0415 - as above
-
-    known = (
-        boto.ConnectionError,
-        boto.HTTPClientError,
-        boto.NoCredentialsError,
-        boto.PartialCredentialsError,
-        boto.ProfileNotFound,
-        boto.NoRegionError,
-    )
-    if isinstance(error, known):
-        raise error
-    raise UnexpectedAnswerError(
-        f"{str(error).rstrip('.')}; check credentials, Region and endpoint"
-    ) from error
+            raise

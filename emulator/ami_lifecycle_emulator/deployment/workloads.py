@@ -17,6 +17,8 @@ from ami_lifecycle_emulator.runtime.service import AsynchronousConfiguration, La
 _SUBSTITUTION: Final = re.compile(r"\$\{(\w+)\}")
 # These directories of this repository are layers by what is installed, not by their files.
 _DEPENDENCIES: Final = "dependencies"
+# Lambda API reference, LoggingConfig.
+_LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
 class Workloads:
@@ -62,6 +64,7 @@ class Workloads:
         arn = self._account.arn("lambda", f"function:{name}")
         role = properties.pop("Role")
         layer_arns = tuple(properties.pop("Layers", []))
+        log_group, log_level = _logging(logical_id, properties.pop("LoggingConfig", {}))
         function = Function(
             name=name,
             arn=arn,
@@ -80,7 +83,8 @@ class Workloads:
             description=properties.pop("Description", ""),
             architectures=tuple(properties.pop("Architectures", ("x86_64",))),
             reserved_concurrency=properties.pop("ReservedConcurrentExecutions", None),
-            log_group=properties.pop("LoggingConfig", {}).get("LogGroup", ""),
+            log_group=log_group,
+            application_log_level=log_level,
             dead_letter_arn=properties.pop("DeadLetterConfig", {}).get("TargetArn"),
         )
         self._functions.add(function)
@@ -203,6 +207,29 @@ def _drop(properties: dict[str, Any], *names: str) -> None:
     """Take out properties that change nothing on this machine."""
     for name in names:
         properties.pop(name, None)
+
+
+def _logging(logical_id: str, config: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Log group and application log level; the level is None for LogFormat Text.
+
+    INFO is the default, and Text takes no level (Lambda API reference, LoggingConfig).
+    """
+    rest = dict(config)
+    group, level = str(rest.pop("LogGroup", "")), rest.pop("ApplicationLogLevel", None)
+    is_json = rest.pop("LogFormat", "Text") == "JSON"
+    _drop(rest, "SystemLogLevel")
+    if rest:
+        raise TemplateError(f"{logical_id}: the emulator does not know LoggingConfig's {sorted(rest)}")
+    if not is_json:
+        if level is not None:
+            raise TemplateError(f"{logical_id}: ApplicationLogLevel needs LogFormat JSON")
+        return group, None
+    level = str(level or "INFO")
+    if level not in _LOG_LEVELS:
+        raise TemplateError(
+            f"{logical_id}: ApplicationLogLevel is {level}, not one of {', '.join(_LOG_LEVELS)}"
+        )
+    return group, level
 
 
 def _variables(environment: Mapping[str, Any]) -> dict[str, str]:

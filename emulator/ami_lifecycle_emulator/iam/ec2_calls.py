@@ -189,6 +189,13 @@ def _describe_image_references(parameters: Parameters, _account: AccountView) ->
     return [own, *(check(action, context=_CALLED_VIA_IMAGES) for action in reads)]
 
 
+def _describe_launch_template_versions(parameters: Parameters, account: AccountView) -> list[Check]:
+    own = check("ec2:DescribeLaunchTemplateVersions")
+    if not parameters.get("ResolveAlias"):
+        return [own]
+    return [own, check("ssm:GetParameters", account.arn("ssm", "parameter/*"))]
+
+
 CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ec2", "CopyImage"): _copy_image,
     ("ec2", "CreateImage"): _create_image,
@@ -198,6 +205,7 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ec2", "DeregisterImage"): _deregister_image,
     ("ec2", "DescribeImageAttribute"): _on_one("DescribeImageAttribute", "image", "ImageId"),
     ("ec2", "DescribeImageReferences"): _describe_image_references,
+    ("ec2", "DescribeLaunchTemplateVersions"): _describe_launch_template_versions,
     ("ec2", "DisableImage"): _on_one("DisableImage", "image", "ImageId"),
     ("ec2", "EnableImage"): _on_one("EnableImage", "image", "ImageId"),
     ("ec2", "ModifyImageAttribute"): _on_one("ModifyImageAttribute", "image", "ImageId"),

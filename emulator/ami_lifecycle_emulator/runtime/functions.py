@@ -20,6 +20,7 @@ class Function:
         opt: directory that plays /opt, for layers that are not Python code.
         timeout_seconds: seconds of this machine, whatever the time scale.
         access_key_id: signs the function's calls.
+        application_log_level: least level that is logged; None with LogFormat Text, which has no levels.
     """
 
     name: str
@@ -40,7 +41,16 @@ class Function:
     architectures: tuple[str, ...] = ("x86_64",)
     reserved_concurrency: int | None = None
     log_group: str = ""
+    application_log_level: str | None = None
     dead_letter_arn: str | None = None
+
+    @property
+    def logging_config(self) -> dict[str, str]:
+        """LoggingConfig as the Lambda API shows it."""
+        group = {"LogGroup": self.log_group or f"/aws/lambda/{self.name}"}
+        if self.application_log_level is None:
+            return {"LogFormat": "Text", **group}
+        return {"LogFormat": "JSON", "ApplicationLogLevel": self.application_log_level, **group}
 
     def environment_variables(self, region: str, endpoint_url: str) -> dict[str, str]:
         """The environment of a process, as Lambda sets it (Developer Guide, environment variables)."""
@@ -59,7 +69,8 @@ class Function:
             "AWS_LAMBDA_FUNCTION_NAME": self.name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": self.log_group or f"/aws/lambda/{self.name}",
+            "AWS_LAMBDA_LOG_GROUP_NAME": self.logging_config["LogGroup"],
+            **self._log_variables(),
             "AWS_LAMBDA_LOG_STREAM_NAME": "emulator",
             "AWS_REGION": region,
             "LAMBDA_TASK_ROOT": str(self.task_root),
@@ -68,6 +79,12 @@ class Function:
             "PYTHONPATH": ":".join(str(layer) for layer in self.layers),
             "TZ": ":UTC",
         }
+
+    def _log_variables(self) -> dict[str, str]:
+        """What the runtime interface client and Powertools read (awslambdaric, bootstrap)."""
+        if self.application_log_level is None:
+            return {"AWS_LAMBDA_LOG_FORMAT": "Text"}
+        return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": self.application_log_level}
 
     def _rewrite(self, value: str) -> str:
         """A path in a layer, moved to where the layer's files are on this machine."""

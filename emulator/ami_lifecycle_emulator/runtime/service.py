@@ -287,5 +287,5 @@ def _configuration(function: Function) -> dict[str, Any]:
         "Architectures": list(function.architectures),
         "Environment": {"Variables": dict(function.environment)},
         "Layers": [{"Arn": arn} for arn in function.layer_arns],
-        "LoggingConfig": {"LogGroup": function.log_group or f"/aws/lambda/{function.name}"},
+        "LoggingConfig": function.logging_config,
     }

@@ -51,7 +51,8 @@ class BuildRequest(Frozen):
     """What a person, a queue or the sweep asks for; also the input of a manual execution.
 
     With neither `image_tag` nor `image_digest`, the environment's own tag is built. `publish_image_id`
-    makes an existing image `latest` again, without a build.
+    makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
+    where the image is gone by then.
     """
 
     environment: EnvironmentName
@@ -429,7 +430,6 @@ class FindingKind(StrEnum):
     ORPHAN = "orphan"
     OTHER = "other"
     RETIREMENT_DUE = "retirement_due"
-    UNPUBLISHED_DIGEST = "unpublished_digest"
 
 
 class SweepFinding(Frozen):
@@ -442,10 +442,13 @@ class SweepFinding(Frozen):
 
 
 class SweepResult(Frozen):
-    """All findings of one sweep, and the environments for which a request waits."""
+    """All findings of one sweep, the environments for which a request waits, and those that do not publish the
+    digest that their tag names, whatever the reason.
+    """
 
     findings: tuple[SweepFinding, ...] = ()
     waiting: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
 
 
 class Metadata(BaseModel):
@@ -488,9 +491,13 @@ class RecordStatus(StrEnum):
 
 
 class HistoryRecord(Metadata):
-    """The value of `history/{ami-id}`: the metadata, and what became of the image."""
+    """The value of `history/{ami-id}`: the metadata, and what became of the image.
+
+    `published_by` is the ARN of the execution that made `latest` name it, or was about to.
+    """
 
     status: RecordStatus = RecordStatus.LIVE
     status_reason: str = ""
     status_since: str = ""
     superseded_by: str | None = None
+    published_by: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,9 @@ Step = Callable[[_Input, datetime], BaseModel | None]
 LambdaHandler = Callable[[Any, Any], Any]
 
 logger = Logger()
+# At DEBUG Lambda lowers the root logger, and the SDK would log its signed requests with the session token.
+for _name in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 def environment() -> FunctionEnvironment:

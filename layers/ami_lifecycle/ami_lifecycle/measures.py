@@ -43,7 +43,6 @@ _OF_FINDING: Final[Mapping[FindingKind, str]] = {
     FindingKind.DEAD_CLAIM: "DeadClaimsFound",
     FindingKind.ORPHAN: "OrphansFound",
     FindingKind.RETIREMENT_DUE: "RetirementsDue",
-    FindingKind.UNPUBLISHED_DIGEST: "UnpublishedDigests",
 }
 # Agents are polled, so no event ends their phase; Step Functions shows it.
 _OF_PHASE: Final[Mapping[WaitKind, str]] = {
@@ -74,6 +73,11 @@ def measures_of(result: BaseModel | None) -> list[Measure]:
         case SweepResult():
             kinds = Counter(finding.kind for finding in result.findings)
             found = [Measure(name, kinds[kind]) for kind, name in _OF_FINDING.items()]
-            return [*found, Measure("RequestsWaiting", len(result.waiting))]
+            return [
+                *found,
+                Measure("RequestsWaiting", len(result.waiting)),
+                # Not the findings: while a build runs, or after too many have failed, the sweep starts none.
+                Measure("UnpublishedDigests", len(result.unpublished)),
+            ]
         case _:
             return []

@@ -41,6 +41,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ec2", "DeregisterImage"): {"ImageId": "ami-1", "DeleteAssociatedSnapshots": True},
     ("ec2", "DescribeImageAttribute"): {"ImageId": "ami-1"},
     ("ec2", "DescribeImageReferences"): {"IncludeAllResourceTypes": True},
+    ("ec2", "DescribeLaunchTemplateVersions"): {"Versions": ["$Latest"]},
     ("ec2", "DisableImage"): {"ImageId": "ami-1"},
     ("ec2", "EnableImage"): {"ImageId": "ami-1"},
     ("ec2", "ModifyImageAttribute"): {"ImageId": "ami-1"},
@@ -266,6 +267,13 @@ def test_finding_references_is_also_authorised_for_what_ec2_reads_meanwhile() ->
         "ssm:DescribeParameters": {"aws:calledvia": ("ec2-images.amazonaws.com",)},
         "ssm:GetParameters": {"aws:calledvia": ("ec2-images.amazonaws.com",)},
     }
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_resolving_aliases_of_launch_templates_reads_parameters(resolved: bool) -> None:
+    asked = needs("ec2", "DescribeLaunchTemplateVersions", Versions=["$Latest"], ResolveAlias=resolved)
+    reads = [Check("ssm:GetParameters", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/*")]
+    assert asked == [Check("ec2:DescribeLaunchTemplateVersions"), *(reads if resolved else [])]
 
 
 def test_a_call_that_no_table_knows_needs_a_grant_on_everything() -> None:

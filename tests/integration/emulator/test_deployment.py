@@ -16,6 +16,7 @@ from ami_lifecycle_emulator.deployment.stack import Stack
 from ami_lifecycle_emulator.deployment.template import Template, TemplateError, load_template, load_yaml
 from ami_lifecycle_emulator.deployment.workloads import Workloads
 from ami_lifecycle_emulator.identities import Identities
+from ami_lifecycle_emulator.runtime.functions import Function
 from ami_lifecycle_emulator.runtime.service import Lambda
 from ami_lifecycle_emulator.server import Emulator
 
@@ -225,6 +226,68 @@ def test_resources_are_created_after_what_they_refer_to(tmp_path: Path) -> None:
     assert api.calls[2][2]["Attributes"]["DisplayName"].startswith(
         "arn:aws:sqs:us-east-1:123456789012:stack-Second-"
     )
+
+
+class RecordingLambda:
+    """Takes the functions of a deployment."""
+
+    def __init__(self) -> None:
+        self.added: list[Function] = []
+
+    def add(self, function: Function) -> None:
+        self.added.append(function)
+
+
+def deployed(directory: Path, resource: str, rest: str = "") -> Function:
+    """The one function of a template."""
+    stack, _ = stack_of(
+        directory, f"  F: {{Type: 'AWS::Serverless::Function', Properties: {resource}}}", rest
+    )
+    functions = RecordingLambda()
+    workloads = Workloads(stack._account, cast("Lambda", functions), Identities(), None)
+    properties = dict(stack._template.resources["F"]["Properties"])
+    workloads.create_function("F", {**properties, "Role": "arn:role"}, directory)
+    (function,) = functions.added
+    return function
+
+
+FUNCTION = "{CodeUri: '.', Handler: app.handler, Runtime: python3.13, LoggingConfig: %s}"
+SHARED = "Globals: {Function: {LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: DEBUG}}}"
+
+
+@pytest.mark.parametrize(
+    ("config", "rest", "level"),
+    [
+        ("{LogGroup: mine}", SHARED, "DEBUG"),
+        ("{LogGroup: mine, LogFormat: JSON}", "", "INFO"),
+        ("{LogGroup: mine, LogFormat: JSON, ApplicationLogLevel: WARN}", "", "WARN"),
+        ("{LogGroup: mine}", "", None),
+    ],
+    ids=["merged with Globals", "the default", "its own", "text has none"],
+)
+def test_a_functions_process_gets_its_log_level(
+    tmp_path: Path, config: str, rest: str, level: str | None
+) -> None:
+    function = deployed(tmp_path, FUNCTION % config, rest)
+    variables = function.environment_variables("us-east-1", "http://localhost")
+    assert variables.get("AWS_LAMBDA_LOG_LEVEL") == level
+    assert variables["AWS_LAMBDA_LOG_FORMAT"] == ("JSON" if level else "Text")
+    assert variables["AWS_LAMBDA_LOG_GROUP_NAME"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{ApplicationLogLevel: DEBUG}", "needs LogFormat JSON"),
+        ("{LogFormat: JSON, ApplicationLogLevel: WARNING}", "is WARNING, not one of"),
+        ("{LogFormat: JSON, Colour: red}", "Colour"),
+    ],
+)
+def test_a_logging_configuration_that_lambda_does_not_know_is_refused(
+    tmp_path: Path, config: str, message: str
+) -> None:
+    with pytest.raises(TemplateError, match=message):
+        deployed(tmp_path, FUNCTION % config)
 
 
 def test_parameters_without_a_value_or_with_a_wrong_one_are_refused(tmp_path: Path) -> None:

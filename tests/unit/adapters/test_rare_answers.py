@@ -309,7 +309,9 @@ def test_a_parameter_whose_oldest_version_is_labelled_needs_a_person(stub: Stub)
         SsmParameters(client).put("/a", "new", data_type="text", description="d", tags={})
 
 
-def usage_of(stub: Stub, references: list[dict[str, str]], templates: list[dict[str, Any]]) -> list[Any]:
+def usage_of(
+    stub: Stub, references: list[dict[str, str]], templates: list[dict[str, Any]], resolved_to: str = AMI
+) -> list[Any]:
     ec2, stubber = stub("ec2")
     autoscaling, groups = stub("autoscaling")
     stubber.add_response("describe_image_references", {"ImageReferences": references})
@@ -317,7 +319,7 @@ def usage_of(stub: Stub, references: list[dict[str, str]], templates: list[dict[
     stubber.add_response("describe_launch_template_versions", {"LaunchTemplateVersions": templates})
     for template in templates:
         if template["LaunchTemplateData"]["ImageId"].count(":") > 2:
-            resolved = {**template, "LaunchTemplateData": {"ImageId": AMI}}
+            resolved = {**template, "LaunchTemplateData": {"ImageId": resolved_to}}
             expected = {"LaunchTemplateId": "lt-1", "Versions": ["3"], "ResolveAlias": True}
             stubber.add_response(
                 "describe_launch_template_versions", {"LaunchTemplateVersions": [resolved]}, expected
@@ -367,6 +369,13 @@ def test_a_launch_template_that_is_pinned_to_an_old_version_of_latest_is_a_use(
     (use,) = usage_of(stub, [], [template(f"resolve:ssm:{alias}")])
     assert use.kind is UsageKind.LAUNCH_TEMPLATE
     assert alias in use.resource
+
+
+@pytest.mark.parametrize("answer", ["resolve:ssm:/comfyui/ami/prod/latest:7", ""])
+def test_an_alias_that_ec2_does_not_resolve_may_name_any_image(stub: Stub, answer: str) -> None:
+    (use,) = usage_of(stub, [], [template("resolve:ssm:/comfyui/ami/prod/latest:7")], answer)
+    assert use.kind is UsageKind.UNKNOWN
+    assert "lt-1 version 3" in use.resource
 
 
 def test_a_launch_template_that_follows_latest_needs_no_look(stub: Stub) -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from ami_lifecycle.errors import SettingsError
 from ami_lifecycle_cli.operators.account_examinations import _of_limit
 from ami_lifecycle_cli.operators.findings import Finding, Level, examine
-from ami_lifecycle_cli.operators.network_examinations import _judge_types, judge_way_out
+from ami_lifecycle_cli.operators.network_examinations import _judge_types, judge_gpus, judge_way_out
 
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True}
 GATEWAY = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}
@@ -51,6 +51,26 @@ def test_one_instance_type_that_is_nowhere_is_a_warning_and_all_are_an_error() -
     assert _judge_types("prod", ("a.x", "b.x"), ["a.x"], []).level is Level.WARNING
     assert _judge_types("prod", ("a.x", "b.x"), ["a.x", "b.x"], []).level is Level.ERROR
     assert _judge_types("prod", ("a.x", "b.x"), [], ["a.x not in us-east-1c"]).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "level", "named"),
+    [
+        ({"g.x": True, "m.x": True}, Level.OK, ""),
+        ({"g.x": True, "m.x": False}, Level.WARNING, "m.x has no NVIDIA GPU"),
+        ({"g.x": False, "m.x": True}, Level.ERROR, "g.x has no NVIDIA GPU"),
+        ({"g.x": False, "m.x": False}, Level.ERROR, "g.x, m.x have no NVIDIA GPU"),
+        # A type that is not offered here is another examination's finding.
+        ({"g.x": True}, Level.OK, ""),
+        ({"m.x": False}, Level.WARNING, "m.x has no NVIDIA GPU"),
+    ],
+)
+def test_a_container_with_gpus_wants_types_that_have_them(
+    has_gpu: dict[str, bool], level: Level, named: str
+) -> None:
+    finding = judge_gpus("prod", ("g.x", "m.x"), has_gpu)
+    assert (finding.level, named in finding.message) == (level, True)
+    assert ("builder.instance_types" in finding.remedy) == (level is not Level.OK)
 
 
 def test_an_examination_that_fails_does_not_keep_the_others_from_running() -> None:

@@ -182,7 +182,12 @@ class Account:
         superseded_by: str | None = None,
     ) -> None:
         record = history_of(
-            self.metadata_of(image, verified=verified), status, "earlier", LONG_AGO, superseded_by
+            self.metadata_of(image, verified=verified),
+            status,
+            "earlier",
+            LONG_AGO,
+            superseded_by,
+            published_by=image.tags.get(TAG_EXECUTION),
         )
         self.world.parameters.set(f"{self.prefix}/history/{image.image_id}", dump(record))
 

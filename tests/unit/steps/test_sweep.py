@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.steps.account import Account, an_image, arn_of
-from tests.unit.steps.execution import Execution, converge, run_started
+from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.leftovers import (
     ENDED,
     GOING_ON,
@@ -242,6 +242,28 @@ def test_a_digest_that_fails_is_built_so_often_and_no_more(account: Account) -> 
     assert len(started(account)) == 3
     assert account.latest == an_image(1).image_id
     assert Promises(account.world).leaks_of() == []
+
+
+def test_an_environment_whose_digest_is_not_published_is_counted_until_it_is(account: Account) -> None:
+    digest = account.push("bad")
+    account.world.environments.record_failure("prod", digest, 3)
+    given_up = account.sweeper.sweep()
+    assert given_up.unpublished == ("prod",)
+    (finding,) = given_up.findings
+    assert not finding.repaired
+    assert f"{digest}, which is not published: its build has failed 3 times" in finding.finding
+    holder_of(account, "building", digest=digest)
+    assert account.sweeper.sweep().unpublished == ("prod",)
+    account.world.executions.end(arn_of("building"), ExecutionStatus.FAILED)
+    run(account, "forced", force=True)
+    assert account.sweeper.sweep().unpublished == ()
+
+
+def test_a_pinned_environment_is_not_counted_as_unpublished(account: Account) -> None:
+    account.push("two")
+    pin = Pin(image_id=account.latest or "", at=account.world.clock.now())
+    account.world.environments.set_pin("prod", pin)
+    assert account.sweeper.sweep().unpublished == ()
 
 
 def test_a_corrected_digest_is_built_after_others_failed(account: Account) -> None:

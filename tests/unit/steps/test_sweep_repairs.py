@@ -18,6 +18,7 @@ from tests.unit.steps.test_claim_races import holder_of
 from ami_lifecycle.contracts import Action, RecordStatus
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
+    TAG_ENVIRONMENT,
     ImageState,
     UsageKind,
 )
@@ -230,6 +231,23 @@ def test_a_fault_in_one_environment_is_reported_after_all_else_is_done(account: 
     with pytest.raises(CleanUpIncompleteError, match="dev: ThrottledError: slower"):
         account.sweeper.sweep()
     assert [request.environment for request in started(account)] == ["prod"]
+
+
+def test_a_fault_without_a_name_of_ours_is_reported_after_all_else_is_done(account: Account) -> None:
+    account.push("two")
+    account.world.environments.fail("get", ValueError("no such field"))
+    with pytest.raises(CleanUpIncompleteError, match="dev: ValueError: no such field"):
+        account.sweeper.sweep()
+    assert [request.environment for request in started(account)] == ["prod"]
+
+
+def test_an_image_whose_environment_tag_was_removed_is_left_alone(account: Account) -> None:
+    image = an_image(5, name="comfyui-multitenant-prod.candidate.5", role="candidate", execution="gone")
+    tags = {key: value for key, value in image.tags.items() if key != TAG_ENVIRONMENT}
+    account.world.images.add(image.model_copy(update={"tags": tags}))
+    account.world.executions.end(arn_of("gone"), ExecutionStatus.FAILED)
+    account.sweeper.sweep()
+    assert image.image_id in account.world.images.all
 
 
 def test_a_missing_permission_is_reported_with_what_was_found(account: Account) -> None:

@@ -183,7 +183,9 @@ class Ec2Images:
 
     def _own(self, wanted: list[dict[str, Any]]) -> list[Image]:
         with aws_errors("ec2:DescribeImages", f"images with {wanted}"):
-            return [to_image(image) for image in self._pages(wanted)]
+            found = [to_image(image) for image in self._pages(wanted)]
+        # EC2 shows images for a short while after they are deregistered (its API reference, DescribeImages).
+        return [image for image in found if image.state is not ImageState.DEREGISTERED]
 
     def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_images").paginate(

@@ -39,6 +39,9 @@ _DENIED: Final = Rule(
     "Grant {action} to the role that made the call; if it is granted, the resource lacks the tags that "
     "the grant demands.",
 )
+_UNKNOWN_CALLER: Final = Rule(
+    AccessDeniedError, "Renew the credentials: they have expired, or AWS does not know them."
+)
 _THROTTLED: Final = Rule(ThrottledError, "It is tried again after a pause.")
 _UNAVAILABLE: Final = Rule(
     ServiceUnavailableError, "It is tried again after a pause; if it lasts, look at the AWS Health Dashboard."
@@ -62,16 +65,22 @@ RULES: Final[Mapping[str, Rule]] = {
             "AuthFailure",
             "AuthorizationError",
             "AuthorizationErrorException",
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "InvalidClientTokenId",
             "KMSAccessDenied",
             "KMSAccessDeniedException",
             "OptInRequired",
             "UnauthorizedOperation",
-            "UnrecognizedClientException",
         ),
         _DENIED,
+    ),
+    **dict.fromkeys(
+        (
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "RequestExpired",
+            "UnrecognizedClientException",
+        ),
+        _UNKNOWN_CALLER,
     ),
     # Throttling.
     **dict.fromkeys(

@@ -113,7 +113,7 @@ class AwsImageUsage:
                         arn = _instance_arn(self._ec2, reservation, instance)
                         yield instance["ImageId"], ImageUse(kind=UsageKind.RUNNING_INSTANCE, resource=arn)
 
-    def _pinned_aliases(self, _image_ids: Sequence[str]) -> Iterator[tuple[str, ImageUse]]:
+    def _pinned_aliases(self, image_ids: Sequence[str]) -> Iterator[tuple[str, ImageUse]]:
         """Launch templates that name a fixed version or label of a parameter, which may hold an old image."""
         with aws_errors("ec2:DescribeLaunchTemplateVersions", "launch templates"):
             pages = self._ec2.get_paginator("describe_launch_template_versions").paginate(
@@ -122,21 +122,25 @@ class AwsImageUsage:
             for page in pages:
                 for version in page["LaunchTemplateVersions"]:
                     if _PINNED_ALIAS.match(version["LaunchTemplateData"].get("ImageId", "")):
-                        yield from self._resolved(version)
+                        yield from self._resolved(version, image_ids)
 
-    def _resolved(self, version: Mapping[str, Any]) -> Iterator[tuple[str, ImageUse]]:
-        template = version["LaunchTemplateId"]
-        answer = self._ec2.describe_launch_template_versions(
-            LaunchTemplateId=template, Versions=[str(version["VersionNumber"])], ResolveAlias=True
-        )
+    def _resolved(
+        self, version: Mapping[str, Any], image_ids: Sequence[str]
+    ) -> Iterator[tuple[str, ImageUse]]:
+        template, alias = version["LaunchTemplateId"], version["LaunchTemplateData"]["ImageId"]
+        with aws_errors("ec2:DescribeLaunchTemplateVersions", f"{template} with {alias}"):
+            answer = self._ec2.describe_launch_template_versions(
+                LaunchTemplateId=template, Versions=[str(version["VersionNumber"])], ResolveAlias=True
+            )
         for found in answer["LaunchTemplateVersions"]:
-            resource = (
-                f"{template} version {found['VersionNumber']}, {version['LaunchTemplateData']['ImageId']}"
-            )
-            yield (
-                found["LaunchTemplateData"].get("ImageId", ""),
-                ImageUse(kind=UsageKind.LAUNCH_TEMPLATE, resource=resource),
-            )
+            resource = f"{template} version {found['VersionNumber']}, {alias}"
+            image_id = found["LaunchTemplateData"].get("ImageId", "")
+            if image_id.startswith("ami-"):
+                yield image_id, ImageUse(kind=UsageKind.LAUNCH_TEMPLATE, resource=resource)
+                continue
+            # Which image it names is not known, so it may be any of them.
+            unknown = ImageUse(kind=UsageKind.UNKNOWN, resource=f"{resource}, which EC2 did not resolve")
+            yield from ((each, unknown) for each in image_ids)
 
     def _launch_configurations(self, _image_ids: Sequence[str]) -> Iterator[tuple[str, ImageUse]]:
         with aws_errors("autoscaling:DescribeLaunchConfigurations", "launch configurations"):

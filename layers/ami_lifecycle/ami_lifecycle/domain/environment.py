@@ -10,6 +10,8 @@ from ami_lifecycle.domain.model import Frozen
 
 # A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.
 IN_FLIGHT_MARGIN: Final = timedelta(seconds=5)
+# Counts as more failures than any setting allows, so that the sweep does not start what a person has stopped.
+STOPPED_BY_A_PERSON: Final = 1_000_000
 
 
 class Claim(Frozen):
@@ -51,6 +53,13 @@ class FailedAttempts(Frozen):
     digest: str
     count: int
     claim_number: int = 0
+
+    @property
+    def explanation(self) -> str:
+        """Why it is not built again, in words."""
+        if self.count >= STOPPED_BY_A_PERSON:
+            return "its build was stopped by a person"
+        return f"its build has failed {self.count} times"
 
 
 class EnvironmentRecord(Frozen):

@@ -64,7 +64,7 @@ def reason_for_nothing(
             f"{settings.environment} is pinned to {record.pin.image_id} since {record.pin.at:%Y-%m-%d %H:%M} UTC"
             f"{': ' + record.pin.reason if record.pin.reason else ''}; unpin it, or ask with force"
         )
-    if _is_published(digest, live, settings) and not _is_about_to_change(digest, record):
+    if is_published(digest, live, settings) and not _is_about_to_change(digest, record):
         return f"{digest} is published already, in {live.value}"
     failed = record.failed
     if (
@@ -73,11 +73,11 @@ def reason_for_nothing(
         and failed.digest == digest
         and failed.count >= settings.reconcile_attempts
     ):
-        return f"{digest} has failed {failed.count} times; push a corrected image, or start a build by hand"
+        return f"{failed.explanation}; push a corrected image, or start a build by hand"
     return None
 
 
-def _is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool:
+def is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool:
     """Whether the environment's own image holds the digest; another environment's image does not count."""
     return (
         live.image is not None

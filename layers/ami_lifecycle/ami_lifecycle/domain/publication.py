@@ -160,6 +160,7 @@ def history_of(
     reason: str,
     now: datetime,
     superseded_by: str | None = None,
+    published_by: str | None = None,
 ) -> HistoryRecord:
     """The history record of an image."""
     return HistoryRecord.model_validate(
@@ -169,6 +170,7 @@ def history_of(
             "status_reason": reason[:300],
             "status_since": timestamp(now),
             "superseded_by": superseded_by,
+            "published_by": published_by,
         }
     )
 

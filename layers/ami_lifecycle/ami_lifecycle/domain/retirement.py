@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -20,11 +20,16 @@ class Sorted(NamedTuple):
     open: list[Image]
 
 
-def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
+def sort_out(
+    live: Image, owned: Sequence[Image], keep_previous: int, awaited: Mapping[str, str] | None = None
+) -> Sorted:
     """Keep the newest previous images that the settings keep; the rest is open.
 
     An image that shares snapshots with the live one is the same disk under another name, so it does not
     count as a previous image.
+
+    Args:
+        awaited: images that are kept beside that number, by id, and why.
     """
     others = sorted(
         (image for image in owned if image.image_id != live.image_id),
@@ -44,6 +49,9 @@ def sort_out(live: Image, owned: Sequence[Image], keep_previous: int) -> Sorted:
             reason = (
                 f"deregistration protection is {image.deregistration_protection}; switch it off to let it go"
             )
+            result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
+        elif image.image_id in (awaited or {}):
+            reason = (awaited or {})[image.image_id]
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
         elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"

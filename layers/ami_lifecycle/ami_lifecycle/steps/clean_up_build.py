@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ami_lifecycle.contracts import Action, CleanUpInput, CleanUpResult, Event
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord
 from ami_lifecycle.domain.outcomes import outcome_of_failure
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
@@ -18,8 +18,6 @@ from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.handing_over import start_wanted
 
-# A person stopped it, so the sweep must not start the same digest again.
-_STOPPED_BY_A_PERSON: Final = 1_000_000
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
 # operator reads the first lines.
 _CAUSE_CHARACTERS: Final = 4_000
@@ -105,7 +103,7 @@ class BuildCleaner:
         if failed is not None and failed.claim_number == claim.number:
             return
         before = failed.count if failed else 0
-        count = _STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
+        count = STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
         self.environments.record_failure(record.environment, digest, count, claim.number)
 
 

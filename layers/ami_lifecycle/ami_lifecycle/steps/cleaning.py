@@ -111,6 +111,8 @@ class Cleaner:
     def _reason_to_keep(self, image: Image, *, went_well: bool = False) -> str | None:
         if image.is_copy:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
+        if not image.tags.get(TAG_ENVIRONMENT):
+            return f"somebody has removed its tag {TAG_ENVIRONMENT}, so nothing tells whether it is published"
         latest = self.parameters.get(self._name(image, "latest"))
         if latest is not None and latest.value == image.image_id:
             return "`latest` names it"
@@ -118,7 +120,8 @@ class Cleaner:
         if stored is None:
             return None
         record = load(HistoryRecord, stored.value)
-        if record is not None and not went_well and _was_interrupted(record, latest):
+        owner = image.tags.get(TAG_EXECUTION)
+        if record is not None and not went_well and _was_interrupted(record, latest, owner):
             return None
         return "it was published; retirement decides about it"
 
@@ -140,12 +143,13 @@ class Cleaner:
         return parameter_name(f"/{self.application}/ami/{environment}", name)
 
 
-def _was_interrupted(record: HistoryRecord, latest: StoredParameter | None) -> bool:
-    """Whether the record was written for a publication that never reached `latest`.
+def _was_interrupted(record: HistoryRecord, latest: StoredParameter | None, owner: str | None) -> bool:
+    """Whether the record was written for a publication by the image's owner that never reached `latest`.
 
     Whoever replaces an image in `latest` marks its record superseded first, so a record that says live
-    of an image that `latest` does not name belongs to a publication that was stopped in between.
+    of an image that `latest` does not name belongs to a publication that was stopped in between, or that
+    another execution, such as a rollback, is about to finish.
     """
-    if record.status is not RecordStatus.LIVE:
+    if record.status is not RecordStatus.LIVE or record.published_by != owner:
         return False
     return latest is not None or record.replaces is None

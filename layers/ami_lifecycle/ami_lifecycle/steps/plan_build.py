@@ -40,6 +40,8 @@ from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
 UBUNTU_PARAMETER: Final = (
     "/aws/service/canonical/ubuntu/server/22.04/stable/current/{architecture}/hvm/ebs-gp2/ami-id"
 )
+# As the contract of requests bounds it.
+_LONGEST_REASON: Final = 200
 _UBUNTU_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
 
 
@@ -189,6 +191,9 @@ class Planner:
         image_id = request.publish_image_id
         image = self.images.get(image_id) if image_id else None
         if image is None or image.state is not ImageState.AVAILABLE:
+            if request.image_digest is not None:
+                again = _as_build(request)
+                return self._plan_build(again, execution_arn, settings, record, live)
             raise RecordNotFoundError(
                 f"{image_id or 'no image'} cannot be published again: it is not an available image of this "
                 "account; build its digest instead"
@@ -246,6 +251,18 @@ class Planner:
             request=request,
         )
         return BuildState(plan=plan, image=ImageRef(image_id=live.image.image_id))
+
+
+def _as_build(request: BuildRequest) -> BuildRequest:
+    """A build of the Docker image whose image was to be published again, and is gone."""
+    reason = f"{request.publish_image_id} is gone, so its Docker image is built; {request.reason or ''}"
+    changes = {
+        "action": Action.BUILD,
+        "publish_image_id": None,
+        "force": True,
+        "reason": reason[:_LONGEST_REASON].rstrip("; "),
+    }
+    return request.model_copy(update=changes)
 
 
 def _refuse_small_volume(image: Image, settings: EnvironmentSettings) -> None:

@@ -95,7 +95,7 @@ class Publisher:
             metadata = self._metadata(step, image, origin, number, replaces, verified_at)
             if old_id is not None:
                 self._archive(step, old_id, image.image_id)
-            self._write_record(step, metadata)
+            self._write_record(step, metadata, is_live=is_live)
             self._write_text(
                 step, "metadata", dump(metadata), f"Metadata of the latest image of {step.plan.environment}"
             )
@@ -222,13 +222,17 @@ class Publisher:
             f"replaced by {new_id}: {why}",
             self.clock.now(),
             superseded_by=new_id,
+            published_by=record.published_by if record else None,
         )
         if record is None or (record.status, record.superseded_by) != (RecordStatus.SUPERSEDED, new_id):
             self._write_text(step, f"history/{old_id}", dump(archived), f"History of {old_id}")
 
-    def _write_record(self, step: PublishInput, metadata: Metadata) -> None:
-        record = history_of(metadata, RecordStatus.LIVE, "published", self.clock.now())
+    def _write_record(self, step: PublishInput, metadata: Metadata, *, is_live: bool) -> None:
         known = self._record(step, metadata.ami_id)
+        publisher = known.published_by if known and is_live else step.execution_arn
+        record = history_of(
+            metadata, RecordStatus.LIVE, "published", self.clock.now(), published_by=publisher
+        )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
             return
         self._write_text(step, f"history/{metadata.ami_id}", dump(record), f"History of {metadata.ami_id}")
@@ -270,10 +274,13 @@ class Publisher:
         return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
 
     def _move_pin(self, step: PublishInput, image: Image) -> None:
-        """Pin as asked; follow a pinned image to its canonical copy; lift the pin that a person overrode."""
+        """Pin as asked; follow a pinned image to its canonical copy; lift the pin that a person overrode.
+
+        The copy pins nothing anew: where the pin is gone by then, somebody has lifted it.
+        """
         request, environment = step.plan.request, step.plan.environment
         pinned = self.environments.get(environment).pin
-        if request is not None and request.pin:
+        if request is not None and request.pin and step.copy_of is None:
             if pinned is None or pinned.image_id not in {image.image_id, step.copy_of}:
                 pinned = Pin(image_id="", at=self.clock.now(), reason=request.reason or "")
             moved = pinned.model_copy(

@@ -16,6 +16,7 @@ from ami_lifecycle.contracts import (
     RetireInput,
     Retirement,
 )
+from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, Image
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import dump, history_of, load
@@ -88,7 +89,8 @@ class Retirer:
     def decide(self, settings: EnvironmentSettings, live: Image) -> list[Decision]:
         """Decide for each image of the environment but the live one; changes nothing."""
         owned = self.images.find(environment_tags(settings))
-        sorted_out = sort_out(live, owned, settings.retirement.keep_previous)
+        awaited = _awaited(self.environments.get(settings.environment))
+        sorted_out = sort_out(live, owned, settings.retirement.keep_previous, awaited)
         usages = self.usage.usage_of([image.image_id for image in sorted_out.open])
         own_latest = parameter_name(settings.parameter_prefix, "latest")
         ours = self.instances.find(environment_tags(settings))
@@ -116,7 +118,9 @@ class Retirer:
         record = load(HistoryRecord, stored.value if stored else None)
         if record is None or (record.status, record.status_reason) == (status, decision.reason[:300]):
             return
-        changed = history_of(record, status, decision.reason, self.clock.now(), record.superseded_by)
+        changed = history_of(
+            record, status, decision.reason, self.clock.now(), record.superseded_by, record.published_by
+        )
         self.parameters.put(
             name,
             dump(changed),
@@ -144,6 +148,16 @@ class Retirer:
         if holders:
             return False, f"{', '.join(holders)} still has the name {settings.image_name}"
         return True, f"the name {settings.image_name} is free"
+
+
+def _awaited(record: EnvironmentRecord) -> dict[str, str]:
+    """Images that are about to be published again, and why."""
+    awaited = {}
+    if record.wanted is not None and record.wanted.publish_image_id is not None:
+        awaited[record.wanted.publish_image_id] = "a request that waits publishes it again"
+    if record.pin is not None:
+        awaited[record.pin.image_id] = "the environment is pinned to it"
+    return awaited
 
 
 def _doubt(value: str | None, step: RetireInput) -> str | None:

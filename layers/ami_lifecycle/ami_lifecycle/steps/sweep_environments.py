@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +22,10 @@ from ami_lifecycle.contracts import (
     SweepResult,
     Trigger,
 )
-from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION, ImageState
 from ami_lifecycle.domain.naming import execution_name
-from ami_lifecycle.domain.planning import Live, reason_for_nothing
+from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError
@@ -48,6 +49,7 @@ from ami_lifecycle.steps.retire_images import Retirer
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
+_LOGGER = logging.getLogger(__name__)
 _Findings = Iterator[SweepFinding]
 
 
@@ -77,17 +79,20 @@ class Sweeper:
         findings: list[SweepFinding] = []
         faults: list[str] = []
         waiting: list[str] = []
+        unpublished: list[str] = []
         for environment in self.catalogue.environments:
             self._try(environment, partial(self._end_dead_claim, environment), findings, faults)
         self._try(None, self._remove_orphans, findings, faults)
         for environment in self.catalogue.environments:
-            self._try(environment, partial(self._reconcile, environment, waiting), findings, faults)
+            self._try(
+                environment, partial(self._reconcile, environment, waiting, unpublished), findings, faults
+            )
         if faults:
             raise CleanUpIncompleteError(
                 f"the sweep found {[finding.finding for finding in findings]} and could not finish: "
                 f"{'; '.join(faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
             )
-        return SweepResult(findings=tuple(findings), waiting=tuple(waiting))
+        return SweepResult(findings=tuple(findings), waiting=tuple(waiting), unpublished=tuple(unpublished))
 
     def _try(
         self,
@@ -98,7 +103,9 @@ class Sweeper:
     ) -> None:
         try:
             findings.extend(look())
-        except AmiLifecycleError as error:
+        except Exception as error:  # one environment's fault of any kind must not cost the others their sweep
+            if not isinstance(error, AmiLifecycleError):
+                _LOGGER.exception("the sweep of %s failed", environment or "orphans")
             faults.append(f"{environment or 'orphans'}: {type(error).__name__}: {error}")
 
     def _end_dead_claim(self, environment: str) -> _Findings:
@@ -160,13 +167,11 @@ class Sweeper:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
 
-    def _reconcile(self, environment: str, waiting: list[str]) -> _Findings:
+    def _reconcile(self, environment: str, waiting: list[str], unpublished: list[str]) -> _Findings:
         record = self.environments.get(environment)
         if record.wanted is not None:
             waiting.append(environment)
-        if record.claim is not None:
-            return
-        if record.wanted is not None:
+        if record.wanted is not None and record.claim is None:
             started = start_wanted(record, self.environments, self.executions, self.state_machine_arn)
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
@@ -174,16 +179,23 @@ class Sweeper:
         live = read_live(
             settings.parameter_prefix, account_of(self.state_machine_arn), self.parameters, self.images
         )
+        digest = self.repository.digest_of(settings.repository, settings.image_tag)
+        if digest is not None and record.pin is None and not is_published(digest, live, settings):
+            unpublished.append(environment)
+        if record.claim is not None:
+            return
         if live.value is not None and live.image is None:
             yield SweepFinding(environment=environment, finding=live.problem or "", repaired=False)
-        yield from self._start_what_is_due(settings, record, live)
+        yield from self._start_what_is_due(settings, record, live, digest)
         yield from self._prune_history(settings)
 
     def _start_what_is_due(
-        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
+        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live, digest: str | None
     ) -> _Findings:
-        request, finding = self._due(settings, record, live)
+        request, finding = self._due(settings, record, live, digest)
         if request is None:
+            if finding:
+                yield SweepFinding(environment=settings.environment, finding=finding, repaired=False)
             return
         hour = self.clock.now().strftime("%Y%m%d%H")
         name = execution_name(
@@ -193,17 +205,24 @@ class Sweeper:
         yield _repaired(settings.environment, f"{finding}; started {name}", _kind_of(request))
 
     def _due(
-        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
+        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live, digest: str | None
     ) -> tuple[BuildRequest | None, str]:
+        """What is to be started and why; or nothing, and what a person should know."""
         environment = settings.environment
         if (rollback := self._unfinished_rollback(settings, record, live)) is not None:
             return rollback, "a rollback was interrupted after it had pinned the environment"
-        digest = self.repository.digest_of(settings.repository, settings.image_tag)
         build = BuildRequest(environment=environment, trigger=Trigger.RECONCILE, reason="found by the sweep")
-        if digest is not None and reason_for_nothing(build, digest, live, record, settings) is None:
-            return build, f"{settings.image_tag} names {digest}, which is not published"
+        problem = ""
+        if digest is not None and not is_published(digest, live, settings):
+            reason = reason_for_nothing(build, digest, live, record, settings)
+            problem = f"{settings.image_tag} names {digest}, which is not published"
+            if reason is None:
+                return build, problem
+            problem = f"{problem}: {reason}"
+        if record.pin is not None:
+            problem = _pin_problem(record.pin, live)
         if live.image is None:
-            return None, ""
+            return None, problem
         if not self._is_metadata_right(settings, live):
             request = BuildRequest(
                 environment=environment,
@@ -221,7 +240,7 @@ class Sweeper:
                 reason="an image can be retired, or the name be adopted",
             )
             return request, "an image can be retired, or the name be adopted"
-        return None, ""
+        return None, problem
 
     def _unfinished_rollback(
         self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
@@ -241,6 +260,9 @@ class Sweeper:
         is_ours = image is not None and image.is_ours(settings.application, settings.environment)
         if image is not None and is_ours and image.state is ImageState.AVAILABLE:
             return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
+        failed = record.failed
+        if failed is not None and failed.digest == pin.digest and failed.count >= settings.reconcile_attempts:
+            return None
         if pin.digest is not None and self.repository.has_digest(settings.repository, pin.digest):
             return request.model_copy(update={"image_digest": pin.digest})
         return None
@@ -286,6 +308,16 @@ class Sweeper:
             yield _repaired(settings.environment, f"pruned {count} history records of retired images")
 
 
+def _pin_problem(pin: Pin, live: Live) -> str:
+    """What a person should know of a pin that the sweep cannot make good."""
+    if live.value == pin.image_id:
+        return ""
+    return (
+        f"pinned to {pin.image_id}, which is not live, is gone, and cannot be built again; unpin the environment, or "
+        "roll it back to another image"
+    )
+
+
 def parse_sweep(raw: object) -> None:
     """The schedule's input says nothing that the sweep needs, so whatever came is fine."""
 
@@ -300,7 +332,7 @@ def _kind_of(request: BuildRequest) -> FindingKind:
         return FindingKind.OTHER
     match request.action:
         case Action.BUILD:
-            return FindingKind.UNPUBLISHED_DIGEST
+            return FindingKind.OTHER
         case Action.PUBLISH:
             return FindingKind.METADATA
         case Action.RETIRE:

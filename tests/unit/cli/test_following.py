@@ -1,0 +1,154 @@
+"""Following an execution: behind a queue, through faults, and never at the cost of what was started."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+from tests.unit.cli.samples import NOW
+
+from ami_lifecycle.contracts import Action
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
+from ami_lifecycle_cli.operators import following, starting
+from ami_lifecycle_cli.operators.following import Follower
+from ami_lifecycle_cli.operators.runs import Run, StateRun
+
+QUEUED = {"status": "queued", "reason": "holder holds the environment"}
+MINE, HOLDER, NEXT = "arn:execution:mine", "arn:execution:holder", "arn:execution:next"
+
+
+def a_run(arn: str, minute: int, output: Mapping[str, Any], status: str = "SUCCEEDED") -> Run:
+    """An execution that started at a minute and took one."""
+    started = NOW + timedelta(minutes=minute)
+    return Run(
+        arn=arn,
+        status=status,
+        started=started,
+        stopped=started + timedelta(minutes=1),
+        environment="prod",
+        trigger=None,
+        action=None,
+        output=output,
+        error=None,
+        cause=None,
+    )
+
+
+@dataclass
+class FakeRuns:
+    """Executions that have ended, and what goes wrong in looking at them."""
+
+    runs: Sequence[Run]
+    faults: list[AmiLifecycleError] = field(default_factory=list)
+    usual: AmiLifecycleError | None = None
+
+    def describe(self, arn: str) -> Run:
+        if self.faults:
+            raise self.faults.pop(0)
+        return next(run for run in self.runs if run.arn == arn)
+
+    def states(self, _arn: str) -> list[StateRun]:
+        return []
+
+    def usual_seconds(self, _environment: str) -> dict[str, float]:
+        if self.usual is not None:
+            raise self.usual
+        return {}
+
+    def newest(self, _environment: str, count: int) -> list[Run]:
+        return sorted(self.runs, key=lambda run: run.started, reverse=True)[:count]
+
+
+def a_follower(monkeypatch: pytest.MonkeyPatch, runs: FakeRuns, holder: str | None = None) -> Follower:
+    claim = holder and Claim(
+        execution_arn=holder, number=1, action=Action.BUILD, claimed_at=NOW, lease_until=NOW
+    )
+    record = EnvironmentRecord(environment="prod", claim=claim or None)
+    stack: Any = SimpleNamespace(
+        environments=SimpleNamespace(get=lambda _environment: record),
+        clock=SimpleNamespace(now=lambda: NOW),
+        client=lambda _service: None,
+    )
+    monkeypatch.setattr(following, "Runs", lambda _stack: runs)
+    monkeypatch.setattr(following.time, "sleep", lambda _seconds: None)
+    return Follower(stack, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_behind_a_queue_the_execution_that_was_started_for_it_is_the_result(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    # A release says what it has started; the clean-up of a failed build does not.
+    output = {} if fails else {"image_id": "ami-bad", "started_execution": NEXT}
+    runs = FakeRuns(
+        [
+            a_run(HOLDER, 0, output, "FAILED" if fails else "SUCCEEDED"),
+            a_run(MINE, 0, QUEUED),
+            a_run(NEXT, 2, {"image_id": "ami-good"}),
+        ]
+    )
+    ended = a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod")
+    assert (ended.run.arn, ended.run.explanation) == (NEXT, "ami-good")
+
+
+def test_a_holder_that_was_started_for_the_queue_is_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FakeRuns([a_run(MINE, 0, QUEUED), a_run(NEXT, 2, {"image_id": "ami-good"})])
+    assert a_follower(monkeypatch, runs, NEXT).follow(MINE, "prod").run.arn == NEXT
+
+
+def test_a_queue_that_moved_on_before_anybody_looked_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FakeRuns([a_run(MINE, 0, QUEUED), a_run(NEXT, 2, {"image_id": "ami-good"})])
+    assert a_follower(monkeypatch, runs).follow(MINE, "prod").run.arn == NEXT
+
+
+def test_what_the_holder_published_is_not_taken_for_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-bad"}), a_run(MINE, 0, QUEUED)])
+    assert a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod").run.outcome == "queued"
+
+
+def test_a_build_of_the_same_digest_by_another_is_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = a_run(MINE, 1, {"status": "already_building", "reason": "it builds this digest"})
+    runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-good"}), mine])
+    assert a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod").run.arn == HOLDER
+
+
+def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FakeRuns([a_run(MINE, 0, {"image_id": "ami-good"})], faults=[ThrottledError("slower")] * 3)
+    assert a_follower(monkeypatch, runs).follow(MINE, "prod").run.arn == MINE
+
+
+def test_usual_durations_that_cannot_be_read_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = FakeRuns([a_run(MINE, 0, {"image_id": "a"})], usual=AccessDeniedError("states:ListExecutions"))
+    assert a_follower(monkeypatch, runs).follow(MINE, "prod").run.arn == MINE
+
+
+@pytest.mark.parametrize("error", [AccessDeniedError("states:DescribeExecution"), KeyboardInterrupt()])
+def test_what_was_started_is_named_when_it_cannot_be_followed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    def refuse(_follower: Follower, _arn: str, _environment: str) -> None:
+        raise error
+
+    monkeypatch.setattr(following, "Runs", lambda _stack: None)
+    monkeypatch.setattr(Follower, "follow", refuse)
+    stack: Any = None
+    expected = typer.Exit if isinstance(error, KeyboardInterrupt) else type(error)
+    with pytest.raises(expected):
+        starting.follow(stack, MINE, "prod", as_json=True)
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {
+        "execution_arn": MINE,
+        "environment": "prod",
+        "status": "NOT_FOLLOWED",
+    }
+    assert "goes on" in printed.err
+    assert MINE in printed.err
