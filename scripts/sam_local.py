@@ -335,6 +335,8 @@ def main() -> int:
     parser.add_argument("--architecture", default="x86_64", choices=["arm64", "x86_64"])
     parser.add_argument("--only", choices=["events", "build"], help="do one part")
     arguments = parser.parse_args()
+    # A shell that starts this in the background has it ignored, and `sam` would inherit that and never stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         address = gateway_address()
         if arguments.only != "build":
