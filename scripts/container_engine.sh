@@ -47,7 +47,8 @@ SETTINGS
 serve() {
   answers && return
   rm -f "$socket"
-  setsid podman system service --time=0 "unix://$socket" >"$state/podman.log" 2>&1 </dev/null &
+  # It outlives the directory that this is called from, and cannot start a container where that is gone.
+  (cd / && exec setsid podman system service --time=0 "unix://$socket" >"$state/podman.log" 2>&1 </dev/null) &
   echo $! >"$pid_file"
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
     answers && return
