@@ -37,7 +37,7 @@ _SILENT: Final = frozenset(
 _FIRST_POLL_SECONDS: Final = 0.2
 _LAST_POLL_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 300.0
-# A failed build's clean-up starts what waits, after its execution has ended.
+# What has just been started is listed a moment later.
 _LOOKS_FOR_NEXT: Final = 15
 _LOG_LINES: Final = 20
 _FAILING_STATES: Final = frozenset(
@@ -99,13 +99,13 @@ class Follower:
                 queued, following = followed, self._holder(run, environment)
                 why = run.explanation
                 if following is None:
-                    queued, following = None, self._started_after(run, environment)
+                    queued, following = None, self._started_for(run, run, environment)
             elif run.output.get("status") == "already_building":
                 following, why = self._holder(run, environment), run.explanation
             elif queued is not None and run.started > queued.run.started:
                 return followed
             elif queued is not None:
-                following, why = self._started_after(run, environment), "it is this request's turn"
+                following, why = self._started_for(queued.run, run, environment), "it is this request's turn"
                 if following is None:
                     return queued
                 queued = None
@@ -152,14 +152,17 @@ class Follower:
         claim = self._stack.environments.get(environment).claim
         return claim.execution_arn if claim is not None and claim.execution_arn != run.arn else None
 
-    def _started_after(self, run: Run, environment: str) -> str | None:
-        """What was started when this execution had ended: it says so itself, unless it failed."""
-        if started := run.output.get("started_execution"):
+    def _started_for(self, queued: Run, holder: Run, environment: str) -> str | None:
+        """What the holder has started for the queue: it says so itself, unless it failed."""
+        if started := holder.output.get("started_execution"):
             return str(started)
-        since = run.stopped or run.started
         for _ in range(_LOOKS_FOR_NEXT):
-            newest = self._runs.newest(environment, 3)
-            found = [each.arn for each in newest if each.arn != run.arn and each.started >= since]
+            newest = self._runs.newest(environment, 3, idle=False)
+            found = [
+                each.arn
+                for each in newest
+                if each.arn not in {queued.arn, holder.arn} and each.started > queued.started
+            ]
             if found:
                 return found[-1]
             time.sleep(_LAST_POLL_SECONDS)

@@ -85,8 +85,6 @@ def plan_rollback(
             action=Action.PUBLISH,
             publish_image_id=image_id,
             image_digest=chosen.image_digest if _DIGEST.fullmatch(chosen.image_digest) else None,
-            branch=chosen.branch,
-            commit_sha=chosen.commit_sha,
             **common,
         )
         why = "it is live already, and is only pinned" if image_id == live.value else "the image still exists"

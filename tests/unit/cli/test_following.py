@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -64,8 +64,9 @@ class FakeRuns:
             raise self.usual
         return {}
 
-    def newest(self, _environment: str, count: int) -> list[Run]:
-        return sorted(self.runs, key=lambda run: run.started, reverse=True)[:count]
+    def newest(self, _environment: str, count: int, *, idle: bool = True) -> list[Run]:
+        known = [run for run in self.runs if idle or not run.is_idle]
+        return sorted(known, key=lambda run: run.started, reverse=True)[:count]
 
 
 def a_follower(monkeypatch: pytest.MonkeyPatch, runs: FakeRuns, holder: str | None = None) -> Follower:
@@ -89,13 +90,10 @@ def test_behind_a_queue_the_execution_that_was_started_for_it_is_the_result(
 ) -> None:
     # A release says what it has started; the clean-up of a failed build does not.
     output = {} if fails else {"image_id": "ami-bad", "started_execution": NEXT}
-    runs = FakeRuns(
-        [
-            a_run(HOLDER, 0, output, "FAILED" if fails else "SUCCEEDED"),
-            a_run(MINE, 0, QUEUED),
-            a_run(NEXT, 2, {"image_id": "ami-good"}),
-        ]
-    )
+    holder = a_run(HOLDER, 0, output, "FAILED" if fails else "SUCCEEDED")
+    # The clean-up is the last step of the holder, so what it starts begins before the holder ends.
+    holder = replace(holder, stopped=NOW + timedelta(minutes=4))
+    runs = FakeRuns([holder, a_run(MINE, 1, QUEUED), a_run(NEXT, 3, {"image_id": "ami-good"})])
     ended = a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod")
     assert (ended.run.arn, ended.run.explanation) == (NEXT, "ami-good")
 
@@ -111,7 +109,7 @@ def test_a_queue_that_moved_on_before_anybody_looked_is_followed(monkeypatch: py
 
 
 def test_what_the_holder_published_is_not_taken_for_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-bad"}), a_run(MINE, 0, QUEUED)])
+    runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-bad"}), a_run(MINE, 1, QUEUED)])
     assert a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod").run.outcome == "queued"
 
 
