@@ -99,12 +99,12 @@ def _matches_value(condition: Any, value: Any) -> bool:
     if isinstance(condition, dict):
         name, argument = next(iter(condition.items()))
         return _FILTERS[name](argument, value)
-    # JSON's true is not the number 1.
-    return (
-        type(condition) is type(value) and condition == value
-        if isinstance(condition, bool)
-        else (condition == value and not isinstance(value, bool))
-    )
+    return _equals(condition, value)
+
+
+def _equals(one: Any, other: Any) -> bool:
+    # JSON's true is not the number 1, which Python's is.
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 def _affix(argument: Any, value: Any, test: str) -> bool:
@@ -134,7 +134,8 @@ def _anything_but(argument: Any, value: Any) -> bool:
         return not any(
             _FILTERS[name](each, value) for each in (wanted if isinstance(wanted, list) else [wanted])
         )
-    return value not in (argument if isinstance(argument, list) else [argument])
+    unwanted = argument if isinstance(argument, list) else [argument]
+    return not any(_equals(each, value) for each in unwanted)
 
 
 def _ignoring_case(argument: str, value: Any) -> bool:

@@ -12,7 +12,12 @@ from ami_lifecycle.ports import StoredParameter
 
 
 class FakeParameters(Faulty):
-    """Parameters by name; an `aws:ec2:image` value is dropped when EC2 has no such available image."""
+    """Parameters by name; an `aws:ec2:image` value is dropped when EC2 has no such available image.
+
+    Attributes:
+        stale: what the next reads of a name answer as its value before the last write.
+        replays: what the next reads of a name answer, whatever was written since.
+    """
 
     def __init__(self, images: FakeImages | None = None) -> None:
         super().__init__()
@@ -23,6 +28,7 @@ class FakeParameters(Faulty):
         self.history: list[tuple[str, str]] = []
         self.drop_writes = 0
         self.stale: dict[str, list[str]] = {}
+        self.replays: dict[str, list[StoredParameter]] = {}
 
     def set(self, name: str, value: str, data_type: str = "text") -> None:
         """Put a parameter that was there before."""
@@ -35,6 +41,8 @@ class FakeParameters(Faulty):
         found = self.all.get(name)
         if found is not None and self.stale.get(name):
             return found._replace(value=self.stale[name].pop(0), version=found.version - 1)
+        if self.replays.get(name):
+            return self.replays[name].pop(0)
         return found
 
     @port_call

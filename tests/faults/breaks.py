@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tests.faults.cases import Case, Rule
 from tests.faults.scenarios import (
     FIRST_BUILD,
+    OVERTAKEN_PLAN,
     RETIREMENT,
     UPDATE,
     UPDATE_IN_USE,
@@ -24,9 +25,11 @@ from tests.faults.world import World
 
 from ami_lifecycle.adapters import usage
 from ami_lifecycle.adapters.images import Ec2Images
-from ami_lifecycle.contracts import Decision, RetireAction, Wait, WaitKind
+from ami_lifecycle.contracts import ClaimResult, Decision, RetireAction, StepInput, Wait, WaitKind
 from ami_lifecycle.domain import planning, retirement
+from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, UsageKind
+from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle.steps.waiting import Seen, Watcher
@@ -92,6 +95,16 @@ def _forget_what_is_published(_: World) -> None:
     planning.is_published = lambda *_: False
 
 
+def _carry_out_whatever_was_planned(_: World) -> None:
+    honest = claim_environment._claim_free
+
+    def claim(step: StepInput, record: EnvironmentRecord, *ports: Any) -> ClaimResult:
+        believed = step.plan.model_copy(update={"fencing": record.fencing})
+        return honest(step.model_copy(update={"plan": believed}), record, *ports)
+
+    claim_environment._claim_free = claim
+
+
 def _find_everybodys_images(_: World) -> None:
     def find(self: Ec2Images, _tags: Mapping[str, str]) -> list[Image]:
         return self._own([])
@@ -139,6 +152,7 @@ BREAKS: Mapping[str, Break] = {
         Break(
             "what is published is not known", "P5", FIRST_BUILD, _forget_what_is_published, (_PUSHED_TWICE,)
         ),
+        Break("a plan that others overtook is built", "P5", OVERTAKEN_PLAN, _carry_out_whatever_was_planned),
         Break(
             "everybody's images are retired", "P6", RETIREMENT, _find_everybodys_images_with_every_permission
         ),

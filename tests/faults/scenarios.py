@@ -86,6 +86,20 @@ def _push_twice(world: World) -> None:
     world.push("three")
 
 
+def _overtake_a_plan(world: World) -> None:
+    """A plan of the second image comes to its claim after the third image was published.
+
+    The first attempt at the claim stands still until Lambda ends it, the second one is slow; the claim of the
+    third image's build comes between the two.
+    """
+    look = {"service": "dynamodb", "operation": "GetItem", "caller": "ClaimEnvironmentFunction"}
+    world.simulation.faults.add({"kind": "hangs", "when": "before", **look})
+    world.simulation.faults.add({"kind": "slow", "seconds": 55, "skip": 2, **look})
+    world.push("two", KEEPING)
+    world.pass_time(5)
+    world.push("three", KEEPING)
+
+
 FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
 UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
 UPDATE_IN_USE = Scenario(
@@ -108,6 +122,14 @@ TWO_PUSHES = Scenario(
         {"PlanBuildFunction", "ClaimEnvironmentFunction", "ReleaseEnvironmentFunction", "BuildStateMachine"}
     ),
 )
+OVERTAKEN_PLAN = Scenario(
+    "overtaken-plan",
+    # Its previous image is kept, so that an outdated plan finds the base that it was made for.
+    KEEPING,
+    lambda world: _publish_one(world, KEEPING),
+    _overtake_a_plan,
+    frozenset({"PlanBuildFunction", "ClaimEnvironmentFunction"}),
+)
 ROLLBACK = Scenario("rollback", KEEPING, _publish_two, _roll_back)
 RETIREMENT = Scenario(
     "retirement",
@@ -125,7 +147,16 @@ SWEEP = Scenario(
 )
 SCENARIOS = {
     scenario.name: scenario
-    for scenario in (FIRST_BUILD, UPDATE, UPDATE_IN_USE, TWO_PUSHES, ROLLBACK, RETIREMENT, SWEEP)
+    for scenario in (
+        FIRST_BUILD,
+        UPDATE,
+        UPDATE_IN_USE,
+        TWO_PUSHES,
+        OVERTAKEN_PLAN,
+        ROLLBACK,
+        RETIREMENT,
+        SWEEP,
+    )
 }
 
 

@@ -25,7 +25,7 @@ class Observers:
         items: the environments' records in the stack's table.
         is_running: whether an execution runs, by its ARN.
         is_ours: whether a caller is part of the stack.
-        is_forced: whether whoever started an execution wanted to build what is published already.
+        is_forced: whether whoever started an execution wanted this build whatever is published.
         unverified: environments whose settings switch verification off.
         protects_instances: the settings count running instances as uses.
     """

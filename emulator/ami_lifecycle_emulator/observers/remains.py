@@ -43,7 +43,7 @@ class RemainsObserver:
         sources: what each environment is built from.
         items: reads the environments' records of the stack's table: by environment, `claim` and `wanted`.
         is_running: whether an execution runs.
-        is_forced: whether whoever started an execution wanted to build what is published already.
+        is_forced: whether whoever started an execution wanted this build whatever is published.
     """
 
     def __init__(
@@ -106,10 +106,23 @@ class RemainsObserver:
             return
         environment = tags.get(ENVIRONMENT_TAG, "")
         live = self._view.image(self._view.latest_of(environment))
-        if live is not None and live.tags.get(DIGEST_TAG) == tags.get(DIGEST_TAG):
+        if live is None:
+            return
+        digest, published = tags.get(DIGEST_TAG), live.tags.get(DIGEST_TAG)
+        if published == digest:
+            self._book.add("P5", f"{environment}: a build of {digest}, which is published already")
+        elif published == self._pushed(environment):
             self._book.add(
-                "P5", f"{environment}: a build of {tags.get(DIGEST_TAG)}, which is published already"
+                "P5",
+                f"{environment}: a build of {digest}, though {published} was pushed after it and is published",
             )
+
+    def _pushed(self, environment: str) -> str | None:
+        """The digest that an environment's tag names."""
+        source = self._sources.get(environment)
+        repository = self._view.registry.repositories.get(source.repository) if source else None
+        pushed = repository.tagged(source.tag) if repository and source else None
+        return pushed.digest if pushed else None
 
     # At rest.
 
@@ -160,16 +173,15 @@ class RemainsObserver:
             self._check_published(environment, source, item)
 
     def _check_published(self, environment: str, source: Source, item: Mapping[str, Any]) -> None:
-        repository = self._view.registry.repositories.get(source.repository)
-        pushed = repository.tagged(source.tag) if repository else None
+        pushed = self._pushed(environment)
         if pushed is None:
             return
         value = self._view.latest_of(environment)
         live = self._view.image(value)
         if not item.get("pin"):
             digest = live.tags.get(DIGEST_TAG) if live else None
-            if digest != pushed.digest:
-                self._book.add("P5", f"{environment} publishes {digest}, and {source.tag} is {pushed.digest}")
+            if digest != pushed:
+                self._book.add("P5", f"{environment} publishes {digest}, and {source.tag} is {pushed}")
         metadata = self._view.json_value(f"/{self._view.application}/ami/{environment}/metadata") or {}
         if metadata.get("ami_id") != value:
             self._book.add("P5", f"{environment}: metadata is of {metadata.get('ami_id')}, latest is {value}")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = "environment#"
 _OBSERVER: Final = "observer"
+# With one of these a person has said what to build, so that it need not be the newest.
+_EXPLICIT: Final = ("force", "fresh", "image_digest", "image_tag", "publish_image_id")
 
 
 def observe(emulator: Emulator, build_config: Path) -> Observers:
@@ -97,7 +99,7 @@ def _is_running(emulator: Emulator, arn: str) -> bool:
 
 def _is_forced(emulator: Emulator, arn: str) -> bool:
     request = json.loads(_execution(emulator, arn).get("input", "{}"))
-    return isinstance(request, dict) and bool(request.get("force") or request.get("fresh"))
+    return isinstance(request, dict) and any(request.get(name) for name in _EXPLICIT)
 
 
 def _execution(emulator: Emulator, arn: str) -> dict[str, Any]:

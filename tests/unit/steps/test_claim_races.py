@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+from tests.fakes import Call, FakeEnvironments, Faulty
 from tests.unit.steps.account import MACHINE, Account, an_image, arn_of
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.interleaving import schedules
@@ -25,6 +27,7 @@ from ami_lifecycle.contracts import (
     StepInput,
 )
 from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.model import TAG_DIGEST
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, ClaimLostError
 from ami_lifecycle.ports import ExecutionStatus
 from ami_lifecycle.steps.claim_environment import claim_environment
@@ -96,6 +99,78 @@ def build_of(digest: str) -> BuildRequest:
 
 def statuses(results: list[object]) -> list[str]:
     return sorted(result.status for result in results if isinstance(result, ClaimResult))
+
+
+def planned(account: Account, name: str) -> StepInput:
+    """A plan of what the environment's tag names now, not carried out yet."""
+    plan = account.planner.plan_request(a_push(), arn_of(name)).plan
+    assert plan.action is Action.BUILD
+    return StepInput(plan=plan, execution_arn=arn_of(name))
+
+
+@pytest.mark.parametrize("meanwhile", ["claimed and released", "claimed, released, and claimed again"])
+def test_a_plan_made_before_others_claimed_the_environment_is_outdated(meanwhile: str) -> None:
+    account = Account()
+    account.push("old")
+    stale = planned(account, "slow")
+    for _ in range(meanwhile.count("claimed")):
+        other = holder_of(account, "other")
+        assert account.world.environments.release("prod", other, revision=0)
+    before = account.world.environments.get("prod")
+    result = claimed(account, stale)
+    assert result.status is ClaimStatus.OUTDATED
+    assert result.number == before.fencing
+    assert "has changed since the plan was made" in result.reason
+    assert account.world.environments.get("prod") == before, "nothing is claimed by a plan that is not true"
+    assert claimed(account, planned(account, "slow")).status is ClaimStatus.CLAIMED
+
+
+def test_a_plan_is_outdated_by_the_removal_of_a_claim_whose_holder_has_ended() -> None:
+    account = Account()
+    account.push("old")
+    holder_of(account, "dead")
+    stale = planned(account, "slow")
+    account.world.executions.end(arn_of("dead"), ExecutionStatus.ABORTED)
+    assert claimed(account, stale).status is ClaimStatus.OUTDATED
+    assert claimed(account, stale).status is ClaimStatus.OUTDATED, "the removal has changed the environment"
+
+
+class BetweenPlanAndClaim:
+    """Does something when an execution comes to its claim with the plan that it has made."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+        self._has_planned = False
+
+    def before(self, port: Faulty, call: Call) -> None:
+        """The claim begins with reading the environment's record, as the plan does."""
+        if call.method != "get" or not isinstance(port, FakeEnvironments):
+            return
+        if self._has_planned and self._act is not None:
+            act, self._act = self._act, None
+            act()
+        self._has_planned = True
+
+    def after(self, port: Faulty, call: Call) -> None:
+        """Nothing more."""
+
+
+def test_a_stale_plan_never_builds_an_old_digest_after_a_new_one() -> None:
+    account = Account()
+    old = account.push("old")
+    newer: list[str] = []
+
+    def publish_the_newest() -> None:
+        newer.append(account.push("new"))
+        assert Execution(account, "fast").run(a_push()).outcome == "published"
+
+    account.world.environments.hooks.append(BetweenPlanAndClaim(publish_the_newest))
+    slow = Execution(account, "slow")
+    assert slow.run(a_push()).outcome == "nothing"
+    assert slow.visited == ["Plan Build", "Claim Environment", "Plan Build"]
+    assert old not in newer
+    assert account.metadata.image_digest == newer[0]
+    assert {image.tags[TAG_DIGEST] for image in account.own_images()} == {newer[0]}
 
 
 def test_of_two_duplicate_pushes_one_builds_and_the_other_ends() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes import Call, Faulty
 from tests.unit.steps.account import Account, arn_of, facts
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.test_claim_races import holder_of
@@ -303,11 +304,41 @@ def test_an_instance_that_died_is_waited_for_no_longer(
         build.await_(kind, token=None)
 
 
-def test_the_token_is_stored_before_the_look(build: Build) -> None:
+class Order:
+    """The calls of all ports in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def before(self, port: Faulty, call: Call) -> None:
+        self.calls.append(f"{type(port).__name__}.{call.method}")
+
+    def after(self, port: Faulty, call: Call) -> None:
+        """What it has led to is of no interest."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "look"),
+    [
+        (WaitKind.STOPPED, "FakeInstances.get"),
+        (WaitKind.IMAGE, "FakeImages.get"),
+        (WaitKind.PROVISIONING, "FakeCommands.result"),
+        (WaitKind.VERIFICATION, "FakeCommands.result"),
+    ],
+)
+def test_the_token_is_stored_before_the_look_so_that_no_event_falls_between(
+    build: Build, kind: WaitKind, look: str
+) -> None:
+    build.an_instance(InstanceState.STOPPING)
+    order = Order()
+    build.account.world.watch(order)
+    assert not build.await_(kind).is_done
+    assert order.calls[:2] == ["FakeWaits.put", look]
+
+
+def test_an_event_completes_the_task_that_has_looked_too_early(build: Build) -> None:
     build.an_instance(InstanceState.STOPPING)
     assert not build.await_(WaitKind.STOPPED).is_done
-    order = [call.method for call in build.account.world.waits.calls]
-    assert order == ["put"]
     build.instances.settle()
     resumed = build.resume("EC2 Instance State-change Notification", instance_id=INSTANCE)
     assert resumed.resumed

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.fakes import Call, FakeParameters, Faulty
 from tests.unit.steps.account import Account, an_image, facts
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.promises import Promises
@@ -35,6 +36,7 @@ from ami_lifecycle.errors import (
     RefusedError,
     ResourceNotVisibleError,
 )
+from ami_lifecycle.ports import StoredParameter
 from ami_lifecycle.steps.create_image import create_image
 from ami_lifecycle.steps.waiting import parse_facts
 
@@ -193,6 +195,45 @@ def test_a_write_that_ssm_drops_is_noticed_and_repeated(build: Build) -> None:
     assert build.account.latest == build.candidate.image_id
 
 
+class Replayed:
+    """After `latest` is written, the next reads of it answer an earlier version that named the same image."""
+
+    def __init__(self, parameters: FakeParameters, name: str, reads: int) -> None:
+        self.parameters = parameters
+        self.name = name
+        self.reads = reads
+
+    def before(self, port: Faulty, call: Call) -> None:
+        """Nothing has been written yet."""
+
+    def after(self, port: Faulty, call: Call) -> None:
+        if call.method == "put" and call.args[0] == self.name:
+            earlier = StoredParameter(call.args[1], 1, "aws:ec2:image")
+            self.parameters.replays[self.name] = [earlier] * self.reads
+
+
+@pytest.mark.parametrize("reads", [1, 7])
+def test_latest_counts_as_written_when_it_reads_back_in_its_version(build: Build, reads: int) -> None:
+    world = build.account.world
+    name = f"{build.account.prefix}/latest"
+    world.parameters.set(name, build.old.image_id, "aws:ec2:image")
+    world.parameters.hooks.append(Replayed(world.parameters, name, reads))
+    build.publish()
+    assert world.clock.pauses == [0.25] * reads, "at most two seconds in all, well within the function's time"
+    assert world.parameters.replays[name] == []
+
+
+def test_a_dropped_write_is_not_taken_for_an_earlier_one_of_the_same_image(build: Build) -> None:
+    world = build.account.world
+    name = f"{build.account.prefix}/latest"
+    world.parameters.set(name, build.old.image_id, "aws:ec2:image")
+    world.parameters.hooks.append(Replayed(world.parameters, name, 8))
+    world.parameters.drop_writes = 1
+    with pytest.raises(PublicationPendingError, match="in version 3"):
+        build.publish()
+    assert build.account.latest == build.old.image_id
+
+
 def test_a_write_that_could_outlive_the_function_is_not_begun(build: Build) -> None:
     step = PublishInput(**build.held, image_id=build.candidate.image_id, verified=build.verified)
     publisher = build.execution.publisher
@@ -327,6 +368,7 @@ def test_an_old_value_of_latest_is_not_believed_after_a_publication(build: Build
     retired = build.retire(published)
     assert [found.image_id for found in retired.decisions] == [build.old.image_id]
     assert build.candidate.image_id in build.account.world.images.all
+    assert build.account.world.clock.pauses == [0.25] * reads
 
 
 def test_nothing_is_retired_while_latest_is_not_what_was_published(build: Build) -> None:

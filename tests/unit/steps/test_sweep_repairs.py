@@ -212,14 +212,20 @@ def test_only_records_of_retired_images_are_pruned(status: RecordStatus) -> None
     assert {name.rsplit("/", 1)[1] for name in names} == {account.latest, other.image_id}
 
 
-def test_pruning_takes_its_time(account: Account) -> None:
+def test_pruning_takes_the_oldest_records_first_and_its_time() -> None:
     account = Account({"publication": {"history_to_keep": 1}})
     account.publish(an_image(1, digest=account.push("one")))
-    for number in range(2, 52):
-        account.record(an_image(number, created=LONG_AGO - timedelta(days=1)), status=RecordStatus.RETIRED)
-    for _ in range(3):
+    # The older, the higher the number, so that neither ids nor names put them in this order.
+    old = [an_image(number, created=LONG_AGO - timedelta(days=number)) for number in range(2, 52)]
+    for image in old:
+        account.record(image, status=RecordStatus.RETIRED)
+    for left in (30, 10, 0):
         account.sweeper.sweep()
-    assert len([name for name in account.world.parameters.all if "/history/" in name]) == 1
+        names = [name for name in account.world.parameters.all if "/history/" in name]
+        assert {name.rsplit("/", 1)[1] for name in names} == {
+            account.latest,
+            *(image.image_id for image in old[:left]),
+        }
 
 
 # One fault does not keep the sweep from the rest.
