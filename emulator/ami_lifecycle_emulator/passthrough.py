@@ -22,7 +22,6 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 # Operation names may hold wildcards.
 MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "autoscaling": ("*",),
     "cloudformation": (),
     "cloudwatch": ("*",),
     # Not the transactions: moto applies one again whose ClientRequestToken it has seen.

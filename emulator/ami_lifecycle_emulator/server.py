@@ -16,6 +16,7 @@ import yaml
 
 from ami_lifecycle_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
 from ami_lifecycle_emulator.api import Api
+from ami_lifecycle_emulator.auto_scaling import AutoScaling
 from ami_lifecycle_emulator.calls import CallLog
 from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.delivery import Delivery
@@ -86,7 +87,7 @@ class Emulator:
         calls: every API call.
         observers: hold the promises against the account; `GET /_emulator/violations` shows what was broken.
         enforcement: the check of permissions, which remembers every question that was asked.
-        ec2, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
+        ec2, auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
     """
 
@@ -205,13 +206,16 @@ class Emulator:
         self.faults = Faults(self.clock, self._seed)
         self.bus.deliveries = self.faults.deliveries
         self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
+        self.auto_scaling = AutoScaling(self.ec2)
         self.registry = Registry(self.clock, self.bus, **place)
         self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
         provisioner = self._make_provisioner()
         self.run_command = RunCommand(self.clock, self.bus, self._durations, self.ec2, provisioner, **place)
         tags = ResourceTags(self.parameter_store, self.run_command)
         self.gateway = Gateway(
-            handlers_of(self.ec2, self.registry, self.parameter_store, self.run_command, tags),
+            handlers_of(
+                self.ec2, self.auto_scaling, self.registry, self.parameter_store, self.run_command, tags
+            ),
             fallback,
             self.clock,
             self.calls,

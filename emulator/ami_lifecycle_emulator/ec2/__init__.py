@@ -1,15 +1,15 @@
-"""The emulated EC2: instances, images, snapshots, launch templates, with time and with EC2's refusals."""
+"""The emulated EC2: instances, images, snapshots, launch templates, fleets, with time and with EC2's refusals."""
 
 from __future__ import annotations
 
+from ami_lifecycle_emulator.ec2.fleets import Fleets
 from ami_lifecycle_emulator.ec2.image_switches import ImageSwitches
 from ami_lifecycle_emulator.ec2.images import Images
-from ami_lifecycle_emulator.ec2.launches import Launches
 from ami_lifecycle_emulator.ec2.references import References
 from ami_lifecycle_emulator.ec2.tags import ResourceTags
 
 
-class Ec2(Launches, Images, ImageSwitches, References, ResourceTags):
+class Ec2(Fleets, Images, ImageSwitches, References, ResourceTags):
     """All emulated operations of EC2 over one state."""
 
 

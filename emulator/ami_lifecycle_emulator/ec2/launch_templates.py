@@ -39,13 +39,22 @@ class LaunchTemplates(Ec2State):
         Raises:
             ApiError: if the template or its version does not exist.
         """
-        template = self._require_template(reference)
-        (version,) = self._versions(template, [reference.get("Version", "$Default")])
+        _, version = self.version_of(reference)
         data = dict(version.data)
         specifications = data.pop("TagSpecifications", None)
         if specifications:
             data["TagSpecifications"] = specifications
         return data
+
+    def version_of(self, reference: Mapping[str, str]) -> tuple[LaunchTemplate, TemplateVersion]:
+        """The template and the version that a specification names; without a version, the default one.
+
+        Raises:
+            ApiError: if the template or its version does not exist.
+        """
+        template = self._require_template(reference)
+        (version,) = self._versions(template, [reference.get("Version", "$Default")])
+        return template, version
 
     @operation("ec2", "CreateLaunchTemplate")
     def create_launch_template(self, request: Request) -> Response:
@@ -121,7 +130,8 @@ class LaunchTemplates(Ec2State):
                 (source,) = self._versions(template, [parameters["SourceVersion"]])
                 data = source.data | data
             refuse_dry_run(request)
-            number = template.latest_version + 1
+            # The number of a deleted version is not given again.
+            number = template.last_number = template.last_number + 1
             template.versions[number] = TemplateVersion(
                 number=number,
                 description=parameters.get("VersionDescription"),
@@ -155,6 +165,36 @@ class LaunchTemplates(Ec2State):
             refuse_dry_run(request)
             del self.templates[template.template_id]
             return {"LaunchTemplate": self._shown_template(template)}
+
+    @operation("ec2", "DeleteLaunchTemplateVersions")
+    def delete_launch_template_versions(self, request: Request) -> Response:
+        """Delete versions by number; one that does not exist refuses the whole call, the default one stays."""
+        with self.lock:
+            parameters = supported(request, "LaunchTemplateId", "LaunchTemplateName", "Versions")
+            template = self._require_template(parameters)
+            wanted = self._versions(template, parameters["Versions"])
+            refuse_dry_run(request)
+            gone = [each for each in wanted if each.number != template.default_version]
+            for version in gone:
+                del template.versions[version.number]
+            names = {"LaunchTemplateId": template.template_id, "LaunchTemplateName": template.name}
+            return {
+                "SuccessfullyDeletedLaunchTemplateVersions": [
+                    {**names, "VersionNumber": each.number} for each in gone
+                ],
+                "UnsuccessfullyDeletedLaunchTemplateVersions": [
+                    {
+                        **names,
+                        "VersionNumber": each.number,
+                        "ResponseError": {
+                            "Code": "unexpectedError",
+                            "Message": "The default version cannot be deleted.",
+                        },
+                    }
+                    for each in wanted
+                    if each not in gone
+                ],
+            }
 
     @operation("ec2", "DescribeLaunchTemplates")
     def describe_launch_templates(self, request: Request) -> Response:

@@ -119,7 +119,7 @@ class Launches(Instances, LaunchTemplates):
     def _target(self, parameters: Mapping[str, Any]) -> _Target:
         if "ImageId" not in parameters:
             raise ApiError("MissingParameter", "The request must contain the parameter ImageId")
-        image = self._launchable_image(parameters["ImageId"])
+        image = self.launchable_image(parameters["ImageId"])
         instance_type = parameters.get("InstanceType", "m1.small")
         _require_match(image, instance_type, self.surroundings.instance_type(instance_type))
         _check_user_data(parameters.get("UserData"))
@@ -144,7 +144,12 @@ class Launches(Instances, LaunchTemplates):
             tags=tags_for(parameters.get("TagSpecifications"), _TAGGABLE),
         )
 
-    def _launchable_image(self, image_id: str) -> Image:
+    def launchable_image(self, image_id: str) -> Image:
+        """The available image of an id or of an alias `resolve:ssm:`.
+
+        Raises:
+            ApiError: if there is none, or this account may not launch it.
+        """
         if image_id.startswith("resolve:ssm:"):
             image_id = self.resolve_image_parameter(image_id.removeprefix("resolve:ssm:"))
         require_id("ami", image_id, "InvalidAMIID")

@@ -177,8 +177,18 @@ class LaunchTemplate(Resource):
     versions: dict[int, TemplateVersion]
     default_version: int = 1
     client_token: str | None = None
+    last_number: int = 1
 
     @property
     def latest_version(self) -> int:
         """The highest version number."""
         return max(self.versions)
+
+
+@dataclass(kw_only=True)
+class Fleet(Resource):
+    """An EC2 Fleet, a Spot Fleet request or a Spot Instance request: what it would launch, and its state."""
+
+    fleet_id: str
+    state: str
+    config: dict[str, Any]

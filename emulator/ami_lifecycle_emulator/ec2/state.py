@@ -10,7 +10,15 @@ from typing import Any, Final, TypeVar
 
 from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.durations import Durations
-from ami_lifecycle_emulator.ec2.model import Image, Instance, LaunchTemplate, Resource, Snapshot, Volume
+from ami_lifecycle_emulator.ec2.model import (
+    Fleet,
+    Image,
+    Instance,
+    LaunchTemplate,
+    Resource,
+    Snapshot,
+    Volume,
+)
 from ami_lifecycle_emulator.ec2.surroundings import Surroundings
 from ami_lifecycle_emulator.errors import refuse_unsupported_parameters
 from ami_lifecycle_emulator.events import EventBus
@@ -55,6 +63,9 @@ class Ec2State:
         self.snapshots: dict[str, Snapshot] = {}
         self.images: dict[str, Image] = {}
         self.templates: dict[str, LaunchTemplate] = {}
+        self.fleets: dict[str, Fleet] = {}
+        self.spot_fleets: dict[str, Fleet] = {}
+        self.spot_requests: dict[str, Fleet] = {}
         self.resolve_image_parameter: Callable[[str], str] = _no_parameters
         self.image_parameters: Callable[[str], list[str]] = lambda _image_id: []
         self.agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True

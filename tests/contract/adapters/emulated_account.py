@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
+from ami_lifecycle_emulator.auto_scaling import AutoScaling
 from ami_lifecycle_emulator.calls import CallLog
 from ami_lifecycle_emulator.durations import Durations
 from ami_lifecycle_emulator.ec2 import Ec2
@@ -167,7 +168,7 @@ class EmulatedAccount:
         provisioner = SimulatedProvisioner(DURATIONS, self.ec2, registry, self.faults)
         commands = RunCommand(self.clock, self.bus, DURATIONS, self.ec2, provisioner, **where)
         store = ParameterStore(self.clock, self.bus, DURATIONS, self.ec2, **where)
-        return [registry, commands, store, ResourceTags(store, commands)]
+        return [AutoScaling(self.ec2), registry, commands, store, ResourceTags(store, commands)]
 
     def _invoke(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
         request = json.loads(payload)

@@ -15,6 +15,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from ami_lifecycle_emulator.auto_scaling import AutoScaling
 from ami_lifecycle_emulator.calls import CallLog
 from ami_lifecycle_emulator.clock import Clock, Timer
 from ami_lifecycle_emulator.durations import Durations
@@ -155,12 +156,15 @@ class Account:
         self.faults = Faults(self.clock)
         bus.deliveries = self.faults.deliveries
         self.state = Ec2(self.clock, bus, durations, faults=self.faults, **place)
+        self.auto_scaling = AutoScaling(self.state)
         self.registry = Registry(self.clock, bus, **place)
         provisioner = SimulatedProvisioner(durations, self.state, self.registry, self.faults)
         self.run_command = RunCommand(self.clock, bus, durations, self.state, provisioner, **place)
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
         tags = ResourceTags(self.store, self.run_command)
-        handlers = handlers_of(self.state, self.registry, self.run_command, self.store, tags)
+        handlers = handlers_of(
+            self.state, self.auto_scaling, self.registry, self.run_command, self.store, tags
+        )
         self.gateway = Gateway(
             handlers,
             server.moto,
@@ -176,6 +180,7 @@ class Account:
         self.client = server.client
         self.ec2 = server.client("ec2")
         self.ssm = server.client("ssm")
+        self.autoscaling = server.client("autoscaling")
         self.ecr = server.client("ecr")
         self.ubuntu = self.state.seed_image("ubuntu-jammy-22.04-amd64", owner_id=CANONICAL)
 
