@@ -15,7 +15,14 @@ from ami_lifecycle.adapters.instances import REFUSALS, Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind
-from ami_lifecycle.errors import ImageCreationFailedError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.errors import (
+    AccessDeniedError,
+    ImageCreationFailedError,
+    RefusedError,
+    ResourceNotVisibleError,
+    ServiceUnavailableError,
+    ThrottledError,
+)
 from ami_lifecycle.ports import CommandStatus, LaunchRefusal, LaunchRequest
 
 Stub = Callable[[str], tuple[Any, Stubber]]
@@ -159,6 +166,36 @@ def test_a_copy_repeats_every_attribute_that_ec2_would_not_inherit(stub: Stub) -
     assert parameters["TagSpecifications"] == [
         {"ResourceType": "image", "Tags": [{"Key": "Name", "Value": "x"}]}
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("InvalidRequest", 400), ("NeverHeardOf", 400), ("OperationNotPermitted", 400)]
+)
+def test_an_image_that_ec2_shows_no_uefi_data_of_is_copied_without(
+    stub: Stub, code: str, status: int
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("describe_image_attribute", code, "refused", status)
+    stubber.add_response("register_image", {"ImageId": "ami-0fedcba9876543210"})
+    assert Ec2Images(client).register_copy(image(), "canonical", {}) == "ami-0fedcba9876543210"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("RequestLimitExceeded", 503, ThrottledError),
+        ("Unheard", 503, ServiceUnavailableError),
+        ("UnauthorizedOperation", 403, AccessDeniedError),
+        ("InvalidAMIID.NotFound", 400, ResourceNotVisibleError),
+    ],
+)
+def test_a_copy_waits_for_uefi_data_that_may_be_there(
+    stub: Stub, code: str, status: int, error: type[Exception]
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("describe_image_attribute", code, "not now", status)
+    with pytest.raises(error):
+        Ec2Images(client).register_copy(image(), "canonical", {})
 
 
 def test_what_the_original_does_not_have_is_not_given_to_the_copy(stub: Stub) -> None:

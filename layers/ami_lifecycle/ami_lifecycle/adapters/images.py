@@ -11,22 +11,13 @@ from ami_lifecycle.adapters.image_shapes import registration_of, to_image, to_sn
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import carries, filters, specifications
-from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
+from ami_lifecycle.adapters.translation import aws_errors, code_of, is_of_the_request, message_of
 from ami_lifecycle.domain.model import Image, ImageState, Snapshot
 from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
 
 # An id that never existed may be Malformed rather than NotFound; a deregistered one is Unavailable.
 ABSENT: Final = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"})
 NAME_TAKEN: Final = "InvalidAMIName.Duplicate"
-NO_SUCH_ATTRIBUTE: Final = frozenset(
-    {
-        "InvalidParameterCombination",
-        "InvalidParameterValue",
-        "InvalidRequest",
-        "Unsupported",
-        "UnsupportedOperation",
-    }
-)
 # CreateImage on an instance that is on its way to another state, or gone.
 WRONG_INSTANCE_STATE: Final = frozenset(
     {
@@ -202,7 +193,9 @@ class Ec2Images:
             try:
                 answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="uefiData")
             except ClientError as error:
-                if code_of(error) in NO_SUCH_ATTRIBUTE:
+                # What EC2 answers for an image without such data is documented nowhere, so any refusal that is of the
+                # request itself means that there is none.
+                if is_of_the_request(error):
                     return None
                 raise
         return (answer.get("UefiData") or {}).get("Value") or None

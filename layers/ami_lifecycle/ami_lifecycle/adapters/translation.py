@@ -21,6 +21,7 @@ from ami_lifecycle.errors import (
     ServiceUnavailableError,
     SettingsError,
     ThrottledError,
+    TransientError,
 )
 
 MESSAGE_LIMIT: Final = 600  # EC2 appends an encoded authorization message of several thousand characters.
@@ -183,6 +184,12 @@ def _rule_for(error: ClientError) -> Rule | None:
     if rule is None and status in TRANSIENT_STATUSES:
         return _UNAVAILABLE
     return rule
+
+
+def is_of_the_request(error: ClientError) -> bool:
+    """Whether AWS refuses this request as such: neither for now, nor for want of a permission."""
+    rule = _rule_for(error)
+    return rule is None or not issubclass(rule.error, TransientError | AccessDeniedError)
 
 
 def _describe(rule: Rule, action: str, resource: str, what: str) -> str:
