@@ -5,6 +5,7 @@ python scripts/generate.py --check    change nothing; name what is stale and exi
 """
 
 import argparse
+import json
 import re
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from state_picture import draw
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +70,18 @@ def command_document(name: str, step: str, timeout_seconds: int) -> str:
     )
 
 
+def as_json(text: Callable[[], str]) -> str:
+    """Return a document that is computed as YAML, in JSON: what AWS::Include takes must be valid JSON.
+
+    Source: CloudFormation Template Reference, "AWS::Include transform".
+    """
+    return json.dumps(yaml.safe_load(text()), indent=2) + "\n"
+
+
+PROVISION_IMAGE = partial(command_document, "provision_image", "provisionImage", 7200)
+VERIFY_IMAGE = partial(command_document, "verify_image", "verifyImage", 3000)
+
+
 def with_picture() -> str:
     """Return the README with the current picture of the state machine between its two markers."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,14 +95,10 @@ def with_picture() -> str:
 
 GENERATED: list[Generated] = [
     Generated(Path("README.md"), with_picture),
-    Generated(
-        DOCUMENTS / "provision_image.yaml",
-        partial(command_document, "provision_image", "provisionImage", 7200),
-    ),
-    Generated(
-        DOCUMENTS / "verify_image.yaml",
-        partial(command_document, "verify_image", "verifyImage", 3000),
-    ),
+    Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
+    Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),
+    Generated(DOCUMENTS / "verify_image.yaml", VERIFY_IMAGE),
+    Generated(DOCUMENTS / "verify_image.json", partial(as_json, VERIFY_IMAGE)),
 ]
 
 

@@ -14,6 +14,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 STATE_MACHINE_FILE = ROOT / "statemachines" / "build_image.asl.yaml"
 TAG_CONDITION = "ami-lifecycle:application"
+# Resource of a Task that waits for its token, whatever the partition.
+CALLBACK = "${InvokeAndWaitArn}"
 THE_APPLICATION = {"Ref": "ApplicationName"}
 
 Document = dict[str, Any]
@@ -98,9 +100,9 @@ class Statement:
         return f"{self.owner}/{self.sid}"
 
 
-def _statements(owner: str, document: Document) -> list[Statement]:
+def _statements(owner: str, document: Document, effect: str = "Allow") -> list[Statement]:
     for raw in document["Statement"]:
-        assert raw["Effect"] == "Allow", f"{owner} has a statement that is no grant"
+        assert raw["Effect"] in {"Allow", "Deny"}
         assert not {"NotAction", "NotResource", "NotPrincipal"} & raw.keys(), f"{owner} grants by exclusion"
     return [
         Statement(
@@ -111,6 +113,7 @@ def _statements(owner: str, document: Document) -> list[Statement]:
             conditions=raw.get("Condition", {}),
         )
         for raw in document["Statement"]
+        if raw["Effect"] == effect
     ]
 
 
@@ -132,6 +135,17 @@ def grants_of(role: str) -> list[Statement]:
         for policy in properties.get("ManagedPolicyArns", [])
         for statement in managed_policy(policy["Ref"])
     ]
+
+
+def denials_of(role: str) -> list[Statement]:
+    """All that a role is refused, whatever it is granted."""
+    properties = resources("AWS::IAM::Role")[role]
+    inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    shared = [
+        resources("AWS::IAM::ManagedPolicy")[policy["Ref"]]["PolicyDocument"]
+        for policy in properties.get("ManagedPolicyArns", [])
+    ]
+    return [each for document in (*inline, *shared) for each in _statements(role, document, "Deny")]
 
 
 def all_grants() -> list[Statement]:
@@ -214,7 +228,7 @@ def tasks() -> dict[str, Document]:
 def function_of(task: Document) -> str:
     """Directory name of the function that a Task invokes, from its substitution `${PlanBuildArn}`."""
     scalar = task["Resource"]
-    if scalar.startswith("arn:"):
+    if scalar == CALLBACK:
         scalar = task["Parameters"]["FunctionName"]
     words = re.findall(r"[A-Z][a-z]*", scalar.removeprefix("${").removesuffix("Arn}"))
     return "_".join(words).lower()

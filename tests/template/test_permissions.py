@@ -160,7 +160,9 @@ def test_a_resource_is_in_this_account_and_region(grant: Statement) -> None:
         # Images and snapshots have no account in their ARN (service authorization reference, Amazon EC2),
         # and public parameters belong to AWS.
         foreign = name.startswith(("image/", "snapshot/", "parameter/aws/"))
-        assert account == ("" if foreign else "${AccountId}"), f"{service} {name}"
+        # A subnet shared through AWS RAM has its owner's account.
+        owner = "*" if name.startswith("subnet/") else "${AccountId}"
+        assert account == ("" if foreign else owner), f"{service} {name}"
 
 
 # Only what is ours is changed.
@@ -227,7 +229,9 @@ def test_only_the_builder_role_is_passed_and_only_to_ec2() -> None:
     assert passing
     for grant in passing:
         assert grant.resources == ("${BuilderRole.Arn}",)
-        assert grant.conditions == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+        # Both are EC2: the second is what it is called in China.
+        both = ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"]
+        assert grant.conditions == {"StringEquals": {"iam:PassedToService": both}}
 
 
 def test_only_published_parameters_are_written() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.template.stack import (
+    CALLBACK,
     Document,
     function_of,
     functions,
@@ -34,7 +35,6 @@ LAMBDA_SERVICE_ERRORS = {
 }
 LAMBDA_RUNTIME_ERRORS = {"Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError"}
 PLATFORM_ERRORS = LAMBDA_SERVICE_ERRORS | LAMBDA_RUNTIME_ERRORS | {"States.Timeout", "States.ALL"}
-CALLBACK = "arn:aws:states:::lambda:invoke.waitForTaskToken"
 SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 
 ALL_TASKS = sorted(tasks())
@@ -64,8 +64,12 @@ def test_every_substitution_is_a_whole_scalar() -> None:
 def test_the_template_substitutes_what_the_state_machine_names_and_nothing_else() -> None:
     named = {match[1] for scalar in scalars(state_machine()) if (match := SUBSTITUTION.fullmatch(scalar))}
     properties = resources("AWS::Serverless::StateMachine")["BuildStateMachine"]
-    given = properties["DefinitionSubstitutions"]
+    given = dict(properties["DefinitionSubstitutions"])
     assert named == set(given)
+    # Step Functions refuses a resource of another partition than its own.
+    assert given.pop("InvokeAndWaitArn") == {
+        "Fn::Sub": "arn:${AWS::Partition}:states:::lambda:invoke.waitForTaskToken"
+    }
     for name, value in given.items():
         assert value == {"Fn::GetAtt": [name.removesuffix("Arn") + "Function", "Arn"]}
 
@@ -77,7 +81,8 @@ def as_deployed() -> Document:
     States Language specification, table of fields: InputPath and OutputPath belong to Succeed too).
     """
     function_arn = r"arn:aws:lambda:us-east-1:123456789012:function:\1"
-    definition: Document = json.loads(SUBSTITUTION.sub(function_arn, json.dumps(state_machine())))
+    text = json.dumps(state_machine()).replace(CALLBACK, "arn:aws:states:::lambda:invoke.waitForTaskToken")
+    definition: Document = json.loads(SUBSTITUTION.sub(function_arn, text))
     for state in definition["States"].values():
         if state["Type"] == "Succeed":
             state.pop("OutputPath", None)

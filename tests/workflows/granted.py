@@ -79,6 +79,8 @@ class Policies:
         for owner, document in self.documents.items():
             roles = tuple(arn for arn, owners in self.attached.items() if owner in owners)
             for number, statement in enumerate(document["Statement"]):
+                if statement["Effect"] == "Deny":
+                    continue
                 for action in listed(statement["Action"]):
                     for resource in listed(statement["Resource"]):
                         yield Grant(owner, number, action, resource, roles)

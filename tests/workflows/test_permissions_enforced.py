@@ -239,6 +239,7 @@ def test_every_role_uses_every_action_that_it_is_granted(answers: list[Answer], 
         for arn, owners in policies.attached.items()
         for owner in owners
         for statement in policies.documents[owner]["Statement"]
+        if statement["Effect"] == "Allow"
         for action in listed(statement["Action"])
     }
     names = {arn: logical_id for logical_id, arn in policies.roles.items()}

@@ -29,6 +29,7 @@ class Surroundings:
     def __init__(self, account_id: str, region: str) -> None:
         self._account_id = account_id
         self._region = region
+        self._owners: dict[str, str] = {}
 
     @property
     def _ec2(self) -> Any:
@@ -64,6 +65,14 @@ class Surroundings:
         raise ApiError(
             "MissingInput", f"No subnets found for the default VPC. zone: {zone}. Please specify a subnet."
         )
+
+    def share_subnet(self, subnet_id: str, owner_id: str) -> None:
+        """Have another account own a subnet and share it with this one (AWS RAM user guide, Shareable resources)."""
+        self._owners[self.subnet(subnet_id).subnet_id] = owner_id
+
+    def owner_of_subnet(self, subnet_id: str) -> str:
+        """The account that owns a subnet; this one if nobody shares it."""
+        return self._owners.get(subnet_id, self._account_id)
 
     def private_ip(self, subnet_id: str, number: int) -> str:
         """An address in the subnet for the n-th instance."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
@@ -87,6 +87,11 @@ class AccountView:
         except ApiError:
             return "*"
 
+    def subnet_arn(self, subnet_id: str) -> str:
+        """The ARN of a subnet: one that another account shares has its owner's account in it."""
+        owner = self.ec2.surroundings.owner_of_subnet(subnet_id)
+        return f"arn:aws:ec2:{self.region}:{owner}:subnet/{subnet_id}"
+
     # Systems Manager, DynamoDB, SQS.
 
     def parameter_tags(self, name: str) -> Mapping[str, str]:
@@ -94,6 +99,22 @@ class AccountView:
         with self._parameters.lock:
             found = self._parameters.parameters.get(name)
             return dict(found.tags) if found else {}
+
+    def secrets(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """The SecureStrings among parameters, each with the key that encrypts it."""
+        with self._parameters.lock:
+            found = ((name, self._parameters.parameters.get(name)) for name in names)
+            return [
+                (name, parameter.latest.key_id or "")
+                for name, parameter in found
+                if parameter is not None and parameter.latest.kind == "SecureString"
+            ]
+
+    def names_below(self, path: str) -> list[str]:
+        """The names of all parameters of a hierarchy."""
+        below = path.rstrip("/") + "/"
+        with self._parameters.lock:
+            return [name for name in self._parameters.parameters if name.startswith(below)]
 
     def hash_key(self, table: str) -> str | None:
         """The name of a table's partition key."""

@@ -28,12 +28,15 @@ _KEYS: Final = frozenset(
         "events:detail-type",
         "events:source",
         "iam:passedtoservice",
+        "kms:grantisforawsresource",
+        "kms:viaservice",
     }
 )
 _KEY_PREFIXES: Final = (
     "aws:requesttag/",
     "aws:resourcetag/",
     "ec2:resourcetag/",
+    "kms:encryptioncontext:",
     "ssm:resourcetag/",
     "ecr:resourcetag/",
 )

@@ -96,7 +96,7 @@ def _run_instances(parameters: Parameters, account: AccountView) -> list[Check]:
     subnet = account.subnet_of(interface.get("SubnetId", parameters.get("SubnetId")), zone)
     groups = interface.get("Groups", parameters.get("SecurityGroupIds")) or ["*"]
     checks = [_on(action, account, "image", parameters.get("ImageId", "*"))]
-    checks += [check(action, _arn(account, "subnet", subnet))]
+    checks += [check(action, account.subnet_arn(subnet))]
     checks += [check(action, _arn(account, "security-group", group)) for group in groups]
     checks += [
         _creating(action, account, kind, _requested_tags(parameters, kind))

@@ -22,22 +22,30 @@ class Check:
     Attributes:
         resource: an ARN, or `*` for an action that has no resource. What does not exist yet ends in `/*`.
         context: condition keys in lower case with their values.
+        admitted: whether the resource's own policy admits the caller, so that only a Deny refuses it (IAM user
+            guide, Policy evaluation for requests within a single account).
     """
 
     action: str
     resource: str = EVERYTHING
     context: tuple[tuple[str, Values], ...] = ()
+    admitted: bool = False
 
 
 def check(
-    action: str, resource: str = EVERYTHING, context: Mapping[str, Iterable[str] | str] | None = None
+    action: str,
+    resource: str = EVERYTHING,
+    context: Mapping[str, Iterable[str] | str] | None = None,
+    *,
+    admitted: bool = False,
 ) -> Check:
     """A check whose condition keys may be written in any case; keys without a value are left out."""
     given = {
         key.lower(): (value,) if isinstance(value, str) else tuple(value)
         for key, value in (context or {}).items()
     }
-    return Check(action, resource, tuple(sorted((key, value) for key, value in given.items() if value)))
+    keys = tuple(sorted((key, value) for key, value in given.items() if value))
+    return Check(action, resource, keys, admitted)
 
 
 class Decision(Enum):
@@ -116,8 +124,8 @@ def statements_of(document: str) -> tuple[Statement, ...]:
 
 
 def decide(statements: Iterable[Statement], asked: Check) -> Decision:
-    """What identity-based policies say to a check: a Deny outweighs every Allow."""
-    allowed = False
+    """What policies say to a check: a Deny outweighs every Allow."""
+    allowed = asked.admitted
     for statement in statements:
         if statement.matches(asked):
             if statement.effect == "Deny":

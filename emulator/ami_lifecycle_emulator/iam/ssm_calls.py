@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_emulator.iam.account import AccountView
@@ -10,6 +10,7 @@ from ami_lifecycle_emulator.iam.ec2_calls import Needs, Parameters
 from ami_lifecycle_emulator.iam.policies import Check, check
 
 _PUBLIC: Final = "/aws/service/"
+_KEY_OF_AWS: Final = "alias/aws/ssm"
 _TAGGED_KINDS: Final = {"Parameter": "parameter", "Document": "document"}
 
 
@@ -17,9 +18,7 @@ def _parameter(
     action: str, account: AccountView, name: str, context: Mapping[str, Any] | None = None
 ) -> Check:
     """A check on a parameter; `name:3` and `name:label` are the parameter `name`."""
-    if name.startswith("arn:"):
-        name = "/" + name.partition(":parameter/")[2]
-    name = name.partition(":")[0]
+    name = _path(name)
     tags = account.parameter_tags(name)
     own = {f"{prefix}/{key}": value for prefix in _TAG_KEYS for key, value in tags.items()}
     arn = account.arn("ssm", f"parameter/{name.removeprefix('/')}", owned=not name.startswith(_PUBLIC))
@@ -27,6 +26,51 @@ def _parameter(
 
 
 _TAG_KEYS: Final = ("aws:ResourceTag", "ssm:resourceTag")
+
+
+def _decrypting(parameters: Parameters, account: AccountView, names: Iterable[str]) -> list[Check]:
+    """`kms:Decrypt` on the key of each SecureString that is asked for with its value.
+
+    The policy of alias/aws/ssm lets every principal of the account decrypt, so that only a Deny keeps one out; a
+    customer's key leaves it to the policies of IAM (Systems Manager user guide, Restricting access to Parameter Store
+    parameters; AWS KMS developer guide, How AWS Systems Manager Parameter Store uses AWS KMS).
+    """
+    if not parameters.get("WithDecryption"):
+        return []
+    checks = []
+    for name, key in account.secrets(_path(name) for name in names):
+        context = {
+            "kms:ViaService": f"ssm.{account.region}.amazonaws.com",
+            "kms:EncryptionContext:PARAMETER_ARN": account.arn("ssm", f"parameter/{name.removeprefix('/')}"),
+        }
+        owned_by_aws = key == _KEY_OF_AWS
+        key_id = "aws-ssm" if owned_by_aws else key.rpartition("key/")[2]
+        checks.append(
+            check("kms:Decrypt", account.arn("kms", f"key/{key_id}"), context, admitted=owned_by_aws)
+        )
+    return checks
+
+
+def _path(name: str) -> str:
+    """A parameter's name without the version or label behind it, of a name or an ARN."""
+    if name.startswith("arn:"):
+        name = "/" + name.partition(":parameter/")[2]
+    return name.partition(":")[0]
+
+
+def _reading(operation: str) -> Needs:
+    def needs(parameters: Parameters, account: AccountView) -> list[Check]:
+        names = parameters.get("Names") or [parameters["Name"]]
+        asked = [_parameter(f"ssm:{operation}", account, name) for name in names]
+        return asked + _decrypting(parameters, account, names)
+
+    return needs
+
+
+def _by_path(parameters: Parameters, account: AccountView) -> list[Check]:
+    path = parameters["Path"]
+    own = _parameter("ssm:GetParametersByPath", account, path)
+    return [own, *_decrypting(parameters, account, account.names_below(path))]
 
 
 def _on_name(operation: str, member: str = "Name") -> Needs:
@@ -92,10 +136,10 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ssm", "AddTagsToResource"): _on_tagged("AddTagsToResource"),
     ("ssm", "DeleteParameter"): _on_name("DeleteParameter"),
     ("ssm", "DeleteParameters"): _on_names("DeleteParameters"),
-    ("ssm", "GetParameter"): _on_name("GetParameter"),
-    ("ssm", "GetParameterHistory"): _on_name("GetParameterHistory"),
-    ("ssm", "GetParameters"): _on_names("GetParameters"),
-    ("ssm", "GetParametersByPath"): _on_name("GetParametersByPath", "Path"),
+    ("ssm", "GetParameter"): _reading("GetParameter"),
+    ("ssm", "GetParameterHistory"): _reading("GetParameterHistory"),
+    ("ssm", "GetParameters"): _reading("GetParameters"),
+    ("ssm", "GetParametersByPath"): _by_path,
     ("ssm", "LabelParameterVersion"): _on_name("LabelParameterVersion"),
     ("ssm", "ListTagsForResource"): _on_tagged("ListTagsForResource"),
     ("ssm", "PutParameter"): _put_parameter,

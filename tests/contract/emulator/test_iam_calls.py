@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -104,6 +105,12 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+SECRETS = {
+    "/app/token": "alias/aws/ssm",
+    "/app/key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+}
+
+
 class Account:
     """An account that knows one instance, its tags and one role."""
 
@@ -125,6 +132,15 @@ class Account:
 
     def ec2_tags(self, _kind: str, resource_id: str) -> dict[str, str]:
         return {TAG: "comfyui"} if resource_id.endswith("-1") else {}
+
+    def secrets(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        return [(name, SECRETS[name]) for name in names if name in SECRETS]
+
+    def names_below(self, path: str) -> list[str]:
+        return [name for name in SECRETS if name.startswith(path)]
+
+    def subnet_arn(self, subnet_id: str) -> str:
+        return f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{subnet_id}"
 
     def subnet_of(self, subnet_id: str | None, _zone: str | None) -> str:
         return subnet_id or "subnet-default"
@@ -236,6 +252,35 @@ def test_registering_is_authorised_on_the_image_and_on_its_snapshots_with_their_
     assert set(by_resource) == {image, snapshot}
     assert by_resource[image][f"aws:requesttag/{TAG}"] == ("comfyui",)
     assert by_resource[snapshot][f"aws:resourcetag/{TAG}"] == ("comfyui",)
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("GetParameter", {"Name": "/app/token:3"}),
+        ("GetParameterHistory", {"Name": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/app/token"}),
+        ("GetParameters", {"Names": ["/a/b", "/app/token"]}),
+        ("GetParametersByPath", {"Path": "/app/t"}),
+    ],
+)
+def test_reading_a_secret_needs_its_key(operation: str, parameters: dict[str, Any]) -> None:
+    plain = needs("ssm", operation, **parameters)
+    assert {each.action for each in plain} == {f"ssm:{operation}"}
+    asked = needs("ssm", operation, **parameters, WithDecryption=True)
+    (decrypting,) = [each for each in asked if each.action == "kms:Decrypt"]
+    assert dict(decrypting.context) == {
+        "kms:viaservice": ("ssm.us-east-1.amazonaws.com",),
+        "kms:encryptioncontext:parameter_arn": (f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/app/token",),
+    }
+
+
+def test_the_key_of_aws_admits_everybody_and_a_customers_key_leaves_it_to_policies() -> None:
+    asked = needs("ssm", "GetParameters", Names=list(SECRETS), WithDecryption=True)
+    by_key = {each.resource: each.admitted for each in asked if each.action == "kms:Decrypt"}
+    assert by_key == {
+        f"arn:aws:kms:{REGION}:{ACCOUNT}:key/aws-ssm": True,
+        SECRETS["/app/key"]: False,
+    }
 
 
 def test_a_command_is_authorised_on_its_document_and_on_each_instance() -> None:

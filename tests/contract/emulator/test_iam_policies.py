@@ -11,6 +11,10 @@ from ami_lifecycle_emulator.iam.conditions import PolicyError
 from ami_lifecycle_emulator.iam.policies import Check, Decision, admits, check, decide, parse_statements
 
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"
+OUR_EVENTS = {
+    "ForAllValues:StringEquals": {"events:source": ["ami-lifecycle"]},
+    "Null": {"events:source": "false"},
+}
 OURS = {"StringEquals": {"aws:ResourceTag/ami-lifecycle:application": "comfyui"}}
 
 
@@ -119,6 +123,10 @@ def test_a_pattern_may_hold_what_means_something_in_other_pattern_languages() ->
         ({"ForAnyValue:StringEquals": {"aws:CalledVia": "a"}}, {}, False),
         ({"ForAnyValue:StringNotEquals": {"aws:CalledVia": "a"}}, {"aws:CalledVia": ["a", "b"]}, True),
         ({"ForAllValues:StringNotEquals": {"aws:CalledVia": "a"}}, {"aws:CalledVia": ["a", "b"]}, False),
+        # One call puts several events, so the key has several values; for all of none is true.
+        (OUR_EVENTS, {"events:source": ["ami-lifecycle", "ami-lifecycle"]}, True),
+        (OUR_EVENTS, {"events:source": ["ami-lifecycle", "aws.ec2"]}, False),
+        (OUR_EVENTS, {}, False),
         (
             {"StringEquals": {"ec2:CreateAction": "RunInstances", "aws:RequestTag/x": "y"}},
             {"ec2:CreateAction": "RunInstances"},

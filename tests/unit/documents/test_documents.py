@@ -1,5 +1,6 @@
 import ast
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_a_document_is_one_step_of_schema_2_2(name: str) -> None:
     assert isinstance(step["inputs"]["timeoutSeconds"], str)
     assert step["inputs"]["runCommand"][0].startswith("#!/usr/bin/env bash\n")
     assert len((DOCUMENTS / f"{name}.yaml").read_bytes()) < 64 * 1024
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_deployed_is_the_same_document_in_json(name: str) -> None:
+    deployed = (DOCUMENTS / f"{name}.json").read_text()
+    assert json.loads(deployed) == document(name)
+    # What CloudFormation hands to Systems Manager is without the white space.
+    assert len(json.dumps(document(name))) < 64 * 1024
 
 
 @pytest.mark.parametrize("name", NAMES)
