@@ -111,6 +111,9 @@ install_packages() {
     apt install --no-install-recommends "${packages[@]}" ||
       fail 13 "apt-get could not install ${packages[*]}" "read the log lines below, then run again"
   fi
+  # Archives that have split the client from docker.io only recommend it there (Debian since version 27).
+  command -v docker >/dev/null || apt install --no-install-recommends docker-cli ||
+    fail 13 "docker.io came without the docker command, and apt-get could not install docker-cli" "read the log lines below"
 }
 
 configure_daemon() {

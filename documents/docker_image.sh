@@ -113,8 +113,16 @@ name_image() {
   name=${name/%:-/:ami-lifecycle}
   docker tag "$reference" "$name" >>"$LOG" 2>&1 || fail 17 "the image cannot be tagged as $name" "read the log lines below"
   while read -r old; do
-    [[ -z $old || $old == "$name" ]] || docker image rm "$old" >>"$LOG" 2>&1 || true
+    # With containerd's store the list has the image's name by digest, too, and removing that removes all others with it
+    # (moby, daemon/containerd/image_inspect.go and image_delete.go).
+    [[ -z $old || $old == "$name" || $old == *@* ]] || docker image rm "$old" >>"$LOG" 2>&1 || true
   done < <(image_field RepoTags)
+}
+
+# After all that is removed: what was asked for must still be there, whatever removing the rest has done.
+require_image() {
+  has_image || fail 17 "$reference is not on the builder any more after the clean-up" "read the log lines below"
+  check_image "$RUN/image.json" "$reference"
 }
 
 # image_field NAME: a field of the inspected image; the items of a list, one in a line.

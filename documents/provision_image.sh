@@ -209,6 +209,7 @@ main() {
   require_whole_packages
   say "removing what belongs to the builder"
   remove_builder_identity
+  require_image
   lap cleanup
   print_facts "$(own_facts)" "${times[@]}" "total=$SECONDS"
 }

@@ -3,6 +3,9 @@
 systemd, cloud-init with the data source of EC2, an SSH server, rsyslog, Python, curl and an agent; no Docker.
 Beside the image lie the packages that a build installs, as an archive, and the registry's program. It is
 made once from the archive that the host's own debootstrap knows, and kept.
+
+There are two of them, because Docker has two stores for images: its own graph drivers, and since Docker 29 by default
+containerd's (Docker documentation, "containerd image store"). They differ in what the archive offers.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 import os
 import shutil
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +49,7 @@ _IN_IMAGE: Final = (
     "systemd-sysv",
     "udev",
 )
-_TO_INSTALL: Final = ("docker.io", "pigz", "amazon-ecr-credential-helper")
+_TO_INSTALL: Final = ("pigz", "amazon-ecr-credential-helper")
 _BESIDE: Final = ("docker-registry", "busybox-static")
 _CLOUD_CONFIG: Final = """\
 # The metadata service of the emulator is not EC2's own, and a machine in a container has no network interface.
@@ -77,6 +81,24 @@ WantedBy=multi-user.target
 """
 
 
+class ImageStore(StrEnum):
+    """Where the Docker of an archive keeps images."""
+
+    GRAPH_DRIVER = "graph-driver"
+    CONTAINERD = "containerd"
+
+
+# The suite's own Docker has graph drivers. The newest that the distribution has is in its suite for development; only
+# these packages come from there, and what they need from the image's own suite.
+_NEWEST_SUITE: Final = "sid"
+_DOCKER: Final = {
+    ImageStore.GRAPH_DRIVER: ("docker.io",),
+    ImageStore.CONTAINERD: ("docker.io/sid", "docker-cli/sid", "containerd/sid"),
+}
+# Docker before 29 has containerd's store, but not by default.
+_DAEMON_SETTINGS: Final = '{"features": {"containerd-snapshotter": true}}\n'
+
+
 class BaseImage:
     """Where the parts of the base image lie.
 
@@ -102,7 +124,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ami-lifecycle"
 
 
-def prepare_base_image(account_id: str, region: str, cache: Path | None = None) -> BaseImage:
+def prepare_base_image(
+    account_id: str, region: str, cache: Path | None = None, *, store: ImageStore = ImageStore.CONTAINERD
+) -> BaseImage:
     """Return the base image, made now if it is not there or was made by other code than this.
 
     Raises:
@@ -112,14 +136,14 @@ def prepare_base_image(account_id: str, region: str, cache: Path | None = None) 
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        image = BaseImage(folder / f"base-{_recipe(account_id, region)}")
+        image = BaseImage(folder / f"base-{store}-{_recipe(account_id, region)}")
         if not image.directory.is_dir():
             logger.warning("making the base image in %s; this takes a few minutes, once", image.directory)
-            for old in folder.glob("base-*"):
+            for old in folder.glob(f"base-{store}-*"):
                 shutil.rmtree(old)
             new = BaseImage(image.directory.with_name("new-" + image.directory.name))
             shutil.rmtree(new.directory, ignore_errors=True)
-            _build(new, account_id, region)
+            _build(new, account_id, region, store)
             new.directory.replace(image.directory)
     return image
 
@@ -133,7 +157,7 @@ def _recipe(account_id: str, region: str) -> str:
     return hashlib.sha256(text).hexdigest()[:12]
 
 
-def _build(image: BaseImage, account_id: str, region: str) -> None:
+def _build(image: BaseImage, account_id: str, region: str, store: ImageStore) -> None:
     hosts = [ECR_API.format(region=region), ECR_REGISTRY.format(account_id=account_id, region=region)]
     for directory in (image.directory, image.archive, image.certificates):
         directory.mkdir(parents=True)
@@ -143,8 +167,8 @@ def _build(image: BaseImage, account_id: str, region: str) -> None:
         root = Path(scratch) / "root"
         run("debootstrap", "--variant=minbase", SUITE, str(root))
         _install_packages(root)
-        _fetch_packages(image, root)
-        _configure(image, root, hosts)
+        _fetch_packages(image, root, store)
+        _configure(image, root, hosts, store)
         create_disk(image.disk, root, BASE_DISK_MIB)
 
 
@@ -159,9 +183,11 @@ def _install_packages(root: Path) -> None:
     _apt(root, "clean")
 
 
-def _fetch_packages(image: BaseImage, root: Path) -> None:
+def _fetch_packages(image: BaseImage, root: Path, store: ImageStore) -> None:
     archives = root / "var/cache/apt/archives"
-    _apt(root, "install", "--download-only", *_TO_INSTALL)
+    if store is ImageStore.CONTAINERD:
+        _add_newest_suite(root)
+    _apt(root, "install", "--download-only", *_DOCKER[store], *_TO_INSTALL)
     for package in archives.glob("*.deb"):
         shutil.move(package, image.archive)
     write_index(image.archive)
@@ -170,6 +196,19 @@ def _fetch_packages(image: BaseImage, root: Path) -> None:
         (package,) = archives.glob(f"{name}_*.deb")
         run("dpkg-deb", "--extract", str(package), str(image.directory / "programs"))
     _apt(root, "clean")
+
+
+def _add_newest_suite(root: Path) -> None:
+    """Let packages be named from the newest suite; none is taken from there otherwise (apt_preferences(5))."""
+    sources = root / "etc/apt/sources.list"
+    text = sources.read_text(encoding="utf-8")
+    sources.write_text(f"{text}\n{text.replace(SUITE, _NEWEST_SUITE)}\n", encoding="utf-8")
+    preferences = root / "etc/apt/preferences.d/newest"
+    preferences.write_text(
+        f"Package: *\nPin: release n={_NEWEST_SUITE}\nPin-Priority: 50\n", encoding="utf-8"
+    )
+    # Its index is valid for a week only; a mirror that keeps still serves an older one.
+    _apt(root, "-o", "Acquire::Check-Valid-Until=false", "update")
 
 
 def _apt(root: Path, *arguments: str) -> None:
@@ -185,7 +224,7 @@ def _apt(root: Path, *arguments: str) -> None:
     run(*environment, "chroot", str(root), *apt, *arguments)
 
 
-def _configure(image: BaseImage, root: Path, hosts: list[str]) -> None:
+def _configure(image: BaseImage, root: Path, hosts: list[str], store: ImageStore) -> None:
     files = {
         "etc/hosts": f"127.0.0.1 localhost\n{CLOUD_ADDRESS} {_ARCHIVE_HOST} {' '.join(hosts)}\n",
         "etc/resolv.conf": "",
@@ -200,6 +239,8 @@ def _configure(image: BaseImage, root: Path, hosts: list[str]) -> None:
         ),
         "etc/machine-id": "",
     }
+    if store is ImageStore.CONTAINERD:
+        files["etc/docker/daemon.json"] = _DAEMON_SETTINGS
     for path, text in files.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -217,6 +258,7 @@ def _configure(image: BaseImage, root: Path, hosts: list[str]) -> None:
         "var/log/apt/*",
         "var/lib/apt/lists/*_*",
         "var/lib/dbus/machine-id",
+        "etc/apt/preferences.d/newest",
     ):
         for leftover in root.glob(pattern):
             leftover.unlink()

@@ -15,6 +15,7 @@ from typing import Any
 from tests.e2e.provisioning.oci_images import OciImage, push
 
 from ami_lifecycle_emulator.provisioning.agent import DocumentStep, StepResult, run_step
+from ami_lifecycle_emulator.provisioning.base_image import ImageStore
 from ami_lifecycle_emulator.provisioning.disks import MountedDisk
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
 from ami_lifecycle_emulator.provisioning.instance_metadata import Identity
@@ -171,6 +172,7 @@ class Bed:
 
     room: MachineRoom
     pushes: EcrEndpoint
+    store: ImageStore
 
     def push(self, image: OciImage, tag: str | None = None) -> str:
         """Push an image, and return its digest."""

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.provisioning.bed import Bed, Ending, Instance, Secrets, as_seen
 from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
 
-from ami_lifecycle_emulator.provisioning.base_image import prepare_base_image
+from ami_lifecycle_emulator.provisioning.base_image import ImageStore, prepare_base_image
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
 from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
 from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
@@ -38,13 +38,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
 
 
-@pytest.fixture(scope="session")
-def bed() -> Iterator[Bed]:
-    base = prepare_base_image("123456789012", "us-east-1")
+@pytest.fixture(scope="session", params=list(ImageStore))
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """Machines for each of Docker's stores for images: all these tests hold on both."""
+    base = prepare_base_image("123456789012", "us-east-1", store=request.param)
     with MachineRoom(base) as room:
         listener = socket.create_server(("127.0.0.1", 0))
         pushes = EcrEndpoint(listener, room.registry, room.authority, None, pushed=lambda *_: None)
-        yield Bed(room, pushes)
+        yield Bed(room, pushes, request.param)
         pushes.close()
 
 

@@ -5,12 +5,15 @@ import json
 from tests.e2e.provisioning.bed import IMAGE_URI, Bed, files_with, raw_with
 from tests.e2e.provisioning.conftest import LABELS, OPERATOR, Built, Images
 
+from ami_lifecycle_emulator.provisioning.base_image import ImageStore
 
-def test_it_installs_docker_and_reports_what_it_did(fresh: Built, images: Images) -> None:
+
+def test_it_installs_docker_and_reports_what_it_did(bed: Bed, fresh: Built, images: Images) -> None:
     facts = fresh.ending.facts
     assert facts["image_digest"] == images.first.digest
     assert facts["mode"] == "fresh"
-    assert facts["docker_version"].startswith("20.10.")
+    oldest_or_newest = {ImageStore.GRAPH_DRIVER: (20, 20), ImageStore.CONTAINERD: (28, 99)}[bed.store]
+    assert oldest_or_newest[0] <= int(facts["docker_version"].split(".")[0]) <= oldest_or_newest[1]
     labels = {name: value for name, value in LABELS.items() if name.startswith("org.")}
     assert facts["image_labels"] == labels | {"org.opencontainers.image.version": "version one"}
     assert fresh.ending.stderr == ""
@@ -21,8 +24,15 @@ def test_the_disk_holds_the_unit_pinned_to_the_digest(bed: Bed, fresh: Built, im
         unit = (root / "etc/systemd/system/comfyui.service").read_text()
         assert f" {IMAGE_URI}@{images.first.digest}\n" in unit
         assert (root / "etc/systemd/system/multi-user.target.wants/comfyui.service").is_symlink()
-        repositories = json.loads((root / "var/lib/docker/image/overlay2/repositories.json").read_text())
-        assert set(repositories["Repositories"]) == {IMAGE_URI}
+        # Where the layers lie tells which store was used: neither test may fall back to the other one.
+        layers = {
+            ImageStore.GRAPH_DRIVER: root / "var/lib/docker/overlay2",
+            ImageStore.CONTAINERD: root
+            / "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots",
+        }
+        assert {
+            store for store, path in layers.items() if path.is_dir() and len(list(path.iterdir())) > 1
+        } == {bed.store}
         settings = json.loads((root / "etc/docker/daemon.json").read_text())
         assert settings["log-opts"] == {"max-size": "10m", "max-file": "5"}
 

@@ -51,7 +51,7 @@ def canary(tmp_path: Path) -> Machine:
     reference = f"{IMAGE_URI}@{NEW_DIGEST}"
     layer = machine.write("var/lib/docker/overlay2/1/diff/model", "m" * 5000).parent
     image = an_image(RepoTags=[f"{IMAGE_URI}:prod-latest"], GraphDriver={"Data": {"UpperDir": str(layer)}})
-    machine.docker(images={image["Id"]: image})
+    machine.docker(images={image["Id"]: image}, store="graph-driver")
     record = {
         "application": "comfyui",
         "environment": "prod",

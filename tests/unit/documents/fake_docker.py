@@ -44,6 +44,29 @@ def pull(state, arguments):
     print(reference)
 
 
+def as_inspected(state, image):
+    """What the two stores say differently (moby, daemon/containerd/image_inspect.go)."""
+    if state["store"] == "containerd":
+        names = [*image["RepoTags"], *image["RepoDigests"]]
+        return image | {"RepoTags": names, "GraphDriver": {"Data": None, "Name": "overlayfs"}}
+    return image
+
+
+def remove_image(state, name):
+    """A tag goes alone. With containerd's store a digest takes all tags of its repository along (moby,
+    daemon/containerd/image_delete.go, getSameReferences).
+    """
+    image_id, image = find(state, name)
+    if image is None:
+        fail(f"Error: No such image: {name}")
+    if name in image["RepoTags"] and (len(image["RepoTags"]) > 1 or image["RepoDigests"]):
+        image["RepoTags"].remove(name)
+    elif name in image["RepoDigests"] and image["RepoTags"] and state["store"] == "graph-driver":
+        image["RepoDigests"].remove(name)
+    elif image_id not in state["stuck_images"]:
+        del state["images"][image_id]
+
+
 def image_command(state, arguments):
     match arguments:
         case ["inspect", name]:
@@ -51,17 +74,11 @@ def image_command(state, arguments):
             if image is None:
                 print("[]")
                 fail(f"Error: No such image: {name}")
-            print(json.dumps([image]))
+            print(json.dumps([as_inspected(state, image)]))
         case ["ls", *_]:
             print_lines(state["images"])
         case ["rm", *options]:
-            image_id, image = find(state, options[-1])
-            if image is None:
-                fail(f"Error: No such image: {options[-1]}")
-            if options[-1] in image["RepoTags"] and (len(image["RepoTags"]) > 1 or image["RepoDigests"]):
-                image["RepoTags"].remove(options[-1])
-            elif image_id not in state["stuck_images"]:
-                del state["images"][image_id]
+            remove_image(state, options[-1])
         case _:
             fail(f"docker image {arguments} is not emulated")
 

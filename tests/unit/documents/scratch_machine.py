@@ -49,7 +49,9 @@ STUBS = {
 [[ ! -e $FAKE_DIR/no-network ]] || exit 100
 [[ " $* " != *" install "* ]] || for command in dockerd docker-credential-ecr-login nvidia-ctk; do
   cp "$FAKE_DIR/installable/$command" "$FAKE_BIN/"
-done""",
+done
+[[ $* != *" docker-cli" ]] || mv "$FAKE_BIN/docker-of-cli" "$FAKE_BIN/docker"
+""",
     "systemctl": """
 case $1 in
   is-enabled) cat "$FAKE_DIR/unit-state" ;;
@@ -198,6 +200,7 @@ class Machine:
             registry={f"{IMAGE_URI}@{NEW_DIGEST}": an_image()},
             pull_errors=[],
             stuck_images=[],
+            store="containerd",
             daemon_up=True,
             container_log="",
         )

@@ -37,6 +37,12 @@ def test_plain_ubuntu_gets_docker_and_the_image_by_digest(plain: Machine) -> Non
     assert result.stderr == ""
 
 
+def test_an_archive_that_has_the_client_in_a_package_of_its_own(plain: Machine) -> None:
+    (plain.bin / "docker").rename(plain.bin / "docker-of-cli")
+    assert plain.provision().code == 0
+    assert [call.split()[-1] for call in plain.calls if " install " in call][1:] == ["docker-cli"]
+
+
 def test_the_last_line_is_the_facts(plain: Machine) -> None:
     result = plain.provision()
     facts = result.facts
@@ -88,6 +94,26 @@ def test_an_update_replaces_the_image_and_installs_nothing(builder: Machine) -> 
     assert builder.calls.index("systemctl stop comfyui.service") > builder.calls.index(
         f"docker pull --quiet {NEW}"
     )
+
+
+@pytest.mark.parametrize("store", ["containerd", "graph-driver"])
+def test_the_image_is_kept_under_its_digest_and_one_tag_in_both_stores(builder: Machine, store: str) -> None:
+    builder.docker(store=store)
+    for tag in ("prod-latest", "other", "-"):
+        assert builder.provision(ImageTag=tag).code == 0
+        (image,) = builder.docker_state["images"].values()
+        assert image["RepoDigests"] == [NEW]
+        assert image["RepoTags"] == [f"{IMAGE_URI}:{'ami-lifecycle' if tag == '-' else tag}"]
+
+
+def test_a_build_that_leaves_no_image_does_not_succeed(plain: Machine) -> None:
+    # What removes the image is outside of the script's own removals: the last of its clean-ups.
+    script = "import json, os, pathlib; p = pathlib.Path(os.environ['FAKE_STATE']); "
+    script += "p.write_text(json.dumps(json.loads(p.read_text()) | {'images': {}}))"
+    plain.install("journalctl", f'[[ $1 != --relinquish-var ]] || "$FAKE_PYTHON" -I -S -c "{script}"')
+    result = plain.provision()
+    assert result.code == 17
+    assert "is not on the builder any more" in result.sentence
 
 
 def test_the_image_keeps_a_tag_so_that_a_prune_spares_it(builder: Machine) -> None:
