@@ -15,13 +15,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/builder_identity.sh"
 readonly SETTINGS=$ROOT/etc/ami-lifecycle
 
 # Exported, because the Python parts below read them too.
-export image_uri='' image_digest='' image_tag='' mode='' region='' application='' environment='' run_id=''
+export image_uri='' image_digest='' image_tag='' image_size_bytes='' mode='' region='' application='' environment='' run_id=''
 export container_ports='' container_environment='' container_command='' container_volumes='' container_shm_mib=''
 export gpu_enabled='' nvidia_toolkit='' nvidia_driver='' minimum_free_gib=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
   parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
   parameter image_tag ImageTag '^(-|[A-Za-z0-9_][A-Za-z0-9._-]{0,127})$' -
+  parameter image_size_bytes ImageSizeBytes '^[0-9]{1,15}$' 0
   parameter mode Mode '^(fresh|update)$'
   parameter region Region '^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$'
   parameter application Application '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
@@ -39,6 +40,7 @@ read_parameters() {
   parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 10
   # A leading zero would make the shell read an octal number.
   minimum_free_gib=$((10#$minimum_free_gib))
+  image_size_bytes=$((10#$image_size_bytes))
   decode container_environment ContainerEnvironment
   decode container_command ContainerCommand
   readonly reference=$image_uri@$image_digest

@@ -95,11 +95,12 @@ class Event(BaseModel):
 
 
 class Source(Frozen):
-    """The Docker image that is built in."""
+    """The Docker image that is built in. `size_bytes`: of its compressed layers, where the registry tells it."""
 
     repository_uri: str
     digest: Digest
     tag: str | None = None
+    size_bytes: int | None = None
 
     @property
     def reference(self) -> str:

@@ -37,6 +37,7 @@ GOOD = {
     "GpuEnabled": ["true", "false"],
     "NvidiaToolkit": ["true", "false"],
     "NvidiaDriver": ["none", "535-server", "570", "550-server-open"],
+    "ImageSizeBytes": ["0", "123456789012345"],
     "MinimumFreeGiB": ["0", "100"],
     "HealthCheck": ["none", "http", "command"],
     "HealthPort": ["8188"],

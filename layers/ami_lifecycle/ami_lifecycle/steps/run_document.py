@@ -76,6 +76,7 @@ def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "ImageUri": plan.image.repository_uri,
         "ImageDigest": plan.image.digest,
         "ImageTag": plan.image.tag or NOTHING,
+        "ImageSizeBytes": str(plan.image.size_bytes or 0),
         "Mode": (plan.mode or BuildMode.FRESH).value,
         "Region": region,
         "Application": settings.application,

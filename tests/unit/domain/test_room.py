@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ami_lifecycle.domain.room import (
+    GIB,
+    ImageStore,
+    expected_bytes,
+    least_bytes,
+    least_root_volume_gib,
+    root_volume_gib_to_set,
+)
+
+sizes = st.integers(0, 200 * 10**9)
+stores = st.sampled_from(ImageStore)
+
+
+@given(sizes, stores)
+def test_what_is_certain_is_never_more_than_what_is_expected(size: int, store: ImageStore) -> None:
+    assert size <= least_bytes(size, store) <= expected_bytes(size)
+    assert least_root_volume_gib(size, store) <= root_volume_gib_to_set(size)
+
+
+@given(sizes, sizes, stores)
+def test_a_larger_image_never_needs_less(one: int, two: int, store: ImageStore) -> None:
+    smaller, larger = sorted((one, two))
+    assert least_bytes(smaller, store) <= least_bytes(larger, store)
+    assert root_volume_gib_to_set(smaller) <= root_volume_gib_to_set(larger)
+    assert least_root_volume_gib(smaller, store) <= least_root_volume_gib(larger, store)
+
+
+@given(sizes)
+def test_the_number_to_set_holds_the_image_with_room_left(size: int) -> None:
+    assert root_volume_gib_to_set(size) * GIB >= expected_bytes(size) + GIB
+
+
+@given(sizes)
+def test_containerd_keeps_the_compressed_layers_too(size: int) -> None:
+    both = [least_bytes(size, store) for store in (ImageStore.GRAPH_DRIVER, ImageStore.CONTAINERD)]
+    assert both == [size, 2 * size]
+
+
+def test_an_unknown_size_refuses_nothing() -> None:
+    assert least_root_volume_gib(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("compressed_bytes", "to_set"),
+    [(7_000_000_000, 28), (14_000_000_000, 49), (200_000_000, 8)],
+)
+def test_the_sizes_that_the_documentation_names(compressed_bytes: int, to_set: int) -> None:
+    assert root_volume_gib_to_set(compressed_bytes) == to_set
+
+
+def test_an_image_of_fifteen_gigabytes_fits_the_default_volume() -> None:
+    assert root_volume_gib_to_set(7_000_000_000) <= 40
+    assert least_root_volume_gib(7_000_000_000) < 40
