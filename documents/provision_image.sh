@@ -25,8 +25,8 @@ read_parameters() {
   parameter image_size_bytes ImageSizeBytes '^[0-9]{1,15}$' 0
   parameter mode Mode '^(fresh|update)$'
   parameter region Region '^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$'
-  parameter application Application '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
-  parameter environment Environment '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
+  parameter application Application '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
+  parameter environment Environment '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
   parameter run_id RunId '^[A-Za-z0-9._-]{1,128}$'
   parameter container_ports ContainerPorts '^(-|[0-9]{1,5}(:[0-9]{1,5})?(,[0-9]{1,5}(:[0-9]{1,5})?)*)$' -
   parameter container_environment ContainerEnvironment '^(-|[A-Za-z0-9+/]+={0,2})$' -
@@ -49,17 +49,17 @@ stop_application() {
   systemctl stop "$application.service" >>"$LOG" 2>&1 || true
 }
 
-write_unit() {
-  mkdir -p "$SETTINGS" "$ROOT/etc/systemd/system"
-  chmod 0755 "$SETTINGS"
-  python3 - "$ROOT" "$reference" >>"$LOG" 2>&1 <<'PYTHON' || fail 10 "the container settings cannot be used" "read the reason below and correct the build settings"
+# container_unit check|write: the systemd unit and the file of variables of the container. What they cannot say is found
+# by `check`, before anything is installed or pulled.
+container_unit() {
+  python3 - "$ROOT" "$reference" "$1" >>"$LOG" 2>&1 <<'PYTHON' || fail 10 "the container settings cannot be used" "read the reason below and correct the build settings"
 import json
 import os
 import pathlib
 import re
 import sys
 
-root, reference = pathlib.Path(sys.argv[1] or "/"), sys.argv[2]
+root, reference, action = pathlib.Path(sys.argv[1] or "/"), *sys.argv[2:]
 setting = os.environ.__getitem__
 application = setting("application")
 
@@ -80,7 +80,7 @@ def parsed(name, empty):
     texts = list(value) if isinstance(value, list) else [*value, *value.values()]
     if type(value) is not type(empty) or not all(isinstance(text, str) for text in texts):
         sys.exit(f"{name} must be a JSON {'array' if empty == [] else 'object'} of strings")
-    if any(re.search(r"[\x00-\x1f\x7f]", text) for text in texts):
+    if any(re.search(r"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef]", text) or any(ord(c) & 0xFFFE == 0xFFFE for c in text) for text in texts):
         sys.exit(f"{name} must not hold control characters: neither systemd nor Docker's env file can carry them")
     return value
 
@@ -110,9 +110,11 @@ variables = parsed("container_environment", {})
 bad = [name for name in variables if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
 if bad:
     sys.exit(f"container_environment has a name that no shell accepts: {bad[0]!r}")
-replace(root / f"etc/ami-lifecycle/{application}.env", "".join(f"{k}={v}\n" for k, v in sorted(variables.items())), 0o600)
 run += ["--env-file", f"/etc/ami-lifecycle/{application}.env", reference, *parsed("container_command", [])]
+if action == "check":
+    sys.exit()
 
+replace(root / f"etc/ami-lifecycle/{application}.env", "".join(f"{k}={v}\n" for k, v in sorted(variables.items())), 0o600)
 replace(root / f"etc/systemd/system/{application}.service", f"""\
 [Unit]
 Description={application}, pinned by ami-lifecycle
@@ -135,6 +137,12 @@ StandardOutput=null
 WantedBy=multi-user.target
 """, 0o644)
 PYTHON
+}
+
+write_unit() {
+  mkdir -p "$SETTINGS" "$ROOT/etc/systemd/system"
+  chmod 0755 "$SETTINGS"
+  container_unit write
   systemctl daemon-reload >>"$LOG" 2>&1 || fail 19 "systemd refused to reload its units" "read the log lines below"
   systemctl enable "$application.service" >>"$LOG" 2>&1 ||
     fail 19 "the unit $application.service cannot be enabled" "read the log lines below"
@@ -192,6 +200,7 @@ main() {
     since=$SECONDS
   }
   say "$mode build of $application for $environment"
+  container_unit check
   wait_for_cloud_init
   record_identity
   lap cloud_init

@@ -18,16 +18,17 @@ read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
   parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
   parameter region Region '^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$'
-  parameter application Application '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
-  parameter environment Environment '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
+  parameter application Application '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
+  parameter environment Environment '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
   parameter run_id RunId '^[A-Za-z0-9._-]{1,128}$'
   parameter health_check HealthCheck '^(none|http|command)$' none
   parameter health_port HealthPort '^[0-9]{1,5}$' 80
-  parameter health_path HealthPath '^/[A-Za-z0-9._~/?=&%-]*$' /
+  parameter health_path HealthPath '^/[A-Za-z0-9._~/?=&%-]{0,200}$' /
   parameter health_command HealthCommand '^(-|[A-Za-z0-9+/]+={0,2})$' -
   parameter health_timeout_seconds HealthTimeoutSeconds '^[0-9]{1,4}$' 300
   parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 1
   decode health_command HealthCommand
+  ((10#$health_port > 0 && 10#$health_port < 65536)) || fail 10 "HealthPort is $health_port, which is no port" "correct the health check and run again"
   # A leading zero would make the shell read an octal number.
   health_timeout_seconds=$((10#$health_timeout_seconds))
   minimum_free_gib=$((10#$minimum_free_gib))

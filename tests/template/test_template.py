@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from tests.template.stack import ROOT, Document, resources, template, text
 
-from ami_lifecycle.domain.settings import ApplicationName, RepositoryName
+from ami_lifecycle.domain.forms import FORMS
 
 PARAMETERS = sorted(template()["Parameters"])
 RULES = sorted(resources("AWS::Events::Rule"))
@@ -21,12 +20,6 @@ DEAD_LETTERS = {"Arn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}}
 def targets_of(rule: str) -> list[Document]:
     found: list[Document] = resources("AWS::Events::Rule")[rule]["Targets"]
     return found
-
-
-def pattern_of(annotated: Any) -> str:
-    (field,) = annotated.__metadata__
-    (constraint,) = [part for part in field.metadata if getattr(part, "pattern", None)]
-    return str(constraint.pattern)
 
 
 def test_the_template_passes_the_linter() -> None:
@@ -75,8 +68,13 @@ def test_only_the_network_has_to_be_named() -> None:
 
 def test_names_are_as_the_configuration_wants_them() -> None:
     parameters = template()["Parameters"]
-    assert parameters["ApplicationName"]["AllowedPattern"] == pattern_of(ApplicationName)
-    assert parameters["RepositoryName"]["AllowedPattern"] == pattern_of(RepositoryName)
+    assert parameters["ApplicationName"]["AllowedPattern"] == f"^{FORMS['name'].pattern}$"
+    repository = parameters["RepositoryName"]
+    assert repository["AllowedPattern"] == f"^{FORMS['repository'].pattern}$"
+    assert (repository["MinLength"], repository["MaxLength"]) == (
+        FORMS["repository"].shortest,
+        FORMS["repository"].longest,
+    )
 
 
 def test_the_default_application_is_the_configured_one() -> None:

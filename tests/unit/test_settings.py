@@ -142,7 +142,7 @@ def test_a_directory_without_a_build_configuration_is_refused(files: Files) -> N
 
 
 def test_an_unknown_key_is_named_with_the_known_ones(files: Files) -> None:
-    with pytest.raises(SettingsError, match=r"unknown keys \['enviroments'\].*environments"):
+    with pytest.raises(SettingsError, match=r"enviroments: is an unknown key.*environments"):
         files.catalogue(enviroments={})
 
 
@@ -152,9 +152,9 @@ def test_no_environments_are_refused_with_an_example(files: Files, environments:
         files.catalogue(environments=environments)
 
 
-@pytest.mark.parametrize("name", ["Prod", "1st", "prod_eu", "a" * 33, "", "prod/eu", 5])
+@pytest.mark.parametrize("name", ["Prod", "1st", "prod_eu", "prod-", "a" * 33, "", "prod/eu", 5])
 def test_a_name_that_parameters_cannot_have_is_refused(files: Files, name: object) -> None:
-    with pytest.raises(SettingsError, match="use lower-case letters"):
+    with pytest.raises(SettingsError, match="write lower-case letters"):
         files.catalogue(environments={name: {}})
 
 
@@ -188,7 +188,20 @@ def test_what_should_be_a_mapping_and_is_not_is_named(files: Files, place: str, 
         ({"container": {"nvidia_driver": "latest"}}, "container.nvidia_driver"),
         ({"verification": {"enabled": "perhaps"}}, "verification.enabled"),
         ({"verification": {"health_check": {"kind": "tcp"}}}, "verification.health_check.kind"),
-        ({"verification": {"health_check": {"kind": "command"}}}, "verification.health_check"),
+        ({"builder": {"root_volume_gib": "40"}}, "builder.root_volume_gib"),
+        ({"builder": {"root_volume_gib": True}}, "builder.root_volume_gib"),
+        ({"container": {"gpu": "yes"}}, "container.gpu"),
+        ({"container": {"ports": ["99999:8188"]}}, "container.ports.0"),
+        ({"container": {"ports": ["0"]}}, "container.ports.0"),
+        ({"container": {"ports": [127342]}}, "container.ports.0"),
+        ({"container": {"environment": {"KEY": "one\ntwo"}}}, "container.environment.KEY"),
+        ({"container": {"command": ["a\tb"]}}, "container.command.0"),
+        ({"container": {"command": ["\ufffe"]}}, "container.command.0"),
+        ({"container": {"nvidia_driver": 535}}, "container.nvidia_driver"),
+        (
+            {"verification": {"health_check": {"kind": "command", "command": "a\x00b"}}},
+            "health_check.command",
+        ),
         ({"verification": {"health_check": {"path": "no-slash"}}}, "verification.health_check.path"),
         ({"publication": {"image_naming": "dated"}}, "publication.image_naming"),
         ({"publication": {"grace_period_seconds": -1}}, "publication.grace_period_seconds"),
@@ -213,6 +226,35 @@ def test_a_wrong_value_is_refused_by_field_with_the_remedy(
     assert "(got " in message
     assert "the settings of prod are not valid" in message
     assert "correct config/build_config.yml or the parameter, and deploy" in message
+
+
+@pytest.mark.parametrize(
+    ("own", "what"),
+    [
+        ({"verification": {"health_check": {"kind": "command"}}}, "command is empty; name the command"),
+        ({"verification": {"health_check": {"kind": "command", "command": " \n"}}}, "command is empty"),
+        ({"builder": {"throughput": 1_000}}, "needs iops of at least 4000"),
+        ({"builder": {"iops": 5_000, "root_volume_gib": 8}}, "has at most 4000; lower iops"),
+        ({"container": {"ports": ["80:8188", "80:9000"]}}, "port 80 of the host twice"),
+        ({"container": {"volumes": ["/data:/"]}}, "which Docker refuses"),
+        ({"container": {"volumes": ["/a:/data", "/b:/data/"]}}, "mount /data of the container twice"),
+        ({"container": {"environment": {"A": "x" * 20_000}}}, "at most 16384 fit"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    files: Files, own: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(SettingsError, match=what):
+        files.catalogue(environments={"prod": own}).get("prod")
+
+
+@pytest.mark.parametrize("name", ["aws-tools", "ssm", "docker", "systemd-x", "comfy-", "Comfy"])
+def test_an_application_that_has_no_place_for_its_parameters_or_its_unit_is_refused(
+    files: Files, name: str
+) -> None:
+    files.write("build", {"application": name, "environments": {"prod": {}}})
+    with pytest.raises(SettingsError, match=r"application: is .*write"):
+        Catalogue(load_config(config_dir=files.directory, offline=True), name)
 
 
 def test_a_wrong_environment_does_not_keep_another_from_being_read(files: Files) -> None:

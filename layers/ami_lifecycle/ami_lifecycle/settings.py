@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
-
-from pydantic import ValidationError
+from typing import Any
 
 from ami_lifecycle.config import Config, load_config
-from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.domain.build_config import (
+    NAME_TEMPLATE,
+    TAG_TEMPLATE,
+    SettingProblem,
+    settings_of,
+    shared_names,
+    shared_tags,
+    structural_problems,
+    text_of,
+    value_problems,
+)
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
-
-_ENVIRONMENT_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_KNOWN: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
 
 
 class Catalogue:
@@ -31,36 +35,15 @@ class Catalogue:
     def __init__(self, config: Config, application: str | None = None) -> None:
         self._config = config
         build = config.get("build")
-        if not isinstance(build, Mapping):
-            raise SettingsError("config/build_config.yml is missing or empty; restore it from git")
-        unknown = sorted(set(build) - _KNOWN)
-        if unknown:
-            raise SettingsError(
-                f"build_config.yml has unknown keys {unknown}; it knows {sorted(_KNOWN)} at the top level"
-            )
-        self._build = build
+        _refuse("build_config.yml is not valid", structural_problems(build, application))
+        self._build: Mapping[str, Any] = build
         self.application: str = build.get("application") or application or ""
-        if application and self.application != application:
-            raise SettingsError(
-                f"build_config.yml says application {self.application!r}, but the stack was deployed for "
-                f"{application!r}; make both the same"
-            )
-        environments = build.get("environments")
-        if not isinstance(environments, Mapping) or not environments:
-            raise SettingsError(
-                "build_config.yml has no environments; add at least `environments: {prod: {}}`"
-            )
-        for name in environments:
-            if not _ENVIRONMENT_NAME.fullmatch(str(name)):
-                raise SettingsError(
-                    f"environments.{name} in build_config.yml is not a valid name; use lower-case letters, "
-                    "digits and hyphens, at most 32, and begin with a letter"
-                )
-        self.environments: tuple[str, ...] = tuple(environments)
-        self._defaults = _mapping("defaults", build.get("defaults"))
-        self._own = {name: _mapping(f"environments.{name}", environments[name]) for name in environments}
-        self._refuse_shared_tags()
-        self._refuse_shared_names()
+        self.environments: tuple[str, ...] = tuple(build["environments"])
+        shared = [
+            *shared_tags(self.environments, self.tag_of, self.repository_of),
+            *shared_names(self.environments, self.image_name_of),
+        ]
+        _refuse("build_config.yml is not valid", shared)
 
     def get(self, environment: str) -> EnvironmentSettings:
         """The settings of one environment, with the values of Parameter Store.
@@ -74,24 +57,25 @@ class Catalogue:
                 f"environment {environment!r} is not configured; configured are "
                 f"{', '.join(self.environments)}. Add it to config/build_config.yml and deploy, or correct the name"
             )
+        values = self._values(environment)
+        _refuse(
+            f"the settings of {environment} are not valid",
+            list(value_problems(self._build, environment, values)),
+        )
+        return EnvironmentSettings.model_validate(values)
+
+    def _values(self, environment: str) -> dict[str, Any]:
         own = self._config.for_environment(environment, self.application)
-        values = _merged(self._defaults, self._own[environment])
-        values["image_tag"] = self.tag_of(environment)
-        values["image_name"] = self.image_name_of(environment)
+        values = settings_of(self._build, environment, self.application)
         values.setdefault("repository", own.get("aws.ecr.repository"))
-        builder = dict(_mapping(f"builder of {environment}", values.get("builder")))
-        for key in ("subnet_ids", "instance_types"):
-            if (value := own.get(f"aws.builder.{key}")) is not None:
-                builder[key] = value
-        values["builder"] = builder
-        values |= {"application": self.application, "environment": environment}
-        try:
-            return EnvironmentSettings.model_validate(values)
-        except ValidationError as error:
-            raise SettingsError(
-                f"the settings of {environment} are not valid: {explain(error)}; "
-                "correct config/build_config.yml or the parameter, and deploy"
-            ) from error
+        given = values.get("builder")
+        if given is None or isinstance(given, Mapping):
+            builder = dict(given or {})
+            for key in ("subnet_ids", "instance_types"):
+                if (value := own.get(f"aws.builder.{key}")) is not None:
+                    builder[key] = value
+            values["builder"] = builder
+        return values
 
     def for_tag(self, repository: str, tag: str) -> str | None:
         """The environment that is built from a repository's tag; None when none is."""
@@ -106,50 +90,19 @@ class Catalogue:
 
     def repository_of(self, environment: str) -> str:
         """The repository of an environment."""
-        found = self._own[environment].get("repository") or self._defaults.get("repository")
+        own = (self._build["environments"][environment] or {}).get("repository")
+        found = own or (self._build.get("defaults") or {}).get("repository")
         if not found:
             found = self._config.for_environment(environment, self.application).get("aws.ecr.repository")
         return str(found or "")
 
     def tag_of(self, environment: str) -> str:
         """The tag that an environment is built from."""
-        return self._text("image_tag", "{environment}-latest", environment)
+        return str(text_of(self._build, "image_tag", TAG_TEMPLATE, environment, self.application))
 
     def image_name_of(self, environment: str) -> str:
         """The canonical name of an environment's image."""
-        return self._text("image_name", "{application}-multitenant-{environment}", environment)
-
-    def _text(self, key: str, default: str, environment: str) -> str:
-        """A text that an environment sets, or the defaults, or the top level, with its placeholders filled."""
-        pattern = (
-            self._own[environment].get(key) or self._defaults.get(key) or self._build.get(key) or default
-        )
-        return str(pattern).replace("{application}", self.application).replace("{environment}", environment)
-
-    def _refuse_shared_tags(self) -> None:
-        by_tag: dict[str, list[str]] = {}
-        for name in self.environments:
-            by_tag.setdefault(self.tag_of(name), []).append(name)
-        for tag, names in by_tag.items():
-            # Repositories may be in Parameter Store, which is asked only where it matters.
-            repositories = [self.repository_of(name) for name in names] if len(names) > 1 else []
-            for position, repository in enumerate(repositories):
-                if (first := repositories.index(repository)) < position:
-                    raise SettingsError(
-                        f"environments {names[first]} and {names[position]} are both built from the tag {tag!r}; "
-                        "give each an image_tag of its own"
-                    )
-
-    def _refuse_shared_names(self) -> None:
-        owners: dict[str, str] = {}
-        for name in self.environments:
-            image_name = self.image_name_of(name)
-            if image_name in owners:
-                raise SettingsError(
-                    f"the images of environments {owners[image_name]} and {name} would both be named "
-                    f"{image_name!r}, and EC2 allows one image of a name; give each an image_name of its own"
-                )
-            owners[image_name] = name
+        return str(text_of(self._build, "image_name", NAME_TEMPLATE, environment, self.application))
 
 
 def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = None) -> Catalogue:
@@ -158,22 +111,8 @@ def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = N
     return Catalogue(config, application)
 
 
-def _mapping(what: str, value: Any) -> Mapping[str, Any]:
-    """The value, which must be a mapping or nothing. Raises `SettingsError` for anything else."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
+def _refuse(what: str, problems: list[SettingProblem]) -> None:
+    if problems:
         raise SettingsError(
-            f"{what} in build_config.yml is {value!r:.120}; write a mapping, or {{}} for the defaults"
+            f"{what}: {'; '.join(map(str, problems))}; correct config/build_config.yml or the parameter, and deploy"
         )
-    return value
-
-
-def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(defaults)
-    for key, value in own.items():
-        below = merged.get(key)
-        merged[key] = (
-            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged

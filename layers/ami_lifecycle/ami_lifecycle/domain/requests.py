@@ -26,8 +26,10 @@ def explain(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
         field = ".".join(str(part) for part in problem["loc"]) or "input"
-        shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.120})"
-        problems.append(f"{field}: {problem['msg']}{shown}")
+        # A rule of our own says the value itself.
+        says_it = problem["type"] in {"missing", "value_error"}
+        shown = "" if says_it else f" (got {problem['input']!r:.120})"
+        problems.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}")
     return "; ".join(problems)
 
 

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import json
+import posixpath
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
+from ami_lifecycle.domain.forms import (
+    ENCODED_CHARACTERS,
+    LISTED_CHARACTERS,
+    ApplicationName,
+    EnvironmentName,
+    HealthPath,
+    ImageName,
+    ImageTag,
+    InstanceType,
+    NvidiaDriver,
+    PlainText,
+    PortMapping,
+    RepositoryName,
+    ScriptText,
+    SubnetId,
+    VariableName,
+    VolumeMapping,
+)
 from ami_lifecycle.domain.model import Frozen
 
-EnvironmentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-ApplicationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-# ECR API reference, PutImage: repositoryName and imageTag.
-RepositoryName = Annotated[
-    str,
-    Field(
-        pattern=r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$",
-        min_length=2,
-        max_length=256,
-    ),
-]
-ImageTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
-InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
-PortMapping = Annotated[str, Field(pattern=r"^[0-9]{1,5}(?::[0-9]{1,5})?$")]
-VolumeMapping = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(?::ro)?$")]
-NvidiaDriver = Annotated[str, Field(pattern=r"^[0-9]{3}(?:-server)?(?:-open)?$")]
-EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+__all__ = ["EnvironmentName", "EnvironmentSettings", "ImageTag"]
+
+# EBS user guide, General Purpose SSD and Provisioned IOPS SSD volumes.
+_GP3_IOPS_PER_GIB = 500
+_IO2_IOPS_PER_GIB = 1_000
+_BASE_IOPS = 3_000
+_IOPS_PER_MIB_A_SECOND = 4
 
 
 class BuilderSettings(Frozen):
@@ -35,13 +45,30 @@ class BuilderSettings(Frozen):
     instance_types: tuple[InstanceType, ...] = Field(("m7i.large", "m6i.large", "m5.large"), min_length=1)
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     subnet_ids: tuple[SubnetId, ...] = ()
-    root_volume_gib: int = Field(40, ge=8, le=16_384)
+    root_volume_gib: StrictInt = Field(40, ge=8, le=16_384)
     volume_type: Literal["gp3", "gp2", "io2"] = "gp3"
-    iops: int = Field(3_000, ge=3_000, le=80_000)
-    throughput: int = Field(250, ge=125, le=2_000)
-    minimum_free_gib: int = Field(10, ge=0, le=16_384)
-    agent_boot_seconds: int = Field(35, ge=0, le=600)
-    self_destruct_minutes: int = Field(180, ge=30, le=1_440)
+    iops: StrictInt = Field(3_000, ge=3_000, le=80_000)
+    throughput: StrictInt = Field(250, ge=125, le=2_000)
+    minimum_free_gib: StrictInt = Field(10, ge=0, le=16_384)
+    agent_boot_seconds: StrictInt = Field(35, ge=0, le=600)
+    self_destruct_minutes: StrictInt = Field(180, ge=30, le=1_440)
+
+    @model_validator(mode="after")
+    def _volume_is_one_that_ebs_makes(self) -> Self:
+        most = self.root_volume_gib * (_IO2_IOPS_PER_GIB if self.volume_type == "io2" else _GP3_IOPS_PER_GIB)
+        if self.volume_type != "gp2" and self.iops > max(
+            most, _BASE_IOPS if self.volume_type == "gp3" else 0
+        ):
+            raise ValueError(
+                f"iops is {self.iops}, but a {self.volume_type} volume of {self.root_volume_gib} GiB has at most "
+                f"{most}; lower iops or raise root_volume_gib"
+            )
+        if self.volume_type == "gp3" and self.throughput * _IOPS_PER_MIB_A_SECOND > self.iops:
+            raise ValueError(
+                f"throughput is {self.throughput}, for which gp3 needs iops of at least "
+                f"{self.throughput * _IOPS_PER_MIB_A_SECOND}; raise iops, which is {self.iops}, or lower throughput"
+            )
+        return self
 
 
 class ContainerSettings(Frozen):
@@ -50,13 +77,40 @@ class ContainerSettings(Frozen):
     """
 
     ports: tuple[PortMapping, ...] = ("8188:8188",)
-    environment: Mapping[EnvironmentVariable, str] = Field(default_factory=dict)
-    command: tuple[str, ...] = ()
+    environment: Mapping[VariableName, PlainText] = Field(default_factory=dict)
+    command: tuple[PlainText, ...] = ()
     volumes: tuple[VolumeMapping, ...] = ()
-    shm_mib: int = Field(0, ge=0, le=999_999)
-    gpu: bool = False
-    nvidia_toolkit: bool = False
+    shm_mib: StrictInt = Field(0, ge=0, le=999_999)
+    gpu: StrictBool = False
+    nvidia_toolkit: StrictBool = False
     nvidia_driver: NvidiaDriver | None = None
+
+    @model_validator(mode="after")
+    def _docker_can_run_it(self) -> Self:
+        hosts = [port.split(":")[0] for port in self.ports]
+        if twice := _twice(hosts):
+            raise ValueError(f"ports use port {twice} of the host twice; give each its own")
+        inside = [
+            posixpath.normpath(f"/{volume.split(':')[1]}").replace("//", "/") for volume in self.volumes
+        ]
+        if "/" in inside:
+            raise ValueError(
+                "volumes mount over / of the container, which Docker refuses; name a directory below it"
+            )
+        if twice := _twice(inside):
+            raise ValueError(f"volumes mount {twice} of the container twice; give each its own")
+        for name, text, longest in (
+            ("ports", ",".join(self.ports), LISTED_CHARACTERS),
+            ("volumes", ",".join(self.volumes), LISTED_CHARACTERS),
+            ("environment", encoded(self.environment), ENCODED_CHARACTERS),
+            ("command", encoded(self.command), ENCODED_CHARACTERS),
+        ):
+            if len(text) > longest:
+                raise ValueError(
+                    f"{name} takes {len(text)} characters as a parameter of the document, at most {longest} fit; "
+                    "shorten it, or put it into a file of the Docker image"
+                )
+        return self
 
 
 class HealthCheck(Frozen):
@@ -67,14 +121,14 @@ class HealthCheck(Frozen):
     """
 
     kind: Literal["none", "http", "command"] = "none"
-    port: int = Field(8188, ge=1, le=65_535)
-    path: str = Field("/", pattern=r"^/[A-Za-z0-9._~/?=&%-]{0,200}$")
-    command: str = Field("", max_length=1_000)
-    timeout_seconds: int = Field(300, ge=5, le=1_800)
+    port: StrictInt = Field(8188, ge=1, le=65_535)
+    path: HealthPath = "/"
+    command: Annotated[ScriptText, Field(max_length=1_000)] = ""
+    timeout_seconds: StrictInt = Field(300, ge=5, le=1_800)
 
     @model_validator(mode="after")
     def _command_has_words(self) -> Self:
-        if self.kind == "command" and not self.command:
+        if self.kind == "command" and not self.command.strip():
             raise ValueError("command is empty; name the command to run, or set kind: none")
         return self
 
@@ -82,7 +136,7 @@ class HealthCheck(Frozen):
 class VerificationSettings(Frozen):
     """Whether and how a candidate is booted and checked before it is published."""
 
-    enabled: bool = True
+    enabled: StrictBool = True
     health_check: HealthCheck = Field(default_factory=HealthCheck)
 
 
@@ -90,23 +144,23 @@ class PublicationSettings(Frozen):
     """The name of the published image, and how long launches in flight may still use the old one."""
 
     image_naming: Literal["canonical", "unique"] = "canonical"
-    grace_period_seconds: int = Field(60, ge=0, le=86_400)
-    history_to_keep: int = Field(100, ge=1, le=5_000)
+    grace_period_seconds: StrictInt = Field(60, ge=0, le=86_400)
+    history_to_keep: StrictInt = Field(100, ge=1, le=5_000)
 
 
 class RetirementSettings(Frozen):
     """What keeps an old image: how many are kept anyway, and which uses protect beyond the usual ones."""
 
-    keep_previous: int = Field(0, ge=0, le=50)
-    protect_launch_permissions: bool = True
-    protect_running_instances: bool = False
+    keep_previous: StrictInt = Field(0, ge=0, le=50)
+    protect_launch_permissions: StrictBool = True
+    protect_running_instances: StrictBool = False
 
 
 class RefreshSettings(Frozen):
     """When the next build starts from Ubuntu again instead of from the previous image."""
 
-    max_generations: int | None = Field(None, ge=1, le=10_000)
-    max_base_age_days: int | None = Field(None, ge=1, le=3_650)
+    max_generations: StrictInt | None = Field(None, ge=1, le=10_000)
+    max_base_age_days: StrictInt | None = Field(None, ge=1, le=3_650)
 
 
 class EnvironmentSettings(Frozen):
@@ -116,16 +170,32 @@ class EnvironmentSettings(Frozen):
     environment: EnvironmentName
     repository: RepositoryName
     image_tag: ImageTag
-    image_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9()\[\] ./'@_-]{3,80}$")]
+    image_name: ImageName
     builder: BuilderSettings = Field(default_factory=BuilderSettings)
     container: ContainerSettings = Field(default_factory=ContainerSettings)
     verification: VerificationSettings = Field(default_factory=VerificationSettings)
     publication: PublicationSettings = Field(default_factory=PublicationSettings)
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
-    reconcile_attempts: int = Field(3, ge=0, le=20)
+    reconcile_attempts: StrictInt = Field(3, ge=0, le=20)
 
     @property
     def parameter_prefix(self) -> str:
         """Path below which consumers find this environment."""
         return f"/{self.application}/ami/{self.environment}"
+
+
+def encoded(value: Mapping[str, str] | Iterable[str]) -> str:
+    """A mapping or a list as documents take it: base64 of JSON, or a dash for nothing."""
+    plain = dict(value) if isinstance(value, Mapping) else list(value)
+    return base64.b64encode(json.dumps(plain).encode()).decode() if plain else "-"
+
+
+def _twice(values: Iterable[str]) -> str | None:
+    """The first value that comes again."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None

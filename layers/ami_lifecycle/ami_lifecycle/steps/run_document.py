@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandRef, InstanceInput
 from ami_lifecycle.domain.naming import document_comment
+from ami_lifecycle.domain.settings import encoded
 from ami_lifecycle.errors import AgentNotOnlineError, ProvisioningFailedError
 from ami_lifecycle.ports import Commands, Instances
 from ami_lifecycle.steps.observing import require_alive
@@ -83,8 +83,8 @@ def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "Environment": settings.environment,
         "RunId": plan.run_id,
         "ContainerPorts": ",".join(container.ports) or NOTHING,
-        "ContainerEnvironment": _encoded(dict(container.environment)),
-        "ContainerCommand": _encoded(list(container.command)),
+        "ContainerEnvironment": encoded(container.environment),
+        "ContainerCommand": encoded(container.command),
         "ContainerVolumes": ",".join(container.volumes) or NOTHING,
         "ContainerShmMiB": str(container.shm_mib),
         "GpuEnabled": _flag(container.gpu),
@@ -111,10 +111,6 @@ def verification_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "HealthCommand": base64.b64encode(health.command.encode()).decode() or NOTHING,
         "HealthTimeoutSeconds": str(health.timeout_seconds),
     }
-
-
-def _encoded(value: Mapping[str, Any] | Sequence[str]) -> str:
-    return base64.b64encode(json.dumps(value).encode()).decode() if value else NOTHING
 
 
 def _flag(value: bool) -> str:

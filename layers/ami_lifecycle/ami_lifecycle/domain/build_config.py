@@ -1,0 +1,238 @@
+"""What is wrong with `build_config.yml`: all of it, each with the path of the key that a person has to correct.
+
+The functions, `doctor` and `config validate` ask the same question here, so that none lets through what another
+refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from ami_lifecycle.domain.forms import name_problem
+from ami_lifecycle.domain.settings import EnvironmentSettings
+
+KNOWN_KEYS: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
+TAG_TEMPLATE: Final = "{environment}-latest"
+NAME_TEMPLATE: Final = "{application}-multitenant-{environment}"
+# Stand in for what Parameter Store has, where only the file is looked at.
+_SOME_REPOSITORY: Final = "repository"
+_FROM_THE_CATALOGUE: Final = frozenset({"application", "environment"})
+
+
+class SettingProblem(NamedTuple):
+    """What is wrong with one key. `path` is as in the file: `("environments", "prod", "builder", "iops")`."""
+
+    path: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message}" if self.path else self.message
+
+
+def problems_of(build: Any, application: str | None = None) -> list[SettingProblem]:
+    """Everything that keeps a build from using this configuration, in the order of the file; empty when it is fine.
+
+    Values of Parameter Store (the repository, subnets, instance types) are not looked at.
+
+    Args:
+        build: the content of `build_config.yml` as it was read.
+        application: what the stack calls the application, where that is known.
+    """
+    problems = structural_problems(build, application)
+    if problems:
+        return problems
+    name = str(build.get("application") or application or "")
+    found: dict[SettingProblem, None] = {}
+    for environment in build["environments"]:
+        values = settings_of(build, environment, name)
+        values.setdefault("repository", _SOME_REPOSITORY)
+        found |= dict.fromkeys(value_problems(build, environment, values))
+    found |= dict.fromkeys(_shared(build, name))
+    return list(found)
+
+
+def structural_problems(build: Any, application: str | None = None) -> list[SettingProblem]:
+    """What keeps the file from being read as environments with settings."""
+    if not isinstance(build, Mapping):
+        return [SettingProblem((), "config/build_config.yml is missing or empty; restore it from git")]
+    problems = [
+        SettingProblem(
+            (str(key),), f"is an unknown key; build_config.yml knows {sorted(KNOWN_KEYS)} at the top level"
+        )
+        for key in build
+        if key not in KNOWN_KEYS
+    ]
+    problems += _application_problems(build.get("application"), application)
+    problems += [
+        SettingProblem(
+            (key,), f"is {build[key]!r:.120}; write text, in quotes where YAML reads something else"
+        )
+        for key in ("image_tag", "image_name")
+        if build.get(key) is not None and not isinstance(build[key], str)
+    ]
+    problems += _mapping_problems(("defaults",), build.get("defaults"))
+    environments = build.get("environments")
+    if not isinstance(environments, Mapping) or not environments:
+        return [
+            *problems,
+            SettingProblem(("environments",), "has no environments; add at least `environments: {prod: {}}`"),
+        ]
+    for name, own in environments.items():
+        path = ("environments", str(name))
+        problem = (
+            name_problem(name) if isinstance(name, str) else f"{name!r} is no text; put the name in quotes"
+        )
+        if problem is not None:
+            problems.append(SettingProblem(path, f"is not a valid name: {problem}"))
+        problems += _mapping_problems(path, own)
+    return problems
+
+
+def _application_problems(own: Any, stacks: str | None) -> Iterator[SettingProblem]:
+    path = ("application",)
+    if own is not None and not isinstance(own, str):
+        yield SettingProblem(path, f"is {own!r:.120}; write text, in quotes where YAML reads something else")
+        return
+    name = own or stacks
+    if not name:
+        yield SettingProblem(
+            path, "is missing; write the name that the stack was deployed with (ApplicationName)"
+        )
+    elif problem := name_problem(name, is_application=True):
+        yield SettingProblem(path, f"is {name!r}, which is not a valid name: {problem}")
+    elif own and stacks and own != stacks:
+        yield SettingProblem(
+            path, f"is {own!r}, but the stack was deployed for {stacks!r}; make both the same"
+        )
+
+
+def _mapping_problems(path: tuple[str, ...], value: Any) -> list[SettingProblem]:
+    if value is None or isinstance(value, Mapping):
+        return []
+    return [SettingProblem(path, f"is {value!r:.120}; write a mapping, or {{}} for the defaults")]
+
+
+def settings_of(build: Mapping[str, Any], environment: str, application: str) -> dict[str, Any]:
+    """An environment's values: its own on top of the defaults, with tag and image name filled in."""
+    values = merged(build.get("defaults") or {}, build["environments"][environment] or {})
+    values["image_tag"] = text_of(build, "image_tag", TAG_TEMPLATE, environment, application)
+    values["image_name"] = text_of(build, "image_name", NAME_TEMPLATE, environment, application)
+    return values | {"application": application, "environment": environment}
+
+
+def text_of(build: Mapping[str, Any], key: str, default: str, environment: str, application: str) -> Any:
+    """A text that an environment sets, or the defaults, or the top level, with its placeholders filled."""
+    places = (build["environments"][environment] or {}, build.get("defaults") or {}, build)
+    pattern = next((place[key] for place in places if place.get(key) not in (None, "")), default)
+    if not isinstance(pattern, str):
+        return pattern
+    return pattern.replace("{application}", application).replace("{environment}", environment)
+
+
+def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Own values on top of the defaults, at any depth."""
+    result = dict(defaults)
+    for key, value in own.items():
+        below = result.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def value_problems(
+    build: Mapping[str, Any], environment: str, values: Mapping[str, Any]
+) -> Iterator[SettingProblem]:
+    """What is wrong with an environment's values, with paths in the file."""
+    try:
+        EnvironmentSettings.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            where = tuple(str(part) for part in problem["loc"])
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "model_type":
+                message = "write a mapping"
+            if problem["type"] not in {"missing", "value_error"}:
+                message = f"{message} (got {problem['input']!r:.120})"
+            yield SettingProblem(_place(build, environment, where), message)
+
+
+def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -> tuple[str, ...]:
+    """Where in the file a value comes from: the environment's own part, else the defaults, else the top level."""
+    own = ("environments", environment)
+    if where[:1] and where[0] in _FROM_THE_CATALOGUE:
+        return own if where[0] == "environment" else where
+    key = where[:1]
+    for start, place in ((own, build["environments"][environment]), (("defaults",), build.get("defaults"))):
+        if _reaches(place, where):
+            return (*start, *where)
+    if key and key[0] in {"image_tag", "image_name"} and build.get(key[0]):
+        return key
+    return (*own, *where)
+
+
+def _reaches(place: Any, where: Sequence[str]) -> bool:
+    for part in where:
+        if isinstance(place, Mapping):
+            if part not in place:
+                return False
+            place = place[part]
+        elif isinstance(place, list):
+            # An index names an item of the list that stands here.
+            return True
+        else:
+            return place is not None
+    return True
+
+
+def _shared(build: Mapping[str, Any], application: str) -> Iterator[SettingProblem]:
+    """Environments that would build from one tag, or name their images alike."""
+
+    def repository(name: str) -> Any:
+        own = (build["environments"][name] or {}).get("repository")
+        return own or (build.get("defaults") or {}).get("repository")
+
+    yield from shared_tags(
+        list(build["environments"]),
+        lambda name: str(text_of(build, "image_tag", TAG_TEMPLATE, name, application)),
+        repository,
+    )
+    yield from shared_names(
+        list(build["environments"]),
+        lambda name: str(text_of(build, "image_name", NAME_TEMPLATE, name, application)),
+    )
+
+
+def shared_tags(
+    environments: Sequence[str], tag_of: Callable[[str], str], repository_of: Callable[[str], Any]
+) -> Iterator[SettingProblem]:
+    """Environments that are built from the same tag of the same repository."""
+    by_tag: dict[str, list[str]] = {}
+    for name in environments:
+        by_tag.setdefault(tag_of(name), []).append(name)
+    for tag, names in by_tag.items():
+        # Repositories may be in Parameter Store, which is asked only where it matters.
+        repositories = [repository_of(name) for name in names] if len(names) > 1 else []
+        for position, repository in enumerate(repositories):
+            if (first := repositories.index(repository)) < position:
+                yield SettingProblem(
+                    ("environments", names[position]),
+                    f"{names[first]} and {names[position]} are both built from the tag {tag!r}; "
+                    "give each an image_tag of its own",
+                )
+
+
+def shared_names(environments: Sequence[str], name_of: Callable[[str], str]) -> Iterator[SettingProblem]:
+    """Environments whose images would have the same name."""
+    owners: dict[str, str] = {}
+    for name in environments:
+        image_name = name_of(name)
+        if image_name in owners:
+            yield SettingProblem(
+                ("environments", name),
+                f"the images of environments {owners[image_name]} and {name} would both be named {image_name!r}, "
+                "and EC2 allows one image of a name; give each an image_name of its own",
+            )
+        owners.setdefault(image_name, name)

@@ -1,0 +1,230 @@
+"""The form of each value that people write, defined once.
+
+The settings use these; the stack's parameters, the documents and their shell scripts repeat the patterns, because
+CloudFormation, Systems Manager and bash read no Python, and tests hold them to these. So patterns keep to what Rust,
+Python, Java, Go and bash read alike: no `(?:`, no `\\d`, no repetition above 1,000.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import AfterValidator, StrictStr
+from pydantic_core import PydanticCustomError
+
+PORT: Final = (
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"  # 1 to 65535
+)
+PORT_MAPPING: Final = f"{PORT}(:{PORT})?"
+VOLUME_MAPPING: Final = "/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(:ro)?"
+NVIDIA_DRIVER: Final = "[0-9]{3}(-server)?(-open)?"
+IMAGE_TAG: Final = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+DIGEST: Final = "sha256:[0-9a-f]{64}"
+NAME: Final = "[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
+BASE64: Final = "[A-Za-z0-9+/]+={0,2}"
+REPOSITORY: Final = "[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*"
+# Characters of the encoded environment, or command: an agent hands each on as one environment variable, of which
+# Linux takes 128 KiB (execve(2)), and Systems Manager the whole command in one request.
+ENCODED_CHARACTERS: Final = 16_384
+LISTED_CHARACTERS: Final = 2_048
+
+# systemd.service(5), Docker's --env-file: neither has a way to write these, and systemd drops a line that holds a
+# code point which is no character (systemd, utf8.c, unichar_is_valid).
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef]")
+# Units of Ubuntu's images and of what is installed there: ours of the same name would take their place.
+_UNITS: Final = frozenset(
+    {
+        *(
+            "apparmor",
+            "apport",
+            "atd",
+            "chrony",
+            "cloud-config",
+            "cloud-final",
+            "cloud-init",
+            "cloud-init-local",
+        ),
+        *(
+            "containerd",
+            "cron",
+            "dbus",
+            "docker",
+            "ec2-instance-connect",
+            "emergency",
+            "irqbalance",
+            "multipathd",
+        ),
+        *(
+            "networkd-dispatcher",
+            "nvidia-persistenced",
+            "polkit",
+            "rescue",
+            "rsyslog",
+            "snapd",
+            "ssh",
+            "sshd",
+        ),
+        *("udev", "udisks2", "ufw", "unattended-upgrades", "uuidd"),
+    }
+)
+
+
+class Form(NamedTuple):
+    """A pattern for the whole text, and what to write, in words that follow `write`."""
+
+    pattern: str
+    words: str
+    shortest: int = 1
+    longest: int = 1_000
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text has this form."""
+        fits = self.shortest <= len(text) <= self.longest
+        return fits and re.fullmatch(self.pattern, text) is not None
+
+    def check(self, text: str) -> str:
+        """The text. Raises pydantic's error, which names the field and the value, and these words."""
+        if not self.accepts(text):
+            raise PydanticCustomError("form", "write {words}", {"words": self.words})
+        return text
+
+
+_NAME_WORDS: Final = (
+    "lower-case letters, digits and hyphens, at most 32, with a letter at the start and no hyphen at the end"
+)
+FORMS: Final[dict[str, Form]] = {
+    "name": Form(NAME, _NAME_WORDS),
+    # ECR API reference, PutImage. Docker before 23 takes 255 characters with the registry's name (distribution,
+    # reference.go, NameTotalLengthMax), which leaves 200.
+    "repository": Form(
+        REPOSITORY, "the repository's name as ECR shows it, 2 to 200 characters", shortest=2, longest=200
+    ),
+    "image_tag": Form(IMAGE_TAG, "a Docker tag: letters, digits, _ . -, at most 128, no . or - at the start"),
+    # EC2 API reference, CreateImage: 3 to 128 characters; the name of a candidate adds up to 48.
+    "image_name": Form(
+        r"[A-Za-z0-9()\[\] ./'@_-]{3,80}", "3 to 80 letters, digits, spaces or ( ) [ ] . / - ' @ _"
+    ),
+    "subnet": Form("subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, subnet-0123456789abcdef0"),
+    "instance_type": Form(r"[a-z0-9-]+\.[a-z0-9-]+", "an instance type, m7i.large"),
+    "port_mapping": Form(
+        PORT_MAPPING, "host:container or one port, each from 1 to 65535, in quotes: '8188:8188'"
+    ),
+    "volume_mapping": Form(
+        VOLUME_MAPPING,
+        "/host/directory:/container/directory, and :ro behind it where it is not written to",
+        longest=512,
+    ),
+    "nvidia_driver": Form(NVIDIA_DRIVER, "a branch of Ubuntu's driver packages in quotes: '535-server'"),
+    "variable": Form(
+        "[A-Za-z_][A-Za-z0-9_]*",
+        "a variable's name: letters, digits and _, no digit at the start",
+        longest=256,
+    ),
+    "health_path": Form(
+        "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
+    ),
+}
+
+
+def name_problem(text: str, *, is_application: bool = False) -> str | None:
+    """What is wrong with the name of an environment or of the application; None when nothing is.
+
+    The application's also begins parameter names and names the container's unit.
+    """
+    if not FORMS["name"].accepts(text):
+        return f"write {FORMS['name'].words}"
+    if is_application and text.startswith(("aws", "ssm")):
+        # SSM API reference, PutParameter, Name.
+        return "Parameter Store takes no name that begins with aws or ssm; write another application name"
+    if is_application and (text in _UNITS or text.startswith("systemd-")):
+        return f"{text}.service is a unit of Ubuntu's own, which would be replaced; write another application name"
+    return None
+
+
+def _named(text: str) -> str:
+    return _refuse(text, name_problem(text))
+
+
+def _named_application(text: str) -> str:
+    return _refuse(text, name_problem(text, is_application=True))
+
+
+def _plain(text: str) -> str:
+    """One line of characters, for systemd's unit and Docker's file of variables."""
+    found = CONTROL.search(text) or next((each for each in text if ord(each) & 0xFFFE == 0xFFFE), None)
+    return _refuse(text, "leave out line breaks, tabs and other control characters" if found else None)
+
+
+def _script(text: str) -> str:
+    """Text for a shell, which may have several lines."""
+    control = CONTROL.search(text.replace("\n", "").replace("\t", ""))
+    return _refuse(text, "leave out control characters other than tabs and line breaks" if control else None)
+
+
+def _refuse(text: str, problem: str | None) -> str:
+    if problem is not None:
+        raise PydanticCustomError("form", "{problem}", {"problem": problem})
+    return text
+
+
+def _text(check: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(check)
+
+
+# Strict: what YAML reads as a number is refused, since its text is not what was written (2122:22 is 127342).
+EnvironmentName = Annotated[StrictStr, _text(_named)]
+ApplicationName = Annotated[StrictStr, _text(_named_application)]
+RepositoryName = Annotated[StrictStr, _text(FORMS["repository"].check)]
+ImageTag = Annotated[StrictStr, _text(FORMS["image_tag"].check)]
+ImageName = Annotated[StrictStr, _text(FORMS["image_name"].check)]
+SubnetId = Annotated[StrictStr, _text(FORMS["subnet"].check)]
+InstanceType = Annotated[StrictStr, _text(FORMS["instance_type"].check)]
+PortMapping = Annotated[StrictStr, _text(FORMS["port_mapping"].check)]
+VolumeMapping = Annotated[StrictStr, _text(FORMS["volume_mapping"].check)]
+NvidiaDriver = Annotated[StrictStr, _text(FORMS["nvidia_driver"].check)]
+VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
+HealthPath = Annotated[StrictStr, _text(FORMS["health_path"].check)]
+PlainText = Annotated[StrictStr, _text(_plain)]
+ScriptText = Annotated[StrictStr, _text(_script)]
+
+
+def _list_of(pattern: str) -> str:
+    return f"^(-|{pattern}(,{pattern})*)$"
+
+
+_IMAGE_URI: Final = "^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"
+_ENCODED: Final = f"^(-|{BASE64})$"
+# A pattern for the range of ports is long; the scripts compare numbers, before anything is pulled.
+_DIGITS: Final = "[0-9]{1,5}"
+_SWITCH: Final = "^(true|false)$"
+_BOTH: Final = {
+    "ImageUri": _IMAGE_URI,
+    "ImageDigest": f"^{DIGEST}$",
+    "Region": "^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$",
+    "Application": f"^{NAME}$",
+    "Environment": f"^{NAME}$",
+    "RunId": "^[A-Za-z0-9._-]{1,128}$",
+    "MinimumFreeGiB": "^[0-9]{1,5}$",
+}
+# The patterns that documents declare for their parameters, and check again in their scripts. `-` stands for nothing.
+DOCUMENT_PATTERNS: Final = {
+    **_BOTH,
+    "ImageTag": f"^(-|{IMAGE_TAG})$",
+    "ImageSizeBytes": "^[0-9]{1,15}$",
+    "Mode": "^(fresh|update)$",
+    "ContainerPorts": _list_of(f"{_DIGITS}(:{_DIGITS})?"),
+    "ContainerEnvironment": _ENCODED,
+    "ContainerCommand": _ENCODED,
+    "ContainerVolumes": _list_of(VOLUME_MAPPING),
+    "ContainerShmMiB": "^[0-9]{1,6}$",
+    "GpuEnabled": _SWITCH,
+    "NvidiaToolkit": _SWITCH,
+    "NvidiaDriver": f"^(none|{NVIDIA_DRIVER})$",
+    "HealthCheck": "^(none|http|command)$",
+    "HealthPort": f"^{_DIGITS}$",
+    "HealthPath": f"^{FORMS['health_path'].pattern}$",
+    "HealthCommand": _ENCODED,
+    "HealthTimeoutSeconds": "^[0-9]{1,4}$",
+}
