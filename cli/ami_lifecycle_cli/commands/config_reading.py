@@ -13,6 +13,7 @@ from ami_lifecycle.config import Config
 from ami_lifecycle.config.changes import declaration_at
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Node
+from ami_lifecycle.config.environments import differs_by_environment, each_environment
 from ami_lifecycle.config.errors import (
     ConfigFileError,
     ConfigInputError,
@@ -43,30 +44,55 @@ OutputOption = Annotated[
 
 
 def show(target: Target, path: SubtreeArgument = "") -> None:
-    """Show every value and where it comes from; sensitive values are masked."""
+    """Show every value and where it comes from; sensitive values are masked.
+
+    Where no environment is named, what differs by environment is shown for each.
+    """
     config = target.load()
-    node = config.resolver.find(path.split(".") if path else ())
+    node = config.resolver.find_path(path)
     if isinstance(node, Nowhere):
-        raise config.resolver.missing(path.split("."))
-    rows = list(_rows(config, node, path))
+        raise config.resolver.missing(path)
+    rows = list(_rows(config, each_environment(config), node, path))
     if target.as_json:
         print_json(rows)
     else:
-        print_table(
-            ["path", "value", "source"],
-            [(row["path"], row.get("error") or show_value(row["value"]), _source_text(row)) for row in rows],
-        )
+        _print_rows(rows)
     if any("error" in row for row in rows):
         print_note("Some values are not what their declarations say: ami-lifecycle config validate")
         raise typer.Exit(1)
 
 
-def _rows(config: Config, node: Any, path: str) -> Iterator[dict[str, Any]]:
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    several = any("environment" in row for row in rows)
+    headers = ["path", *(["environment"] if several else []), "value", "source"]
+    print_table(
+        headers,
+        [
+            (
+                row["path"],
+                *([row.get("environment", "")] if several else []),
+                row.get("error") or show_value(row["value"]),
+                _source_text(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _rows(config: Config, environments: list[Config], node: Any, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _rows(config, value, f"{path}.{key}" if path else key)
+            yield from _rows(config, environments, value, f"{path}.{key}" if path else key)
         return
-    row: dict[str, Any] = {"path": path, "value": None}
+    if len(environments) < 2 or not differs_by_environment(node):
+        yield _row(environments[0], node, {"path": path, "value": None})
+        return
+    for own in environments:
+        name = own.resolver.placeholders["environment"]
+        yield _row(own, node, {"path": path, "environment": name, "value": None})
+
+
+def _row(config: Config, node: Node, row: dict[str, Any]) -> dict[str, Any]:
     try:
         row |= _source_columns(config, node)
         row["value"] = config.resolver.resolve_for_display(node)
@@ -74,7 +100,7 @@ def _rows(config: Config, node: Any, path: str) -> Iterator[dict[str, Any]]:
         raise  # of the whole account, and not of this value
     except ConfigInputError as error:
         row |= {"source": "invalid", "error": f"{error.message} {error.remedy}"}
-    yield row
+    return row
 
 
 def _source_columns(config: Config, node: Node) -> dict[str, Any]:

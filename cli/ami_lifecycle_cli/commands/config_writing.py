@@ -42,7 +42,7 @@ ValueArgument = Annotated[
 def init(target: Target, dry_run: DryRunOption = False, adopt: AdoptOption = False) -> None:
     """Create every declared parameter that has a default. Existing values are left alone.
 
-    Can be broken off and run again at any time.
+    Without --environment, for every environment. Can be broken off and run again at any time.
     """
     config = target.load()
     plan = plan_init(config, adopt=adopt)
@@ -74,6 +74,7 @@ def _plan_row(planned: PlannedParameter) -> dict[str, Any]:
         "action": planned.action,
         "name": planned.name,
         "path": planned.path,
+        "environment": planned.environment,
         "value": planned.text,
         "reason": planned.reason,
         "command": planned.command,
@@ -110,6 +111,7 @@ def _outcome_row(outcome: InitOutcome) -> dict[str, Any]:
         "created": outcome.created,
         "adopted": outcome.adopted,
         "kept": outcome.kept,
+        "left_unset": outcome.left_unset,
         "set_by_hand": [_plan_row(planned) for planned in outcome.set_by_hand],
         "failed": [{"name": name, "error": error.message} for name, error in outcome.failed],
     }
@@ -125,7 +127,8 @@ def _print_outcome(outcome: InitOutcome) -> None:
     _print_set_by_hand(outcome.set_by_hand)
     print_line(
         f"{len(outcome.created)} created, {len(outcome.adopted)} adopted, {len(outcome.kept)} left alone, "
-        f"{len(outcome.set_by_hand)} to be set by hand, {len(outcome.failed)} failed."
+        + (f"{len(outcome.left_unset)} optional and unset, " if outcome.left_unset else "")
+        + f"{len(outcome.set_by_hand)} to be set by hand, {len(outcome.failed)} failed."
     )
 
 

@@ -19,12 +19,14 @@ from tests.unit.config.fake_aws import FakeSsm
 from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.config.errors import InvalidDeclarationError
 from ami_lifecycle.config.exporting import PlainDumper, export_tree, import_tree
-from ami_lifecycle.config.schema import ValueType
+from ami_lifecycle.config.schema import RESERVED_KEYS, RESERVED_PREFIXES, ValueType
 from ami_lifecycle.config.tfvars import format_tfvars, parse_tfvars
 from ami_lifecycle.config.values import coerce_value, format_value, infer_type, parse_text
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8).filter(
-    lambda key: key != "ssm_param" and "ssm" not in key.lower()
+    lambda key: (
+        "ssm" not in key.lower() and key not in RESERVED_KEYS and not key.startswith(RESERVED_PREFIXES)
+    )
 )
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t\"'\\$%{}#: ,"), max_size=12

@@ -33,6 +33,8 @@ def test_every_published_file_fits_the_schema_and_loads(file: Path) -> None:
         {"a": {"ssm_param": "/p/a", "defualt": 1}},
         {"a": {"b": [{"ssm_param": "/p/a", "type": "integer"}]}},
         {"a": {"ssm_param": 7}},
+        {"a": {"items": 1}},
+        {"__x": 1},
         ["a"],
     ],
 )

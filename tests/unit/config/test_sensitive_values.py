@@ -51,7 +51,7 @@ def outputs(config: Config) -> Iterator[Callable[[], object]]:
     yield lambda: config.require("aws.key.nothing")
     yield lambda: repr(config.resolver.__dict__)
     yield lambda: repr(vars(config.resolver.parameters))
-    yield lambda: repr(vars(config._secrets))
+    yield lambda: repr(vars(config._section_secrets))
     yield lambda: repr(find_drift(config))
     yield lambda: [asdict(drift) for drift in find_drift(config)]
     yield lambda: repr(examine_values(config))

@@ -18,7 +18,6 @@ from ami_lifecycle.config.initialisation import check_environment, new_parameter
 from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import foreign_parameter, is_ours, project_of, tags_for
 from ami_lifecycle.config.parameter_store import StoredParameter
-from ami_lifecycle.config.resolution import Nowhere
 from ami_lifecycle.config.values import format_value
 
 
@@ -61,10 +60,9 @@ def declaration_at(config: Config, path: str) -> Declaration:
             path.startswith("/") and declaration.name(config.resolver.placeholders) == path
         ):
             return declaration
-    keys = path.split(".")
-    node: Node | Nowhere = config.resolver.find(keys)
-    if isinstance(node, Nowhere):
-        raise config.resolver.missing(keys)
+    keys = config.resolver.locate(path)
+    if keys is None:
+        raise config.resolver.missing(path)
     raise ConfigFileError(
         f"{path} is not in Parameter Store; it is a plain value of {config.resolver.documents.directory}.",
         remedy=f"Change it in {keys[0]}_config.yml and commit it.",

@@ -16,6 +16,7 @@ from ami_lifecycle.config.errors import (
     ValueTypeError,
 )
 from ami_lifecycle.config.names import check_template, fill_template
+from ami_lifecycle.config.plain_words import quoted
 from ami_lifecycle.config.schema import ParameterSchema, ValueType
 from ami_lifecycle.config.sensitive import MASK, Sensitive
 from ami_lifecycle.config.values import coerce_value, format_value, infer_type, parse_text, show
@@ -129,7 +130,17 @@ class Declaration:
             )
 
 
-def declare(path: str, schema: ParameterSchema, location: Location) -> Declaration:
+@dataclass(frozen=True)
+class WrittenDefault:
+    """A default as its file has it: its place, and the first plain word in it that is not text."""
+
+    location: Location
+    word: str | None = None
+
+
+def declare(
+    path: str, schema: ParameterSchema, location: Location, written: WrittenDefault | None = None
+) -> Declaration:
     """Check the fields of a declaration against each other, and its default against them.
 
     Raises:
@@ -143,10 +154,13 @@ def declare(path: str, schema: ParameterSchema, location: Location) -> Declarati
     try:
         default = None if schema.default is None else coerce_value(schema.default, value_type)
     except ValueError as error:
+        text_is_due = value_type in {"str", "list"} and written is not None and written.word is not None
         raise ValueTypeError(
             f"The default of {path} is {show(schema.default)}, which is not {error}.",
-            remedy=f"Correct the default, or its `type: {value_type}`.",
-            location=location,
+            remedy=f"Correct the default: as text it is {quoted(written.word)}, with the quotes."
+            if text_is_due and written and written.word is not None
+            else f"Correct the default, or its `type: {value_type}`.",
+            location=written.location if written else location,
         ) from None
     declaration = Declaration(path=path, schema=schema, location=location, type=value_type, default=default)
     if (text := declaration.default_text) is not None:

@@ -2,7 +2,8 @@
 
 Each file `<name>_config.yml` is the namespace `<name>`. A mapping with the key `ssm_param` is a
 declaration, everything else is a plain value. Two readings differ from YAML 1.1, because they have
-surprised people: `1e-4` is a number, and dates are strings.
+surprised people: `1e-4` is a number, and dates are strings. Words that readers of YAML disagree about are
+refused (`plain_words`). Keys are the text that is written, also where YAML has a number or a truth value.
 """
 
 from __future__ import annotations
@@ -10,41 +11,60 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import yaml
 from pydantic import ValidationError
 
-from ami_lifecycle.config.declarations import Declaration, declare
+from ami_lifecycle.config.declarations import Declaration, WrittenDefault, declare
 from ami_lifecycle.config.errors import (
+    AmbiguousValueError,
     ConfigFileError,
     ConfigInputError,
     DuplicateKeyError,
     DuplicateParameterError,
     InvalidDeclarationError,
+    InvalidKeyError,
     Location,
     UnknownFieldError,
     YamlSyntaxError,
 )
-from ami_lifecycle.config.schema import ParameterSchema
+from ami_lifecycle.config.plain_words import quoted, reading_of
+from ami_lifecycle.config.schema import (
+    RESERVED_KEYS,
+    RESERVED_NAMESPACES,
+    RESERVED_PREFIXES,
+    ParameterSchema,
+    ValueType,
+)
 
 Node: TypeAlias = "Declaration | dict[str, Node] | list[Node] | str | int | float | bool | None"
 Tree: TypeAlias = dict[str, Node]
+_Keys: TypeAlias = tuple[str, ...]
 _Entries: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
 
 _FILE_NAME: Final = re.compile(r"(?P<namespace>[A-Za-z0-9][A-Za-z0-9_-]*)_config\.ya?ml")
 _EXPONENT: Final = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+")
 _FIELDS: Final = tuple(ParameterSchema.model_fields)
+# What can nest many times in one line; by indentation alone, a file of bearable size does not nest deeply.
+_NESTS: Final = re.compile(r"[\[{]|[-?:][ \t]+(?=[-?])")
+_VALUE_FIELDS: Final = frozenset({"default", "allowed_values"})
+_STRING: Final = "tag:yaml.org,2002:str"
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_MOST_NODES: Final = 100_000
+_DEEPEST: Final = 100
+# Dates, and `=`, which YAML 1.1 keeps for itself.
+_NOT_READ: Final = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
 _BaseLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def yaml_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     """Which plain words are not strings, by their first character, in the form that PyYAML keeps it."""
     resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in found if tag not in _NOT_READ]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     for first in "-+0123456789":
@@ -68,12 +88,31 @@ def load_plain_yaml(text: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a value stands, and the plain word that it is written as; None where it is in quotes or no word."""
+
+    location: Location
+    word: str | None = None
+
+
+@dataclass(frozen=True)
 class Documents:
-    """The files of one configuration directory, read and checked, nothing resolved."""
+    """The files of one configuration directory, read and checked, nothing resolved.
+
+    `places` has the place of each value by its keys; items of lists count from 0.
+    """
 
     directory: Path
     tree: Tree
     declarations: tuple[Declaration, ...]
+    places: Mapping[tuple[str, ...], Place] = field(default_factory=dict, repr=False)
+
+    def place(self, keys: Sequence[str]) -> Place | None:
+        """The place of a value, or of the nearest mapping above it."""
+        return next(
+            (place for count in range(len(keys), 0, -1) if (place := self.places.get(tuple(keys[:count])))),
+            None,
+        )
 
 
 def read_documents(config_dir: str | Path) -> Documents:
@@ -97,16 +136,28 @@ def examine_documents(config_dir: str | Path) -> tuple[Documents, list[ConfigInp
     directory = Path(config_dir)
     tree: Tree = {}
     declarations: list[Declaration] = []
+    places: dict[tuple[str, ...], Place] = {}
     problems: list[ConfigInputError] = []
     for namespace, file in _files_of(directory):
         if namespace in tree:
             problems.append(_second_file(namespace, file))
             continue
+        if namespace in RESERVED_NAMESPACES:
+            problems.append(_reserved_file(namespace, file))
         reader = _Reader(file, problems)
         tree[namespace] = reader.read(namespace)
         declarations.extend(reader.declarations)
+        places.update(reader.places)
     problems.extend(_duplicates(declarations))
-    return Documents(directory=directory, tree=tree, declarations=tuple(declarations)), problems
+    return Documents(directory, tree, tuple(declarations), places), problems
+
+
+def _reserved_file(namespace: str, file: Path) -> InvalidKeyError:
+    return InvalidKeyError(
+        f"The namespace {namespace!r} is also a method of a configuration: config.{namespace} would not be this file.",
+        remedy="Give the file another name.",
+        location=Location(str(file)),
+    )
 
 
 def _second_file(namespace: str, file: Path) -> ConfigFileError:
@@ -161,7 +212,12 @@ class _Reader:
         self._file = file
         self._problems = problems
         self._open: set[int] = set()
+        self._entries_of: dict[int, _Entries] = {}
+        self._count = 0
+        # Inside of a list or of a declaration's fields, where nothing is read as an attribute or by a path.
+        self._plain = 0
         self.declarations: list[Declaration] = []
+        self.places: dict[_Keys, Place] = {}
 
     def read(self, namespace: str) -> Tree:
         """The file's tree; what is wrong goes to the list of problems, and its place stays empty."""
@@ -171,6 +227,8 @@ class _Reader:
             self._problems.append(problem)
         except yaml.YAMLError as error:
             self._problems.append(self._broken(error))
+        except RecursionError:
+            self._problems.append(self._too_deep(Location(str(self._file))))
         return {}
 
     def _read(self, namespace: str) -> Tree:
@@ -183,13 +241,29 @@ class _Reader:
                 location=Location(str(self._file)),
             ) from error
         self._lines = len(text.splitlines())
+        self._refuse_depth(text)
         self._loader = _Loader(text)
         root = self._loader.get_single_node()
         if root is None:
             return {}
         if not isinstance(root, yaml.MappingNode):
             raise self._syntax_error("The file must be a mapping of keys to values.", root)
-        return self._mapping(root, namespace)
+        return self._mapping(root, (namespace,))
+
+    def _refuse_depth(self, text: str) -> None:
+        """Refuse what is nested too deeply for libyaml, which composes it by calling itself and ends the process."""
+        if sum(1 for _ in _NESTS.finditer(text)) < _DEEPEST:
+            return
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEEPEST:
+                    raise self._too_deep(
+                        Location(str(self._file), event.start_mark.line + 1 if event.start_mark else 0)
+                    )
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
 
     def _at(self, node: yaml.Node) -> Location:
         return Location(str(self._file), node.start_mark.line + 1, node.start_mark.column + 1)
@@ -198,6 +272,11 @@ class _Reader:
         self, message: str, node: yaml.Node, remedy: str = "Correct the file."
     ) -> YamlSyntaxError:
         return YamlSyntaxError(message, remedy=remedy, location=self._at(node))
+
+    def _too_deep(self, location: Location) -> YamlSyntaxError:
+        return YamlSyntaxError(
+            f"The file is nested deeper than {_DEEPEST} levels.", remedy="Flatten it.", location=location
+        )
 
     def _broken(self, error: yaml.YAMLError) -> YamlSyntaxError:
         mark = getattr(error, "problem_mark", None)
@@ -209,48 +288,118 @@ class _Reader:
             location=Location(str(self._file), min(mark.line + 1, self._lines) if mark else 0),
         )
 
-    def _node(self, node: yaml.Node, path: str) -> Node:
+    def _node(self, node: yaml.Node, keys: _Keys, expected: ValueType | None = None) -> Node:
+        self._count += 1
+        if self._count > _MOST_NODES:
+            raise self._syntax_error(
+                f"The file has more than {_MOST_NODES:,} values, counting what its aliases repeat.",
+                node,
+                "Repeat less.",
+            )
         match node:
             case yaml.ScalarNode():
-                return self._scalar(node)
+                return self._scalar(node, expected)
             case yaml.SequenceNode() | yaml.MappingNode():
-                return self._collection(node, path)
+                return self._collection(node, keys, expected)
             case _:
                 raise self._syntax_error("This is neither a value, a list nor a mapping.", node)
 
-    def _collection(self, node: yaml.SequenceNode | yaml.MappingNode, path: str) -> Node:
+    def _collection(
+        self, node: yaml.SequenceNode | yaml.MappingNode, keys: _Keys, expected: ValueType | None = None
+    ) -> Node:
         if id(node) in self._open:
-            raise self._syntax_error(f"{path} contains itself, through an alias.", node)
+            raise self._syntax_error(f"{'.'.join(keys)} contains itself, through an alias.", node)
+        if len(self._open) >= _DEEPEST:
+            raise self._too_deep(self._at(node))
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
-                return [self._node(item, f"{path}.{index}") for index, item in enumerate(node.value)]
-            keys = self._entries(node)
-            if "ssm_param" in keys:
-                return self._declaration_or_problem(node, keys, path)
-            self._suspect(keys, path)
-            return {key: self._node(value, f"{path}.{key}") for key, (_, value) in keys.items()}
+                return self._items(node, keys, expected)
+            entries = self._entries(node)
+            if "ssm_param" in entries:
+                return self._declaration_or_problem(node, entries, keys)
+            self._suspect(entries, keys)
+            self._check_keys(entries, keys)
+            return {key: self._entry(key, *entry, keys, expected) for key, entry in entries.items()}
         finally:
             self._open.discard(id(node))
 
-    def _mapping(self, node: yaml.MappingNode, path: str) -> Tree:
-        tree = self._collection(node, path)
+    def _items(self, node: yaml.SequenceNode, keys: _Keys, expected: ValueType | None) -> list[Node]:
+        self._plain += 1
+        try:
+            items: list[Node] = []
+            for index, item in enumerate(node.value):
+                self._note((*keys, str(index)), item, item)
+                items.append(self._node(item, (*keys, str(index)), expected))
+            return items
+        finally:
+            self._plain -= 1
+
+    def _entry(
+        self, key: str, at: yaml.Node, value: yaml.Node, keys: _Keys, expected: ValueType | None
+    ) -> Node:
+        self._note((*keys, key), at, value)
+        return self._node(value, (*keys, key), expected)
+
+    def _note(self, keys: _Keys, at: yaml.Node, value: yaml.Node) -> None:
+        self.places[keys] = Place(self._at(at), value.value if _is_plain(value) else None)
+
+    def _mapping(self, node: yaml.MappingNode, keys: _Keys) -> Tree:
+        tree = self._collection(node, keys)
         if not isinstance(tree, dict):
             raise self._syntax_error("The file itself is a declaration; give it a key.", node)
+        self._refuse_shared_paths()
         return tree
 
-    def _scalar(self, node: yaml.ScalarNode) -> str | int | float | bool | None:
+    def _refuse_shared_paths(self) -> None:
+        """Refuse keys with dots whose dotted path is also that of keys in keys."""
+        if not any("." in key for keys in self.places for key in keys):
+            return
+        seen: dict[str, tuple[_Keys, Place]] = {}
+        for keys, place in self.places.items():
+            path = ".".join(keys)
+            if path in seen and seen[path][0] != keys:
+                raise DuplicateKeyError(
+                    f"{path} is the path of two values; the other one is at {seen[path][1].location}.",
+                    remedy="Rename one of the keys, or write it without a dot.",
+                    location=place.location,
+                )
+            seen[path] = (keys, place)
+
+    def _scalar(
+        self, node: yaml.ScalarNode, expected: ValueType | None = None
+    ) -> str | int | float | bool | None:
+        if node.tag == _MERGE:
+            raise self._syntax_error(f"{node.value!r} is not a value here.", node, "Quote it.")
         value = self._loader.construct_object(node)
-        if value is None or isinstance(value, str | bool | int):
+        if value is None or isinstance(value, str):
             return value
-        if isinstance(value, float) and math.isfinite(value):
-            return value
-        raise self._syntax_error(f"{node.value!r} is not a value that JSON has.", node, "Quote it.")
+        if not isinstance(value, bool | int | float) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise self._syntax_error(f"{node.value!r} is not a value that JSON has.", node, "Quote it.")
+        if _is_plain(node) and (reading := reading_of(node.value, value, expected)):
+            raise AmbiguousValueError(
+                f"{node.value} is {reading} to YAML, and text to others.",
+                remedy=f"Write {reading} if that is meant, else {quoted(node.value)}, with the quotes.",
+                location=self._at(node),
+            )
+        return value
 
     def _entries(self, node: yaml.MappingNode) -> _Entries:
-        """The keys of a mapping with their nodes; merge keys (`<<`) give what is not written out."""
-        written: set[str] = set()
-        for key, _ in node.value:
+        """The keys of a mapping with their nodes; merge keys (`<<`) give what is not written out.
+
+        A mapping that an alias repeats is the same node again, so it is taken apart once.
+        """
+        found = self._entries_of.get(id(node))
+        if found is None:
+            found = self._entries_of[id(node)] = self._taken_apart(node)
+        return found
+
+    def _taken_apart(self, node: yaml.MappingNode) -> _Entries:
+        written: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        merged: _Entries = {}
+        for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._syntax_error("A key must be a plain word.", key)
             if key.value in written:
@@ -259,50 +408,102 @@ class _Reader:
                     remedy="Remove or rename one of them.",
                     location=self._at(key),
                 )
-            written.add(key.value)
-        self._loader.flatten_mapping(node)
-        return {key.value: (key, value) for key, value in node.value}
+            written[key.value] = (key, value)
+            if key.tag == _MERGE:
+                merged = self._merged(value)
+        return merged | {key: entry for key, entry in written.items() if entry[0].tag != _MERGE}
 
-    def _suspect(self, keys: _Entries, path: str) -> None:
+    def _merged(self, node: yaml.Node) -> _Entries:
+        """What a merge key brings: of several mappings, the first that has a key wins (YAML, "Merge Key")."""
+        merged: _Entries = {}
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(source, yaml.MappingNode):
+                raise self._syntax_error("`<<` takes a mapping or a list of mappings.", source)
+            if id(source) in self._open:
+                raise self._syntax_error("A mapping is merged into itself, through an alias.", source)
+            self._open.add(id(source))
+            try:
+                for key, entry in self._entries(source).items():
+                    merged.setdefault(key, entry)
+            finally:
+                self._open.discard(id(source))
+        return merged
+
+    def _check_keys(self, entries: _Entries, keys: _Keys) -> None:
+        """Refuse keys that no path or attribute could reach."""
+        for key, (node, _) in entries.items():
+            if not key.strip() or not key.isprintable():
+                raise InvalidKeyError(
+                    f"{'.'.join(keys)} has a key that is empty or has characters that do not print: {key!r}.",
+                    remedy="Rename it.",
+                    location=self._at(node),
+                )
+            if not self._plain and (key in RESERVED_KEYS or key.startswith(RESERVED_PREFIXES)):
+                raise InvalidKeyError(
+                    f"{'.'.join(keys)} has the key {key!r}, which is also a name of the configuration itself: "
+                    f"config.{'.'.join(keys)}.{key} would not be its value.",
+                    remedy="Rename the key.",
+                    location=self._at(node),
+                )
+
+    def _suspect(self, entries: _Entries, keys: _Keys) -> None:
         """Refuse a mapping that is meant as a declaration and misspells `ssm_param`."""
-        for key, (node, _) in keys.items():
+        for key, (node, _) in entries.items():
             if _looks_like_ssm_param(key):
                 raise UnknownFieldError(
-                    f"{path} has the key {key!r}.",
+                    f"{'.'.join(keys)} has the key {key!r}.",
                     remedy="Did you mean `ssm_param`?",
                     location=self._at(node),
                 )
 
     def _declaration_or_problem(
-        self, node: yaml.MappingNode, keys: _Entries, path: str
+        self, node: yaml.MappingNode, entries: _Entries, keys: _Keys
     ) -> Declaration | None:
+        self._plain += 1
         try:
-            return self._declaration(node, keys, path)
+            return self._declaration(node, entries, keys)
         except ConfigInputError as problem:
             self._problems.append(problem)
             return None
+        finally:
+            self._plain -= 1
 
-    def _declaration(self, node: yaml.MappingNode, keys: _Entries, path: str) -> Declaration:
-        location = self._at(node)
-        fields = {key: self._node(value, f"{path}.{key}") for key, (_, value) in keys.items()}
+    def _declaration(self, node: yaml.MappingNode, entries: _Entries, keys: _Keys) -> Declaration:
+        location, path = self._at(node), ".".join(keys)
+        declared = entries["type"][1].value if "type" in entries else None
+        expected: ValueType | None = "float" if declared == "float" else None
+        fields = {
+            key: self._node(value, (*keys, key), expected if key in _VALUE_FIELDS else None)
+            for key, (_, value) in entries.items()
+        }
         try:
             schema = ParameterSchema.model_validate(fields)
         except ValidationError as error:
-            raise self._invalid(error, keys, path, location) from None
-        declaration = declare(path, schema, location)
+            raise self._invalid(error, entries, path, location) from None
+        written = None
+        if "default" in entries:
+            value = entries["default"][1]
+            written = WrittenDefault(self._at(value), self._first_word(value))
+        declaration = declare(path, schema, location, written)
         self.declarations.append(declaration)
         return declaration
+
+    @staticmethod
+    def _first_word(node: yaml.Node) -> str | None:
+        """The first plain word that is no text, in a value or in a list of them."""
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        return next((item.value for item in items if _is_plain(item) and item.tag != _STRING), None)
 
     def _invalid(
         self,
         error: ValidationError,
-        keys: _Entries,
+        entries: _Entries,
         path: str,
         location: Location,
     ) -> UnknownFieldError | InvalidDeclarationError:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0])
-        at = self._at(keys[name][0]) if name in keys else location
+        at = self._at(entries[name][0]) if name in entries else location
         if first["type"] == "extra_forbidden":
             close = difflib.get_close_matches(name, _FIELDS, n=1)
             return UnknownFieldError(
@@ -310,9 +511,20 @@ class _Reader:
                 remedy=f"Did you mean `{close[0]}`?" if close else f"The fields are: {', '.join(_FIELDS)}.",
                 location=at,
             )
+        value = entries[name][1] if name in entries else None
+        text_is_due = first["type"] == "string_type" and value is not None and _is_plain(value)
         return InvalidDeclarationError(
-            f"{path}: {name}: {first['msg'].lower()}.", remedy="Correct the field.", location=at
+            f"{path}: {name}: {first['msg'].lower()}.",
+            remedy=f"Correct the field: as text it is {quoted(value.value)}, with the quotes."
+            if text_is_due and value is not None
+            else "Correct the field.",
+            location=at,
         )
+
+
+def _is_plain(node: yaml.Node) -> bool:
+    """Whether a node is a word without quotes, with something in it."""
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.value != ""
 
 
 def _looks_like_ssm_param(key: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ami_lifecycle.config.environments import declared_parameters, each_environment
 from ami_lifecycle.config.errors import ConfigError
 from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import identifying_tags, is_ours, orphans_among, prefixes_of, project_of
@@ -36,14 +37,15 @@ class Drift:
 
 
 def find_drift(config: Config) -> list[Drift]:
-    """Compare one environment: declared parameters in the order of the files, then orphans by name.
+    """Compare the environment that is named, else all: declared parameters in the order of the files, then
+    orphans by name.
 
     Raises:
         ConfigError: a name cannot be built, or Parameter Store cannot be read.
     """
     found = _declared_drift(config)
     tagged = frozenset(find_tagged(config))
-    for prefix in prefixes_of(config.resolver.names):
+    for prefix in prefixes_of(_names(config)):
         found += [
             Drift(
                 "orphaned",
@@ -56,12 +58,19 @@ def find_drift(config: Config) -> list[Drift]:
     return found
 
 
+def _names(config: Config) -> list[str]:
+    return list(dict.fromkeys(name for own in each_environment(config) for name in own.resolver.names))
+
+
 def _declared_drift(config: Config) -> list[Drift]:
-    stored = config.parameter_store.read(config.resolver.names)
+    declared = list(declared_parameters(config))
+    stored = config.parameter_store.read(name for _, name, _ in declared)
     found: list[Drift] = []
-    for name, declaration in config.resolver.declared_names().items():
+    for _, name, declaration in declared:
         default = declaration.default_text
         if (parameter := stored.get(name)) is None:
+            if default is None and declaration.schema.optional:
+                continue
             detail = "the default applies" if default is not None else "no default: it has no value"
             found.append(Drift("missing", name, declaration.path, default, detail=detail))
             continue
@@ -79,7 +88,7 @@ def _declared_drift(config: Config) -> list[Drift]:
 def find_tagged(config: Config) -> list[str]:
     """Names of all parameters under the configuration's paths that carry our tags."""
     names: list[str] = []
-    for prefix in prefixes_of(config.resolver.names):
+    for prefix in prefixes_of(_names(config)):
         tags = identifying_tags(project_of(config, prefix))
         names += config.parameter_store.read_tagged(prefix, tags)
     return names

@@ -4,7 +4,9 @@
     ├── ConfigInputError                a person must change something
     │   ├── ConfigFileError             no directory, no file, unreadable file
     │   ├── YamlSyntaxError             the file is not YAML, or not the YAML we accept
-    │   ├── DuplicateKeyError           a key is written twice in one mapping
+    │   ├── DuplicateKeyError           a key is written twice in one mapping, or two values have one path
+    │   ├── InvalidKeyError             a key that cannot be reached, or that is a name of `Config` itself
+    │   ├── AmbiguousValueError         a plain word that YAML takes for something else than text
     │   ├── DuplicateParameterError     two keys with one ssm_param
     │   ├── UnknownFieldError           a declaration has a field that does not exist
     │   ├── InvalidDeclarationError     a field has a value that it cannot have
@@ -89,7 +91,15 @@ class YamlSyntaxError(ConfigInputError):
 
 
 class DuplicateKeyError(ConfigInputError):
-    """One mapping has the same key twice, so that the first would be lost."""
+    """One mapping has the same key twice, or two values have one path, so that one would be lost."""
+
+
+class InvalidKeyError(ConfigInputError):
+    """A key that no path or attribute could reach."""
+
+
+class AmbiguousValueError(ConfigInputError):
+    """A plain word that one reader of YAML takes for a number or a truth value, and another for text."""
 
 
 class DuplicateParameterError(ConfigInputError):

@@ -79,19 +79,17 @@ def environment_variables(config: Config, *, include_sensitive: bool, prefix: st
     variables: dict[str, str] = {}
     paths: dict[str, str] = {}
     for path, node in _leaves(config.resolver.documents.tree):
-        if not include_sensitive and config.resolver.holds_sensitive(node):
-            continue
-        value = config.resolver.resolve(node)
-        if value is None:
-            continue
         name = _variable(path, prefix)
-        if name in variables:
+        if name in paths:
             raise InvalidDeclarationError(
                 f"{'.'.join(path)} and {paths[name]} are both the environment variable {name}.",
                 remedy="Rename one of the keys.",
             )
         paths[name] = ".".join(path)
-        variables[name] = format_value(value, "str" if isinstance(value, str) else _text_type(value))
+        if not include_sensitive and config.resolver.holds_sensitive(node):
+            continue
+        if (value := config.resolver.resolve(node)) is not None:
+            variables[name] = format_value(value, "str" if isinstance(value, str) else _text_type(value))
     return variables
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ami_lifecycle.config.declarations import Declaration
+from ami_lifecycle.config.environments import declared_parameters, known_environments
 from ami_lifecycle.config.errors import (
     ConfigError,
     ForeignParameterError,
@@ -18,14 +19,15 @@ from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import is_ours, project_of, tags_for
 from ami_lifecycle.config.parameter_store import NewParameter, ParameterStore, StoredParameter
 
-InitAction: TypeAlias = Literal["create", "keep", "adopt", "set by hand"]
+InitAction: TypeAlias = Literal["create", "keep", "adopt", "set by hand", "leave unset"]
 
 
 @dataclass(frozen=True)
 class PlannedParameter:
     """What `init` does with one declared parameter, and why.
 
-    `text` is what it creates; `command` is what a person runs where a value has no default.
+    `text` is what it creates; `command` is what a person runs where a value has no default. `environment` is
+    the one that it is for, where its name contains one.
     """
 
     action: InitAction
@@ -34,6 +36,7 @@ class PlannedParameter:
     name: str
     text: str | None = field(default=None, repr=False)
     command: str | None = None
+    environment: str | None = None
 
     @property
     def path(self) -> str:
@@ -48,6 +51,7 @@ class InitOutcome:
     created: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    left_unset: list[str] = field(default_factory=list)
     set_by_hand: list[PlannedParameter] = field(default_factory=list)
     failed: list[tuple[str, ConfigError]] = field(default_factory=list)
 
@@ -56,7 +60,7 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
     """Decide what to do with each declared parameter. Reads, and writes nothing.
 
     Args:
-        config: loaded for the environment to initialise.
+        config: loaded for the environment to initialise; without one, for all that the files have.
         adopt: whether existing parameters without our tags get them.
 
     Raises:
@@ -64,12 +68,15 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
             environment that does not exist; see `check_environment`.
         ConfigError: Parameter Store could not be read.
     """
-    declared = config.resolver.declared_names()
-    stored = config.parameter_store.read(config.resolver.names)
+    declared = list(declared_parameters(config))
+    stored = config.parameter_store.read(name for _, name, _ in declared)
     foreign = _foreign(config, stored) if adopt else frozenset()
     return [
-        _decide(config, declaration, name, stored.get(name), foreign=name in foreign)
-        for name, declaration in declared.items()
+        replace(
+            _decide(own, declaration, name, stored.get(name), foreign=name in foreign),
+            environment=own.resolver.placeholders["environment"],
+        )
+        for own, name, declaration in declared
     ]
 
 
@@ -88,6 +95,8 @@ def _decide(
     check_environment(config, declaration)
     if (text := declaration.default_text) is not None:
         return PlannedParameter("create", "has a default", declaration, name, text=text)
+    if declaration.schema.optional:
+        return PlannedParameter("leave unset", "is optional", declaration, name)
     reason = "has no default" if declaration.default is None else "has an empty default"
     return PlannedParameter(
         "set by hand", reason, declaration, name, command=config.resolver.set_command(declaration)
@@ -111,11 +120,16 @@ def apply_init(
     outcome = InitOutcome()
     for planned in plan:
         try:
-            _carry_out(config, planned, outcome)
+            _carry_out(_config_for(config, planned), planned, outcome)
         except (ParameterRecentlyDeletedError, StoreRequestError, ForeignParameterError) as error:
             outcome.failed.append((planned.name, error))
         on_progress(planned)
     return outcome
+
+
+def _config_for(config: Config, planned: PlannedParameter) -> Config:
+    own = planned.environment
+    return config if own is None else config.for_environment(own)
 
 
 def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) -> None:
@@ -131,6 +145,8 @@ def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) 
             outcome.adopted.append(planned.name)
         case "keep":
             outcome.kept.append(planned.name)
+        case "leave unset":
+            outcome.left_unset.append(planned.name)
         case "set by hand":
             outcome.set_by_hand.append(planned)
 
@@ -144,9 +160,9 @@ def check_environment(config: Config, declaration: Declaration) -> None:
     Raises:
         PlaceholderError: the name of the parameter contains an environment that does not exist.
     """
-    known = config.resolver.find(("build", "environments"))
+    known = known_environments(config)
     environment = config.resolver.placeholders["environment"]
-    if not isinstance(known, dict) or not known or environment is None or environment in known:
+    if not known or environment is None or environment in known:
         return
     if "{environment}" in declaration.schema.ssm_param:
         raise PlaceholderError(

@@ -19,6 +19,7 @@ from ami_lifecycle.config.pacing import Clock, SystemClock
 from ami_lifecycle.config.parameter_cache import ParameterCache
 from ami_lifecycle.config.parameter_store import ParameterStore
 from ami_lifecycle.config.resolution import Nowhere, Resolver, Source
+from ami_lifecycle.config.schema import RESERVED_PREFIXES
 from ami_lifecycle.config.secrets_manager import SecretCache, SecretStore
 from ami_lifecycle.config.sensitive import Sensitive
 
@@ -30,22 +31,22 @@ class Section(Mapping[str, Any]):
     """
 
     def __init__(self, resolver: Resolver, path: tuple[str, ...] = ()) -> None:
-        self._resolver = resolver
-        self._path = path
+        self._section_resolver = resolver
+        self._section_path = path
 
     def get(self, path: str, default: Any = None) -> Any:
         """Look a value up: Parameter Store's, else the declared default, else `default`.
 
         Args:
-            path: dotted, relative to this section; list items count from 0. The path of a mapping or
-                a list gives a plain copy of it with every value resolved.
+            path: dotted, relative to this section; list items count from 0. A key may have dots itself. The
+                path of a mapping or a list gives a plain copy of it with every value resolved.
             default: given back where there is no value; that is no error.
 
         Raises:
             ConfigError: the value cannot be read, or is not what its declaration says.
         """
-        node = self._resolver.find(self._below(path))
-        value = None if isinstance(node, Nowhere) else self._resolver.resolve(node)
+        node = self._section_resolver.find_path(path, self._section_path)
+        value = None if isinstance(node, Nowhere) else self._section_resolver.resolve(node)
         return default if value is None else value
 
     def require(self, path: str) -> Any:
@@ -57,29 +58,32 @@ class Section(Mapping[str, Any]):
         """
         value = self.get(path)
         if value is None:
-            raise self._resolver.missing(self._below(path))
+            raise self._section_resolver.missing(path, self._section_path)
         return value
 
     def source(self, path: str) -> Source:
         """Where the value at a dotted path comes from, with the parameter's version."""
-        return self._resolver.source(self._below(path))
+        return self._section_resolver.source(path, self._section_path)
 
     def resolve(self) -> dict[str, Any]:
         """This whole section as plain dictionaries, lists and values."""
-        return {key: self._resolver.resolve(node) for key, node in self._node().items()}
+        return {key: self._section_resolver.resolve(node) for key, node in self._section_node().items()}
 
     def __getitem__(self, key: str) -> Any:
-        path = (*self._path, key)
-        node = self._resolver.find(path)
-        if isinstance(node, Nowhere):
-            path = self._below(key)
-            node = self._resolver.find(path)
-        if isinstance(node, Nowhere):
+        # An empty path is the section itself, and no key of it.
+        path = (
+            self._section_resolver.locate(key, self._section_path) if key and isinstance(key, str) else None
+        )
+        node = Nowhere() if path is None else self._section_resolver.find(path)
+        if path is None or isinstance(node, Nowhere):
             raise KeyError(key)
-        return Section(self._resolver, path) if isinstance(node, dict) else self._resolver.resolve(node)
+        if isinstance(node, dict):
+            return Section(self._section_resolver, path)
+        return self._section_resolver.resolve(node)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        # A copy that is being made has no attributes yet, and asks for special methods.
+        if name.startswith(RESERVED_PREFIXES):
             raise AttributeError(name)
         try:
             return self[name]
@@ -87,25 +91,24 @@ class Section(Mapping[str, Any]):
             raise AttributeError(f"{self!r} has no {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._node())
+        return iter(self._section_node())
 
     def __len__(self) -> int:
-        return len(self._node())
+        return len(self._section_node())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and any(
-            not isinstance(self._resolver.find(path), Nowhere)
-            for path in ((*self._path, key), self._below(key))
+        return (
+            isinstance(key, str)
+            and key != ""
+            and self._section_resolver.locate(key, self._section_path) is not None
         )
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'.'.join(self._path) or str(self._resolver.documents.directory)!r})"
+        directory = self._section_resolver.documents.directory
+        return f"{type(self).__name__}({'.'.join(self._section_path) or str(directory)!r})"
 
-    def _below(self, path: str) -> tuple[str, ...]:
-        return (*self._path, *(path.split(".") if path else ()))
-
-    def _node(self) -> dict[str, Node]:
-        node = self._resolver.find(self._path)
+    def _section_node(self) -> dict[str, Node]:
+        node = self._section_resolver.find(self._section_path)
         assert isinstance(node, dict)  # noqa: S101  # a Section is only made of a mapping
         return node
 
@@ -131,12 +134,12 @@ class Config(Section):
                 check_placeholder_value(kind, value)
         placeholders = {"environment": environment, "application": application}
         super().__init__(Resolver(documents, parameters, placeholders))
-        self._secrets = secrets
+        self._section_secrets = secrets
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
         """Every declared parameter, in the order of the files."""
-        return self._resolver.documents.declarations
+        return self._section_resolver.documents.declarations
 
     @property
     def parameter_store(self) -> ParameterStore:
@@ -145,7 +148,7 @@ class Config(Section):
         Raises:
             CredentialsError: the configuration was loaded offline.
         """
-        store = self._resolver.parameters.store
+        store = self._section_resolver.parameters.store
         if store is None:
             raise CredentialsError("The configuration is offline.", remedy="Load it without offline=True.")
         return store
@@ -153,16 +156,16 @@ class Config(Section):
     @property
     def resolver(self) -> Resolver:
         """What looks values up; for code that works on declarations, such as the command line."""
-        return self._resolver
+        return self._section_resolver
 
     def for_environment(self, environment: str, application: str | None = None) -> Config:
         """The same files and the same cache for another environment."""
         return Config(
-            self._resolver.documents,
-            self._resolver.parameters,
-            self._secrets,
+            self._section_resolver.documents,
+            self._section_resolver.parameters,
+            self._section_secrets,
             environment=environment,
-            application=application or self._resolver.placeholders["application"],
+            application=application or self._section_resolver.placeholders["application"],
         )
 
     def secret(self, path: str) -> Sensitive:
@@ -174,9 +177,9 @@ class Config(Section):
             SecretNotFoundError: Secrets Manager has no such secret.
             ConfigError: see `get`.
         """
-        node = self._resolver.find(self._below(path))
+        node = self._section_resolver.find_path(path)
         if isinstance(node, Nowhere):
-            raise self._resolver.missing(self._below(path))
+            raise self._section_resolver.missing(path)
         if not isinstance(node, Declaration) or not node.schema.secret:
             raise InvalidDeclarationError(
                 f"{path} is not the name of a secret.",
@@ -185,7 +188,7 @@ class Config(Section):
             )
         name = self.require(path)
         try:
-            return self._secrets.read(name)
+            return self._section_secrets.read(name)
         except SecretNotFoundError as error:
             raise SecretNotFoundError(
                 f"{path} names the secret {name!r}, which Secrets Manager does not have.",
@@ -195,8 +198,8 @@ class Config(Section):
 
     def refresh(self) -> None:
         """Have every value read again when it is next needed."""
-        self._resolver.parameters.expire()
-        self._secrets.expire()
+        self._section_resolver.parameters.expire()
+        self._section_secrets.expire()
 
 
 def load_config(

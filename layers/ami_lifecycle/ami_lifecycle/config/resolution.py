@@ -17,7 +17,7 @@ from ami_lifecycle.config.errors import Location, MissingValueError, Placeholder
 from ami_lifecycle.config.parameter_cache import CachedParameter, ParameterCache
 from ami_lifecycle.config.sensitive import MASK
 
-SourceKind: TypeAlias = Literal["ssm", "default", "yaml", "missing"]
+SourceKind: TypeAlias = Literal["ssm", "default", "yaml", "missing", "unset"]
 
 
 class Nowhere:
@@ -32,7 +32,8 @@ class Source:
     """Where a value comes from.
 
     Attributes:
-        kind: `ssm` (Parameter Store), `default`, `yaml` (a plain value), or `missing`.
+        kind: `ssm` (Parameter Store), `default`, `yaml` (a plain value), `unset` (declared optional, and
+            without a value), or `missing`.
         name: the parameter's name, where one is declared.
         version: the parameter's version, where it exists.
         changed_at: when that version was written (UTC).
@@ -111,6 +112,23 @@ class Resolver:
                 return NOWHERE
         return node
 
+    def locate(self, path: str, below: Sequence[str] = ()) -> tuple[str, ...] | None:
+        """The keys that a dotted path stands for, or None where nothing is.
+
+        A key may have dots itself: where several are possible, the longest key comes first. No two values of a
+        file have one path.
+        """
+        start = self.find(below)
+        if isinstance(start, Nowhere):
+            return None
+        found = _locate(start, path.split(".")) if path else ()
+        return None if found is None else (*below, *found)
+
+    def find_path(self, path: str, below: Sequence[str] = ()) -> Node | Nowhere:
+        """What the files have at a dotted path; see `locate`. An empty path is everything."""
+        keys = self.locate(path, below)
+        return NOWHERE if keys is None else self.find(keys)
+
     def resolve(self, node: Node) -> Any:
         """The node with every declaration replaced by its value; a copy, free to be changed.
 
@@ -166,9 +184,9 @@ class Resolver:
         """What Parameter Store has for a declaration."""
         return self.parameters.look_up(declaration.name(self.placeholders), self.names)
 
-    def source(self, path: Sequence[str]) -> Source:
-        """Where the value at a path comes from."""
-        node = self.find(path)
+    def source(self, path: str, below: Sequence[str] = ()) -> Source:
+        """Where the value at a dotted path comes from."""
+        node = self.find_path(path, below)
         match node:
             case Declaration():
                 return self.source_of(node)
@@ -190,13 +208,14 @@ class Resolver:
                 stale=cached.stale,
                 location=declaration.location,
             )
-        kind: SourceKind = "missing" if declaration.default is None else "default"
+        unset: SourceKind = "unset" if declaration.schema.optional else "missing"
+        kind: SourceKind = unset if declaration.default is None else "default"
         return Source(kind, name, stale=cached.stale, location=declaration.location)
 
-    def missing(self, path: Sequence[str]) -> MissingValueError:
-        """The error for a path without a value."""
-        node = self.find(path)
-        dotted = ".".join(path)
+    def missing(self, path: str, below: Sequence[str] = ()) -> MissingValueError:
+        """The error for a dotted path without a value."""
+        node = self.find_path(path, below)
+        dotted = ".".join((*below, path) if path else below)
         if isinstance(node, Declaration):
             name = node.name(self.placeholders)
             return MissingValueError(
@@ -238,3 +257,21 @@ class Resolver:
                     yield from walk(value, f"{path}.{key}" if path else key)
 
         return walk(self.documents.tree, "")
+
+
+def _locate(node: Node, words: Sequence[str]) -> tuple[str, ...] | None:
+    if not words:
+        return ()
+    if isinstance(node, list):
+        word = words[0]
+        if not (word.isascii() and word.isdigit() and int(word) < len(node)):
+            return None
+        rest = _locate(node[int(word)], words[1:])
+        return None if rest is None else (word, *rest)
+    if not isinstance(node, dict):
+        return None
+    for count in range(len(words), 0, -1):
+        key = ".".join(words[:count])
+        if key in node and (rest := _locate(node[key], words[count:])) is not None:
+            return (key, *rest)
+    return None

@@ -8,12 +8,26 @@ instance_id:
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 ValueType: TypeAlias = Literal["str", "int", "float", "bool", "list", "json"]
 Tier: TypeAlias = Literal["Standard", "Advanced", "Intelligent-Tiering"]
+
+
+# `config.x.items` is the method of every mapping, so that a key of that name could not be read as an attribute.
+# A test holds both sets to the classes Section and Config.
+RESERVED_KEYS: Final = frozenset({"get", "items", "keys", "require", "resolve", "source", "values"})
+RESERVED_PREFIXES: Final = ("__", "_abc_", "_section_")
+RESERVED_NAMESPACES: Final = RESERVED_KEYS | {
+    "declarations",
+    "for_environment",
+    "parameter_store",
+    "refresh",
+    "resolver",
+    "secret",
+}
 
 
 class ParameterSchema(BaseModel):
@@ -40,6 +54,9 @@ class ParameterSchema(BaseModel):
     allowed_values: list[JsonValue] | None = Field(
         default=None, min_length=1, description="The only values that are accepted."
     )
+    optional: bool = Field(
+        default=False, description="It may have no value: that is no error and nothing to be set by hand."
+    )
     secret: bool = Field(default=False, description="The value is the name of a Secrets Manager secret.")
     sensitive: bool = Field(default=False, description="Stored as a SecureString, and never printed.")
     tier: Tier = Field(
@@ -57,16 +74,35 @@ def config_json_schema() -> dict[str, Any]:
         "title": "Configuration file of ami-lifecycle",
         "description": "A tree of plain values and of parameters that SSM Parameter Store holds.",
         "type": ["object", "null"],
+        "propertyNames": {"$ref": "#/$defs/key"},
         "additionalProperties": {"$ref": "#/$defs/node"},
         "$defs": {
             **definitions,
             "parameter": parameter,
+            "key": {
+                "minLength": 1,
+                "not": {
+                    "anyOf": [
+                        {"enum": sorted(RESERVED_KEYS)},
+                        {"pattern": f"^(?:{'|'.join(RESERVED_PREFIXES)})"},
+                    ]
+                },
+            },
             "node": {
                 "if": {"type": "object", "required": ["ssm_param"]},
                 "then": {"$ref": "#/$defs/parameter"},
                 "else": {
+                    "propertyNames": {"$ref": "#/$defs/key"},
                     "additionalProperties": {"$ref": "#/$defs/node"},
-                    "items": {"$ref": "#/$defs/node"},
+                    "items": {"$ref": "#/$defs/item"},
+                },
+            },
+            "item": {
+                "if": {"type": "object", "required": ["ssm_param"]},
+                "then": {"$ref": "#/$defs/parameter"},
+                "else": {
+                    "additionalProperties": {"$ref": "#/$defs/item"},
+                    "items": {"$ref": "#/$defs/item"},
                 },
             },
         },

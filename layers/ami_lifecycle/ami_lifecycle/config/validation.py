@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import examine_documents
+from ami_lifecycle.config.environments import declared_parameters
 from ami_lifecycle.config.errors import (
     AccessDeniedError,
     ConfigError,
@@ -52,16 +53,24 @@ def examine_files(config_dir: str | Path) -> list[Finding]:
 def examine_values(config: Config) -> list[Finding]:
     """Every stored value that is not what its declaration says, and every value that does not exist.
 
+    For the environment that is named, else for all.
+
     Raises:
         ConfigError: Parameter Store cannot be read.
     """
-    return [finding for declaration in config.declarations for finding in _examine_value(config, declaration)]
+    return [
+        finding
+        for own, _, declaration in declared_parameters(config)
+        for finding in _examine_value(own, declaration)
+    ]
 
 
 def _examine_value(config: Config, declaration: Declaration) -> Iterator[Finding]:
     cached = config.resolver.look_up(declaration)
     if cached.parameter is None and declaration.default is None:
-        missing = config.resolver.missing(declaration.path.split("."))
+        if declaration.schema.optional:
+            return
+        missing = config.resolver.missing(declaration.path)
         yield _finding(missing, path=declaration.path)
         return
     if cached.parameter is None:
@@ -128,12 +137,12 @@ class _Named:
 
 
 def _named_values(config: Config) -> Iterator[_Named]:
-    for declaration in config.declarations:
+    for own, _, declaration in declared_parameters(config):
         try:
             # A message, and the log of another service, would show what is stored encrypted.
-            if config.resolver.is_sensitive(declaration):
+            if own.resolver.is_sensitive(declaration):
                 continue
-            value = config.resolver.resolve(declaration)
+            value = own.resolver.resolve(declaration)
         except ConfigError:
             continue
         for item in value if isinstance(value, list) else [value]:

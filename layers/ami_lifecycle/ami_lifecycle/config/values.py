@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from ami_lifecycle.config.schema import ValueType
 
-_INT = re.compile(r"[+-]?[0-9]+")
+# Without leading zeros and separators: 0123 is an account, an octal number or 123.
+_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SHOWN_CHARACTERS: Final = 60
 
 
@@ -99,11 +101,11 @@ def show(value: object) -> str:
 
 _DESCRIPTIONS: Final[dict[ValueType, str]] = {
     "str": "a string (quote it in YAML)",
-    "int": "a whole number",
+    "int": "a whole number (without leading zeros)",
     "float": "a finite number",
     "bool": "true or false",
     "list": "a list of strings without commas or outer spaces (use `type: json` for others)",
-    "json": "JSON",
+    "json": "JSON (with no key twice)",
 }
 
 
@@ -114,10 +116,7 @@ def _parse_int(text: str) -> int:
 
 
 def _parse_float(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(_DESCRIPTIONS["float"]) from None
+    number = float(text) if _FLOAT.fullmatch(text.strip()) else math.nan
     if not math.isfinite(number):
         raise ValueError(_DESCRIPTIONS["float"])
     return number
@@ -144,9 +143,15 @@ def _parse_json(text: str) -> Any:
     def refuse(_: str) -> Any:
         raise ValueError(_DESCRIPTIONS["json"])
 
+    def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            refuse("")
+        return found
+
     try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=no_key_twice)
+    except (ValueError, RecursionError):
         raise ValueError(_DESCRIPTIONS["json"]) from None
 
 
