@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client, prepare_clients
+from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
@@ -12,13 +13,14 @@ from ami_lifecycle.contracts import ClaimedInput, InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
 
-prepare_clients("dynamodb", "ec2")
+prepare_clients("dynamodb")
+prepare_clients("ec2", attempts=1)
 
 
 @lambda_handler(parsed_by(ClaimedInput))
 def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
     """Launch the instance, or find it."""
-    variables, ec2 = environment(), client("ec2")
+    variables, ec2 = environment(), client("ec2", attempts=1)
     return Launcher(
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
@@ -28,5 +30,6 @@ def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
             security_group_id=variables.SECURITY_GROUP_ID,
             instance_profile_arn=variables.INSTANCE_PROFILE_ARN,
         ),
+        clock=SystemClock(),
         deadline=deadline,
     ).launch_builder(step)

@@ -8,7 +8,7 @@ from typing import Any
 from tests.fakes.faults import Faulty, port_call
 
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
 from ami_lifecycle.errors import ClaimLostError
 
 
@@ -55,16 +55,14 @@ class FakeEnvironments(Faulty):
         return True
 
     @port_call
-    def enter(
-        self, environment: str, execution_arn: str, number: int, busy_until: datetime
-    ) -> datetime | None:
+    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> Claim:
         """Begin to write something shared."""
         record = self._read(environment)
         if record.claim is None or not record.is_held_by(execution_arn, number):
             raise ClaimLostError(f"{execution_arn} does not hold {environment}")
         self._change(environment, claim=record.claim.model_copy(update={"busy_until": busy_until}))
-        before = record.claim.busy_until
-        return before if before != busy_until else None
+        again = record.claim.busy_until == busy_until
+        return record.claim.model_copy(update={"busy_until": None}) if again else record.claim
 
     @port_call
     def leave(
@@ -74,6 +72,16 @@ class FakeEnvironments(Faulty):
         record = self._read(environment)
         if record.claim is not None and record.is_held_by(execution_arn, number):
             self._change(environment, claim=record.claim.model_copy(update={"busy_until": still_busy_until}))
+
+    @port_call
+    def remember_launch(
+        self, environment: str, execution_arn: str, number: int, progress: LaunchProgress
+    ) -> None:
+        """Remember where a launch goes on."""
+        record = self._read(environment)
+        if record.claim is None or not record.is_held_by(execution_arn, number):
+            raise ClaimLostError(f"{execution_arn} does not hold {environment}")
+        self._change(environment, claim=record.claim.model_copy(update={"launching": progress}))
 
     @port_call
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:

@@ -255,6 +255,8 @@ def _of_capacity() -> Iterator[Case]:
     yield Case("no-capacity", "ever", ({"kind": "capacity", "times": None},))
     unsupported = {"kind": "capacity", "code": "Unsupported", "times": 2}
     yield Case("no-capacity", "unsupported", (unsupported,))
+    for limit in (0, 2):
+        yield Case("no-quota", f"{limit} vCPUs", ({"kind": "quota", "limit": limit},))
 
 
 def _writes_latest(call: Call) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import fnmatch
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,12 +88,35 @@ class Launches(Instances, LaunchTemplates):
                 return self._repeated(known, fingerprint)
             target = self._target(parameters)
             refuse_dry_run(request)
+            self._require_quota(target.instance_type, _count(parameters))
             reservation_id = self.new_id("r")
             instances = [self._launch(target, parameters, reservation_id) for _ in range(_count(parameters))]
             target.image.last_launched = self.clock.now()
             if token:
                 self._launch_tokens[token, scope] = (fingerprint, reservation_id, instances)
             return self._reservation(reservation_id, instances)
+
+    def _require_quota(self, instance_type: str, count: int) -> None:
+        """Refuse what would have more vCPUs than a quota allows, in EC2's words; only instances that run count."""
+
+        def vcpus(name: str) -> int:
+            return int(self.surroundings.instance_type(name)["VCpuInfo"]["DefaultVCpus"])
+
+        def wanted(pattern: str) -> int:
+            running = [
+                each.instance_type
+                for each in self.instances.values()
+                if each.state in {"pending", "running"} and fnmatch.fnmatchcase(each.instance_type, pattern)
+            ]
+            return sum(map(vcpus, running)) + count * vcpus(instance_type)
+
+        if (fault := self.faults.quota(instance_type, wanted)) is not None:
+            raise ApiError(
+                "VcpuLimitExceeded",
+                f"You have requested more vCPU capacity than your current vCPU limit of {fault.limit} allows for the "
+                "instance bucket that the specified instance type belongs to. Please visit "
+                "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
+            )
 
     def _repeated(self, known: tuple[str, str, list[Instance]], fingerprint: str) -> Response:
         before, reservation_id, instances = known

@@ -177,6 +177,20 @@ class Faults:
         """The fault for an instance that is being launched."""
         return self.first(rules.InstanceFault, lambda rule: fnmatch.fnmatchcase(role, rule.role))
 
+    def quota(self, instance_type: str, wanted: Callable[[str], int]) -> rules.QuotaFault | None:
+        """The limit of vCPUs that a launch of a type breaks.
+
+        Args:
+            wanted: how many vCPUs there would be of the types that a pattern names.
+        """
+        return self.first(
+            rules.QuotaFault,
+            lambda rule: (
+                fnmatch.fnmatchcase(instance_type, rule.instance_type)
+                and wanted(rule.instance_type) > rule.limit
+            ),
+        )
+
     def execution(self, name: str, state: str) -> rules.ExecutionFault | None:
         """The fault for an execution that enters a state."""
         return self.first(

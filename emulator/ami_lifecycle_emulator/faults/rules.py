@@ -47,6 +47,15 @@ class CapacityFault(Rule):
     code: str = "InsufficientInstanceCapacity"
 
 
+class QuotaFault(Rule):
+    """The account's vCPUs for some instance types are limited (EC2 user guide, On-Demand Instance quotas)."""
+
+    kind: Literal["quota"]
+    instance_type: str = "*"
+    limit: int = Field(ge=0)
+    times: int | None = Field(default=None, ge=1, description="how many launches it refuses; null for all")
+
+
 class SlowFault(CallRule):
     """A call whose answer takes longer, in emulated seconds."""
 
@@ -180,6 +189,7 @@ class ExecutionFault(Rule):
 Fault = Annotated[
     ErrorFault
     | CapacityFault
+    | QuotaFault
     | SlowFault
     | LostFault
     | KilledFault

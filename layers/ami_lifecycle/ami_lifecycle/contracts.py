@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ami_lifecycle.domain.model import AmiId, Digest, Frozen
+from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
 from ami_lifecycle.domain.settings import EnvironmentName, EnvironmentSettings, ImageTag
 
 SCHEMA_VERSION = 1
@@ -114,7 +114,7 @@ class Base(Frozen):
     image_id: AmiId
     root_device_name: str
     root_volume_gib: int | None = None
-    volatile_devices: tuple[str, ...] = ()
+    volatile_devices: tuple[VolatileDevice, ...] = ()
     created: datetime | None = None
 
 

@@ -15,6 +15,7 @@
     │   ├── ResourceNotVisibleError      eventual consistency: made, and not shown yet
     │   ├── AgentNotOnlineError          the instance has not registered with Systems Manager yet
     │   ├── CapacityUnavailableError     no instance type in any subnet at this moment
+    │   ├── LaunchUnfinishedError        the time ran out before every type and subnet was tried
     │   ├── PublicationPendingError      `latest` does not read back as it was written yet
     │   ├── ClaimContendedError          a conditional write lost a race; look again
     │   ├── ClaimBusyError               a function of the claim's holder may still be writing
@@ -23,6 +24,7 @@
     │   ├── AccessDeniedError            a permission is missing
     │   ├── ClaimLostError               another execution holds the environment
     │   ├── ForeignResourceError         it does not carry our tags
+    │   ├── QuotaExceededError           a quota of the account is too small for what is asked
     │   ├── ImageNotVerifiedError        nothing unverified is published
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
@@ -99,6 +101,10 @@ class CapacityUnavailableError(TransientError):
     """EC2 has none of the instance types in any of the subnets at this moment."""
 
 
+class LaunchUnfinishedError(TransientError):
+    """The function's time ran out before every type was tried in every subnet; the next attempt goes on there."""
+
+
 class PublicationPendingError(TransientError):
     """The parameter `latest` does not read back as it was written yet."""
 
@@ -129,6 +135,10 @@ class ClaimLostError(RefusedError):
 
 class ForeignResourceError(RefusedError):
     """The resource does not carry the tags of this application and environment."""
+
+
+class QuotaExceededError(RefusedError):
+    """A quota of the account is too small for what is asked, however long one waits."""
 
 
 class ImageNotVerifiedError(RefusedError):

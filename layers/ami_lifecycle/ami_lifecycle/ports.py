@@ -12,13 +12,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, Pin
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, LaunchProgress, Pin
 from ami_lifecycle.domain.model import (
     Frozen,
     Image,
     Instance,
     Snapshot,
     Usage,
+    VolatileDevice,
 )
 from ami_lifecycle.domain.outcomes import Outcome
 
@@ -47,16 +48,35 @@ class LaunchRequest(Frozen):
     volume_type: str
     iops: int
     throughput: int
-    volatile_devices: tuple[str, ...] = ()
+    volatile_devices: tuple[VolatileDevice, ...] = ()
+    metadata_hop_limit: int = 1
     user_data: str
     tags: Mapping[str, str]
 
 
 class LaunchRefusal(StrEnum):
-    """Why EC2 has no instance of this type in this subnet; another type or subnet may do."""
+    """Why EC2 launches no instance of a type in a subnet, by what may help.
+
+    `CAPACITY`: time, another subnet or another type. `UNSUPPORTED`: another subnet or type.
+    `INELIGIBLE`: another type only. `QUOTA_IN_USE`: time or a type of another quota. `QUOTA_TOO_SMALL`:
+    a type of another quota; until somebody raises this one, it has no room for a single instance.
+    """
 
     CAPACITY = "capacity"
     UNSUPPORTED = "unsupported"
+    INELIGIBLE = "ineligible"
+    QUOTA_IN_USE = "quota in use"
+    QUOTA_TOO_SMALL = "quota too small"
+
+    @property
+    def concerns_every_subnet(self) -> bool:
+        """Whether the type is refused alike in all subnets."""
+        return self not in {LaunchRefusal.CAPACITY, LaunchRefusal.UNSUPPORTED}
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting can help."""
+        return self in {LaunchRefusal.CAPACITY, LaunchRefusal.QUOTA_IN_USE}
 
 
 class LaunchResult(NamedTuple):
@@ -236,12 +256,11 @@ class Environments(Protocol):
         claim or the revision is not as it was read.
         """
 
-    def enter(
-        self, environment: str, execution_arn: str, number: int, busy_until: datetime
-    ) -> datetime | None:
+    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> Claim:
         """Begin to write something shared. Raises `ClaimLostError` when the claim is not held.
 
-        Returns until when an earlier invocation that has not left may write, or None.
+        Returns the claim as it was found: its `busy_until` is until when an earlier invocation that has
+        not left may write.
         """
 
     def leave(
@@ -251,6 +270,11 @@ class Environments(Protocol):
 
         `still_busy_until` is what `enter` returned: an earlier invocation whose answer was lost may go on.
         """
+
+    def remember_launch(
+        self, environment: str, execution_arn: str, number: int, progress: LaunchProgress
+    ) -> None:
+        """Remember in the claim where a launch goes on. Raises `ClaimLostError` when it is not held."""
 
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
         """Remove the claim and add one to `fencing`, so that a plan made before is outdated.

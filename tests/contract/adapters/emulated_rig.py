@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tests.contract.adapters.emulated_account import EmulatedAccount
@@ -37,9 +38,17 @@ from ami_lifecycle.ports import (
 )
 
 SETTLED = {InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.TERMINATED}
-REFUSAL_CODES = {
-    LaunchRefusal.CAPACITY: "InsufficientInstanceCapacity",
-    LaunchRefusal.UNSUPPORTED: "Unsupported",
+LAUNCH_FAULTS: Mapping[LaunchRefusal, Mapping[str, Any]] = {
+    LaunchRefusal.CAPACITY: {"kind": "capacity"},
+    LaunchRefusal.UNSUPPORTED: {"kind": "capacity", "code": "Unsupported"},
+    LaunchRefusal.INELIGIBLE: {
+        "kind": "error",
+        "operation": "RunInstances",
+        "code": "InvalidParameterCombination",
+        "message": "The specified instance type is not eligible for Free Tier.",
+    },
+    LaunchRefusal.QUOTA_IN_USE: {"kind": "quota", "limit": 3, "times": 1},
+    LaunchRefusal.QUOTA_TOO_SMALL: {"kind": "quota", "limit": 1, "times": 1},
 }
 
 
@@ -85,7 +94,12 @@ class EmulatedRig:
         self.account.clock.advance(seconds)
 
     def refuse_launches(self, refusal: LaunchRefusal) -> None:
-        self._fault("ec2", "RunInstances", REFUSAL_CODES[refusal])
+        if refusal is LaunchRefusal.QUOTA_IN_USE:
+            # It has two vCPUs of the three.
+            self.account.client("ec2").run_instances(
+                ImageId=self.base_image_id, InstanceType="m5.large", MinCount=1, MaxCount=1
+            )
+        self.account.faults.add(LAUNCH_FAULTS[refusal])
 
     def bring_online(self, instance: Instance) -> None:
         self.account.until(lambda: self.commands.agent_version(instance.instance_id) is not None)

@@ -10,7 +10,8 @@ from tests.contract.adapters.rig import Rig
 from tests.fakes.clock import START
 
 from ami_lifecycle.contracts import Action, BuildRequest, Trigger
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
+from ami_lifecycle.domain.model import Role
 from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
 
 DIGEST = "sha256:" + "a" * 64
@@ -71,6 +72,28 @@ def test_a_claim_made_from_an_outdated_plan_is_refused(rig: Rig, number: int) ->
     assert rig.environments.claim(rig.name, claim_of(rig, 3))
 
 
+def test_a_launch_goes_on_where_the_claim_says(rig: Rig) -> None:
+    claim = claimed(rig)
+    progress = LaunchProgress(role=Role.CANARY, position=7)
+    rig.environments.remember_launch(rig.name, claim.execution_arn, 1, progress)
+    found = rig.environments.enter(rig.name, claim.execution_arn, 1, START)
+    assert found == claim.model_copy(update={"launching": progress})
+    rig.environments.leave(rig.name, claim.execution_arn, 1)
+    held = rig.environments.get(rig.name).claim
+    assert held == found
+    assert rig.environments.release(rig.name, held, revision=0)
+
+
+@pytest.mark.parametrize(("arn", "number"), [("arn:of-another", 1), (None, 2)])
+def test_only_the_holder_remembers_where_a_launch_goes_on(rig: Rig, arn: str | None, number: int) -> None:
+    claim = claimed(rig)
+    with pytest.raises(ClaimLostError):
+        rig.environments.remember_launch(
+            rig.name, arn or claim.execution_arn, number, LaunchProgress(role=Role.BUILDER, position=1)
+        )
+    assert rig.environments.get(rig.name).claim == claim
+
+
 def test_a_request_queues_behind_its_holder(rig: Rig) -> None:
     claim = claimed(rig)
     request = request_for(rig, image_digest=DIGEST, fresh=True)
@@ -119,9 +142,11 @@ def test_the_holder_is_busy_between_entering_and_leaving(rig: Rig) -> None:
 def test_entering_tells_until_when_an_earlier_invocation_may_write(rig: Rig) -> None:
     claim = claimed(rig)
     earlier, later = START + timedelta(seconds=30), START + timedelta(seconds=60)
-    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier) is None
-    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier) is None, "the same call again"
-    assert rig.environments.enter(rig.name, claim.execution_arn, 1, later) == earlier
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier).busy_until is None
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, earlier).busy_until is None, (
+        "the same call again"
+    )
+    assert rig.environments.enter(rig.name, claim.execution_arn, 1, later).busy_until == earlier
     rig.environments.leave(rig.name, claim.execution_arn, 1, still_busy_until=earlier)
     assert rig.environments.get(rig.name).claim == claim.model_copy(update={"busy_until": earlier})
 

@@ -132,12 +132,19 @@ def test_an_instance_is_launched_as_the_builder_needs_it(emulated: EmulatedRig) 
     ec2 = emulated.account.client("ec2")
     shown = ec2.describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
     assert shown["MetadataOptions"]["HttpTokens"] == "required"
-    assert shown["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+    assert shown["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
     (device,) = shown["BlockDeviceMappings"]
     assert device["Ebs"]["DeleteOnTermination"] is True
     (volume,) = ec2.describe_volumes(VolumeIds=[device["Ebs"]["VolumeId"]])["Volumes"]
     assert (volume["Size"], volume["VolumeType"], volume["Throughput"]) == (12, "gp3", 250)
     assert {"Key": "test", "Value": emulated.name} in volume["Tags"]
+
+
+def test_a_container_reaches_the_metadata_where_the_settings_say_so(emulated: EmulatedRig) -> None:
+    instance = running_instance(emulated, metadata_hop_limit=2)
+    ec2 = emulated.account.client("ec2")
+    shown = ec2.describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
+    assert shown["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
 
 
 def test_a_volume_type_that_takes_no_throughput_gets_none(emulated: EmulatedRig) -> None:

@@ -11,16 +11,19 @@ from botocore.stub import ANY, Stubber
 
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.images import Ec2Images
-from ami_lifecycle.adapters.instances import REFUSALS, Ec2Instances
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.launch_refusals import REFUSALS
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
-from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind
+from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind, VolatileDevice
 from ami_lifecycle.errors import (
     AccessDeniedError,
     ImageCreationFailedError,
+    QuotaExceededError,
     RefusedError,
     ResourceNotVisibleError,
     ServiceUnavailableError,
+    SettingsError,
     ThrottledError,
 )
 from ami_lifecycle.ports import CommandStatus, LaunchRefusal, LaunchRequest
@@ -85,15 +88,167 @@ def launch_request() -> LaunchRequest:
 
 
 @pytest.mark.parametrize("code", sorted(REFUSALS))
-def test_each_code_for_missing_capacity_is_a_refusal_and_no_error(stub: Stub, code: str) -> None:
+def test_each_code_about_a_type_in_a_subnet_is_a_refusal_and_no_error(stub: Stub, code: str) -> None:
     client, stubber = stub("ec2")
     # EC2 answers InsufficientInstanceCapacity with a status of 500.
     stubber.add_client_error("run_instances", code, "try another zone", 500)
     result = Ec2Instances(client).launch(launch_request())
     assert result.instance is None
-    expected = LaunchRefusal.UNSUPPORTED if code == "Unsupported" else LaunchRefusal.CAPACITY
-    assert result.refusal is expected
+    assert result.refusal is REFUSALS[code]
     assert f"{code}: try another zone" in result.message
+
+
+# EC2's own words, as reported from accounts.
+NOT_FREE = (
+    "The specified instance type is not eligible for Free Tier. For a list of Free Tier instance types, run "
+    "'describe-instance-types' with the filter 'free-tier-eligible=true'."
+)
+NO_ENA = (
+    "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 'm5.large' instance type. "
+    "Ensure that you are using an AMI that is enabled for ENA."
+)
+OTHER_ARCHITECTURE = (
+    "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of the "
+    "specified AMI."
+)
+HVM = "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type."
+NO_ROOM = (
+    "You have requested more vCPU capacity than your current vCPU limit of {limit} allows for the instance bucket "
+    "that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to "
+    "request an adjustment to this limit."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameterCombination", NOT_FREE),
+        ("InvalidParameterCombination", NO_ENA),
+        ("InvalidParameterCombination", HVM),
+        ("InvalidParameterValue", OTHER_ARCHITECTURE),
+        ("InvalidParameterValue", "Invalid value 'm99.large' for InstanceType."),
+    ],
+)
+def test_a_type_that_the_account_or_the_image_does_not_allow_is_passed_over(
+    stub: Stub, code: str, message: str
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", code, message)
+    result = Ec2Instances(client).launch(launch_request())
+    assert result.refusal is LaunchRefusal.INELIGIBLE
+    assert message in result.message
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameterValue", "Value (arn) for parameter iamInstanceProfile.arn is invalid."),
+        (
+            "InvalidParameterCombination",
+            "The specified image is not eligible for Free Tier.",
+        ),
+        ("InvalidParameter", "Security group sg-1 and subnet subnet-1 belong to different networks."),
+        ("InvalidBlockDeviceMapping", "Volume of size 8GB is smaller than snapshot, expect size >= 40GB"),
+    ],
+)
+def test_other_wrong_parameters_are_told_at_once_in_ec2s_words(stub: Stub, code: str, message: str) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", code, message)
+    with pytest.raises(SettingsError) as raised:
+        Ec2Instances(client).launch(launch_request())
+    assert message.rstrip(".") in str(raised.value)
+    assert "settings" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "vcpus", "expected"),
+    [
+        (0, None, LaunchRefusal.QUOTA_TOO_SMALL),
+        (1, 2, LaunchRefusal.QUOTA_TOO_SMALL),
+        (2, 2, LaunchRefusal.QUOTA_IN_USE),
+        (32, 8, LaunchRefusal.QUOTA_IN_USE),
+    ],
+)
+def test_a_quota_that_has_no_room_for_one_instance_is_told_from_one_that_is_in_use(
+    stub: Stub, limit: int, vcpus: int | None, expected: LaunchRefusal
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", "VcpuLimitExceeded", NO_ROOM.format(limit=limit))
+    if vcpus is not None:
+        found = {"InstanceTypes": [{"InstanceType": "m5.large", "VCpuInfo": {"DefaultVCpus": vcpus}}]}
+        stubber.add_response("describe_instance_types", found, {"InstanceTypes": ["m5.large"]})
+    assert Ec2Instances(client).launch(launch_request()).refusal is expected
+    stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "message", ["", "vCPU limit", "a vCPU limit of 0 m5.large", NO_ROOM.format(limit="")]
+)
+def test_a_quota_that_is_not_named_counts_as_in_use(stub: Stub, message: str) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", "VcpuLimitExceeded", message)
+    assert Ec2Instances(client).launch(launch_request()).refusal is LaunchRefusal.QUOTA_IN_USE
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        ("PendingVerification", RefusedError, "24 hours"),
+        ("Blocked", RefusedError, "AWS Support"),
+        ("OptInRequired", RefusedError, "enable the Region"),
+        ("VolumeLimitExceeded", QuotaExceededError, "Service Quotas"),
+        ("MaxIOPSLimitExceeded", QuotaExceededError, "Service Quotas"),
+        ("RequestLimitExceeded", ThrottledError, "again"),
+    ],
+)
+def test_what_concerns_the_account_is_no_refusal_of_a_type(
+    stub: Stub, code: str, error: type[Exception], words: str
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", code, "refused")
+    with pytest.raises(error, match=words):
+        Ec2Instances(client).launch(launch_request())
+
+
+def test_data_volumes_keep_the_type_that_they_have_in_the_image(stub: Stub) -> None:
+    client, stubber = stub("ec2")
+    volatile = (
+        VolatileDevice(device_name="/dev/sda1", volume_type="gp2"),
+        VolatileDevice(device_name="/dev/sdb", volume_type="gp3", iops=4000, throughput=300),
+        VolatileDevice(device_name="/dev/sdc", volume_type="io2", iops=9000, throughput=0),
+        VolatileDevice(device_name="/dev/sdd", volume_type="st1", iops=None),
+        VolatileDevice(device_name="/dev/sde"),
+    )
+    kept: dict[str, Any] = {"DeleteOnTermination": True}
+    root = {**kept, "VolumeSize": 40, "VolumeType": "gp3", "Iops": 3000, "Throughput": 250}
+    expected = [
+        {"DeviceName": "/dev/sda1", "Ebs": root},
+        {"DeviceName": "/dev/sdb", "Ebs": {**kept, "VolumeType": "gp3", "Iops": 4000, "Throughput": 300}},
+        {"DeviceName": "/dev/sdc", "Ebs": {**kept, "VolumeType": "io2", "Iops": 9000}},
+        {"DeviceName": "/dev/sdd", "Ebs": {**kept, "VolumeType": "st1"}},
+        {"DeviceName": "/dev/sde", "Ebs": kept},
+    ]
+    parameters = dict.fromkeys(
+        (
+            "ClientToken",
+            "ImageId",
+            "InstanceType",
+            "MinCount",
+            "MaxCount",
+            "SubnetId",
+            "SecurityGroupIds",
+            "IamInstanceProfile",
+            "UserData",
+            "MetadataOptions",
+            "InstanceInitiatedShutdownBehavior",
+            "TagSpecifications",
+        ),
+        ANY,
+    )
+    answer = {"Instances": [{"InstanceId": "i-0123456789abcdef0", "State": {"Name": "pending"}}]}
+    stubber.add_response("run_instances", answer, {**parameters, "BlockDeviceMappings": expected})
+    request = launch_request().model_copy(update={"volatile_devices": volatile})
+    assert Ec2Instances(client).launch(request).instance is not None
 
 
 def test_a_launch_from_an_image_that_is_gone_is_refused(stub: Stub) -> None:

@@ -263,5 +263,5 @@ def test_of_images_of_one_date_the_choice_does_not_depend_on_their_order(images:
 def test_all_disks_of_the_base_but_its_root_are_thrown_away_with_the_builder() -> None:
     image = an_image(1, snapshot_ids=("snap-1", "snap-2", "snap-3"), root_device_name="/dev/sda1")
     base = base_of(BaseChoice(BuildMode.UPDATE, image, 2, None, ""))
-    assert base.volatile_devices == ("/dev/sdb1", "/dev/sdc1")
+    assert [device.device_name for device in base.volatile_devices] == ["/dev/sdb1", "/dev/sdc1"]
     assert base.root_volume_gib == 40

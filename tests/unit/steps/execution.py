@@ -311,7 +311,12 @@ class Execution:
     def launcher(self) -> Launcher:
         world = self.account.world
         return Launcher(
-            world.instances, world.images, world.environments, INFRASTRUCTURE, self.account.deadline
+            world.instances,
+            world.images,
+            world.environments,
+            INFRASTRUCTURE,
+            world.clock,
+            self.account.deadline,
         )
 
     @property

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from tests.fakes import Call, Faulty
-from tests.unit.steps.account import Account, arn_of, facts
+from tests.unit.steps.account import FUNCTION_SECONDS, Account, an_image, arn_of, facts
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.test_claim_races import holder_of
 
+from ami_lifecycle.adapters.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from ami_lifecycle.contracts import (
     AwaitInput,
     BuildRequest,
+    CanaryInput,
     ClaimedInput,
     Event,
     InstanceInput,
@@ -34,14 +36,17 @@ from ami_lifecycle.errors import (
     CapacityUnavailableError,
     ImageCreationFailedError,
     InvalidRequestError,
+    LaunchUnfinishedError,
     ProvisioningFailedError,
+    QuotaExceededError,
     ResourceNotVisibleError,
     ServiceUnavailableError,
     SettingsError,
+    ThrottledError,
     VerificationFailedError,
 )
 from ami_lifecycle.ports import CommandResult, CommandStatus, LaunchRefusal
-from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+from ami_lifecycle.steps.launch_instance import LONGEST_CALL, Infrastructure, Launcher
 from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
 from ami_lifecycle.steps.waiting import parse_facts
 
@@ -133,8 +138,173 @@ def test_no_capacity_anywhere_is_transient_and_names_every_try(build: Build) -> 
     build.instances.refuse()
     with pytest.raises(CapacityUnavailableError) as raised:
         build.launch()
-    assert str(raised.value).count(": no ") == 6
+    assert str(raised.value).split("EC2 says")[0].count(": capacity") == 6
     assert "builder.instance_types" in str(raised.value)
+
+
+SUBNETS = tuple(f"subnet-{letter * 17}" for letter in "0123456789abcdef"[:6])
+
+
+class Slow:
+    """EC2 whose launches take their time."""
+
+    def __init__(self, build: Build, seconds: float) -> None:
+        self.build, self.seconds, self.tried = build, seconds, list[tuple[str, str]]()
+
+    def before(self, _port: Any, call: Any) -> None:
+        if call.method == "launch":
+            self.build.account.world.clock.advance(self.seconds)
+            self.tried.append((call.args[0].instance_type, call.args[0].subnet_id))
+
+    def after(self, _port: Any, _call: Any) -> None: ...
+
+
+def slow_build(seconds: float) -> tuple[Build, Slow]:
+    """A build with three types in six subnets, where each launch takes so long."""
+    build = Build(builder={"subnet_ids": list(SUBNETS)})
+    slow = Slow(build, seconds)
+    build.instances.hooks.append(slow)
+    return build, slow
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0, 3.0, 8.0, 13.0])
+def test_every_type_is_tried_in_every_subnet_and_no_attempt_outlives_its_function(seconds: float) -> None:
+    build, slow = slow_build(seconds)
+    build.instances.refuse()
+    for _ in range(18):
+        began = build.account.world.clock.now()
+        try:
+            build.launch()
+        except LaunchUnfinishedError:
+            continue
+        except CapacityUnavailableError:
+            break
+        finally:
+            assert (build.account.world.clock.now() - began).total_seconds() < FUNCTION_SECONDS
+    every = [(kind, subnet) for kind in ("m7i.large", "m6i.large", "m5.large") for subnet in SUBNETS]
+    assert slow.tried == every
+    with pytest.raises((CapacityUnavailableError, LaunchUnfinishedError)):
+        build.launch()
+    assert slow.tried[18] == every[0], "the next round begins with the first pair again"
+
+
+def test_a_launch_that_ran_out_of_time_finds_the_only_pair_with_capacity(build: Build) -> None:
+    build, slow = slow_build(3.0)
+    for kind in ("m7i.large", "m6i.large"):
+        build.instances.refuse(instance_type=kind)
+    for subnet in SUBNETS[:-1]:
+        build.instances.refuse(subnet_id=subnet)
+    launched = build.execution._do("Launch Builder", build.launch)
+    assert (launched.instance_type, launched.subnet_id) == ("m5.large", SUBNETS[-1])
+    assert len(slow.tried) == 18
+
+
+def test_a_canary_begins_with_the_first_pair_wherever_the_builders_launch_ended() -> None:
+    build, slow = slow_build(35.0)
+    build.instances.refuse(subnet_id=SUBNETS[0])
+    build.execution._do("Launch Builder", build.launch)
+    image = build.account.world.images.add(an_image(1))
+    step = CanaryInput(**dict(build.claimed), image_id=image.image_id)
+    before = len(slow.tried)
+    with pytest.raises(LaunchUnfinishedError):
+        build.execution.launcher.launch_canary(step)
+    assert slow.tried[before] == ("m7i.large", SUBNETS[0])
+
+
+def test_a_launch_whose_answer_was_lost_is_repeated_with_the_same_pair(build: Build) -> None:
+    build.instances.refuse(instance_type="m7i.large")
+    build.instances.fail("launch", ServiceUnavailableError("lost"), after=True, skip=2)
+    with pytest.raises(ServiceUnavailableError):
+        build.launch()
+    (there,) = build.instances.all
+    # EC2 does not show it yet, and the first pair has capacity again.
+    build.instances.hidden.add(there)
+    build.instances._refusals.clear()
+    assert build.launch().instance_id == there
+    assert len(build.instances.all) == 1
+
+
+def test_a_throttled_launch_pauses_and_goes_on_with_the_same_pair(build: Build) -> None:
+    build.instances.refuse(instance_type="m7i.large")
+    build.instances.fail("launch", ThrottledError("slower"), skip=1, times=3)
+    assert build.launch().instance_type == "m6i.large"
+    assert build.account.world.clock.pauses == [2.0, 2.0, 2.0]
+
+
+def test_a_launch_throttled_for_long_ends_in_time_and_goes_on_there() -> None:
+    build, slow = slow_build(0.5)
+    build.instances.refuse(subnet_id=SUBNETS[0])
+    build.instances.fail("launch", ThrottledError("slower"), skip=1, times=50)
+    began = build.account.world.clock.now()
+    with pytest.raises(ThrottledError):
+        build.launch()
+    assert (build.account.world.clock.now() - began).total_seconds() < FUNCTION_SECONDS
+    before = len(slow.tried)
+    with pytest.raises(ThrottledError):
+        build.launch()
+    assert slow.tried[before] == ("m7i.large", SUBNETS[1])
+
+
+@pytest.mark.parametrize(
+    "refusal", [LaunchRefusal.INELIGIBLE, LaunchRefusal.QUOTA_IN_USE, LaunchRefusal.QUOTA_TOO_SMALL]
+)
+def test_a_type_that_is_refused_everywhere_is_tried_in_one_subnet(
+    build: Build, refusal: LaunchRefusal
+) -> None:
+    build.instances.refuse(instance_type="m7i.large", refusal=refusal)
+    assert build.launch().instance_type == "m6i.large"
+    tried = [call.args[0].instance_type for call in build.instances.called("launch")]
+    assert tried == ["m7i.large", "m6i.large"]
+
+
+def test_quotas_without_room_are_told_at_once_with_their_codes() -> None:
+    build = Build(builder={"instance_types": ["g5.xlarge", "p4d.24xlarge", "m5.large"]})
+    for kind in ("g5.xlarge", "p4d.24xlarge"):
+        build.instances.refuse(instance_type=kind, refusal=LaunchRefusal.QUOTA_TOO_SMALL)
+    build.instances.refuse(instance_type="m5.large", refusal=LaunchRefusal.INELIGIBLE)
+    with pytest.raises(QuotaExceededError) as raised:
+        build.launch()
+    words = str(raised.value)
+    assert "L-DB2E81BA" in words
+    assert "L-417A185B" in words
+    assert "L-1216C47A" not in words
+    assert "request-service-quota-increase" in words
+    assert "m5.large" in words, "what EC2 said of each type"
+
+
+@pytest.mark.parametrize("passing", [LaunchRefusal.CAPACITY, LaunchRefusal.QUOTA_IN_USE])
+def test_one_type_that_waiting_can_help_makes_it_wait(build: Build, passing: LaunchRefusal) -> None:
+    build.instances.refuse(instance_type="m5.large", refusal=passing)
+    build.instances.refuse(refusal=LaunchRefusal.QUOTA_TOO_SMALL)
+    with pytest.raises(CapacityUnavailableError):
+        build.launch()
+
+
+@pytest.mark.parametrize("refusal", [LaunchRefusal.INELIGIBLE, LaunchRefusal.UNSUPPORTED])
+def test_types_that_can_never_be_launched_are_a_matter_of_the_settings(
+    build: Build, refusal: LaunchRefusal
+) -> None:
+    build.instances.refuse(refusal=refusal)
+    with pytest.raises(SettingsError, match=r"builder\.instance_types.*doctor"):
+        build.launch()
+
+
+def test_a_container_on_the_canary_reaches_the_metadata_only_where_the_settings_say_so() -> None:
+    for limit in (1, 2):
+        build = Build(verification={"metadata_hop_limit": limit} if limit > 1 else {})
+        builder = build.launch()
+        image = build.account.world.images.add(an_image(1))
+        step = CanaryInput(**dict(build.claimed), image_id=image.image_id)
+        canary = build.execution.launcher.launch_canary(step)
+        requests = build.instances.requests
+        assert requests[builder.instance_id].metadata_hop_limit == 1
+        assert requests[canary.instance_id].metadata_hop_limit == limit
+
+
+def test_what_one_more_call_may_take_covers_the_clients_own_limits() -> None:
+    one_call = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    assert LONGEST_CALL.total_seconds() >= 2 * one_call
+    assert LONGEST_CALL.total_seconds() < FUNCTION_SECONDS / 2
 
 
 def test_a_builder_that_died_is_launched_anew_with_another_token(build: Build) -> None:
@@ -202,7 +372,9 @@ def test_the_hold_on_the_agent_is_bounded(build: Build) -> None:
 def test_without_a_subnet_the_settings_are_named(build: Build) -> None:
     world = build.account.world
     nowhere = Infrastructure(subnet_ids=(), security_group_id="sg-1", instance_profile_arn="arn")
-    launcher = Launcher(world.instances, world.images, world.environments, nowhere, build.account.deadline)
+    launcher = Launcher(
+        world.instances, world.images, world.environments, nowhere, world.clock, build.account.deadline
+    )
     with pytest.raises(SettingsError, match="SubnetIds"):
         launcher.launch_builder(build.claimed)
 

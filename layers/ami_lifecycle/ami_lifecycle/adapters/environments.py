@@ -18,8 +18,8 @@ from ami_lifecycle.adapters.items import from_item, to_attribute
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
-from ami_lifecycle.errors import ClaimLostError
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
+from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
 
 KEY_PREFIX: Final = "environment#"
 _DATES: Final = TypeAdapter(datetime)
@@ -30,6 +30,7 @@ NAMES: Final = (
     "claim",
     "failed",
     "fencing",
+    "launching",
     "number",
     "pin",
     "pk",
@@ -101,10 +102,8 @@ class DynamoEnvironments:
         )
 
     @calls("dynamodb:UpdateItem")
-    def enter(
-        self, environment: str, execution_arn: str, number: int, busy_until: datetime
-    ) -> datetime | None:
-        """Begin to write something shared; returns until when an earlier invocation may still write.
+    def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> Claim:
+        """Begin to write something shared; returns the claim as an earlier invocation left it.
 
         Raises `ClaimLostError` when the claim is not held.
         """
@@ -123,8 +122,12 @@ class DynamoEnvironments:
                 "Nothing was written; start a new execution if its result is still wanted."
             )
         before = _record(environment, written.item).claim
+        if before is None:
+            raise ServiceUnavailableError(
+                f"DynamoDB did not return the claim of {environment} that it updated; it is tried again"
+            )
         # boto3 repeats the call after a lost answer, and then finds what the first attempt wrote.
-        return before.busy_until if before and before.busy_until != busy_until else None
+        return before.model_copy(update={"busy_until": None}) if before.busy_until == busy_until else before
 
     @calls("dynamodb:UpdateItem")
     def leave(
@@ -137,6 +140,22 @@ class DynamoEnvironments:
         else:
             restored = {**held, ":busy_until": _date(still_busy_until)}
             self._update(environment, "SET #claim.#busy_until = :busy_until", HELD, restored)
+
+    @calls("dynamodb:UpdateItem")
+    def remember_launch(
+        self, environment: str, execution_arn: str, number: int, progress: LaunchProgress
+    ) -> None:
+        """Remember in the claim where a launch goes on. Raises `ClaimLostError` when it is not held."""
+        held: dict[str, BaseModel | str | int] = {
+            ":arn": execution_arn,
+            ":number": number,
+            ":launching": progress,
+        }
+        if not self._update(environment, "SET #claim.#launching = :launching", HELD, held).applied:
+            raise ClaimLostError(
+                f"{environment} is no longer held by {execution_arn} (claim {number}); start a new execution if "
+                "its result is still wanted"
+            )
 
     @calls("dynamodb:UpdateItem")
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:

@@ -8,26 +8,16 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.image_shapes import IOPS_TYPES, THROUGHPUT_TYPES
+from ami_lifecycle.adapters.launch_refusals import WRONG_PARAMETERS, refusal_of, vcpu_limit_of
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import carries, filters, from_tags, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
 from ami_lifecycle.domain.model import Instance, InstanceState
-from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
+from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError, SettingsError
 from ami_lifecycle.ports import LaunchRefusal, LaunchRequest, LaunchResult
 
 ABSENT: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 
-# EC2 API reference, Error codes. Each may be different in another subnet or for another type.
-REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
-    "InsufficientCapacity": LaunchRefusal.CAPACITY,
-    "InsufficientFreeAddressesInSubnet": LaunchRefusal.CAPACITY,
-    "InsufficientHostCapacity": LaunchRefusal.CAPACITY,
-    "InsufficientInstanceCapacity": LaunchRefusal.CAPACITY,
-    "InsufficientReservedInstanceCapacity": LaunchRefusal.CAPACITY,
-    "InstanceLimitExceeded": LaunchRefusal.CAPACITY,
-    "VcpuLimitExceeded": LaunchRefusal.CAPACITY,
-    "Unsupported": LaunchRefusal.UNSUPPORTED,
-}
 MAXIMUM_PER_PAGE: Final = 500
 
 
@@ -50,20 +40,27 @@ def to_instance(instance: Mapping[str, Any]) -> Instance:
     )
 
 
+def _volume(volume_type: str | None, iops: int | None, throughput: int | None) -> dict[str, Any]:
+    """A volume that goes with its instance, with the numbers that its type takes."""
+    ebs: dict[str, Any] = {"DeleteOnTermination": True}
+    if volume_type is not None:
+        ebs["VolumeType"] = volume_type
+    if iops is not None and volume_type in IOPS_TYPES:
+        ebs["Iops"] = iops
+    if throughput is not None and volume_type in THROUGHPUT_TYPES:
+        ebs["Throughput"] = throughput
+    return ebs
+
+
 def _devices(request: LaunchRequest) -> list[dict[str, Any]]:
-    root: dict[str, Any] = {
-        "VolumeSize": request.root_volume_gib,
-        "VolumeType": request.volume_type,
-        "DeleteOnTermination": True,
-    }
-    if request.volume_type in IOPS_TYPES:
-        root["Iops"] = request.iops
-    if request.volume_type in THROUGHPUT_TYPES:
-        root["Throughput"] = request.throughput
+    root = _volume(request.volume_type, request.iops, request.throughput)
+    root["VolumeSize"] = request.root_volume_gib
+    # With its type: a mapping that overrides an image's without one may get the default type instead of the
+    # image's (saltstack/salt pull request 30687), and the next image would have it, too.
     volatile = [
-        {"DeviceName": name, "Ebs": {"DeleteOnTermination": True}}
-        for name in request.volatile_devices
-        if name != request.root_device_name
+        {"DeviceName": device.device_name, "Ebs": _volume(device.volume_type, device.iops, device.throughput)}
+        for device in request.volatile_devices
+        if device.device_name != request.root_device_name
     ]
     return [{"DeviceName": request.root_device_name, "Ebs": root}, *volatile]
 
@@ -79,11 +76,11 @@ def _run_parameters(request: LaunchRequest) -> dict[str, Any]:
         "IamInstanceProfile": {"Arn": request.instance_profile_arn},
         "BlockDeviceMappings": _devices(request),
         "UserData": request.user_data,
-        # Containers reach the metadata service over one hop more than the instance itself.
+        # With a limit of 1 the answer never reaches a container, which is one hop further away.
         "MetadataOptions": {
             "HttpEndpoint": "enabled",
             "HttpTokens": "required",
-            "HttpPutResponseHopLimit": 2,
+            "HttpPutResponseHopLimit": request.metadata_hop_limit,
         },
         # The self-destruct timer shuts the instance down from within, and that must not leave it stopped.
         "InstanceInitiatedShutdownBehavior": "terminate",
@@ -95,7 +92,12 @@ def _run_parameters(request: LaunchRequest) -> dict[str, Any]:
 
 
 class Ec2Instances:
-    """Instances through a low-level EC2 client."""
+    """Instances through a low-level EC2 client.
+
+    One that launches must make one attempt only: EC2 answers missing capacity with a status of 500, and
+    the SDK would ask for the same again instead of for another type or subnet. What is lost by that is
+    found again by the client token.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -122,22 +124,31 @@ class Ec2Instances:
             found = [to_instance(instance) for instance in self._pages(filters(tags))]
         return [instance for instance in found if carries(instance.tags, tags)]
 
-    @calls("ec2:RunInstances", "ec2:CreateTags", "iam:PassRole")
+    @calls("ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "ec2:DescribeInstanceTypes")
     def launch(self, request: LaunchRequest) -> LaunchResult:
         """Launch one instance. The client token makes a repeated call return the same instance.
 
-        Raises `RefusedError` when the token was used with other parameters, and `SettingsError` for a
-        subnet, security group or instance type that does not exist.
+        Raises `RefusedError` when the token was used with other parameters or AWS restricts the account,
+        and `SettingsError` for a subnet or security group that does not exist or parameters that EC2 refuses
+        whatever the type.
         """
         where = f"{request.instance_type} in {request.subnet_id} from {request.image_id}"
         with aws_errors("ec2:RunInstances", where):
             try:
                 answer = self._client.run_instances(**_run_parameters(request))
             except ClientError as error:
-                refusal = REFUSALS.get(code_of(error))
-                if refusal is None:
-                    raise
-                return LaunchResult(None, refusal, f"{where}: {code_of(error)}: {message_of(error)}")
+                words = f"{where}: {code_of(error)}: {message_of(error)}"
+                refusal = refusal_of(error)
+                if refusal is not None:
+                    if self._is_too_small(vcpu_limit_of(error), request.instance_type):
+                        refusal = LaunchRefusal.QUOTA_TOO_SMALL
+                    return LaunchResult(None, refusal, words)
+                if code_of(error) in WRONG_PARAMETERS:
+                    raise SettingsError(
+                        f"EC2 refuses the parameters of the launch of {words.rstrip('. ')}. Correct what it names in "
+                        "the settings (builder) or in the stack's parameters"
+                    ) from error
+                raise
         return LaunchResult(to_instance(answer["Instances"][0]))
 
     @calls("ec2:StopInstances", "ec2:DescribeInstances")
@@ -163,6 +174,14 @@ class Ec2Instances:
         """
         with aws_errors("ec2:TerminateInstances", instance_id):
             self._client.terminate_instances(InstanceIds=[instance_id])
+
+    def _is_too_small(self, limit: int | None, instance_type: str) -> bool:
+        """Whether a quota of vCPUs has no room for one instance of a type, even if none is in use."""
+        if not limit:
+            return limit == 0
+        with aws_errors("ec2:DescribeInstanceTypes", instance_type):
+            answer = self._client.describe_instance_types(InstanceTypes=[instance_type])
+        return any(limit < found["VCpuInfo"]["DefaultVCpus"] for found in answer["InstanceTypes"])
 
     def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_instances").paginate(

@@ -15,6 +15,7 @@ from ami_lifecycle.errors import (
     AgentNotOnlineError,
     AmiLifecycleError,
     ImageCreationFailedError,
+    QuotaExceededError,
     RefusedError,
     RepositoryNotFoundError,
     ResourceNotVisibleError,
@@ -68,7 +69,6 @@ RULES: Final[Mapping[str, Rule]] = {
             "AuthorizationErrorException",
             "KMSAccessDenied",
             "KMSAccessDeniedException",
-            "OptInRequired",
             "UnauthorizedOperation",
         ),
         _DENIED,
@@ -142,7 +142,33 @@ RULES: Final[Mapping[str, Rule]] = {
     "InvalidGroup.NotFound": _WRONG_NETWORK,
     "InvalidGroupId.Malformed": _WRONG_NETWORK,
     "InvalidSecurityGroupID.NotFound": _WRONG_NETWORK,
-    "InvalidInstanceType": Rule(SettingsError, "Correct instance_types in the settings."),
+    # Of RunInstances: what concerns the account, whatever the type and the subnet.
+    "Blocked": Rule(
+        RefusedError, "AWS has blocked the account in this Region: ask AWS Support, then build again."
+    ),
+    "OptInRequired": Rule(
+        RefusedError,
+        "The account is not signed up for EC2 here: complete its registration, or enable the Region "
+        "(aws account enable-region), then build again.",
+    ),
+    "PendingVerification": Rule(
+        RefusedError,
+        "AWS still verifies the account, which mostly takes minutes and at most 24 hours: build again then, or "
+        "ask AWS Support.",
+    ),
+    **dict.fromkeys(
+        (
+            "MaxIOPSLimitExceeded",
+            "NetworkInterfaceLimitExceeded",
+            "SecurityGroupsPerInstanceLimitExceeded",
+            "TagLimitExceeded",
+            "VolumeLimitExceeded",
+        ),
+        Rule(
+            QuotaExceededError,
+            "Delete what is not needed, or ask for more in Service Quotas (EC2, EBS or VPC), then build again.",
+        ),
+    ),
     # Systems Manager API reference.
     "InvalidInstanceId": Rule(
         AgentNotOnlineError, "Its agent has to register first; it is tried again after a pause."

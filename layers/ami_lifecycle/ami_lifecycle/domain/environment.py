@@ -6,12 +6,21 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ami_lifecycle.contracts import Action, BuildRequest
-from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.model import Frozen, Role
 
 # A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.
 IN_FLIGHT_MARGIN: Final = timedelta(seconds=5)
 # Counts as more failures than any setting allows, so that the sweep does not start what a person has stopped.
 STOPPED_BY_A_PERSON: Final = 1_000_000
+
+
+class LaunchProgress(Frozen):
+    """Where the launch of a claim's instance goes on: the position among the pairs of type and subnet, in
+    the order in which they are tried.
+    """
+
+    role: Role
+    position: int
 
 
 class Claim(Frozen):
@@ -29,6 +38,7 @@ class Claim(Frozen):
     claimed_at: datetime
     lease_until: datetime
     busy_until: datetime | None = None
+    launching: LaunchProgress | None = None
 
     def is_busy(self, now: datetime) -> bool:
         """Whether a function of the holder may be writing at this moment."""

@@ -82,6 +82,15 @@ class BlockDevice(Frozen):
     virtual_name: str | None = None
 
 
+class VolatileDevice(Frozen):
+    """A data volume that an instance gets from its image and that goes with the instance."""
+
+    device_name: str
+    volume_type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+
+
 class Image(Frozen):
     """An AMI. A pending image may lack snapshot ids (seen on EC2), so never read them from one."""
 
@@ -118,6 +127,22 @@ class Image(Frozen):
             if device.device_name == self.root_device_name:
                 return device.volume_size
         return None
+
+    @property
+    def volatile_devices(self) -> tuple[VolatileDevice, ...]:
+        """The data volumes beside the root. They are named at a launch, so that they are deleted with the
+        instance whatever the image's mapping says.
+        """
+        return tuple(
+            VolatileDevice(
+                device_name=device.device_name,
+                volume_type=device.volume_type,
+                iops=device.iops,
+                throughput=device.throughput,
+            )
+            for device in self.block_devices
+            if device.snapshot_id and device.device_name != self.root_device_name
+        )
 
     def is_ours(self, application: str, environment: str) -> bool:
         """Whether the tags of this application and environment are on it."""

@@ -168,20 +168,12 @@ def is_named_for(image: Image, image_name: str) -> bool:
 
 
 def base_of(choice: BaseChoice) -> Base:
-    """The part of a choice that the launch needs.
-
-    Devices beside the root are named, so that the builder's volumes are deleted with it whatever the
-    image's mapping says.
-    """
+    """The part of a choice that the launch needs."""
     return Base(
         image_id=choice.image.image_id,
         root_device_name=choice.image.root_device_name,
         root_volume_gib=choice.image.root_volume_gib,
-        volatile_devices=tuple(
-            device.device_name
-            for device in choice.image.block_devices
-            if device.snapshot_id and device.device_name != choice.image.root_device_name
-        ),
+        volatile_devices=choice.image.volatile_devices,
         created=choice.created,
     )
 

@@ -134,9 +134,14 @@ class HealthCheck(Frozen):
 
 
 class VerificationSettings(Frozen):
-    """Whether and how a candidate is booted and checked before it is published."""
+    """Whether and how a candidate is booted and checked before it is published.
+
+    `metadata_hop_limit` is the canary's HttpPutResponseHopLimit. With 1 its container does not reach the
+    instance metadata, and so not the canary's role either; one that asks it for its Region needs 2.
+    """
 
     enabled: StrictBool = True
+    metadata_hop_limit: StrictInt = Field(1, ge=1, le=64)
     health_check: HealthCheck = Field(default_factory=HealthCheck)
 
 

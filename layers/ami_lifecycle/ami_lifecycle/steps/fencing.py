@@ -7,14 +7,16 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from ami_lifecycle.contracts import ClaimedInput
-from ami_lifecycle.domain.environment import IN_FLIGHT_MARGIN
+from ami_lifecycle.domain.environment import IN_FLIGHT_MARGIN, Claim
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.ports import Environments
 
 
 @contextmanager
-def writing(environments: Environments, step: ClaimedInput, deadline: datetime) -> Iterator[None]:
+def writing(environments: Environments, step: ClaimedInput, deadline: datetime) -> Iterator[Claim]:
     """Hold off everybody who would take the claim away, until this function is done or dead.
+
+    Gives the claim as it was found.
 
     Args:
         deadline: when Lambda ends this invocation, whatever it is doing.
@@ -23,9 +25,10 @@ def writing(environments: Environments, step: ClaimedInput, deadline: datetime) 
         ClaimLostError: the execution does not hold the environment; nothing may be written.
     """
     environment, execution, number = step.plan.environment, step.execution_arn, step.claim_number
-    earlier = environments.enter(environment, execution, number, deadline + IN_FLIGHT_MARGIN)
+    claim = environments.enter(environment, execution, number, deadline + IN_FLIGHT_MARGIN)
+    earlier = claim.busy_until
     try:
-        yield
+        yield claim
     except BaseException:
         # The error at hand says more than one of leaving; the hold ends at the deadline anyway.
         with suppress(AmiLifecycleError):

@@ -1,0 +1,67 @@
+"""What RunInstances means by refusing: one table of codes, and the two cases that only EC2's words tell apart.
+
+Sources: EC2 API reference, Error codes; EC2 user guide, Troubleshoot instance launch issues. Codes that say
+nothing about type or subnet (permissions, throttling, the account, an image that is gone) are in `translation`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.translation import code_of, message_of
+from ami_lifecycle.ports import LaunchRefusal
+
+REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
+    # Nothing left there at this moment: of the type, of addresses in the subnet, of volumes in the zone.
+    "InsufficientCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientFreeAddressesInSubnet": LaunchRefusal.CAPACITY,
+    "InsufficientHostCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientInstanceCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientReservedInstanceCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientVolumeCapacity": LaunchRefusal.CAPACITY,
+    "UnfulfillableCapacity": LaunchRefusal.CAPACITY,
+    # The zone never has it.
+    "Unsupported": LaunchRefusal.UNSUPPORTED,
+    "VolumeTypeNotAvailableInZone": LaunchRefusal.UNSUPPORTED,
+    # The Region does not know the type.
+    "InvalidInstanceType": LaunchRefusal.INELIGIBLE,
+    # The account's limit for the family; `refusal_of` looks closer at the first.
+    "VcpuLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
+    "InstanceLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
+    "MaxSpotInstanceCountExceeded": LaunchRefusal.QUOTA_IN_USE,
+}
+# One code for whatever is wrong with parameters, among them that the type cannot run the image (architecture,
+# virtualization, ENA, boot mode, TPM), is unknown in the Region, or is not in an account's free plan. All of the
+# latter name the instance type. Taken wrongly, it costs one more call for each type, and the end names the words.
+PARAMETERS: Final = frozenset({"InvalidParameterCombination", "InvalidParameterValue"})
+_ABOUT_THE_TYPE: Final = re.compile(r"\binstance\s?types?\b", re.IGNORECASE)
+# "You have requested more vCPU capacity than your current vCPU limit of 0 allows for the instance bucket that the
+# specified instance type belongs to."
+_LIMIT: Final = re.compile(r"\bcurrent vCPU limit of (\d{1,9})\b")
+# What else is wrong with a launch, and stays so until somebody corrects a setting.
+WRONG_PARAMETERS: Final = PARAMETERS | {
+    "InvalidBlockDeviceMapping",
+    "InvalidParameter",
+    "InvalidParameterDependency",
+    "MissingInput",
+    "MissingParameter",
+    "UnsupportedOperation",
+}
+
+
+def refusal_of(error: ClientError) -> LaunchRefusal | None:
+    """What an answer to RunInstances says about this type in this subnet; None when it says nothing of it."""
+    code = code_of(error)
+    if code in PARAMETERS:
+        return LaunchRefusal.INELIGIBLE if _ABOUT_THE_TYPE.search(message_of(error)) else None
+    return REFUSALS.get(code)
+
+
+def vcpu_limit_of(error: ClientError) -> int | None:
+    """The account's limit of vCPUs, as a refusal for that limit names it."""
+    found = _LIMIT.search(message_of(error)) if code_of(error) == "VcpuLimitExceeded" else None
+    return int(found[1]) if found else None
