@@ -151,6 +151,8 @@ class FakeImages(Faulty):
     @port_call
     def launch_permissions(self, image_id: str) -> list[str]:
         """Who may launch it."""
+        if image_id not in self.all or image_id in self.hidden:
+            raise ResourceNotVisibleError(f"{image_id} is not shown")
         return list(self.permissions.get(image_id, []))
 
     @port_call

@@ -46,6 +46,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 __all__ = [
     "AccessDeniedError",
@@ -306,8 +307,8 @@ class AmiClient:
         path = self._name(environment, "history")
         with self._errors(environment, path):
             pages = self._client().get_paginator("get_parameters_by_path").paginate(Path=path)
-            found = [parameter for page in pages for parameter in page["Parameters"]]
-        return [self._parse(environment, each["Name"], each["Value"]) for each in found]
+            found = [(each["Name"], each["Value"]) for page in pages for each in page["Parameters"]]
+        return [self._parse(environment, found_name, value) for found_name, value in found]
 
     def _read(self, environment: str, name: str) -> str | None:
         with self._errors(environment, name):
@@ -317,7 +318,7 @@ class AmiClient:
                 if _code_of(error) == "ParameterNotFound":
                     return None
                 raise
-        return str(answer["Parameter"]["Value"])
+            return str(answer["Parameter"]["Value"])
 
     def _parse(self, environment: str, name: str, value: str) -> dict[str, Any]:
         try:
@@ -377,7 +378,13 @@ class AmiClient:
             raise AccessDeniedError(
                 f"{name} in {self._region} was not read: {error} {_RENEW}", **where
             ) from error
-        except BotoCoreError as error:
+        except (KeyError, TypeError) as error:
+            raise ServiceUnavailableError(
+                f"{name} in {self._region} was not read, the answer lacks {error}. Try again; if it lasts, look for a "
+                "proxy or an endpoint that changes answers of AWS",
+                **where,
+            ) from error
+        except (BotoCoreError, ResponseParserError) as error:
             raise ServiceUnavailableError(
                 f"{name} in {self._region} was not read, Parameter Store did not answer: {error}. "
                 "Check network, proxy and Region, and try again",
@@ -394,7 +401,8 @@ class AmiClient:
             return AccessDeniedError(f"{what} Grant ssm:GetParameter on it", **where)
         if code in _NOT_ACCEPTED:
             return AccessDeniedError(f"{what} {_RENEW}", **where)
-        if code in _THROTTLED or status >= 500:
+        # Every error of AWS has a code; where an answer has none, botocore puts the HTTP status in its place.
+        if code in _THROTTLED or status >= 500 or not code or code.isdecimal():
             return ServiceUnavailableError(f"{what} Try again later", **where)
         if code == "ValidationException":
             return EnvironmentNotFoundError(

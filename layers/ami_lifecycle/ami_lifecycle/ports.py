@@ -140,7 +140,10 @@ class Images(Protocol):
         """
 
     def launch_permissions(self, image_id: str) -> list[str]:
-        """Account ids, groups (`all`), organizations and units that may launch it."""
+        """Account ids, groups (`all`), organizations and units that may launch it.
+
+        Raises where EC2 does not find the image: nobody knows then, which is not the same as nobody.
+        """
 
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""

@@ -161,7 +161,11 @@ def test_a_snapshot_is_deleted_when_no_image_is_made_of_it_any_more(rig: Rig) ->
 
 def test_an_image_that_nobody_shares_has_no_launch_permissions(rig: Rig) -> None:
     assert rig.images.launch_permissions(available_image(rig)) == []
-    assert rig.images.launch_permissions(UNKNOWN) == []
+
+
+def test_who_may_launch_an_image_that_is_not_found_is_unknown_and_not_nobody(rig: Rig) -> None:
+    with pytest.raises(ResourceNotVisibleError):
+        rig.images.launch_permissions(UNKNOWN)
 
 
 def test_a_lost_response_to_create_image_is_found_by_its_name(emulated: EmulatedRig) -> None:

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
 
 from ami_lifecycle.adapters.translation import RULES, aws_errors, code_of, message_of
 from ami_lifecycle.errors import (
@@ -78,6 +86,41 @@ def test_the_encoded_part_of_an_authorization_message_is_left_out() -> None:
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_server_error_without_a_known_code_is_unavailability(status: int) -> None:
     assert type(translated(client_error("SomethingNew", status=status))) is ServiceUnavailableError
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 501])
+@pytest.mark.parametrize(
+    "response", [{}, {"Error": {}}, {"Error": {"Code": ""}}, {"Error": {"Code": None}}, "status"]
+)
+def test_an_error_without_its_code_says_nothing_of_the_request_and_is_tried_again(
+    response: Any, status: int
+) -> None:
+    # Where the answer has no code, botocore's parsers of JSON put the status in its place.
+    given = {"Error": {"Code": str(status), "Message": ""}} if response == "status" else response
+    error = ClientError({**given, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetParameter")
+    found = translated(error)
+    assert type(found) is ServiceUnavailableError
+    assert "It is tried again after a pause" in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("Version"),
+        IndexError("list index out of range"),
+        TypeError("'NoneType' object is not subscriptable"),
+        ValueError("'curious' is not a valid ImageState\nand more"),
+        AttributeError("'str' object has no attribute 'get'"),
+        ResponseParserError("Unable to parse response (unclosed token: line 1, column 30)"),
+        IncompleteReadError(actual_bytes=3, expected_bytes=7),
+    ],
+)
+def test_an_answer_that_is_not_what_aws_describes_is_tried_again(error: Exception) -> None:
+    found = translated(error)
+    assert type(found) is ServiceUnavailableError
+    assert str(found).startswith("ec2:RunInstances on m5.large in subnet-1 failed: ")
+    assert "\n" not in str(found)
+    assert found.__cause__ is error
 
 
 @pytest.mark.parametrize("status", [400, 404, 501])

@@ -400,7 +400,13 @@ def test_each_status_of_a_command_has_its_meaning(
     stub: Stub, status: str, details: str, code: int, expected: CommandStatus, exit_code: int | None
 ) -> None:
     client, stubber = stub("ssm")
-    answer = {"Status": status, "StatusDetails": details, "ResponseCode": code}
+    answer = {
+        "Status": status,
+        "StatusDetails": details,
+        "ResponseCode": code,
+        "StandardOutputContent": "",
+        "StandardErrorContent": "",
+    }
     stubber.add_response("get_command_invocation", answer)
     result = SsmCommands(client).result("00000000-0000-4000-8000-000000000001", "i-0123456789abcdef0")
     assert result is not None

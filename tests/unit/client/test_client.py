@@ -17,6 +17,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 from tests.unit.client.parameter_store import FakeStore, record, refusal
 
 from ami_lifecycle import client as module
@@ -202,6 +203,11 @@ def test_metadata_that_is_no_json_object_is_refused(value: str) -> None:
         (EndpointConnectionError(endpoint_url="x"), ServiceUnavailableError, ConnectionError),
         (refusal("ThrottlingException"), ServiceUnavailableError, ConnectionError),
         (refusal("InternalServerError", status=500), ServiceUnavailableError, ConnectionError),
+        # An answer that was cut off: without its code, without a member, or in the middle.
+        (refusal("400"), ServiceUnavailableError, ConnectionError),
+        (refusal(""), ServiceUnavailableError, ConnectionError),
+        (KeyError("Parameter"), ServiceUnavailableError, ConnectionError),
+        (ResponseParserError("cut off"), ServiceUnavailableError, ConnectionError),
     ],
 )
 def test_network_and_permission_errors_are_told_apart(

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 from tests.unit.config.conftest import WriteConfig
 from tests.unit.config.fake_aws import THROTTLED, UNREACHABLE, FakeSsm, client_error
 
@@ -199,6 +200,11 @@ AWS_ERRORS: list[tuple[Exception, type[ConfigError], str]] = [
     (THROTTLED, ThrottledError, "throttled"),
     (UNREACHABLE, ServiceUnavailableError, "no answer"),
     (client_error("InternalServerError", "", 500), ServiceUnavailableError, "server error"),
+    # An answer that was cut off: without its code, without a member, or in the middle.
+    (client_error("400", ""), ServiceUnavailableError, "server error"),
+    (client_error("", ""), ServiceUnavailableError, "server error"),
+    (KeyError("Parameters"), ServiceUnavailableError, "not what the API reference describes"),
+    (ResponseParserError("cut off"), ServiceUnavailableError, "not what the API reference describes"),
     (client_error("ExpiredTokenException", "expired"), CredentialsError, "ExpiredTokenException"),
     (client_error("InvalidKeyId", "key is disabled"), StoreRequestError, "key is disabled"),
 ]

@@ -38,6 +38,21 @@ def _status(status: str, details: str) -> CommandStatus:
     return STATUSES[status]
 
 
+def _result(answer: Mapping[str, Any]) -> CommandResult:
+    details = answer.get("StatusDetails", "")
+    status = _status(answer["Status"], details)
+    code = answer.get("ResponseCode", -1)
+    # What a command that succeeded has printed is what it did; an empty text is there all the same.
+    stdout = answer["StandardOutputContent"] if status is CommandStatus.SUCCESS else None
+    return CommandResult(
+        status=status,
+        status_details=details,
+        exit_code=code if code >= 0 and status is not CommandStatus.RUNNING else None,
+        stdout=answer.get("StandardOutputContent", "") if stdout is None else stdout,
+        stderr=answer.get("StandardErrorContent", ""),
+    )
+
+
 class SsmCommands:
     """Commands through a low-level SSM client, which must make one attempt only: SendCommand has no
     client token, so an attempt that boto3 repeats after a lost response is a second command.
@@ -71,10 +86,10 @@ class SsmCommands:
         with aws_errors("ssm:ListCommands", instance_id):
             pages = self._client.get_paginator("list_commands").paginate(InstanceId=instance_id)
             found = [command for page in pages for command in page["Commands"]]
-        ours = [command for command in found if command.get("Comment") == comment[:COMMENT_LIMIT]]
-        if not ours:
-            return None
-        return str(max(ours, key=lambda command: command["RequestedDateTime"])["CommandId"])
+            ours = [command for command in found if command.get("Comment") == comment[:COMMENT_LIMIT]]
+            if not ours:
+                return None
+            return str(max(ours, key=lambda command: command["RequestedDateTime"])["CommandId"])
 
     @calls("ssm:SendCommand")
     def send(self, instance_id: str, document: str, parameters: Mapping[str, str], comment: str) -> str:
@@ -99,7 +114,7 @@ class SsmCommands:
                 TimeoutSeconds=DELIVERY_TIMEOUT_SECONDS,
                 **output,
             )
-        return str(answer["Command"]["CommandId"])
+            return str(answer["Command"]["CommandId"])
 
     @calls("ssm:GetCommandInvocation")
     def result(self, command_id: str, instance_id: str) -> CommandResult | None:
@@ -113,13 +128,4 @@ class SsmCommands:
                 if code_of(error) == "InvocationDoesNotExist":
                     return None
                 raise
-        details = answer.get("StatusDetails", "")
-        status = _status(answer["Status"], details)
-        code = answer.get("ResponseCode", -1)
-        return CommandResult(
-            status=status,
-            status_details=details,
-            exit_code=code if code >= 0 and status is not CommandStatus.RUNNING else None,
-            stdout=answer.get("StandardOutputContent", ""),
-            stderr=answer.get("StandardErrorContent", ""),
-        )
+            return _result(answer)

@@ -16,10 +16,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from ami_lifecycle.adapters.items import from_item, to_attribute
 from ami_lifecycle.adapters.permissions import calls
-from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled
 from ami_lifecycle.contracts import BuildRequest
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
-from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
+from ami_lifecycle.errors import ClaimLostError
 
 KEY_PREFIX: Final = "environment#"
 _DATES: Final = TypeAdapter(datetime)
@@ -46,10 +46,10 @@ UNCHANGED_REVISION: Final = (
 
 
 class Written(NamedTuple):
-    """Whether a write was applied, and the item: as it is now, or as it stood in the way."""
+    """Whether a write was applied, and the record: as it is now, or as it stood in the way."""
 
     applied: bool
-    item: Mapping[str, Any]
+    record: EnvironmentRecord
 
 
 class DynamoEnvironments:
@@ -64,7 +64,7 @@ class DynamoEnvironments:
         """The record; an empty one when there is none."""
         with aws_errors("dynamodb:GetItem", self._name(environment)):
             answer = self._client.get_item(TableName=self._table, Key=_key(environment), ConsistentRead=True)
-        return _record(environment, from_item(answer.get("Item", {})))
+            return _record(environment, answer.get("Item", {}))
 
     @calls("dynamodb:UpdateItem")
     def claim(self, environment: str, claim: Claim) -> bool:
@@ -76,7 +76,7 @@ class DynamoEnvironments:
             "(#fencing = :previous OR (attribute_not_exists(#fencing) AND :previous = :zero))",
             {":claim": claim, ":number": claim.number, ":previous": claim.number - 1, ":zero": 0},
         )
-        return written.applied or _record(environment, written.item).claim == claim
+        return written.applied or written.record.claim == claim
 
     @calls("dynamodb:UpdateItem")
     def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
@@ -94,7 +94,7 @@ class DynamoEnvironments:
                 ":zero": 0,
             },
         )
-        record = _record(environment, written.item)
+        record = written.record
         return written.applied or (
             record.is_held_by(behind.execution_arn, behind.number)
             and record.revision == revision + 1
@@ -115,16 +115,16 @@ class DynamoEnvironments:
             returning="ALL_OLD",
         )
         if not written.applied:
-            holder = _record(environment, written.item).claim
+            holder = written.record.claim
             held_by = f"{holder.execution_arn} (claim {holder.number})" if holder else "nobody"
             raise ClaimLostError(
                 f"{environment} is held by {held_by}, no longer by {execution_arn} (claim {number}). "
                 "Nothing was written; start a new execution if its result is still wanted."
             )
-        before = _record(environment, written.item).claim
+        before = written.record.claim
         if before is None:
-            raise ServiceUnavailableError(
-                f"DynamoDB did not return the claim of {environment} that it updated; it is tried again"
+            raise garbled(
+                "dynamodb:UpdateItem", self._name(environment), "it holds no claim, and was written"
             )
         # boto3 repeats the call after a lost answer, and then finds what the first attempt wrote.
         return before.model_copy(update={"busy_until": None}) if before.busy_until == busy_until else before
@@ -170,7 +170,7 @@ class DynamoEnvironments:
             f"#claim = :claim AND {UNCHANGED_REVISION}",
             {":claim": claim, ":next": claim.number + 1, ":revision": revision, ":zero": 0},
         )
-        record = _record(environment, written.item)
+        record = written.record
         return written.applied or (record.fencing > claim.number and record.revision == revision)
 
     @calls("dynamodb:UpdateItem")
@@ -187,7 +187,11 @@ class DynamoEnvironments:
             "attribute_not_exists(#published_by) OR #published_by <> :arn",
             {":zero": 0, ":one": 1, ":arn": execution_arn},
         )
-        return int(written.item["published_count"])
+        if not written.record.published_count:
+            raise garbled(
+                "dynamodb:UpdateItem", self._name(environment), "it holds no number, and was written"
+            )
+        return written.record.published_count
 
     @calls("dynamodb:UpdateItem")
     def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
@@ -228,8 +232,11 @@ class DynamoEnvironments:
                     ":arn": to_attribute(execution_arn),
                 },
             )
-            items = [from_item(item) for page in pages for item in page["Items"]]
-        return [_record(item["pk"].removeprefix(KEY_PREFIX), item) for item in items]
+            return [
+                _record(item["pk"]["S"].removeprefix(KEY_PREFIX), item)
+                for page in pages
+                for item in page["Items"]
+            ]
 
     def _update(
         self,
@@ -261,8 +268,9 @@ class DynamoEnvironments:
             except ClientError as error:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
-                return Written(applied=False, item=from_item(error.response.get("Item", {})))
-        return Written(applied=True, item=from_item(answer.get("Attributes", {})))
+                # Without an item, the condition found none.
+                return Written(False, _record(environment, error.response.get("Item", {})))
+            return Written(True, _record(environment, answer["Attributes"]))
 
     def _name(self, environment: str) -> str:
         return f"{self._table}, {KEY_PREFIX}{environment}"
@@ -284,5 +292,7 @@ def _date(date: datetime) -> str:
 
 
 def _record(environment: str, item: Mapping[str, Any]) -> EnvironmentRecord:
-    fields = {name: item[name] for name in EnvironmentRecord.model_fields if name in item}
+    """The record in an item as DynamoDB gives it; what nobody has written has no attribute."""
+    known = from_item(item)
+    fields = {name: known[name] for name in EnvironmentRecord.model_fields if name in known}
     return EnvironmentRecord.model_validate({**fields, "environment": environment})

@@ -35,7 +35,7 @@ class StepFunctionsExecutions:
                 if code_of(error) == "ExecutionDoesNotExist":
                     return ExecutionStatus.UNKNOWN
                 raise
-        return ExecutionStatus(answer["status"])
+            return ExecutionStatus(answer["status"])
 
     @calls("states:StartExecution")
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:
@@ -55,7 +55,7 @@ class StepFunctionsExecutions:
                 if code_of(error) != "ExecutionAlreadyExists":
                     raise
                 return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
-        return str(answer["executionArn"])
+            return str(answer["executionArn"])
 
     @calls("states:SendTaskSuccess")
     def send_success(self, token: str, output: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from ami_lifecycle.adapters.image_shapes import registration_of, to_image, to_sn
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import carries, filters, specifications
-from ami_lifecycle.adapters.translation import aws_errors, code_of, is_of_the_request, message_of
+from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled, is_of_the_request, message_of
 from ami_lifecycle.domain.model import Image, ImageState, Snapshot
 from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
 
@@ -53,9 +53,9 @@ class Ec2Images:
                 if code_of(error) in ABSENT:
                     return None
                 raise
-        for found in answer["Images"]:
-            image = to_image(found)
-            return None if image.state is ImageState.DEREGISTERED else image
+            for found in answer["Images"]:
+                image = to_image(found)
+                return None if image.state is ImageState.DEREGISTERED else image
         return None
 
     @calls("ec2:DescribeImages")
@@ -89,7 +89,7 @@ class Ec2Images:
                 if code_of(error) in WRONG_INSTANCE_STATE:
                     self._explain_refused_instance(instance_id, error)
                 raise
-        return str(answer["ImageId"])
+            return str(answer["ImageId"])
 
     @calls("ec2:RegisterImage", "ec2:CreateTags", "ec2:DescribeImageAttribute")
     def register_copy(self, image: Image, name: str, tags: Mapping[str, str]) -> str | None:
@@ -116,7 +116,7 @@ class Ec2Images:
                 if code_of(error) == NAME_TAKEN:
                     return None
                 raise
-        return str(answer["ImageId"])
+            return str(answer["ImageId"])
 
     @calls("ec2:DeregisterImage")
     def deregister(self, image_id: str) -> None:
@@ -133,15 +133,16 @@ class Ec2Images:
 
     @calls("ec2:DescribeImageAttribute")
     def launch_permissions(self, image_id: str) -> list[str]:
-        """Account ids, groups (`all`), organizations and units that may launch it."""
+        """Account ids, groups (`all`), organizations and units that may launch it.
+
+        Raises for an image that EC2 does not find: who may launch it is not known then.
+        """
         with aws_errors("ec2:DescribeImageAttribute", image_id):
-            try:
-                answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
-            except ClientError as error:
-                if code_of(error) in ABSENT:
-                    return []
-                raise
-        return [str(who) for permission in answer["LaunchPermissions"] for who in permission.values()]
+            answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
+            permissions = answer["LaunchPermissions"]
+            if not all(permissions):
+                raise garbled("ec2:DescribeImageAttribute", image_id, "a launch permission for nobody")
+            return [str(who) for permission in permissions for who in permission.values()]
 
     @calls("ec2:DescribeSnapshots")
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
@@ -198,7 +199,7 @@ class Ec2Images:
                 if is_of_the_request(error):
                     return None
                 raise
-        return (answer.get("UefiData") or {}).get("Value") or None
+            return (answer.get("UefiData") or {}).get("Value") or None
 
     def _explain_refused_instance(self, instance_id: str, error: ClientError) -> None:
         instance = Ec2Instances(self._client).get(instance_id)

@@ -112,9 +112,9 @@ class Ec2Instances:
                 if code_of(error) in ABSENT:
                     return None
                 raise
-        for reservation in answer["Reservations"]:
-            for instance in reservation["Instances"]:
-                return to_instance(instance)
+            for reservation in answer["Reservations"]:
+                for instance in reservation["Instances"]:
+                    return to_instance(instance)
         return None
 
     @calls("ec2:DescribeInstances")
@@ -149,7 +149,7 @@ class Ec2Instances:
                         "the settings (builder) or in the stack's parameters"
                     ) from error
                 raise
-        return LaunchResult(to_instance(answer["Instances"][0]))
+            return LaunchResult(to_instance(answer["Instances"][0]))
 
     @calls("ec2:StopInstances", "ec2:DescribeInstances")
     def stop(self, instance_id: str) -> None:
@@ -181,7 +181,7 @@ class Ec2Instances:
             return limit == 0
         with aws_errors("ec2:DescribeInstanceTypes", instance_type):
             answer = self._client.describe_instance_types(InstanceTypes=[instance_type])
-        return any(limit < found["VCpuInfo"]["DefaultVCpus"] for found in answer["InstanceTypes"])
+            return any(limit < found["VCpuInfo"]["DefaultVCpus"] for found in answer["InstanceTypes"])
 
     def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_instances").paginate(

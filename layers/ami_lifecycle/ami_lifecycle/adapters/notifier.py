@@ -59,9 +59,10 @@ class AwsNotifier:
         for start in range(0, len(entries), ENTRIES_PER_CALL):
             with aws_errors("events:PutEvents", SOURCE):
                 answer = self._events.put_events(Entries=entries[start : start + ENTRIES_PER_CALL])
-            if answer["FailedEntryCount"]:
-                failed = next(entry for entry in answer["Entries"] if entry.get("ErrorCode"))
-                raise ServiceUnavailableError(
-                    f"events:PutEvents took all but {answer['FailedEntryCount']} events: {failed['ErrorCode']}: "
-                    f"{failed.get('ErrorMessage', '')}. It is tried again after a pause."
-                )
+                failed = [entry for entry in answer["Entries"] if entry.get("ErrorCode")]
+                if answer["FailedEntryCount"] or failed:
+                    first = failed[0]
+                    raise ServiceUnavailableError(
+                        f"events:PutEvents took all but {len(failed)} events: {first['ErrorCode']}: "
+                        f"{first.get('ErrorMessage', '')}. It is tried again after a pause."
+                    )

@@ -33,7 +33,7 @@ class SsmParameters:
                 if code_of(error) == "ParameterNotFound":
                     return None
                 raise
-        return _stored(answer["Parameter"])
+            return _stored(answer["Parameter"])
 
     # SSM validates an aws:ec2:image with the writer's ec2:DescribeImages, and drops the write without it.
     @calls("ssm:PutParameter", "ssm:GetParameter", "ssm:AddTagsToResource", "ec2:DescribeImages")
@@ -86,7 +86,7 @@ class SsmParameters:
                 if code_of(error) == "ParameterAlreadyExists":
                     return None
                 raise
-        return int(answer["Version"])
+            return int(answer["Version"])
 
     def _overwrite(self, name: str, value: str, data_type: str, description: str) -> int:
         with aws_errors("ssm:PutParameter", name):
@@ -98,4 +98,4 @@ class SsmParameters:
                 Description=description,
                 Overwrite=True,
             )
-        return int(answer["Version"])
+            return int(answer["Version"])

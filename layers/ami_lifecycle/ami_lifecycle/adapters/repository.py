@@ -21,7 +21,7 @@ class EcrRepository:
         """`registry/repository`. Raises `RepositoryNotFoundError`."""
         with aws_errors("ecr:DescribeRepositories", repository):
             answer = self._client.describe_repositories(repositoryNames=[repository])
-        return str(answer["repositories"][0]["repositoryUri"])
+            return str(answer["repositories"][0]["repositoryUri"])
 
     @calls("ecr:DescribeImages")
     def digest_of(self, repository: str, tag: str) -> str | None:
@@ -41,6 +41,5 @@ class EcrRepository:
                 if code_of(error) == "ImageNotFoundException":
                     return None
                 raise
-        for found in answer["imageDetails"]:
-            return str(found["imageDigest"])
-        return None
+            # Where the repository has no such image, ECR answers ImageNotFoundException.
+            return str(answer["imageDetails"][0]["imageDigest"])

@@ -48,6 +48,10 @@ _THROTTLED: Final = Rule(ThrottledError, "It is tried again after a pause.")
 _UNAVAILABLE: Final = Rule(
     ServiceUnavailableError, "It is tried again after a pause; if it lasts, look at the AWS Health Dashboard."
 )
+_GARBLED: Final = Rule(
+    ServiceUnavailableError,
+    "It is tried again after a pause; if it lasts, look for a proxy or an endpoint that changes answers of AWS.",
+)
 _PROTECTED: Final = Rule(RefusedError, "Remove its protection if it should go; it is tried again later.")
 _INVISIBLE: Final = Rule(
     ResourceNotVisibleError, "If it was made a moment ago it appears soon; it is tried again."
@@ -194,7 +198,7 @@ RULES: Final[Mapping[str, Rule]] = {
 
 def code_of(error: ClientError) -> str:
     """The error code of an AWS answer, `InvalidAMIID.NotFound`."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return str(error.response.get("Error", {}).get("Code") or "")
 
 
 def message_of(error: ClientError) -> str:
@@ -205,11 +209,14 @@ def message_of(error: ClientError) -> str:
 
 
 def _rule_for(error: ClientError) -> Rule | None:
-    rule = RULES.get(code_of(error))
+    code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if rule is None and status in TRANSIENT_STATUSES:
+    if code in RULES:
+        return RULES[code]
+    if status in TRANSIENT_STATUSES:
         return _UNAVAILABLE
-    return rule
+    # Every error of AWS has a code. Where an answer has none, botocore puts the HTTP status in its place.
+    return _GARBLED if not code or code.isdecimal() else None
 
 
 def is_of_the_request(error: ClientError) -> bool:
@@ -222,11 +229,19 @@ def _describe(rule: Rule, action: str, resource: str, what: str) -> str:
     return f"{action} on {resource} failed: {what.rstrip('. ')}. {rule.hint.format(action=action)}"
 
 
+def garbled(action: str, resource: str, what: str) -> AmiLifecycleError:
+    """The error for an answer that is not what the API reference describes."""
+    text = f"the answer lacks a member, or holds another one than it can ({what})"
+    return _GARBLED.error(_describe(_GARBLED, action, resource, text))
+
+
 @contextmanager
 def aws_errors(action: str, resource: str) -> Iterator[None]:
     """Turn what AWS or the network answers to `action` on `resource` into this service's errors.
 
-    An error code that the table does not know passes untouched, so that it is seen as what it is.
+    The answer is parsed within: one that lacks a member or holds a value of another kind was cut off or
+    changed on its way. An error code that the table does not know passes untouched, so that it is seen as
+    what it is.
     """
     try:
         yield
@@ -234,7 +249,10 @@ def aws_errors(action: str, resource: str) -> Iterator[None]:
         rule = _rule_for(error)
         if rule is None:
             raise
-        what = f"{code_of(error)}: {message_of(error)}"
+        what = f"{code_of(error) or 'an error without its code'}: {message_of(error)}"
         raise rule.error(_describe(rule, action, resource, what)) from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        first = next(iter(str(error).splitlines()), "")[:MESSAGE_LIMIT]
+        raise garbled(action, resource, f"{type(error).__name__}: {first}") from error
     except (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError) as error:
         raise _UNAVAILABLE.error(_describe(_UNAVAILABLE, action, resource, str(error))) from error

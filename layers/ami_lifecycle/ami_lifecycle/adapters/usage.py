@@ -94,7 +94,7 @@ class AwsImageUsage:
                 ImageIds=list(image_ids), IncludeAllResourceTypes=True, ResourceTypes=list(SCOPES)
             )
             for page in pages:
-                for reference in page.get("ImageReferences", ()):
+                for reference in page["ImageReferences"]:
                     use = _use_of(reference["ResourceType"], reference["Arn"])
                     if use is not None:
                         yield reference["ImageId"], use

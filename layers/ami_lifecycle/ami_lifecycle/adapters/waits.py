@@ -49,18 +49,18 @@ class DynamoWaits:
             answer = self._client.get_item(
                 TableName=self._table, Key=self._key(resource_id), ConsistentRead=True
             )
-        if "Item" not in answer:
-            return None
-        item = from_item(answer["Item"])
-        if item["expires_at"] <= self._clock.now().timestamp():
-            return None
-        return StoredWait(
-            resource_id,
-            item["token"],
-            json.loads(item["wait"]),
-            item["execution_arn"],
-            datetime.fromisoformat(item["since"]),
-        )
+            if "Item" not in answer:
+                return None
+            item = from_item(answer["Item"])
+            if item["expires_at"] <= self._clock.now().timestamp():
+                return None
+            return StoredWait(
+                resource_id,
+                item["token"],
+                json.loads(item["wait"]),
+                item["execution_arn"],
+                datetime.fromisoformat(item["since"]),
+            )
 
     @calls("dynamodb:DeleteItem")
     def delete(self, resource_id: str, token: str) -> None:

@@ -67,6 +67,7 @@ def translated(action: str, resource: str, *, hidden: str | None = None) -> Iter
         ConfigError: of the class that the AWS error code stands for; see `errors`.
     """
     import botocore.exceptions as boto  # noqa: PLC0415  # slow to import, and plain YAML needs none
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415  # as above
 
     try:
         yield
@@ -78,6 +79,12 @@ def translated(action: str, resource: str, *, hidden: str | None = None) -> Iter
         if hidden is not None:
             raise _from_botocore(error, action, resource, text="the value is refused") from None
         raise _from_botocore(error, action, resource) from error
+    except (ResponseParserError, LookupError, TypeError) as error:
+        # The answer is parsed within: it lacks a member, or was cut off on its way.
+        raise ServiceUnavailableError(
+            f"{action} on {resource}: the answer is not what the API reference describes ({type(error).__name__}).",
+            remedy="Try again; if it lasts, look for a proxy or an endpoint that changes answers of AWS.",
+        ) from (None if hidden is not None else error)
     except RuntimeError as error:
         if _STILL_EXPIRED not in str(error):
             raise
@@ -137,7 +144,8 @@ def _from_response(error: ClientError, action: str, resource: str, *, text: str 
             f"{action}: AWS does not accept the credentials ({code}).",
             remedy=_RENEW,
         )
-    if status >= 500:
+    # Every error of AWS has a code; where an answer has none, botocore puts the HTTP status in its place.
+    if status >= 500 or code in {"", "400"}:
         return ServiceUnavailableError(
             f"{action} on {resource}: AWS answered with a server error ({code}).", remedy="Try again."
         )

@@ -225,9 +225,9 @@ class ParameterStore:
         """The parameters of all pages. A page may be empty and still have a token for the next one."""
         method = _SNAKE.sub("_", operation).lower()
         while True:
-            response = self._call(pacer, f"ssm:{operation}", resource, partial(_request, method, request))
-            yield from response["Parameters"]
-            if not (token := response.get("NextToken")):
+            found, token = self._call(pacer, f"ssm:{operation}", resource, partial(_page, method, request))
+            yield from found
+            if not token:
                 return
             request = {**request, "NextToken": token}
 
@@ -245,13 +245,15 @@ class ParameterStore:
                 raise
 
     def _read_batch(self, names: list[str]) -> list[StoredParameter]:
-        response = self._call(
+        return self._call(
             self._reads,
             "ssm:GetParameters",
             ", ".join(names),
-            lambda client: client.get_parameters(Names=names, WithDecryption=True),
+            lambda client: [
+                _stored(parameter)
+                for parameter in client.get_parameters(Names=names, WithDecryption=True)["Parameters"]
+            ],
         )
-        return [_stored(parameter) for parameter in response["Parameters"]]
 
     def _call(
         self,
@@ -294,9 +296,13 @@ def _stored(parameter: dict[str, Any]) -> StoredParameter:
     )
 
 
-def _request(method: str, request: Mapping[str, Any], client: Any) -> dict[str, Any]:
+def _page(method: str, request: Mapping[str, Any], client: Any) -> tuple[list[dict[str, Any]], str | None]:
+    """The parameters of one page, and the token for the next."""
     response: dict[str, Any] = getattr(client, method)(**request)
-    return response
+    found: list[dict[str, Any]] = response["Parameters"]
+    for parameter in found:
+        parameter["Name"]  # what every caller reads of it, whichever the operation
+    return found, response.get("NextToken")
 
 
 def _create(parameter: NewParameter, client: Any) -> None:
