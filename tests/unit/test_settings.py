@@ -274,3 +274,38 @@ def test_without_a_repository_the_field_is_named(files: Files) -> None:
 )
 def test_the_stacks_subnets_come_as_one_text(text: str, subnets: tuple[str, ...]) -> None:
     assert FunctionEnvironment(SUBNET_IDS=text).subnet_ids == subnets
+
+
+def test_tags_of_an_environment_come_on_top_of_those_for_all(files: Files) -> None:
+    catalogue = files.catalogue(
+        defaults={"tags": {"CostCenter": "4711", "Team": "images"}},
+        environments={"dev": {}, "prod": {"tags": {"Team": "production", "Data": "internal"}}},
+    )
+    assert catalogue.get("dev").tags == {"CostCenter": "4711", "Team": "images"}
+    assert catalogue.get("prod").tags == {"CostCenter": "4711", "Team": "production", "Data": "internal"}
+
+
+@pytest.mark.parametrize("part", ["builder", "container", "publication", "verification"])
+def test_tags_in_a_part_are_shown_their_place(files: Files, part: str) -> None:
+    catalogue = files.catalogue(environments={"prod": {part: {"tags": {"CostCenter": "4711"}}}})
+    with pytest.raises(SettingsError, match=rf"{part}\.tags: .* did you mean tags, beside {part}"):
+        catalogue.get("prod")
+
+
+def test_tags_at_the_top_are_shown_their_place(files: Files) -> None:
+    with pytest.raises(SettingsError, match=r"did you mean defaults\.tags"):
+        files.catalogue(tags={"CostCenter": "4711"})
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({"ami-lifecycle:application": "x"}, "tags: .*begins with ami-lifecycle:"),
+        ({"CostCenter": 4711}, "tags.CostCenter: .*valid string .*4711"),
+        (["CostCenter"], "tags: "),
+    ],
+)
+def test_tags_that_cannot_be_set_are_named(files: Files, tags: Any, told: str) -> None:
+    catalogue = files.catalogue(environments={"prod": {"tags": tags}})
+    with pytest.raises(SettingsError, match=told):
+        catalogue.get("prod")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,35 @@ from botocore.exceptions import ClientError
 from tests.workflows.conftest import Running
 from tests.workflows.granted import client_of
 from tests.workflows.service import Environment, Service
+
+TAGS = {"CostCenter": "4711", "org:owner": "Team Süd"}
+SETTINGS = {
+    "environments": {f"env-{number:02}": {} for number in range(12)},
+    "defaults": {"tags": TAGS},
+}
+# What the organization wants tags on, in the form of AWS's own example (AWS Organizations user guide, Example SCPs:
+# Require a tag on specified created resources).
+CREATED = {
+    "ec2:RunInstances": ("*:instance", "*:network-interface", "*:volume"),
+    "ec2:CreateImage": (":image", ":snapshot"),
+    "ec2:RegisterImage": (":image",),
+}
+
+
+def demanding(*keys: str) -> str:
+    """A policy of the organization that refuses to create anything without these tags."""
+    statements = [
+        {
+            "Effect": "Deny",
+            "Action": action,
+            "Resource": [f"arn:aws:ec2:*:{kind}/*" for kind in kinds],
+            "Condition": {"Null": {f"aws:RequestTag/{key}": "true"}},
+        }
+        for action, kinds in CREATED.items()
+        for key in keys
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
 
 NETWORK_ACCOUNT = "210987654321"
 READERS = (
@@ -60,3 +90,69 @@ def test_a_function_reads_no_secret_of_the_account(
         with pytest.raises(ClientError, match=r"is not authorized to perform: (ssm|kms):"):
             getattr(client_of(running, function, "ssm"), operation)(**given, WithDecryption=True)
     running.guard.take()
+
+
+@pytest.fixture
+def organization(running: Running) -> Iterator[None]:
+    """An organization that demands tags."""
+    running.emulator.enforcement.service_control_policies = (demanding(*TAGS),)
+    yield
+    running.emulator.enforcement.service_control_policies = ()
+
+
+def as_mapping(tags: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def test_everything_that_builds_make_carries_the_tags_that_an_organization_demands(
+    service: Service, environment: Environment, organization: None
+) -> None:
+    environment.must_build("tagged 1")
+    environment.must_build("tagged 2")
+    ours = [{"Name": "tag:ami-lifecycle:environment", "Values": [environment.name]}]
+    ec2, ssm = service.client("ec2"), service.client("ssm")
+    reservations = ec2.describe_instances(Filters=ours)["Reservations"]
+    made = [instance["Tags"] for each in reservations for instance in each["Instances"]]
+    images = ec2.describe_images(Owners=["self"], Filters=ours)["Images"]
+    # The canonical image is a second registration of the candidate's disks.
+    assert [image["Name"] for image in images] == [f"comfyui-multitenant-{environment.name}"]
+    made += [image["Tags"] for image in images]
+    made += [each["Tags"] for each in ec2.describe_snapshots(OwnerIds=["self"], Filters=ours)["Snapshots"]]
+    names = [
+        each["Name"]
+        for page in ssm.get_paginator("get_parameters_by_path").paginate(
+            Path=environment.prefix, Recursive=True
+        )
+        for each in page["Parameters"]
+    ]
+    assert len(names) >= 4
+    made += [
+        ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"] for name in names
+    ]
+    assert len(made) >= 10
+    for tags in made:
+        assert TAGS.items() <= as_mapping(tags).items()
+        assert as_mapping(tags)["ami-lifecycle:application"] == "comfyui"
+    for call in service.calls():
+        if call["operation"] == "RunInstances":
+            kinds = {each["ResourceType"] for each in call["parameters"]["TagSpecifications"]}
+            assert kinds == {"instance", "volume", "network-interface"}
+
+
+def test_an_organization_that_demands_more_is_named_with_the_remedy(
+    running: Running, environment: Environment
+) -> None:
+    running.emulator.enforcement.service_control_policies = (demanding("DataClass"),)
+    try:
+        ended = environment.build("refused")
+    finally:
+        running.emulator.enforcement.service_control_policies = ()
+    assert (ended.status, ended.error) == ("FAILED", "AccessDeniedError")
+    assert "explicit deny in a service control policy" in str(ended.cause)
+    assert "set them as `tags` in config/build_config.yml" in str(ended.cause)
+    running.guard.take()
+
+
+def test_an_organization_binds_administrators_too(service: Service, organization: None) -> None:
+    with pytest.raises(ClientError, match="explicit deny in a service control policy"):
+        service.client("ec2").run_instances(ImageId="ami-1", InstanceType="m5.large", MinCount=1, MaxCount=1)

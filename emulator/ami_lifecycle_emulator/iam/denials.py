@@ -26,11 +26,12 @@ _CODES: Final = {
 def denial(service: str, principal_arn: str, denied: Check, decision: Decision) -> ApiError:
     """The error of a service for a call that is denied (IAM user guide, Troubleshoot access denied errors)."""
     code, status = _CODES.get(service, ("AccessDeniedException", 400))
-    reason = (
-        f"with an explicit deny in an identity-based policy for the {denied.action} action"
-        if decision is Decision.DENIED_EXPLICITLY
-        else f"because no identity-based policy allows the {denied.action} action"
-    )
+    reason = {
+        Decision.DENIED_BY_ORGANIZATION: "with an explicit deny in a service control policy",
+        Decision.DENIED_EXPLICITLY: (
+            f"with an explicit deny in an identity-based policy for the {denied.action} action"
+        ),
+    }.get(decision, f"because no identity-based policy allows the {denied.action} action")
     where = "" if denied.resource == EVERYTHING else f" on resource: {denied.resource}"
     sentence = f"User: {principal_arn} is not authorized to perform: {denied.action}{where} {reason}"
     if service == "ec2":

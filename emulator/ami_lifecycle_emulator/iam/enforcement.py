@@ -13,7 +13,7 @@ from ami_lifecycle_emulator.iam.calls import needs_of
 from ami_lifecycle_emulator.iam.conditions import PolicyError
 from ami_lifecycle_emulator.iam.denials import denial
 from ami_lifecycle_emulator.iam.policies import Check, Decision, admits, check, decide, statements_of
-from ami_lifecycle_emulator.identities import Identities
+from ami_lifecycle_emulator.identities import CLIENT, Identities
 from ami_lifecycle_emulator.operations import ApiError, Request, Response
 
 # Who assumes the role of a resource (each service's developer guide, execution roles).
@@ -66,6 +66,10 @@ class Enforcement:
 
     Args:
         enabled: when False, everything is allowed, and what would have been denied is only noted.
+
+    Attributes:
+        service_control_policies: documents of the organization, of which the Deny statements bind every principal of
+            the account.
     """
 
     def __init__(self, account: AccountView, identities: Identities, *, enabled: bool = True) -> None:
@@ -73,6 +77,7 @@ class Enforcement:
         self._identities = identities
         self._enabled = enabled
         self._answers: dict[Answer, None] = {}
+        self.service_control_policies: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     def __call__(self, request: Request, proceed: Callable[[], Response]) -> Response:
@@ -83,6 +88,8 @@ class Enforcement:
         if role is not None:
             for asked in needs_of(request.service, request.operation, request.parameters, self._account):
                 self._require(request.caller, role, asked, request.service)
+        elif self.service_control_policies and request.caller == CLIENT:
+            self._require_of_organization(request)
         return proceed()
 
     # What services ask.
@@ -167,6 +174,20 @@ class Enforcement:
         decisions = [self._answer(_name(role_arn), role_arn, check(action, resource)) for action in actions]
         return not self._enabled or all(each is Decision.ALLOWED for each in decisions)
 
+    def _require_of_organization(self, request: Request) -> None:
+        """Hold an administrator against the organization's policies, which bind every principal of the account."""
+        for asked in needs_of(request.service, request.operation, request.parameters, self._account):
+            if self._refused_by_organization(asked):
+                principal = f"arn:aws:iam::{self._account.account_id}:user/{request.caller}"
+                raise denial(request.service, principal, asked, Decision.DENIED_BY_ORGANIZATION)
+
+    def _refused_by_organization(self, asked: Check) -> bool:
+        """Whether a policy refuses it. What they allow is everything, as FullAWSAccess does (AWS Organizations user
+        guide, Service control policies).
+        """
+        statements = (each for document in self.service_control_policies for each in statements_of(document))
+        return any(each.effect == "Deny" and each.matches(asked) for each in statements)
+
     def _require(self, caller: str, role_arn: str, asked: Check, service: str) -> None:
         decision = self._answer(caller, role_arn, asked)
         if decision is not Decision.ALLOWED and self._enabled:
@@ -175,7 +196,11 @@ class Enforcement:
     def _answer(self, caller: str, role_arn: str, asked: Check) -> Decision:
         policies = self._account.policies_of(role_arn)
         statements = [statement for document in policies for statement in statements_of(document)]
-        decision = decide(statements, asked)
+        decision = (
+            Decision.DENIED_BY_ORGANIZATION
+            if self._refused_by_organization(asked)
+            else decide(statements, asked)
+        )
         with self._lock:
             self._answers[Answer(caller, role_arn, asked, decision is Decision.ALLOWED)] = None
         return decision

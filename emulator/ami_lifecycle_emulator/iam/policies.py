@@ -54,6 +54,7 @@ class Decision(Enum):
     ALLOWED = "allowed"
     DENIED_IMPLICITLY = "implicit deny"
     DENIED_EXPLICITLY = "explicit deny"
+    DENIED_BY_ORGANIZATION = "explicit deny in a service control policy"
 
 
 @dataclass(frozen=True)

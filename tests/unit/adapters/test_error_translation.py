@@ -74,6 +74,26 @@ def test_access_denied_names_the_action_to_grant() -> None:
     assert "Grant ec2:RunInstances" in str(translated(client_error("UnauthorizedOperation", status=403)))
 
 
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("with an explicit deny in a service control policy", "`tags` in config/build_config.yml"),
+        ("because no service control policy allows the ec2:RunInstances action", "ask its owner"),
+        ("with an explicit deny in a resource control policy", "ask its owner"),
+        ("because no permissions boundary allows the ec2:RunInstances action", "added to the boundary"),
+        ("with an explicit deny in a VPC endpoint policy", "VPC endpoint"),
+        ("because no session policy allows the ec2:RunInstances action", "session"),
+        ("with an explicit deny in a resource-based policy", "the resource itself"),
+    ],
+)
+def test_what_no_grant_helps_against_is_told_with_its_own_remedy(refused: str, told: str) -> None:
+    words = f"User: arn:aws:sts::123456789012:assumed-role/r/s is not authorized to perform: ec2:RunInstances {refused}"
+    message = str(translated(client_error("UnauthorizedOperation", words, 403)))
+    assert told in message
+    assert "Grant ec2:RunInstances" not in message
+    assert "{" not in message
+
+
 def test_the_encoded_part_of_an_authorization_message_is_left_out() -> None:
     encoded = string.ascii_letters * 50
     error = client_error(

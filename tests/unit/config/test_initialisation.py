@@ -77,6 +77,21 @@ def test_tags_name_application_and_environment(write_config: WriteConfig, ssm: F
     assert "ami-lifecycle:environment" not in ssm.parameters["/x/b"].tags
 
 
+def test_parameters_carry_the_tags_of_the_build_configuration(
+    write_config: WriteConfig, ssm: FakeSsm
+) -> None:
+    build = "defaults: {tags: {CostCenter: '4711', Project: other, 'ami-lifecycle:role': builder}}"
+    directory = write_config(aws="size: {ssm_param: /project/size, default: 1}", build=build)
+    config = load_config(directory, ssm, clock=ssm.clock)
+    apply_init(config, plan_init(config))
+    assert ssm.parameters["/project/size"].tags == {
+        "CostCenter": "4711",
+        "Project": "project",
+        "ami-lifecycle:application": "project",
+        "ami-lifecycle:role": "configuration",
+    }
+
+
 def test_existing_values_are_left_alone(write_config: WriteConfig, ssm: FakeSsm) -> None:
     ssm.put("/project/size", "not even a number")
     config = load(write_config, ssm)

@@ -41,6 +41,22 @@ _DENIED: Final = Rule(
     "Grant {action} to the role that made the call; if it is granted, the resource lacks the tags that "
     "the grant demands.",
 )
+# IAM user guide, Troubleshoot access denied error messages: which kind of policy refused. No grant to the role helps
+# against these.
+_OTHER_POLICIES: Final[Mapping[str, str]] = {
+    "service control policy": (
+        "A service control policy of the organization refuses it, so no grant of this account helps. If the policy "
+        "demands tags, set them as `tags` in config/build_config.yml (docs/deploy.md) and deploy; otherwise ask its "
+        "owner to admit the role."
+    ),
+    "resource control policy": (
+        "A resource control policy of the organization refuses it: ask its owner to admit the role."
+    ),
+    "permissions boundary": "The boundary of the role refuses it: have {action} added to the boundary.",
+    "VPC endpoint policy": "The policy of the VPC endpoint refuses it: have {action} added to it.",
+    "session policy": "The session of the caller refuses it: begin one whose policy allows {action}.",
+    "resource-based policy": "The policy of the resource itself refuses it: have the role admitted there.",
+}
 _UNKNOWN_CALLER: Final = Rule(
     AccessDeniedError, "Renew the credentials: they have expired, or AWS does not know them."
 )
@@ -226,7 +242,15 @@ def is_of_the_request(error: ClientError) -> bool:
 
 
 def _describe(rule: Rule, action: str, resource: str, what: str) -> str:
-    return f"{action} on {resource} failed: {what.rstrip('. ')}. {rule.hint.format(action=action)}"
+    return f"{action} on {resource} failed: {what.rstrip('. ')}. {_hint(rule, what).format(action=action)}"
+
+
+def _hint(rule: Rule, what: str) -> str:
+    if rule is _DENIED:
+        for policy, hint in _OTHER_POLICIES.items():
+            if policy in what:
+                return hint
+    return rule.hint
 
 
 def garbled(action: str, resource: str, what: str) -> AmiLifecycleError:

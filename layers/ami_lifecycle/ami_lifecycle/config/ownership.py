@@ -32,9 +32,16 @@ def identifying_tags(project: str) -> dict[str, str]:
 
 
 def tags_for(config: Config, declaration: Declaration, name: str) -> dict[str, str]:
-    """All tags that a new parameter gets."""
+    """All tags that a new parameter gets.
+
+    Where a directory has a `build_config.yml` with `defaults.tags`, those too: what an organization demands, it
+    demands of these parameters as of those that builds make.
+    """
     project = project_of(config, name)
-    tags = {PROJECT_TAG: project, **identifying_tags(project)}
+    demanded = config.resolver.find(("build", "defaults", "tags"))
+    given = demanded.items() if isinstance(demanded, Mapping) else ()
+    others = {str(key): value for key, value in given if isinstance(value, str)}
+    tags = {**others, PROJECT_TAG: project, **identifying_tags(project)}
     environment = config.resolver.placeholders["environment"]
     if environment is not None and "{environment}" in declaration.schema.ssm_param:
         tags[ENVIRONMENT_TAG] = environment

@@ -60,7 +60,10 @@ def structural_problems(build: Any, application: str | None = None) -> list[Sett
         return [SettingProblem((), "config/build_config.yml is missing or empty; restore it from git")]
     problems = [
         SettingProblem(
-            (str(key),), f"is an unknown key; build_config.yml knows {sorted(KNOWN_KEYS)} at the top level"
+            (str(key),),
+            "is no key of the top level; did you mean defaults.tags, for every environment?"
+            if key == "tags"
+            else f"is an unknown key; build_config.yml knows {sorted(KNOWN_KEYS)} at the top level",
         )
         for key in build
         if key not in KNOWN_KEYS
@@ -154,6 +157,11 @@ def value_problems(
             message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "model_type":
                 message = "write a mapping"
+            if problem["type"] == "extra_forbidden" and where[-1] == "tags":
+                message = (
+                    f"is not known here; did you mean tags, beside {where[0]} and not in it? They go on instances, "
+                    "volumes, network interfaces, images, snapshots and parameters alike"
+                )
             if problem["type"] not in {"missing", "value_error"}:
                 message = f"{message} (got {problem['input']!r:.120})"
             yield SettingProblem(_place(build, environment, where), message)

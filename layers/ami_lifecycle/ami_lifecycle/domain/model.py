@@ -224,10 +224,20 @@ class Usage(Frozen):
 
 
 def owner_tags(
-    application: str, environment: str, execution_arn: str, role: Role, digest: str, name: str
+    application: str,
+    environment: str,
+    execution_arn: str,
+    role: Role,
+    digest: str,
+    name: str,
+    demanded: Mapping[str, str],
 ) -> dict[str, str]:
-    """The tags that every resource of a build carries from the call on that makes it."""
+    """The tags that every resource of a build carries from the call on that makes it.
+
+    `demanded` are those of the settings, which can never take the place of our own.
+    """
     return {
+        **demanded,
         TAG_APPLICATION: application,
         TAG_ENVIRONMENT: environment,
         TAG_EXECUTION: execution_arn,

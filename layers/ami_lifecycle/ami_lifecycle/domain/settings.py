@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
 from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
@@ -29,6 +29,7 @@ from ami_lifecycle.domain.forms import (
     VolumeMapping,
 )
 from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.tagging import problem_of_tags
 
 __all__ = ["EnvironmentName", "EnvironmentSettings", "ImageTag"]
 
@@ -169,7 +170,10 @@ class RefreshSettings(Frozen):
 
 
 class EnvironmentSettings(Frozen):
-    """All settings of one environment, resolved; part of the plan, so that a build never mixes two versions."""
+    """All settings of one environment, resolved; part of the plan, so that a build never mixes two versions.
+
+    `tags` go on all that a build makes, beside the service's own.
+    """
 
     application: ApplicationName
     environment: EnvironmentName
@@ -183,6 +187,14 @@ class EnvironmentSettings(Frozen):
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
     reconcile_attempts: StrictInt = Field(3, ge=0, le=20)
+    tags: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_are_taken(cls, tags: Mapping[str, str]) -> Mapping[str, str]:
+        if (problem := problem_of_tags(tags)) is not None:
+            raise ValueError(problem)
+        return tags
 
     @property
     def parameter_prefix(self) -> str:

@@ -81,6 +81,8 @@ def _is_copy(image: Image, candidate: Image) -> bool:
 def _tags(candidate: Image, step: AdoptInput) -> dict[str, str]:
     return {
         **{key: value for key, value in candidate.tags.items() if not key.startswith("aws:")},
+        # An image from before the setting may be registered again, and must carry what is demanded now.
+        **step.plan.configured.tags,
         TAG_EXECUTION: step.execution_arn,
         TAG_ROLE: Role.CANONICAL.value,
     }

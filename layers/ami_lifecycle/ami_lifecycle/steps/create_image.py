@@ -59,6 +59,7 @@ def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str
         role,
         plan.image.digest,
         plan.configured.image_name,
+        plan.configured.tags,
     )
     tags[TAG_GENERATION] = str(plan.generation)
     if plan.base is not None and plan.base.created is not None:

@@ -257,6 +257,7 @@ class Launcher:
                 role,
                 step.plan.image.digest,
                 f"{configured.image_name} {role.value}",
+                configured.tags,
             ),
         )
 

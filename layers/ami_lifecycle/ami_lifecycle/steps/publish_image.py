@@ -270,7 +270,11 @@ class Publisher:
         # A write that begins too late could arrive after somebody else has taken the environment over.
         if self.clock.now() + _WRITE_TIME > self.deadline:
             raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
-        tags = {TAG_APPLICATION: step.plan.configured.application, TAG_ENVIRONMENT: step.plan.environment}
+        tags = {
+            **step.plan.configured.tags,
+            TAG_APPLICATION: step.plan.configured.application,
+            TAG_ENVIRONMENT: step.plan.environment,
+        }
         return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
 
     def _move_pin(self, step: PublishInput, image: Image) -> None:

@@ -126,7 +126,7 @@ class Retirer:
             dump(changed),
             data_type="text",
             description=f"History of {decision.image_id}",
-            tags=environment_tags(plan.configured),
+            tags={**plan.configured.tags, **environment_tags(plan.configured)},
         )
 
     def _delete_unused_snapshots(self, settings: EnvironmentSettings) -> None:
