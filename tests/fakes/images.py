@@ -12,7 +12,7 @@ from tests.fakes.instances import FakeInstances
 
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, InstanceState, Snapshot
 from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
-from ami_lifecycle.ports import Clock
+from ami_lifecycle.ports import AllowedImages, Clock
 
 OWNER = "123456789012"
 
@@ -29,6 +29,7 @@ class FakeImages(Faulty):
         self.permissions: dict[str, list[str]] = {}
         self.protected: set[str] = set()
         self.hidden: set[str] = set()
+        self.allowed = AllowedImages(restricts=False)
         self.lost_on_register: dict[str, Any] = {}
         self._made_of: dict[str, list[str]] = {}
         self._number = 0
@@ -82,7 +83,15 @@ class FakeImages(Faulty):
     @port_call
     def get(self, image_id: str) -> Image | None:
         """One image of any owner."""
-        return None if image_id in self.hidden else self.all.get(image_id)
+        image = self.all.get(image_id)
+        if image is not None and self.allowed.restricts and image.owner_id != OWNER:
+            return None
+        return None if image_id in self.hidden else image
+
+    @port_call
+    def allowed_images(self) -> AllowedImages:
+        """What the account allows itself of others' images."""
+        return self.allowed
 
     @port_call
     def find(self, tags: Mapping[str, str]) -> list[Image]:

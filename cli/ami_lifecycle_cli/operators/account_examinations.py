@@ -8,6 +8,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.errors import ImageNotAllowedError
 from ami_lifecycle_cli.operators.findings import Finding, Level
 from ami_lifecycle_cli.operators.stack import Stack
 
@@ -232,6 +233,42 @@ def examine_dead_letters(stack: Stack) -> Iterator[Finding]:
         "dead letters",
         f"{count} events or invocations were not delivered" if count else "every event was delivered",
         "read them, find the cause, then purge the queue: docs/runbook.md, Dead letters" if count else "",
+    )
+
+
+def examine_allowed_images(stack: Stack) -> Iterator[Finding]:
+    """The account lets itself launch the Ubuntu images that fresh builds start from."""
+    ec2 = stack.client("ec2")
+    state = ec2.get_allowed_images_settings()["State"]
+    if state == "disabled":
+        yield Finding(Level.OK, "allowed AMIs", "the account does not restrict which images it launches")
+        return
+    planner = stack.planner()
+    by_architecture = {
+        settings.builder.architecture: settings
+        for settings in map(stack.catalogue.get, stack.catalogue.environments)
+    }
+    for architecture, settings in sorted(by_architecture.items()):
+        try:
+            image = planner.ubuntu(settings, stack.state_machine_arn)
+        except ImageNotAllowedError as error:
+            message, _, remedy = str(error).partition(": ")
+            yield Finding(Level.ERROR, "allowed AMIs", message, remedy)
+            continue
+        (shown,) = ec2.describe_images(ImageIds=[image.image_id])["Images"]
+        yield _judge_allowed(state, architecture, image.image_id, bool(shown.get("ImageAllowed", True)))
+
+
+def _judge_allowed(state: str, architecture: str, image_id: str, is_allowed: bool) -> Finding:
+    if is_allowed:
+        return Finding(
+            Level.OK, "allowed AMIs", f"the Ubuntu image for {architecture}, {image_id}, is allowed ({state})"
+        )
+    return Finding(
+        Level.WARNING,
+        "allowed AMIs",
+        f"the Ubuntu image for {architecture}, {image_id}, is not allowed; {state} hides nothing yet",
+        "allow its provider, Canonical, before the setting is enabled; else fresh builds fail: docs/deploy.md",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ami_lifecycle_emulator.ec2.allowed_images import AllowedImages
 from ami_lifecycle_emulator.ec2.fleets import Fleets
 from ami_lifecycle_emulator.ec2.image_switches import ImageSwitches
 from ami_lifecycle_emulator.ec2.images import Images
@@ -9,7 +10,7 @@ from ami_lifecycle_emulator.ec2.references import References
 from ami_lifecycle_emulator.ec2.tags import ResourceTags
 
 
-class Ec2(Fleets, Images, ImageSwitches, References, ResourceTags):
+class Ec2(AllowedImages, Fleets, Images, ImageSwitches, References, ResourceTags):
     """All emulated operations of EC2 over one state."""
 
 

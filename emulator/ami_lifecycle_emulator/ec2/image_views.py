@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ami_lifecycle_emulator.ec2.allowed_images import is_allowed, is_hidden
 from ami_lifecycle_emulator.ec2.block_devices import shown_for_image
 from ami_lifecycle_emulator.ec2.filters import Values, page, select
 from ami_lifecycle_emulator.ec2.model import Image
@@ -75,10 +76,9 @@ class ImageViews(Ec2State):
         )
 
     def _sees(self, image: Image) -> bool:
-        return (
-            image.owner_id == self.account_id
-            or image.public
-            or {"UserId": self.account_id} in image.launch_permissions
+        return image.owner_id == self.account_id or (
+            (image.public or {"UserId": self.account_id} in image.launch_permissions)
+            and not is_hidden(self, image)
         )
 
     @operation("ec2", "DescribeImages")
@@ -185,6 +185,8 @@ class ImageViews(Ec2State):
             "Architecture": image.architecture,
             "ImageType": "machine",
         }
+        if self.allowed_images_state != "disabled":
+            shown["ImageAllowed"] = is_allowed(self, image)
         if image.state_reason is not None:
             shown["StateReason"] = {"Code": image.state_reason[0], "Message": image.state_reason[1]}
         return {name: value for name, value in shown.items() if value not in (None, [])}

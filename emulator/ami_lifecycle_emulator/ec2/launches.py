@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ami_lifecycle_emulator.ec2.allowed_images import is_hidden
 from ami_lifecycle_emulator.ec2.block_devices import overlay
 from ami_lifecycle_emulator.ec2.instance_views import shown_instance
 from ami_lifecycle_emulator.ec2.instances import Instances
@@ -246,11 +247,10 @@ def _boots(root: Volume, image: Image) -> bool:
 
 
 def may_launch(state: Ec2State, image: Image) -> bool:
-    """Whether this account owns an image or was given permission to launch it."""
-    return (
-        image.owner_id == state.account_id
-        or image.public
-        or {"UserId": state.account_id} in image.launch_permissions
+    """Whether this account owns an image, or was given permission to launch it and allows itself to."""
+    return image.owner_id == state.account_id or (
+        (image.public or {"UserId": state.account_id} in image.launch_permissions)
+        and not is_hidden(state, image)
     )
 
 

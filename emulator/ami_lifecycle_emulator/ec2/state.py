@@ -63,6 +63,8 @@ class Ec2State:
         self.snapshots: dict[str, Snapshot] = {}
         self.images: dict[str, Image] = {}
         self.templates: dict[str, LaunchTemplate] = {}
+        self.allowed_images_state = "disabled"
+        self.image_criteria: list[dict[str, Any]] = []
         self.fleets: dict[str, Fleet] = {}
         self.spot_fleets: dict[str, Fleet] = {}
         self.spot_requests: dict[str, Fleet] = {}

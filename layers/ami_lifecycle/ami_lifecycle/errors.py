@@ -25,6 +25,7 @@
     │   ├── ClaimLostError               another execution holds the environment
     │   ├── ForeignResourceError         it does not carry our tags
     │   ├── QuotaExceededError           a quota of the account is too small for what is asked
+    │   ├── ImageNotAllowedError         the account's setting Allowed AMIs hides an image that is needed
     │   ├── ImageNotVerifiedError        nothing unverified is published
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
@@ -139,6 +140,10 @@ class ForeignResourceError(RefusedError):
 
 class QuotaExceededError(RefusedError):
     """A quota of the account is too small for what is asked, however long one waits."""
+
+
+class ImageNotAllowedError(RefusedError):
+    """The account's setting Allowed AMIs hides an image that a build needs."""
 
 
 class ImageNotVerifiedError(RefusedError):

@@ -108,6 +108,13 @@ class Instances(Protocol):
         """
 
 
+class AllowedImages(NamedTuple):
+    """EC2's setting Allowed AMIs: whether it hides images of others, and who may change it."""
+
+    restricts: bool
+    is_policy: bool = False
+
+
 class Images(Protocol):
     """AMIs and their snapshots in this account and Region."""
 
@@ -144,6 +151,9 @@ class Images(Protocol):
 
         Raises where EC2 does not find the image: nobody knows then, which is not the same as nobody.
         """
+
+    def allowed_images(self) -> AllowedImages:
+        """What the account allows itself of others' images; its own are always allowed."""
 
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""

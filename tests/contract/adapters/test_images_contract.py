@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from tests.contract.adapters.emulated_rig import EmulatedRig
-from tests.contract.adapters.rig import Rig, available_image, running_instance, tags
+from tests.contract.adapters.rig import Rig, available_image, launch_request, running_instance, tags
 
 from ami_lifecycle.domain.model import ImageState
 from ami_lifecycle.errors import (
@@ -198,3 +200,40 @@ def test_more_images_than_a_page_holds_are_all_found(
     assert found == {original, *copies}
     (snapshot,) = emulated.images.find_snapshots(tags(emulated))
     assert len(emulated.images.images_of_snapshot(snapshot.snapshot_id)) == 8
+
+
+def test_an_account_allows_itself_every_image_at_first(rig: Rig) -> None:
+    assert rig.images.allowed_images().restricts is False
+
+
+@pytest.fixture
+def restricted(emulated: EmulatedRig) -> Iterator[EmulatedRig]:
+    """An account whose setting Allowed AMIs names one provider, which is not the base image's."""
+    ec2 = emulated.account.client("ec2")
+    ec2.replace_image_criteria_in_allowed_images_settings(ImageCriteria=[{"ImageProviders": ["amazon"]}])
+    ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+    yield emulated
+    ec2.disable_allowed_images_settings()
+
+
+def test_an_image_that_is_not_allowed_is_none_and_the_setting_says_why(restricted: EmulatedRig) -> None:
+    assert restricted.images.get(restricted.base_image_id) is None
+    assert restricted.images.allowed_images() == (True, False)
+    restricted.account.client("ec2").enable_allowed_images_settings(AllowedImagesSettingsState="audit-mode")
+    assert restricted.images.get(restricted.base_image_id) is not None
+    assert restricted.images.allowed_images() == (False, False)
+
+
+def test_own_images_are_allowed_whatever_the_criteria(emulated: EmulatedRig) -> None:
+    image_id = available_image(emulated)
+    ec2 = emulated.account.client("ec2")
+    ec2.replace_image_criteria_in_allowed_images_settings(ImageCriteria=[{"ImageProviders": ["amazon"]}])
+    ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+    try:
+        assert emulated.images.get(image_id) is not None
+        launched = emulated.instances.launch(
+            launch_request(emulated, image_id=image_id, client_token=f"own-{emulated.name}"[:64])
+        )
+        assert launched.instance is not None
+    finally:
+        ec2.disable_allowed_images_settings()

@@ -57,7 +57,9 @@ def choose(
     max_base_age_days: int | None = None,
 ) -> BaseChoice:
     refresh = RefreshSettings(max_generations=max_generations, max_base_age_days=max_base_age_days)
-    return choose_base(a_request(fresh=fresh), live(own), older, UBUNTU, settings(refresh=refresh), NOW)
+    return choose_base(
+        a_request(fresh=fresh), live(own), older, lambda: UBUNTU, settings(refresh=refresh), NOW
+    )
 
 
 # What `latest` says.

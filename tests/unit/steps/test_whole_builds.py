@@ -12,6 +12,7 @@ from tests.unit.steps.promises import Promises
 
 from ami_lifecycle.contracts import Action, RecordStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, ImageState, UsageKind
+from ami_lifecycle.ports import AllowedImages
 
 CANONICAL = "comfyui-multitenant-prod"
 
@@ -393,3 +394,42 @@ def test_these_executions_go_the_way_of_the_state_machine(action: str, goes_thro
         assert name in comes_next(before), f"{before} is not followed by {name}"
     assert visited[-1] == "Release Environment"
     assert goes_through in visited
+
+
+# An account that restricts its AMIs.
+
+
+def test_an_account_that_does_not_allow_ubuntu_is_told_so_before_anything_is_launched() -> None:
+    account = Account()
+    account.world.images.allowed = AllowedImages(restricts=True)
+    account.push("one")
+    ended = run(account)
+    assert ended.error == "ImageNotAllowedError"
+    for words in ("Allowed AMIs", UBUNTU, "099720109477", "replace-image-criteria"):
+        assert words in ended.reason
+    assert account.world.instances.all == {}
+
+
+def test_a_declarative_policy_is_named_as_the_place_to_allow_ubuntu() -> None:
+    account = Account()
+    account.world.images.allowed = AllowedImages(restricts=True, is_policy=True)
+    account.push("one")
+    assert "declarative policy" in run(account).reason
+
+
+def test_an_update_needs_no_ubuntu_image(account: Account) -> None:
+    account.push("one")
+    assert run(account).outcome == "published"
+    account.world.images.allowed = AllowedImages(restricts=True)
+    account.push("two")
+    assert run(account, name="e2").outcome == "published"
+    account.push("three")
+    assert run(account, name="e3", fresh=True).error == "ImageNotAllowedError"
+
+
+def test_a_region_without_ubuntu_is_told_from_an_image_that_is_hidden() -> None:
+    account = Account()
+    account.world.parameters.all.clear()
+    account.push("one")
+    ended = run(account)
+    assert (ended.error, "choose a Region" in ended.reason) == ("SettingsError", True)

@@ -14,6 +14,7 @@ from ami_lifecycle.adapters.tags import carries, filters, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled, is_of_the_request, message_of
 from ami_lifecycle.domain.model import Image, ImageState, Snapshot
 from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
+from ami_lifecycle.ports import AllowedImages
 
 # An id that never existed may be Malformed rather than NotFound; a deregistered one is Unavailable.
 ABSENT: Final = frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"})
@@ -143,6 +144,14 @@ class Ec2Images:
             if not all(permissions):
                 raise garbled("ec2:DescribeImageAttribute", image_id, "a launch permission for nobody")
             return [str(who) for permission in permissions for who in permission.values()]
+
+    @calls("ec2:GetAllowedImagesSettings")
+    def allowed_images(self) -> AllowedImages:
+        """What the account allows itself of others' images (EC2 user guide, Allowed AMIs)."""
+        with aws_errors("ec2:GetAllowedImagesSettings", "the setting Allowed AMIs"):
+            answer = self._client.get_allowed_images_settings()
+        # In audit mode nothing is hidden.
+        return AllowedImages(answer["State"] == "enabled", answer.get("ManagedBy") == "declarative-policy")
 
     @calls("ec2:DescribeSnapshots")
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ def choose_base(
     request: BuildRequest,
     live: Live,
     older: Sequence[Image],
-    ubuntu: Image,
+    ubuntu: Callable[[], Image],
     settings: EnvironmentSettings,
     now: datetime,
 ) -> BaseChoice:
@@ -114,26 +114,29 @@ def choose_base(
 
     Args:
         older: own images of the environment's name, for an environment that has no usable `latest`.
-        ubuntu: the current Ubuntu 22.04 image of the settings' architecture.
+        ubuntu: looks for the current Ubuntu 22.04 image of the settings' architecture. An update needs none,
+            and goes on where there is none.
     """
     own = live.image or newest_usable(older, settings)
     if request.fresh:
-        return _fresh(ubuntu, "a fresh build was asked for")
+        return _fresh(ubuntu(), "a fresh build was asked for")
     if own is None:
-        return _fresh(ubuntu, f"{live.problem}, and there is no older image")
+        return _fresh(ubuntu(), f"{live.problem}, and there is no older image")
     if own.architecture != settings.builder.architecture:
-        return _fresh(ubuntu, f"{own.image_id} is {own.architecture}, the settings want another architecture")
+        return _fresh(
+            ubuntu(), f"{own.image_id} is {own.architecture}, the settings want another architecture"
+        )
     generation = _generation_of(own) + 1
     created = _base_created_of(own)
     limit = settings.refresh.max_generations
     if limit is not None and generation > limit:
         return _fresh(
-            ubuntu, f"{own.image_id} is generation {generation - 1}, and max_generations is {limit}"
+            ubuntu(), f"{own.image_id} is generation {generation - 1}, and max_generations is {limit}"
         )
     days = settings.refresh.max_base_age_days
     if days is not None and created is not None and now - created > timedelta(days=days):
         return _fresh(
-            ubuntu, f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
+            ubuntu(), f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
         )
     why = "the environment's own image" if live.image else f"{live.problem}; this is the newest older image"
     return BaseChoice(BuildMode.UPDATE, own, generation, created, f"update from {own.image_id}: {why}")

@@ -27,12 +27,13 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageDigestNotFoundError,
+    ImageNotAllowedError,
     ImageNotVerifiedError,
     ImageTagNotFoundError,
     RecordNotFoundError,
     SettingsError,
 )
-from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Repository
+from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
 
@@ -40,6 +41,12 @@ from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
 UBUNTU_PARAMETER: Final = (
     "/aws/service/canonical/ubuntu/server/22.04/stable/current/{architecture}/hvm/ebs-gp2/ami-id"
 )
+# Canonical, "Ubuntu on AWS", Verify the owner: by partition.
+CANONICAL_OWNERS: Final = {
+    "aws": "099720109477",
+    "aws-cn": "837727238323",
+    "aws-us-gov": "513442679011",
+}
 # As the contract of requests bounds it.
 _LONGEST_REASON: Final = 200
 _UBUNTU_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
@@ -116,7 +123,9 @@ class Planner:
         if reason is not None:
             return _nothing(request.environment, request.trigger, reason)
         older = [] if live.image else self._older_images(settings)
-        choice = choose_base(request, live, older, self._ubuntu(settings), settings, self.clock.now())
+        choice = choose_base(
+            request, live, older, lambda: self.ubuntu(settings, execution_arn), settings, self.clock.now()
+        )
         if choice.mode is BuildMode.UPDATE:
             _refuse_small_volume(choice.image, settings)
         reasons = [choice.reason]
@@ -169,16 +178,33 @@ class Planner:
         found = self.images.find_by_name(f"{settings.image_name}*")
         return [image for image in found if not image.name.startswith(longer)]
 
-    def _ubuntu(self, settings: EnvironmentSettings) -> Image:
+    def ubuntu(self, settings: EnvironmentSettings, arn: str) -> Image:
+        """The current Ubuntu image of the settings' architecture.
+
+        Args:
+            arn: any ARN of the account, for its partition.
+
+        Raises:
+            ImageNotAllowedError: the account hides it from itself.
+            SettingsError: the Region has none.
+        """
         name = UBUNTU_PARAMETER.format(architecture=_UBUNTU_ARCHITECTURES[settings.builder.architecture])
         stored = self.parameters.get(name)
         image = self.images.get(stored.value) if stored else None
-        if image is None:
+        if image is not None:
+            return image
+        if stored is None:
             raise SettingsError(
-                f"the public parameter {name} names no image in this Region; "
-                "choose a Region that Ubuntu 22.04 is published in"
+                f"the public parameter {name} does not exist in this Region; choose a Region that Ubuntu 22.04 is "
+                "published in"
             )
-        return image
+        allowed = self.images.allowed_images()
+        if allowed.restricts:
+            raise ImageNotAllowedError(not_allowed(stored.value, arn, allowed))
+        raise SettingsError(
+            f"{stored.value}, which the public parameter {name} names, does not exist in this Region; look again "
+            "in a few minutes, and else ask Canonical"
+        )
 
     def _plan_publication(
         self,
@@ -251,6 +277,20 @@ class Planner:
             request=request,
         )
         return BuildState(plan=plan, image=ImageRef(image_id=live.image.image_id))
+
+
+def not_allowed(image_id: str, arn: str, allowed: AllowedImages) -> str:
+    """That the setting Allowed AMIs hides Ubuntu's image, and how to let it in."""
+    owner = CANONICAL_OWNERS.get(arn.split(":")[1], "Canonical's account")
+    how = (
+        "in the organization's declarative policy for EC2"
+        if allowed.is_policy
+        else "with aws ec2 replace-image-criteria-in-allowed-images-settings, which replaces all criteria"
+    )
+    return (
+        f"EC2's setting Allowed AMIs of this account and Region hides {image_id}, the Ubuntu image that fresh builds "
+        f"start from: allow the image provider {owner} (Canonical) {how}, then build again"
+    )
 
 
 def _as_build(request: BuildRequest) -> BuildRequest:
