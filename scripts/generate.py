@@ -12,10 +12,13 @@ import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from state_picture import draw
+
+from ami_lifecycle.config.schema import config_json_schema
+from ami_lifecycle_cli.settings_reference import build_config_json_schema, settings_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")
@@ -93,7 +96,15 @@ def with_picture() -> str:
     return f"{before}{begin}\n\n```mermaid\n{picture}```\n\n{end}{after}"
 
 
+def schema_text(schema: dict[str, Any]) -> str:
+    """Return the text of a JSON Schema, as `ami-lifecycle config schema` prints it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
 GENERATED: list[Generated] = [
+    Generated(Path("config/config.schema.json"), lambda: schema_text(config_json_schema())),
+    Generated(Path("config/build_config.schema.json"), lambda: schema_text(build_config_json_schema())),
+    Generated(Path("docs/settings.md"), settings_markdown),
     Generated(Path("README.md"), with_picture),
     Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
     Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),

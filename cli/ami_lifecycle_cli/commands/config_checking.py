@@ -9,6 +9,7 @@ import typer
 
 from ami_lifecycle.config.drift import Drift, find_drift
 from ami_lifecycle.config.validation import Finding, examine_files, examine_reality, examine_values
+from ami_lifecycle.settings_examination import examine_environment, examine_settings
 from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_table
 from ami_lifecycle_cli.commands.config_target import Target
 
@@ -17,17 +18,32 @@ def validate(
     target: Target,
     offline: Annotated[bool, typer.Option("--offline", help="Check the files alone; needs no AWS.")] = False,
 ) -> None:
-    """Check the files, the stored values, and whether the resources that they name exist."""
+    """Check the files, every setting, the stored values, and whether the resources that they name exist.
+
+    Without --environment, for every environment.
+    """
     findings = examine_files(target.config_dir)
-    if not findings and not offline:
-        config = target.load()
-        findings = [*examine_values(config), *examine_reality(config, target.client)]
+    if not any(finding.level == "error" for finding in findings):
+        findings += _examine_contents(target, offline=offline)
     if target.as_json:
         print_json([_finding_row(finding) for finding in findings])
     else:
         _print_findings(findings, offline=offline)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _examine_contents(target: Target, *, offline: bool) -> list[Finding]:
+    findings = examine_environment(target.load_offline(), target.environment)
+    if findings:
+        return findings
+    findings = examine_settings(target.load_offline())
+    if offline:
+        return findings
+    config = target.load()
+    if not findings:
+        findings = examine_settings(config)
+    return [*findings, *examine_values(config), *examine_reality(config, target.client)]
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:

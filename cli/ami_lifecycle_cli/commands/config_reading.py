@@ -32,6 +32,7 @@ from ami_lifecycle_cli.commands.config_output import (
     show_value,
 )
 from ami_lifecycle_cli.commands.config_target import Target
+from ami_lifecycle_cli.settings_reference import build_config_json_schema
 
 PathArgument = Annotated[
     str, typer.Argument(help="Dotted path, or the parameter's name.", show_default=False)
@@ -206,7 +207,10 @@ def execute(
         ) from error
 
 
-def schema(target: Target) -> None:
+def schema(
+    target: Target,
+    build: Annotated[bool, typer.Option("--build", help="That of build_config.yml instead.")] = False,
+) -> None:
     """Print the JSON Schema of configuration files, for editors."""
     del target
-    print_json(config_json_schema())
+    print_json(build_config_json_schema() if build else config_json_schema())

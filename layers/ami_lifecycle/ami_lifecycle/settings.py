@@ -57,14 +57,15 @@ class Catalogue:
                 f"environment {environment!r} is not configured; configured are "
                 f"{', '.join(self.environments)}. Add it to config/build_config.yml and deploy, or correct the name"
             )
-        values = self._values(environment)
+        values = self.values_of(environment)
         _refuse(
             f"the settings of {environment} are not valid",
             list(value_problems(self._build, environment, values)),
         )
         return EnvironmentSettings.model_validate(values)
 
-    def _values(self, environment: str) -> dict[str, Any]:
+    def values_of(self, environment: str) -> dict[str, Any]:
+        """The values of an environment as they are written and stored, not checked."""
         own = self._config.for_environment(environment, self.application)
         values = settings_of(self._build, environment, self.application)
         values.setdefault("repository", own.get("aws.ecr.repository"))

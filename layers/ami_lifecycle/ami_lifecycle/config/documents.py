@@ -168,6 +168,11 @@ def _second_file(namespace: str, file: Path) -> ConfigFileError:
     )
 
 
+def is_config_file(path: Path) -> bool:
+    """Whether a file is read, by its name."""
+    return _FILE_NAME.fullmatch(path.name) is not None
+
+
 def _files_of(directory: Path) -> Iterator[tuple[str, Path]]:
     if not directory.is_dir():
         raise ConfigFileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.declarations import Declaration
-from ami_lifecycle.config.documents import examine_documents
+from ami_lifecycle.config.documents import examine_documents, is_config_file
 from ami_lifecycle.config.environments import declared_parameters
 from ami_lifecycle.config.errors import (
     AccessDeniedError,
@@ -44,10 +45,23 @@ class Finding:
 def examine_files(config_dir: str | Path) -> list[Finding]:
     """Everything that is wrong with the files of a directory. Needs no AWS."""
     try:
-        _, problems = examine_documents(config_dir)
+        documents, problems = examine_documents(config_dir)
     except ConfigFileError as error:
         return [_finding(error)]
-    return [_finding(problem) for problem in problems]
+    return [*map(_finding, problems), *_unread_files(documents.directory, documents.tree)]
+
+
+def _unread_files(directory: Path, namespaces: Iterable[str]) -> Iterator[Finding]:
+    """Files that look as if they belonged here, and that nothing reads."""
+    for path in sorted(directory.iterdir()):
+        if path.suffix.lower() in {".yml", ".yaml"} and not is_config_file(path):
+            close = difflib.get_close_matches(path.name, [f"{name}_config.yml" for name in namespaces], n=1)
+            yield Finding(
+                "warning",
+                f"{path} is not read: only files named <name>_config.yml are.",
+                f"Is it meant to be {close[0]}?" if close else "Rename it, or move it elsewhere.",
+                location=Location(str(path)),
+            )
 
 
 def examine_values(config: Config) -> list[Finding]:

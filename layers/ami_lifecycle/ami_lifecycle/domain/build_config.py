@@ -6,7 +6,9 @@ refuses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -17,6 +19,14 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 KNOWN_KEYS: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
 TAG_TEMPLATE: Final = "{environment}-latest"
 NAME_TEMPLATE: Final = "{application}-multitenant-{environment}"
+# pydantic's words for these are Python's.
+_TO_WRITE: Final = {
+    "model_type": "a mapping",
+    "mapping_type": "a mapping",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+}
 # Stand in for what Parameter Store has, where only the file is looked at.
 _SOME_REPOSITORY: Final = "repository"
 _FROM_THE_CATALOGUE: Final = frozenset({"application", "environment"})
@@ -63,7 +73,8 @@ def structural_problems(build: Any, application: str | None = None) -> list[Sett
             (str(key),),
             "is no key of the top level; did you mean defaults.tags, for every environment?"
             if key == "tags"
-            else f"is an unknown key; build_config.yml knows {sorted(KNOWN_KEYS)} at the top level",
+            else f"is an unknown key; {_suggested(str(key), KNOWN_KEYS)}build_config.yml knows {sorted(KNOWN_KEYS)} "
+            "at the top level",
         )
         for key in build
         if key not in KNOWN_KEYS
@@ -152,19 +163,41 @@ def value_problems(
     try:
         EnvironmentSettings.model_validate(values)
     except ValidationError as error:
+        places = [problem["loc"] for problem in error.errors(include_url=False)]
         for problem in error.errors(include_url=False):
+            # pydantic counts the items that it has refused as missing.
+            if problem["type"] == "too_short" and any(place[:-1] == problem["loc"] for place in places):
+                continue
             where = tuple(str(part) for part in problem["loc"])
             message = problem["msg"].removeprefix("Value error, ")
-            if problem["type"] == "model_type":
-                message = "write a mapping"
+            if problem["type"] in _TO_WRITE:
+                message = f"write {_TO_WRITE[problem['type']]}"
+            if problem["type"] == "extra_forbidden":
+                message = _unknown(where)
             if problem["type"] == "extra_forbidden" and where[-1] == "tags":
                 message = (
                     f"is not known here; did you mean tags, beside {where[0]} and not in it? They go on instances, "
                     "volumes, network interfaces, images, snapshots and parameters alike"
                 )
+            if problem["type"] == "literal_error":
+                allowed = re.findall("'([^']+)'", problem["ctx"]["expected"])
+                message = f"{_suggested(str(problem['input']), allowed)}{message}"
             if problem["type"] not in {"missing", "value_error"}:
                 message = f"{message} (got {problem['input']!r:.120})"
             yield SettingProblem(_place(build, environment, where), message)
+
+
+def _unknown(where: tuple[str, ...]) -> str:
+    model: Any = EnvironmentSettings
+    for name in where[:-1]:
+        model = model.model_fields[name].annotation
+    known = [name for name in model.model_fields if name not in _FROM_THE_CATALOGUE]
+    return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
+
+
+def _suggested(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -> tuple[str, ...]:

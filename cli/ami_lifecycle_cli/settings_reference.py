@@ -1,0 +1,243 @@
+"""The reference of `build_config.yml`: its JSON Schema for editors, and `docs/settings.md`, both from the models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from ami_lifecycle.domain.build_config import NAME_TEMPLATE, TAG_TEMPLATE
+from ami_lifecycle.domain.forms import Form
+from ami_lifecycle.domain.settings import EnvironmentSettings
+
+# What each setting does, by its path below an environment. A test holds this to the models.
+MEANINGS: Final[dict[str, str]] = {
+    "repository": (
+        "ECR repository whose pushes are built. Without it, the value `aws.ecr.repository` of "
+        "`aws_config.yml`."
+    ),
+    "image_tag": (
+        "Tag that is built. May contain `{environment}` and `{application}`. May stand at the top of the "
+        "file, too."
+    ),
+    "image_name": (
+        "Constant name of the published image. May contain `{environment}` and `{application}`. May stand at "
+        "the top of the file, too."
+    ),
+    "tags": "Tags of all that a build makes, beside the service's own: [deploy.md](deploy.md).",
+    "reconcile_attempts": "How often the sweep builds a digest whose build has failed.",
+    "builder.instance_types": (
+        "Types for builder and canary, in order of preference; each is tried subnet by subnet. The value "
+        "`aws.builder.instance_types` of Parameter Store takes their place where it is set."
+    ),
+    "builder.architecture": "Architecture of the image, of the types above and of the Docker image.",
+    "builder.subnet_ids": (
+        "Subnets for builder and canary, in order of preference; those of the stack where there are none. The"
+        " value `aws.builder.subnet_ids` of Parameter Store takes their place where it is set."
+    ),
+    "builder.root_volume_gib": (
+        "Size of the root volume, and so of every instance that starts from the image."
+    ),
+    "builder.volume_type": "Type of the root volume.",
+    "builder.iops": "Operations a second of the root volume (gp3 and io2).",
+    "builder.throughput": "MiB a second of the root volume (gp3).",
+    "builder.minimum_free_gib": "Free space that must be left on the builder before the pull.",
+    "builder.agent_boot_seconds": (
+        "How long a builder usually takes until its agent answers; it is not asked before."
+    ),
+    "builder.self_destruct_minutes": (
+        "After this time an instance of ours ends itself, whatever happens to the execution."
+    ),
+    "container.ports": "Published ports, `host:container` or one for both.",
+    "container.environment": "Variables of the container.",
+    "container.command": "What follows the image in `docker run`.",
+    "container.volumes": "Mounted directories, `/host:/container`, with `:ro` where it is not written to.",
+    "container.shm_mib": "Size of `/dev/shm`; 0 leaves Docker's default (64 MiB).",
+    "container.gpu": (
+        "`--gpus all`. Needs types with an NVIDIA GPU, `nvidia_toolkit` and a driver: [deploy.md](deploy.md)."
+    ),
+    "container.nvidia_toolkit": "Install NVIDIA's container toolkit.",
+    "container.nvidia_driver": "Branch of the driver in Ubuntu's archive, in quotes: `'535-server'`.",
+    "verification.enabled": "Boot the candidate and check it before it is published.",
+    "verification.metadata_hop_limit": (
+        "Hop limit of the canary's metadata: with 1, its container does not reach the role of the canary."
+    ),
+    "verification.health_check.kind": (
+        "`none`: the container stays up. `http`: it answers with a status from 200 to 399. `command`: a shell"
+        " command succeeds in the container."
+    ),
+    "verification.health_check.port": "Port of the HTTP check.",
+    "verification.health_check.path": "Path of the HTTP check.",
+    "verification.health_check.command": "Command of the check of kind `command`.",
+    "verification.health_check.timeout_seconds": "How long the check may take to succeed.",
+    "publication.image_naming": (
+        "`canonical`: the live image has the constant name `image_name`. `unique`: each image has a name of "
+        "its own."
+    ),
+    "publication.grace_period_seconds": (
+        "How long launches in flight may still use the old image before it goes."
+    ),
+    "publication.history_to_keep": "How many history records are kept in Parameter Store.",
+    "retirement.keep_previous": "How many previous images are kept, beyond those in use.",
+    "retirement.protect_launch_permissions": "Keep an image that is shared with other accounts.",
+    "retirement.protect_running_instances": "Keep an image while instances that were started from it run.",
+    "refresh.max_generations": "After so many updates, the next build starts from Ubuntu again.",
+    "refresh.max_base_age_days": (
+        "When Ubuntu's image below is older, the next build starts from Ubuntu again."
+    ),
+}
+_OF_THE_FILE: Final = frozenset({"application", "environment"})
+_TEMPLATES: Final = {"image_tag": TAG_TEMPLATE, "image_name": NAME_TEMPLATE}
+
+
+class _WithForms(GenerateJsonSchema):
+    """Adds the patterns of our own checks, which pydantic cannot see."""
+
+    def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:
+        found = super().function_after_schema(schema)
+        form = getattr(schema["function"]["function"], "__self__", None)
+        if isinstance(form, Form):
+            found |= {"pattern": f"^({form.pattern})$", "minLength": form.shortest, "maxLength": form.longest}
+        return found
+
+
+def setting_fields(
+    model: type[BaseModel] = EnvironmentSettings, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, type[BaseModel], str]]:
+    """The dotted path of every setting of an environment, with its model and its name there."""
+    for name, field in model.model_fields.items():
+        if not path and name in _OF_THE_FILE:
+            continue
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_fields(field.annotation, (*path, name))
+        else:
+            yield ".".join((*path, name)), model, name
+
+
+def build_config_json_schema() -> dict[str, Any]:
+    """Build the JSON Schema (2020-12) of `build_config.yml`, for editors and other tools."""
+    environment = EnvironmentSettings.model_json_schema(schema_generator=_WithForms)
+    definitions = environment.pop("$defs")
+    environment.pop("required")
+    for name in _OF_THE_FILE:
+        environment["properties"].pop(name)
+    for name, template in _TEMPLATES.items():
+        environment["properties"][name] = {"type": "string", "default": template}
+    _describe(environment, definitions, ())
+    environment |= {
+        "type": ["object", "null"],
+        "title": "Settings",
+        "description": "Settings of an environment.",
+    }
+    application = _WithForms().generate(EnvironmentSettings.__pydantic_core_schema__)["properties"][
+        "application"
+    ]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "build_config.yml of ami-lifecycle",
+        "description": "How each environment is built, verified, published and retired.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["environments"],
+        "properties": {
+            "application": application
+            | {"description": "Name of the application; the stack's ApplicationName."},
+            **{name: environment["properties"][name] for name in _TEMPLATES},
+            "defaults": {"$ref": "#/$defs/settings", "description": "For every environment."},
+            "environments": {
+                "type": "object",
+                "minProperties": 1,
+                "description": "The environments; an environment's own entries come on top of the defaults.",
+                "propertyNames": {"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"},
+                "additionalProperties": {"$ref": "#/$defs/settings"},
+            },
+        },
+        "$defs": {**definitions, "settings": environment},
+    }
+
+
+def _describe(schema: dict[str, Any], definitions: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    for name, value in schema["properties"].items():
+        below = (*path, name)
+        named = definitions[value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else {}
+        if "properties" in named:
+            _describe(named, definitions, below)
+        elif meaning := MEANINGS.get(".".join(below)):
+            value["description"] = meaning
+
+
+def settings_markdown() -> str:
+    """The text of `docs/settings.md`."""
+    schema = build_config_json_schema()
+    groups: dict[str, list[str]] = {}
+    documents: dict[str, str] = {}
+    for path, model, name in setting_fields():
+        group = path.rpartition(".")[0]
+        own = schema["$defs"]["settings" if model is EnvironmentSettings else model.__name__]
+        groups.setdefault(group, []).append(_row(name, own["properties"][name], MEANINGS.get(path, "")))
+        documents[group] = "" if model is EnvironmentSettings else " ".join((model.__doc__ or "").split())
+    sections = []
+    for group, rows in groups.items():
+        title = f"## `{group}`\n\n{documents[group]}" if group else "## At the top of an environment"
+        table = "\n".join(["| setting | value | default | meaning |", "| --- | --- | --- | --- |", *rows])
+        sections.append(f"{title}\n\n{table}\n")
+    return f"{_INTRODUCTION}\n" + "\n".join(sections)
+
+
+def _row(name: str, schema: Mapping[str, Any], meaning: str) -> str:
+    default = schema.get("default")
+    shown = "" if default is None else f"`{json.dumps(default)}`"
+    return f"| `{name}` | {_form(schema)} | {shown} | {meaning} |".replace("|  |", "| |").replace(
+        "|  |", "| |"
+    )
+
+
+def _form(schema: Mapping[str, Any]) -> str:
+    """The type of a setting, with its range or its choices."""
+    if "anyOf" in schema:
+        return " or ".join(_form(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kind = str(schema.get("type"))
+    if kind == "integer" and {"minimum", "maximum"} <= set(schema):
+        return f"{schema['minimum']:,} to {schema['maximum']:,}"
+    if kind == "array":
+        return f"list of {_form(schema['items'])}"
+    return _WORDS.get(kind, kind)
+
+
+_WORDS: Final = {
+    "boolean": "`true`, `false`",
+    "integer": "whole number",
+    "null": "nothing",
+    "object": "mapping of names to text",
+    "string": "text",
+}
+
+_INTRODUCTION: Final = """# Settings
+
+<!-- Generated by scripts/generate.py from the models. Do not edit. -->
+
+All settings of `config/build_config.yml`. The file has `application`, `image_tag` and `image_name` at the top,
+`defaults` for every environment, and `environments`, whose own entries come on top at any depth:
+
+```yaml
+# yaml-language-server: $schema=./build_config.schema.json
+application: comfyui
+defaults:
+  builder:
+    root_volume_gib: 60
+environments:
+  dev: {}
+  prod:
+    retirement:
+      keep_previous: 1
+```
+
+`ami-lifecycle config validate --offline` checks the file, with the line of what is wrong. Text that YAML reads as
+something else goes in quotes: [configuration.md](configuration.md).
+"""
