@@ -8,6 +8,7 @@ import yaml
 
 _SHAPES = {
     "Task": '["{}"]',
+    "Pass": '["{}"]',
     "Choice": '{{"{}"}}',
     "Wait": '[/"{}"/]',
     "Succeed": '(["{}"])',
@@ -49,5 +50,7 @@ def _edges(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _label(choice: dict[str, Any]) -> str:
     rules = choice.get("And", [choice])
     rule = rules[-1]
+    if "IsNull" in rule:
+        return "no" if rule["IsNull"] else "yes"
     value = rule.get("StringEquals", rule.get("BooleanEquals"))
     return "yes" if value is True else str(value)

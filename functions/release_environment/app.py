@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client, prepare_clients
+from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.instances import Ec2Instances
@@ -25,4 +26,5 @@ def handler(step: ReleaseInput, deadline: datetime) -> ReleaseResult:
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
+        clock=SystemClock(),
     ).release(step)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from tests.fakes.faults import Faulty, port_call
 
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
+from ami_lifecycle.domain.environment import (
+    Claim,
+    EnvironmentRecord,
+    FailedAttempts,
+    HeldBack,
+    LaunchProgress,
+    Pin,
+)
 from ami_lifecycle.errors import ClaimLostError
 
 
@@ -111,10 +119,17 @@ class FakeEnvironments(Faulty):
         return record.published_count + 1
 
     @port_call
-    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
+    def record_failure(
+        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
+    ) -> None:
         """Remember how often a digest failed."""
-        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number)
+        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number, error=error)
         self._change(environment, failed=failed)
+
+    @port_call
+    def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
+        """Remember what is tried again later."""
+        self._change(environment, held_back=tuple(held))
 
     @port_call
     def clear_failure(self, environment: str) -> None:

@@ -29,6 +29,7 @@ class FakeExecutions(Faulty):
         self.waiting: set[str] = set()
         self.successes: dict[str, Mapping[str, Any]] = {}
         self.failures: dict[str, tuple[str, str]] = {}
+        self.reported: dict[str, str] = {}
 
     def end(self, execution_arn: str, status: ExecutionStatus = ExecutionStatus.ABORTED) -> None:
         """Let an execution end."""
@@ -38,6 +39,11 @@ class FakeExecutions(Faulty):
     def status(self, execution_arn: str) -> ExecutionStatus:
         """Status of an execution."""
         return self.statuses.get(execution_arn, ExecutionStatus.UNKNOWN)
+
+    @port_call
+    def failure(self, execution_arn: str) -> str:
+        """Error and cause of an execution that has failed."""
+        return self.reported.get(execution_arn, "")
 
     @port_call
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:

@@ -12,6 +12,7 @@ from tests.template.stack import ROOT, resources, template
 
 from ami_lifecycle.contracts import (
     Action,
+    Blocked,
     ClaimResult,
     ClaimStatus,
     CleanUpResult,
@@ -86,7 +87,9 @@ def test_what_can_go_wrong_has_an_alarm() -> None:
         "ExecutionsFailed",
         "ExecutionsTimedOut",
         "Invocations",
+        "NotificationsFailed",
         "OrphansFound",
+        "ResourcesBlocked",
         "RetirementsDue",
         "UnpublishedDigests",
     }
@@ -120,8 +123,12 @@ def test_outcomes_are_counted() -> None:
     released = ReleaseResult(
         environment="prod", action=Action.BUILD, image_id=IMAGE, decisions=tuple(decisions)
     )
-    assert values_of(released) == {"ImagesPublished": 1, "ImagesRetired": 2, "ImagesKept": 1}
-    assert values_of(CleanUpResult(error="x", cause="y", released=("prod",))) == {"BuildsFailed": 1}
+    told = {"NotificationsFailed": 0}
+    assert values_of(released) == {"ImagesPublished": 1, "ImagesRetired": 2, "ImagesKept": 1} | told
+    failed = CleanUpResult(error="x", cause="y", released=("prod",))
+    assert values_of(failed) == {"BuildsFailed": 1} | told
+    untold = (Blocked(resource="events", error="ThrottledError", reason="slower"),)
+    assert values_of(failed.model_copy(update={"untold": untold}))["NotificationsFailed"] == 1
     queued = ClaimResult(status=ClaimStatus.QUEUED, number=0, reason="busy")
     assert values_of(queued) == {"BuildsQueued": 1}
 
@@ -129,11 +136,14 @@ def test_outcomes_are_counted() -> None:
 def test_what_the_sweep_does_not_find_is_counted_as_none() -> None:
     kinds = (FindingKind.ORPHAN, FindingKind.ORPHAN, FindingKind.OTHER)
     findings = [SweepFinding(environment="prod", finding="x", repaired=True, kind=kind) for kind in kinds]
-    result = SweepResult(findings=tuple(findings), waiting=("prod", "dev"), unpublished=("prod",))
+    result = SweepResult(
+        findings=tuple(findings), waiting=("prod", "dev"), unpublished=("prod",), blocked=("snap-1",)
+    )
     assert values_of(result) == {
         "DeadClaimsFound": 0,
         "OrphansFound": 2,
         "RequestsWaiting": 2,
+        "ResourcesBlocked": 1,
         "RetirementsDue": 0,
         "UnpublishedDigests": 1,
     }

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ami_lifecycle.contracts import BuildRequest, Decision, HistoryRecord, Metadata, RetireAction
-from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.environment import EnvironmentRecord, HeldBack
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -83,6 +83,7 @@ class Observation:
             if self.record.wanted
             else None,
             "pin": self.record.pin.model_dump(mode="json") if self.record.pin else None,
+            "held_back": [held.model_dump(mode="json") for held in self.record.held_back],
             "failed": self.record.failed.model_dump(mode="json") if self.record.failed else None,
             "other_images": [decision.model_dump(mode="json") for decision in self.decisions],
             "drift": list(self.drift),
@@ -125,8 +126,9 @@ def observe(stack: Stack, environment: str) -> Observation:
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
     drift = [
-        *_live_drift(live, metadata),
+        *_live_drift(live, metadata, record, stack.clock.now()),
         *_source_drift(stack, settings, live, record),
+        *_blocked_drift(record, stack.clock.now()),
         *_pin_drift(record, live),
         *_retirement_drift(stack, settings, live, decisions, record),
         *unread,
@@ -134,16 +136,21 @@ def observe(stack: Stack, environment: str) -> Observation:
     return Observation(environment, live, metadata, record, history, state, decisions, tuple(drift))
 
 
-def _live_drift(live: Live, metadata: Metadata | None) -> Iterator[str]:
+def _live_drift(
+    live: Live, metadata: Metadata | None, record: EnvironmentRecord, now: datetime
+) -> Iterator[str]:
     if live.value is None:
         yield "nothing is published yet; push the first image, or start a build"
         return
     if live.problem:
         yield live.problem
     if metadata is None:
-        yield "metadata is missing or cannot be read; the sweep writes it anew"
+        problem = "metadata is missing or cannot be read"
     elif metadata.ami_id != live.value:
-        yield f"metadata describes {metadata.ami_id}, not {live.value}; the sweep repairs that"
+        problem = f"metadata describes {metadata.ami_id}, not {live.value}"
+    else:
+        return
+    yield f"{problem}; {_next_try(record.held(f'publish {live.value}'), now) or 'the sweep repairs that'}"
 
 
 def _source_drift(
@@ -159,19 +166,44 @@ def _source_drift(
     if digest is None:
         yield f"{settings.repository} has no tag {settings.image_tag}; push it"
     elif digest != live.digest and live.value is not None:
-        yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {_why_not_built(digest, record)}"
+        why = _why_not_built(digest, record, settings, stack.clock.now())
+        yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
 
 
-def _why_not_built(digest: str, record: EnvironmentRecord) -> str:
+def _why_not_built(
+    digest: str, record: EnvironmentRecord, settings: EnvironmentSettings, now: datetime
+) -> str:
     if record.claim is not None and record.claim.digest == digest:
         return "it is being built"
     if record.wanted is not None:
         return "it waits for the running execution"
     if record.pin is not None:
         return "the environment is pinned"
-    if record.failed is not None and record.failed.digest == digest:
-        return record.failed.explanation
-    return "the sweep starts a build within 15 minutes"
+    failed = record.failed if record.failed and record.failed.digest == digest else None
+    if failed is not None and failed.count >= settings.reconcile_attempts:
+        return f"{failed.explanation}; push a corrected image, or start a build by hand"
+    last = f"{failed.error.rstrip('. ')}; " if failed is not None and failed.error else ""
+    waits = _next_try(record.held(f"build {digest}"), now, with_reason=not last)
+    return f"{last}{waits or 'the sweep starts a build within 15 minutes'}"
+
+
+def _next_try(held: HeldBack | None, now: datetime, *, with_reason: bool = True) -> str | None:
+    """What is known of something that was tried; None where it was not."""
+    if held is None:
+        return None
+    known = held if with_reason else held.model_copy(update={"reason": ""})
+    return (
+        known.explanation
+        if not held.is_due(now)
+        else f"{known.tried}; the sweep tries again within 15 minutes"
+    )
+
+
+def _blocked_drift(record: EnvironmentRecord, now: datetime) -> Iterator[str]:
+    """What AWS refused to let go, with its remedy: the message of the error has it."""
+    for held in record.held_back:
+        if held.is_thing:
+            yield f"{held.what} is left as it is, {_next_try(held, now)}"
 
 
 def _pin_drift(record: EnvironmentRecord, live: Live) -> Iterator[str]:
@@ -188,6 +220,8 @@ def _retirement_drift(
     record: EnvironmentRecord,
 ) -> Iterator[str]:
     for decision in decisions:
+        if record.held(decision.image_id) is not None:
+            continue
         if decision.action is RetireAction.RETIRE and record.claim is None:
             yield f"{decision.image_id} can be retired: {decision.reason}; the sweep does it within 15 minutes"
         elif decision.reason.startswith("in use"):
@@ -200,8 +234,13 @@ def _retirement_drift(
             yield (
                 f"{live.value} is not named {settings.image_name} yet: {why}"
                 if not can_adopt
-                else (f"{live.value} can be named {settings.image_name}; the sweep does it within 15 minutes")
+                else f"{live.value} can be named {settings.image_name}; {_when_named(settings, record, stack)}"
             )
+
+
+def _when_named(settings: EnvironmentSettings, record: EnvironmentRecord, stack: Stack) -> str:
+    waits = _next_try(record.held(f"retire {settings.image_name}"), stack.clock.now())
+    return waits or "the sweep does it within 15 minutes"
 
 
 def describe_request(request: BuildRequest) -> str:

@@ -262,10 +262,34 @@ class Decision(Frozen):
     blocked: bool = False
 
 
+class Blocked(Frozen):
+    """One thing that was left as it is, because AWS refused what was wanted of it.
+
+    Attributes:
+        resource: its id or name.
+        error: name of the error.
+        reason: what was refused, and what a person can do about it.
+    """
+
+    resource: str
+    error: str
+    reason: str
+
+
+class Unfinished(Frozen):
+    """What ended a step after the publication, as Step Functions reports it."""
+
+    error: str = Field("", alias="Error")
+    cause: str = Field("", alias="Cause")
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
 class Retirement(Frozen):
-    """All decisions of one look, and whether the canonical name can be adopted now."""
+    """All decisions of one look, what was left undone, and whether the canonical name can be adopted now."""
 
     decisions: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
     adopt_name: bool = False
     adopt_reason: str = ""
 
@@ -292,8 +316,8 @@ class BuildState(Frozen):
     verified: CommandFacts | None = None
     published: Published | None = None
     retirement: Retirement | None = None
-    adoption: Adoption | None = None
     candidate_retirement: Retirement | None = None
+    unfinished: Unfinished | None = None
 
 
 class PlanInput(Frozen):
@@ -380,16 +404,19 @@ class RetireInput(ClaimedInput):
 
 
 class ReleaseInput(ClaimedInput):
-    """Input of `release_environment`."""
+    """Input of `release_environment`. `unfinished` is what ended a step after the publication, if one was."""
 
     state_machine_arn: str
     published: Published | None = None
     retirement: Retirement | None = None
     candidate_retirement: Retirement | None = None
+    unfinished: Unfinished | None = None
 
 
 class ReleaseResult(Frozen):
-    """Output of an execution that went well."""
+    """Output of an execution that went well. `blocked` is what was left undone beside the publication, `untold`
+    which notifications could not be sent.
+    """
 
     environment: str
     action: Action
@@ -397,6 +424,8 @@ class ReleaseResult(Frozen):
     image_digest: str | None = None
     replaced: AmiId | None = None
     decisions: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    untold: tuple[Blocked, ...] = ()
     started_execution: str | None = None
 
 
@@ -419,13 +448,16 @@ class CleanUpResult(Frozen):
     deregistered: tuple[str, ...] = ()
     deleted_snapshots: tuple[str, ...] = ()
     kept: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
     released: tuple[str, ...] = ()
+    untold: tuple[Blocked, ...] = ()
     started_execution: str | None = None
 
 
 class FindingKind(StrEnum):
     """What a finding is about, as far as an alarm asks."""
 
+    BLOCKED = "blocked"
     DEAD_CLAIM = "dead_claim"
     METADATA = "metadata"
     ORPHAN = "orphan"
@@ -443,13 +475,14 @@ class SweepFinding(Frozen):
 
 
 class SweepResult(Frozen):
-    """All findings of one sweep, the environments for which a request waits, and those that do not publish the
-    digest that their tag names, whatever the reason.
+    """All findings of one sweep, the environments for which a request waits, those that do not publish the
+    digest that their tag names, whatever the reason, and all that AWS refuses to let go.
     """
 
     findings: tuple[SweepFinding, ...] = ()
     waiting: tuple[str, ...] = ()
     unpublished: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
 
 class Metadata(BaseModel):

@@ -62,10 +62,14 @@ def measures_of(result: BaseModel | None) -> list[Measure]:
                 Measure("ImagesPublished", int(result.image_id is not None)),
                 Measure("ImagesRetired", actions[RetireAction.RETIRE]),
                 Measure("ImagesKept", actions[RetireAction.KEEP]),
+                Measure("NotificationsFailed", len(result.untold)),
             ]
         case CleanUpResult():
             # A repeated clean-up of the same execution releases nothing.
-            return [Measure("BuildsFailed", int(bool(result.released)))]
+            return [
+                Measure("BuildsFailed", int(bool(result.released))),
+                Measure("NotificationsFailed", len(result.untold)),
+            ]
         case ClaimResult():
             return [Measure("BuildsQueued", int(result.status is ClaimStatus.QUEUED))]
         case Resumed(resumed=True, kind=WaitKind() as kind, waited_seconds=float() as seconds):
@@ -78,6 +82,7 @@ def measures_of(result: BaseModel | None) -> list[Measure]:
                 Measure("RequestsWaiting", len(result.waiting)),
                 # Not the findings: while a build runs, or after too many have failed, the sweep starts none.
                 Measure("UnpublishedDigests", len(result.unpublished)),
+                Measure("ResourcesBlocked", len(result.blocked)),
             ]
         case _:
             return []

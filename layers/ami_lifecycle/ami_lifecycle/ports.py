@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, LaunchProgress, Pin
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, HeldBack, LaunchProgress, Pin
 from ami_lifecycle.domain.model import (
     Frozen,
     Image,
@@ -302,11 +302,16 @@ class Environments(Protocol):
     def count_publication(self, environment: str, execution_arn: str) -> int:
         """Number of this execution's publication: one more than the last, and the same on a retry."""
 
-    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
-        """Remember how often a digest failed in a row, the last time under this claim."""
+    def record_failure(
+        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
+    ) -> None:
+        """Remember how often a digest failed in a row, the last time under this claim and with this error."""
 
     def clear_failure(self, environment: str) -> None:
         """Forget failures after a success."""
+
+    def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
+        """Remember all that was tried and is tried again later."""
 
     def set_pin(self, environment: str, pin: Pin | None) -> None:
         """Pin or unpin."""
@@ -360,6 +365,9 @@ class Executions(Protocol):
 
     def status(self, execution_arn: str) -> ExecutionStatus:
         """Status of an execution."""
+
+    def failure(self, execution_arn: str) -> str:
+        """Error and cause of an execution that has failed, in a line; empty when it has not, or nobody knows."""
 
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:
         """Start an execution; returns its ARN. The same name again is the same execution."""

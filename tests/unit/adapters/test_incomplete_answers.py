@@ -345,6 +345,7 @@ CASES = [
     Case(_environments, "release", {"environment": "prod", "claim": CLAIM, "revision": 1}, _UPDATED),
     Case(_environments, "clear_wanted", {"environment": "prod", "revision": 1}, _UPDATED),
     Case(_environments, "count_publication", {"environment": "prod", "execution_arn": ARN}, _UPDATED),
+    Case(_environments, "hold_back", {"environment": "prod", "held": ()}, _UPDATED),
     Case(_environments, "record_failure", {"environment": "prod", "digest": DIGEST, "count": 1}, _UPDATED),
     Case(_environments, "clear_failure", {"environment": "prod"}, _UPDATED),
     Case(_environments, "set_pin", {"environment": "prod", "pin": Pin(image_id=AMI, at=NOW)}, _UPDATED),
@@ -353,6 +354,7 @@ CASES = [
     Case(_waits, "get", {"resource_id": INSTANCE}, {"GetItem": {"Item": WAIT_ITEM}}, frozenset({"Item"})),
     Case(_waits, "delete", {"resource_id": INSTANCE, "token": "token"}, {"DeleteItem": {}}),
     Case(_executions, "status", {"execution_arn": ARN}, {"DescribeExecution": {"status": "RUNNING"}}),
+    Case(_executions, "failure", {"execution_arn": ARN}, {"DescribeExecution": {"status": "FAILED"}}),
     Case(
         _executions,
         "start",

@@ -108,6 +108,7 @@ FIELDS = {
     "Build Failed": {"error", "cause"},
     "Image Retired": {"image_id", "reason"},
     "Retirement Blocked": {"image_id", "reason"},
+    "Clean-Up Blocked": {"resource", "error", "reason"},
 }
 COMMON = {"schema_version", "application", "environment", "region", "execution_arn"}
 

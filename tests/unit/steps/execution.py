@@ -24,11 +24,14 @@ from ami_lifecycle.contracts import (
     CreateImageInput,
     InstanceInput,
     PlanInput,
+    Published,
     PublishInput,
     ReleaseInput,
     ReleaseResult,
     RetireInput,
+    Retirement,
     StepInput,
+    Unfinished,
     Wait,
     WaitKind,
 )
@@ -121,6 +124,15 @@ def retried_in(state: str) -> dict[str, tuple[int, int]]:
 
 
 @dataclass
+class _After:
+    """What an execution has published, and what became of the rest."""
+
+    published: Published | None
+    retirement: Retirement | None = None
+    of_candidate: Retirement | None = None
+
+
+@dataclass
 class Execution:
     """One execution of the state machine."""
 
@@ -190,39 +202,66 @@ class Execution:
             publish = PublishInput(**held, image_id=image_id, provisioned=provisioned, verified=verified)
             published = self._do("Publish Image", lambda: self.publisher.publish(publish))
             self._pass("Grace Period")
-        retirement = self._do(
-            "Retire Previous Images",
-            lambda: self.account.retirer.retire(RetireInput(**held, published=published)),
-        )
-        of_candidate = None
-        if retirement.adopt_name:
-            adoption = self._do(
-                "Adopt Image Name", lambda: self.adopter.adopt(AdoptInput(**held, image_id=image_id))
-            )
-            if adoption.adopted and adoption.image_id is not None:
-                self._wait("Await Canonical Image", WaitKind.IMAGE, adoption.image_id)
-                copy = PublishInput(
-                    **held,
-                    image_id=adoption.image_id,
-                    provisioned=provisioned,
-                    verified=verified,
-                    copy_of=image_id,
-                )
-                published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
-                self._pass("Canonical Grace Period")
-                of_candidate = self._do(
-                    "Retire Candidate",
-                    lambda: self.account.retirer.retire(RetireInput(**held, published=published)),
-                )
+        after = _After(published)
+        unfinished = None
+        try:
+            self._finish(held, image_id, provisioned, verified, after)
+        except AmiLifecycleError as error:
+            # Published Already? and Give Up, as the state machine has them.
+            if after.published is None:
+                raise
+            unfinished = Unfinished(error=type(error).__name__, cause=str(error))
         release = ReleaseInput(
             **held,
             state_machine_arn=MACHINE,
-            published=published,
-            retirement=retirement,
-            candidate_retirement=of_candidate,
+            published=after.published,
+            retirement=after.retirement,
+            candidate_retirement=after.of_candidate,
+            unfinished=unfinished,
         )
-        result = self._do("Release Environment", lambda: self.releaser.release(release))
+        try:
+            result = self._do("Release Environment", lambda: self.releaser.release(release))
+        except AmiLifecycleError:
+            # Published All The Same?
+            if after.published is None:
+                raise
+            return Ended("published")
         return Ended("published", result=result)
+
+    def _finish(
+        self,
+        held: dict[str, Any],
+        image_id: str,
+        provisioned: CommandFacts | None,
+        verified: CommandFacts | None,
+        after: _After,
+    ) -> None:
+        """What follows the publication: retirement, the canonical name, the candidate."""
+        after.retirement = self._do(
+            "Retire Previous Images",
+            lambda: self.account.retirer.retire(RetireInput(**held, published=after.published)),
+        )
+        if not after.retirement.adopt_name:
+            return
+        adoption = self._do(
+            "Adopt Image Name", lambda: self.adopter.adopt(AdoptInput(**held, image_id=image_id))
+        )
+        if not adoption.adopted or adoption.image_id is None:
+            return
+        self._wait("Await Canonical Image", WaitKind.IMAGE, adoption.image_id)
+        copy = PublishInput(
+            **held,
+            image_id=adoption.image_id,
+            provisioned=provisioned,
+            verified=verified,
+            copy_of=image_id,
+        )
+        after.published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
+        self._pass("Canonical Grace Period")
+        after.of_candidate = self._do(
+            "Retire Candidate",
+            lambda: self.account.retirer.retire(RetireInput(**held, published=after.published)),
+        )
 
     def _build(self, held: dict[str, Any]) -> tuple[str, CommandFacts, CommandFacts | None]:
         of_instance = {key: held[key] for key in ("plan", "execution_arn")}
@@ -352,7 +391,7 @@ class Execution:
     @property
     def releaser(self) -> Releaser:
         world = self.account.world
-        return Releaser(world.instances, world.environments, world.executions, world.notifier)
+        return Releaser(world.instances, world.environments, world.executions, world.notifier, world.clock)
 
 
 def run(account: Account, name: str = "e1", **request: Any) -> Ended:

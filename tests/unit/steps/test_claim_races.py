@@ -215,7 +215,7 @@ def releaser(account: Account, claim: Claim) -> Callable[[], ReleaseResult]:
     )
 
     def release() -> ReleaseResult:
-        last = Releaser(world.instances, world.environments, world.executions, world.notifier)
+        last = Releaser(world.instances, world.environments, world.executions, world.notifier, world.clock)
         for _ in range(LOOKS):
             try:
                 result = last.release(step)

@@ -96,8 +96,8 @@ def test_a_failure_is_counted_once_however_often_its_clean_up_is_repeated(accoun
     account.world.environments.fail("release", ServiceUnavailableError("no answer"), times=3)
     for _ in range(3):
         with pytest.raises(ServiceUnavailableError):
-            account.build_cleaner.clean_up(a_clean_up())
-    account.build_cleaner.clean_up(a_clean_up())
+            account.build_cleaner.clean_up(a_clean_up(error="VerificationFailedError"))
+    account.build_cleaner.clean_up(a_clean_up(error="VerificationFailedError"))
     failed = account.world.environments.get("prod").failed
     assert failed is not None
     assert failed.count == 1

@@ -283,4 +283,5 @@ def test_a_sweep_that_is_disturbed_is_made_good_by_the_next(number: int) -> None
     record = account.world.environments.get("prod")
     assert (record.claim, record.wanted) == (None, None)
     assert record.failed is not None
-    assert record.failed.count == 1
+    # A timeout is not the fault of the image, so it is remembered and not counted.
+    assert (record.failed.count, record.failed.claim_number) == (0, 1)

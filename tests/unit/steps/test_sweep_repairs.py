@@ -260,7 +260,6 @@ def test_a_missing_permission_is_reported_with_what_was_found(account: Account) 
     an_orphan_instance(account)
     account.world.executions.end(arn_of("gone"))
     account.world.repository.fail("digest_of", AccessDeniedError("ecr:DescribeImages"), times=2)
-    with pytest.raises(CleanUpIncompleteError) as raised:
-        account.sweeper.sweep()
-    assert "removed what" in str(raised.value)
-    assert "ecr:DescribeImages" in str(raised.value)
+    told = " ".join(findings(account.sweeper.sweep()))
+    assert "removed what" in told
+    assert "ecr:DescribeImages" in told

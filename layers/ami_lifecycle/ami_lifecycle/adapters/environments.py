@@ -7,7 +7,7 @@ that DynamoDB returns with the failure tells whether the write has been applied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,14 @@ from ami_lifecycle.adapters.items import from_item, to_attribute
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
+from ami_lifecycle.domain.environment import (
+    Claim,
+    EnvironmentRecord,
+    FailedAttempts,
+    HeldBack,
+    LaunchProgress,
+    Pin,
+)
 from ami_lifecycle.errors import ClaimLostError
 
 KEY_PREFIX: Final = "environment#"
@@ -30,6 +37,7 @@ NAMES: Final = (
     "claim",
     "failed",
     "fencing",
+    "held_back",
     "launching",
     "number",
     "pin",
@@ -194,14 +202,21 @@ class DynamoEnvironments:
         return written.record.published_count
 
     @calls("dynamodb:UpdateItem")
-    def record_failure(self, environment: str, digest: str, count: int, claim_number: int = 0) -> None:
-        """Remember how often a digest failed in a row, the last time under this claim."""
-        self._update(
-            environment,
-            "SET #failed = :failed",
-            None,
-            {":failed": FailedAttempts(digest=digest, count=count, claim_number=claim_number)},
-        )
+    def record_failure(
+        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
+    ) -> None:
+        """Remember how often a digest failed in a row, the last time under this claim and with this error."""
+        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number, error=error)
+        self._update(environment, "SET #failed = :failed", None, {":failed": failed})
+
+    @calls("dynamodb:UpdateItem")
+    def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
+        """Remember all that was tried and is tried again later."""
+        if held:
+            values = {":held": [each.model_dump(mode="json", exclude_none=True) for each in held]}
+            self._update(environment, "SET #held_back = :held", None, values)
+        else:
+            self._update(environment, "REMOVE #held_back", "attribute_exists(#pk)", {})
 
     @calls("dynamodb:UpdateItem")
     def clear_failure(self, environment: str) -> None:
@@ -243,7 +258,7 @@ class DynamoEnvironments:
         environment: str,
         update: str,
         condition: str | None,
-        values: Mapping[str, BaseModel | str | int],
+        values: Mapping[str, BaseModel | str | int | list[dict[str, Any]]],
         returning: str = "ALL_NEW",
     ) -> Written:
         """One UpdateItem; a failed condition is an answer, not an error."""

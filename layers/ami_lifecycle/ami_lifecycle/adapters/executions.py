@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.outcomes import unwrapped
 from ami_lifecycle.ports import ExecutionStatus
 
 # Step Functions API reference, SendTaskSuccess. A closed token answers TaskTimedOut, not InvalidToken.
@@ -36,6 +37,21 @@ class StepFunctionsExecutions:
                     return ExecutionStatus.UNKNOWN
                 raise
             return ExecutionStatus(answer["status"])
+
+    @calls("states:DescribeExecution")
+    def failure(self, execution_arn: str) -> str:
+        """Error and cause of an execution that has failed, in a line; empty when it has not, or nobody knows."""
+        with aws_errors("states:DescribeExecution", execution_arn):
+            try:
+                answer = self._client.describe_execution(executionArn=execution_arn)
+            except ClientError as error:
+                if code_of(error) == "ExecutionDoesNotExist":
+                    return ""
+                raise
+            if ExecutionStatus(answer["status"]) is ExecutionStatus.SUCCEEDED:
+                return ""
+            said = unwrapped(answer.get("error", ""), answer.get("cause", ""))
+            return ": ".join(part for part in said if part)
 
     @calls("states:StartExecution")
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:

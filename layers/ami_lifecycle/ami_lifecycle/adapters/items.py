@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-def to_attribute(value: BaseModel | str | int) -> dict[str, Any]:
+def to_attribute(value: BaseModel | str | int | list[dict[str, Any]]) -> dict[str, Any]:
     """One value as an attribute. A model becomes a map without its empty fields, so that equal models
     are equal maps and a condition can compare them whole.
     """

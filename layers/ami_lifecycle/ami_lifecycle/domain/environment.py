@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from ami_lifecycle.contracts import Action, BuildRequest
+from ami_lifecycle.contracts import Action, Blocked, BuildRequest
 from ami_lifecycle.domain.model import Frozen, Role
 
 # A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.
@@ -55,21 +56,78 @@ class Pin(Frozen):
 
 
 class FailedAttempts(Frozen):
-    """How often a digest failed in a row, so that the sweep does not build it for ever.
+    """How often a digest failed in a row by its own fault, so that the sweep does not build it for ever.
 
-    `claim_number` is of the last claim that failed, so that a repeated clean-up does not count it twice.
+    `claim_number` is of the last claim that failed, so that a repeated clean-up does not count it twice;
+    `error` is what it failed with, whoever was at fault.
     """
 
     digest: str
     count: int
     claim_number: int = 0
+    error: str = ""
 
     @property
     def explanation(self) -> str:
         """Why it is not built again, in words."""
         if self.count >= STOPPED_BY_A_PERSON:
             return "its build was stopped by a person"
-        return f"its build has failed {self.count} times"
+        times = "once" if self.count == 1 else f"{self.count} times"
+        return f"its build has failed {times}"
+
+
+_FIRST_PAUSE: Final = timedelta(minutes=10)
+LONGEST_PAUSE: Final = timedelta(hours=1)
+
+
+def back_off(tries: int) -> timedelta:
+    """How long to wait after so many tries: none after the first, then 10, 20 and 40 minutes, then an hour.
+
+    There is no end to it: a permission that is granted, or a shortage that is over, is seen within an hour.
+    """
+    if tries < 2:
+        return timedelta(0)
+    # Bounded before it is doubled: what was refused for a year has a large number.
+    return min(LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(tries - 2, 10)))
+
+
+class HeldBack(Frozen):
+    """Something that was tried, did not succeed, and is tried again when it is `due`.
+
+    Attributes:
+        what: the id of a thing that AWS refused to let go; or the work of an execution, such as
+            `publish ami-0123456789abcdef0`.
+        execution_arn: of the execution that the sweep has started for the work; None for a thing.
+        since: when it was tried first.
+    """
+
+    what: str
+    reason: str = ""
+    since: datetime
+    tries: int = 1
+    due: datetime
+    execution_arn: str | None = None
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether it is a thing that was left, and not work that is to be done."""
+        return self.execution_arn is None
+
+    @property
+    def tried(self) -> str:
+        """How often it was tried, and what came of it."""
+        times = "once" if self.tries == 1 else f"{self.tries} times"
+        why = f": {self.reason.rstrip('. ')}" if self.reason else ""
+        return f"tried {times} since {self.since:%Y-%m-%d %H:%M} UTC{why}"
+
+    @property
+    def explanation(self) -> str:
+        """How often it was tried, what came of it, and when it is tried again."""
+        return f"{self.tried}; tried again after {self.due:%H:%M} UTC"
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is tried again at this moment."""
+        return now >= self.due
 
 
 class EnvironmentRecord(Frozen):
@@ -87,6 +145,42 @@ class EnvironmentRecord(Frozen):
     published_count: int = 0
     pin: Pin | None = None
     failed: FailedAttempts | None = None
+    held_back: tuple[HeldBack, ...] = ()
+
+    def held(self, what: str) -> HeldBack | None:
+        """What is known of an earlier try at this."""
+        return next((held for held in self.held_back if held.what == what), None)
+
+    def not_due(self, now: datetime) -> frozenset[str]:
+        """Ids of the things that were refused, and that nobody asks for again yet."""
+        return frozenset(held.what for held in self.held_back if held.is_thing and not held.is_due(now))
+
+    def after_looking(
+        self, blocked: Iterable[Blocked], now: datetime, *, unseen: frozenset[str] = frozenset()
+    ) -> tuple[HeldBack, ...]:
+        """What is held back once things were looked at again, and these were refused.
+
+        Args:
+            unseen: ids of things that were not looked at, so that they stay as they are.
+        """
+        refused = {found.resource: found for found in blocked}
+        stay = (
+            held
+            for held in self.held_back
+            if held.what not in refused and (not held.is_thing or held.what in unseen)
+        )
+        return (*stay, *(self._refused_again(found, now) for found in refused.values()))
+
+    def _refused_again(self, found: Blocked, now: datetime) -> HeldBack:
+        before = self.held(found.resource)
+        tries = before.tries + 1 if before else 1
+        return HeldBack(
+            what=found.resource,
+            reason=found.reason,
+            since=before.since if before else now,
+            tries=tries,
+            due=now + back_off(tries),
+        )
 
     def is_held_by(self, execution_arn: str, number: int) -> bool:
         """Whether the execution holds the environment under this number."""

@@ -6,6 +6,7 @@ adds fields; a field that changes its meaning gets a new name. docs/events.md sh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
@@ -65,7 +66,7 @@ class RollbackPerformed(Outcome):
 
 class BuildFailed(Outcome):
     """An execution has failed and what it left is removed. `environment` is null where it failed before
-    anybody knew it. A failure after the publication leaves the new image published.
+    anybody knew it. One that has published does not fail any more.
     """
 
     detail_type: ClassVar[str] = "Build Failed"
@@ -92,12 +93,25 @@ class RetirementBlocked(Outcome):
     reason: str
 
 
+class CleanUpBlocked(Outcome):
+    """Something beside the image itself was left, because AWS refused to let it go: a snapshot, an instance, or
+    the rest of what follows a publication. The sweep comes back to it.
+    """
+
+    detail_type: ClassVar[str] = "Clean-Up Blocked"
+
+    resource: str
+    error: str
+    reason: str
+
+
 OUTCOMES: Final[tuple[type[Outcome], ...]] = (
     ImagePublished,
     RollbackPerformed,
     BuildFailed,
     ImageRetired,
     RetirementBlocked,
+    CleanUpBlocked,
 )
 
 
@@ -146,6 +160,12 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             outcomes.append(ImageRetired(**about, image_id=decision.image_id, reason=decision.reason))
         elif decision.blocked:
             outcomes.append(RetirementBlocked(**about, image_id=decision.image_id, reason=decision.reason))
+    told = {decision.image_id for decision in result.decisions}
+    outcomes.extend(
+        CleanUpBlocked(**about, **blocked.model_dump())
+        for blocked in result.blocked
+        if blocked.resource not in told
+    )
     return outcomes
 
 
@@ -159,6 +179,17 @@ def outcome_of_failure(application: str, execution_arn: str, result: CleanUpResu
         error=result.error,
         cause=result.cause,
     )
+
+
+def unwrapped(error: str, cause: str) -> tuple[str, str]:
+    """Error and cause of a step as it raised them: Lambda wraps an exception's message in JSON."""
+    try:
+        wrapped = json.loads(cause)
+    except ValueError:
+        return error, cause
+    if not isinstance(wrapped, dict) or "errorMessage" not in wrapped:
+        return error, cause
+    return str(wrapped.get("errorType") or error), str(wrapped["errorMessage"])
 
 
 def _region_of(execution_arn: str) -> str:

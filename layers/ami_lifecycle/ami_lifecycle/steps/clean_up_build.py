@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.contracts import Action, CleanUpInput, CleanUpResult, Event
+from ami_lifecycle.contracts import Action, Blocked, CleanUpInput, CleanUpResult, Event
+from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord
-from ami_lifecycle.domain.outcomes import outcome_of_failure
+from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.handing_over import start_wanted
+from ami_lifecycle.steps.one_by_one import one_by_one
+from ami_lifecycle.steps.telling import tell
 
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
 # operator reads the first lines.
 _CAUSE_CHARACTERS: Final = 4_000
+# What the environment's record and `status` say of it.
+_ERROR_CHARACTERS: Final = 400
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,19 @@ class BuildCleaner:
             ClaimContendedError: a request is queued at this moment.
             CleanUpIncompleteError: something is not gone yet.
         """
-        released, started = [], None
+        released, started, not_started = [], None, []
         for record in self.environments.held_by(step.execution_arn):
             self._release(record, step)
             released.append(record.environment)
-            started = (
-                start_wanted(
-                    self.environments.get(record.environment),
-                    self.environments,
-                    self.executions,
-                    step.state_machine_arn,
-                )
-                or started
+            # The request stays where it is when it cannot be started, and the sweep comes back to it.
+            handed_over = one_by_one(
+                [record.environment],
+                lambda environment: f"what waits for {environment}",
+                lambda environment: self._hand_over(environment, step.state_machine_arn),
             )
+            handed_over.raise_passing()
+            not_started += handed_over.blocked
+            started = next(iter(handed_over.done), None) or started
         cleaned = self.cleaner.clean(step.execution_arn)
         error, cause = describe_failure(step)
         result = CleanUpResult(
@@ -63,22 +67,27 @@ class BuildCleaner:
             deregistered=cleaned.deregistered,
             deleted_snapshots=cleaned.deleted_snapshots,
             kept=cleaned.kept,
+            blocked=(*not_started, *cleaned.blocked),
             released=tuple(released),
             started_execution=started,
         )
-        if _is_news(step):
-            name = step.execution_arn.rsplit(":", 1)[-1]
-            self.notifier.notify(
-                f"{self.cleaner.application}: build failed ({error})",
-                {
-                    "outcome": "Build Failed",
-                    "execution_arn": step.execution_arn,
-                    "execution": name,
-                    **result.model_dump(mode="json"),
-                },
-            )
-            self.notifier.announce([outcome_of_failure(self.cleaner.application, step.execution_arn, result)])
-        return result
+        return result.model_copy(update={"untold": self._tell(step, result)}) if _is_news(step) else result
+
+    def _tell(self, step: CleanUpInput, result: CleanUpResult) -> tuple[Blocked, ...]:
+        application = self.cleaner.application
+        message = {
+            "outcome": "Build Failed",
+            "execution_arn": step.execution_arn,
+            "execution": step.execution_arn.rsplit(":", 1)[-1],
+            **result.model_dump(mode="json"),
+        }
+        outcomes = [outcome_of_failure(application, step.execution_arn, result)]
+        subject = f"{application}: build failed ({result.error})"
+        return tell(self.notifier, self.clock, subject, message, outcomes)
+
+    def _hand_over(self, environment: str, state_machine_arn: str) -> str | None:
+        record = self.environments.get(environment)
+        return start_wanted(record, self.environments, self.executions, state_machine_arn)
 
     def _release(self, record: EnvironmentRecord, step: CleanUpInput) -> None:
         claim = record.claim
@@ -89,22 +98,27 @@ class BuildCleaner:
                 f"a function of {step.execution_arn} may write to {record.environment} until "
                 f"{claim.busy_until:%H:%M:%S} UTC; the clean-up is repeated"
             )
-        if claim.action is Action.BUILD and claim.digest is not None:
-            self._count_failure(record, claim, claim.digest, step)
+        if claim.action is Action.BUILD and claim.digest is not None and step.status != "SUCCEEDED":
+            self._record_failure(record, claim, claim.digest, step)
         if not self.environments.release(record.environment, claim, revision=record.revision):
             raise ClaimContendedError(
                 f"a request for {record.environment} is queued at this moment; look again"
             )
 
-    def _count_failure(
+    def _record_failure(
         self, record: EnvironmentRecord, claim: Claim, digest: str, step: CleanUpInput
     ) -> None:
         failed = record.failed if record.failed and record.failed.digest == digest else None
         if failed is not None and failed.claim_number == claim.number:
             return
-        before = failed.count if failed else 0
-        count = STOPPED_BY_A_PERSON if step.status == "ABORTED" else before + 1
-        self.environments.record_failure(record.environment, digest, count, claim.number)
+        error, cause = describe_failure(step)
+        count = failed.count if failed else 0
+        if step.status == "ABORTED":
+            count = STOPPED_BY_A_PERSON
+        elif is_the_images_fault(error):
+            count += 1
+        line = f"{error}: {' '.join(cause.split())}"[:_ERROR_CHARACTERS]
+        self.environments.record_failure(record.environment, digest, count, claim.number, line)
 
 
 def parse_clean_up(raw: Any) -> CleanUpInput:
@@ -133,15 +147,8 @@ def parse_clean_up(raw: Any) -> CleanUpInput:
 
 
 def describe_failure(step: CleanUpInput) -> tuple[str, str]:
-    """Error and cause in words for a person. Lambda wraps an exception's message in JSON."""
-    error, cause = step.error, step.cause
-    try:
-        wrapped = json.loads(cause)
-    except ValueError:
-        wrapped = None
-    if isinstance(wrapped, dict) and "errorMessage" in wrapped:
-        error = str(wrapped.get("errorType") or error)
-        cause = str(wrapped["errorMessage"])
+    """Error and cause in words for a person."""
+    error, cause = unwrapped(step.error, step.cause)
     if not error:
         error = {"ABORTED": "ExecutionAborted", "TIMED_OUT": "ExecutionTimedOut"}.get(
             step.status, "BuildFailed"
@@ -169,5 +176,8 @@ def _may_still_write(step: CleanUpInput) -> bool:
 
 
 def _is_news(step: CleanUpInput) -> bool:
-    # A failed execution has reported itself from its own clean-up, unless that failed too.
+    # A failed execution has reported itself from its own clean-up, unless that failed too; one that went well
+    # has only left its claim.
+    if step.status == "SUCCEEDED":
+        return False
     return step.status != "FAILED" or step.error == "CleanUpFailed"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ami_lifecycle.contracts import Decision, HistoryRecord, RecordStatus, RetireAction
+from ami_lifecycle.contracts import Blocked, Decision, HistoryRecord, RecordStatus, RetireAction
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_ENVIRONMENT,
@@ -16,21 +17,22 @@ from ami_lifecycle.domain.model import (
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
-from ami_lifecycle.errors import CleanUpIncompleteError
 from ami_lifecycle.ports import Images, ImageUsage, Instances, Parameters, StoredParameter
 from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
 from ami_lifecycle.steps.retire_images import delete_unused_snapshots
 
 _STRICT = RetirementSettings(protect_running_instances=True)
 
 
 class Cleaned(Frozen):
-    """What was removed, and what was kept for a reason."""
+    """What was removed, what was kept for a reason, and what AWS refused to let go."""
 
     terminated: tuple[str, ...] = ()
     deregistered: tuple[str, ...] = ()
     deleted_snapshots: tuple[str, ...] = ()
     kept: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
 
     @property
     def removed_anything(self) -> bool:
@@ -50,43 +52,48 @@ class Cleaner:
     parameters: Parameters
     application: str
 
-    def clean(self, execution_arn: str, *, went_well: bool = False) -> Cleaned:
+    def clean(
+        self, execution_arn: str, *, went_well: bool = False, held_back: frozenset[str] = frozenset()
+    ) -> Cleaned:
         """Terminate instances, deregister unpublished images, delete their snapshots.
 
         Args:
             went_well: the execution has finished what it published, so an image of it that `latest` does
                 not name was replaced, if only by hand.
+            held_back: ids of things that were refused before, and are not asked for again yet.
 
         Raises:
             CleanUpIncompleteError: a snapshot is not gone yet; clean again.
             ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
+            TransientError: in its other kinds; whatever one thing's fault was, the others are done.
         """
         mine = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
         instances = self.instances.find(mine)
-        terminated = [instance.instance_id for instance in instances if not instance.state.is_over]
-        for instance_id in terminated:
-            self.instances.terminate(instance_id)
+        running = [found.instance_id for found in instances if not found.state.is_over]
+        terminated = one_by_one(_without(running, held_back), str, self._terminate)
         temporary = frozenset(instance.instance_id for instance in instances)
-        decisions = [
-            self._carry_out(image, temporary, went_well=went_well) for image in self.images.find(mine)
-        ]
-        unused = [
-            snapshot.snapshot_id
-            for snapshot in self.images.find_snapshots(mine)
-            if not snapshot.is_copy and not self.images.images_of_snapshot(snapshot.snapshot_id)
-        ]
-        if left := delete_unused_snapshots(self.images, unused):
-            raise CleanUpIncompleteError(
-                f"snapshots {', '.join(left)} of {execution_arn} cannot be deleted yet; the clean-up is repeated"
-            )
-        return Cleaned(
-            terminated=tuple(terminated),
-            deregistered=tuple(
-                decision.image_id for decision in decisions if decision.action is RetireAction.RETIRE
-            ),
-            deleted_snapshots=tuple(unused),
-            kept=tuple(decision for decision in decisions if decision.action is RetireAction.KEEP),
+        decided = one_by_one(
+            [image for image in self.images.find(mine) if image.image_id not in held_back],
+            lambda image: image.image_id,
+            lambda image: self._carry_out(image, temporary, went_well=went_well),
         )
+        snapshots = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
+        deleted = delete_unused_snapshots(self.images, _without(snapshots, held_back))
+        raise_passing(terminated, decided, deleted)
+        by_action = {
+            action: [found for found in decided.done if found.action is action] for action in RetireAction
+        }
+        return Cleaned(
+            terminated=tuple(terminated.done),
+            deregistered=tuple(found.image_id for found in by_action[RetireAction.RETIRE]),
+            deleted_snapshots=tuple(found for found in deleted.done if found is not None),
+            kept=tuple(by_action[RetireAction.KEEP]),
+            blocked=(*terminated.blocked, *decided.blocked, *deleted.blocked),
+        )
+
+    def _terminate(self, instance_id: str) -> str:
+        self.instances.terminate(instance_id)
+        return instance_id
 
     def is_settled(self, image: Image) -> bool:
         """Whether the image is none of a clean-up's business: published, or not ours."""
@@ -141,6 +148,10 @@ class Cleaner:
     def _name(self, image: Image, name: str) -> str:
         environment = image.tags.get(TAG_ENVIRONMENT, "")
         return parameter_name(f"/{self.application}/ami/{environment}", name)
+
+
+def _without(ids: Sequence[str], held_back: frozenset[str]) -> list[str]:
+    return [found for found in ids if found not in held_back]
 
 
 def _was_interrupted(record: HistoryRecord, latest: StoredParameter | None, owner: str | None) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from ami_lifecycle.contracts import Action, ReleaseInput, ReleaseResult
+from ami_lifecycle.contracts import Action, Blocked, ReleaseInput, ReleaseResult
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
-from ami_lifecycle.domain.outcomes import merged_decisions, outcomes_of_release
+from ami_lifecycle.domain.outcomes import merged_decisions, outcomes_of_release, unwrapped
 from ami_lifecycle.errors import ClaimContendedError
-from ami_lifecycle.ports import Environments, Executions, Instances, Notifier
+from ami_lifecycle.ports import Clock, Environments, Executions, Instances, Notifier
 from ami_lifecycle.steps.handing_over import start_wanted
+from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
+from ami_lifecycle.steps.telling import tell
 
 
 @dataclass(frozen=True)
@@ -20,29 +23,29 @@ class Releaser:
     environments: Environments
     executions: Executions
     notifier: Notifier
+    clock: Clock
 
     def release(self, step: ReleaseInput) -> ReleaseResult:
         """Terminate builder and canary, release the claim, start the queued request.
 
+        What is refused is reported in the result: the sweep ends the instances, takes the claim of an ended
+        execution away, and starts what waits.
+
         Raises:
             ClaimContendedError: a request is queued at this moment; the next look sees it.
             ResourceNotVisibleError: an instance cannot be terminated yet.
+            TransientError: in its other kinds; all else is done by then.
         """
         plan = step.plan
-        tags = {TAG_APPLICATION: plan.configured.application, TAG_EXECUTION: step.execution_arn}
-        for instance in self.instances.find(tags):
-            if not instance.state.is_over:
-                self.instances.terminate(instance.instance_id)
-        record = self.environments.get(plan.environment)
-        if record.claim is not None and record.is_held_by(step.execution_arn, step.claim_number):
-            if plan.action is Action.BUILD:
-                self.environments.clear_failure(plan.environment)
-            if not self.environments.release(plan.environment, record.claim, revision=record.revision):
-                raise ClaimContendedError(
-                    f"a request for {plan.environment} is queued at this moment; look again"
-                )
-            record = self.environments.get(plan.environment)
-        started = start_wanted(record, self.environments, self.executions, step.state_machine_arn)
+        ended = one_by_one([step], lambda _: f"instances of {step.execution_arn}", self._running)
+        terminated = one_by_one(
+            [instance_id for found in ended.done for instance_id in found], str, self._terminate
+        )
+        left = _left(step, (*ended.blocked, *terminated.blocked))
+        noted = one_by_one([step], lambda _: f"what {plan.environment} holds back", partial(self._note, left))
+        given_back = one_by_one([step], lambda _: f"the claim of {plan.environment}", self._give_back)
+        handed_over = one_by_one([step], lambda _: f"what waits for {plan.environment}", self._hand_over)
+        raise_passing(ended, terminated, noted, given_back, handed_over)
         result = ReleaseResult(
             environment=plan.environment,
             action=plan.action,
@@ -50,20 +53,70 @@ class Releaser:
             image_digest=plan.source.digest if plan.source else None,
             replaced=step.published.replaced if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
-            started_execution=started,
+            blocked=(*left, *noted.blocked, *given_back.blocked, *handed_over.blocked),
+            started_execution=next(iter(handed_over.done), None),
         )
-        self._notify(step, result)
-        self.notifier.announce(outcomes_of_release(step, result))
-        return result
+        return result.model_copy(update={"untold": self._tell(step, result)})
 
-    def _notify(self, step: ReleaseInput, result: ReleaseResult) -> None:
-        what = f"{result.image_id} published" if result.image_id else "images retired"
-        self.notifier.notify(
-            f"{step.plan.configured.application} {result.environment}: {what}",
-            {
-                "outcome": "Image Published" if result.image_id else "Images Retired",
-                "execution_arn": step.execution_arn,
-                "reasons": list(step.plan.reasons),
-                **result.model_dump(mode="json", exclude_none=True),
-            },
+    def _running(self, step: ReleaseInput) -> list[str]:
+        tags = {TAG_APPLICATION: step.plan.configured.application, TAG_EXECUTION: step.execution_arn}
+        return [found.instance_id for found in self.instances.find(tags) if not found.state.is_over]
+
+    def _terminate(self, instance_id: str) -> None:
+        self.instances.terminate(instance_id)
+
+    def _note(self, left: tuple[Blocked, ...], step: ReleaseInput) -> None:
+        """Remember what was refused, so that the sweep comes back to it, and that people see it."""
+        record = self.environments.get(step.plan.environment)
+        if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
+            return
+        last = step.candidate_retirement or step.retirement
+        # Where the retirement did not come to its end, nobody knows of what was refused before.
+        unseen = (
+            frozenset(held.what for held in record.held_back)
+            if last is None or step.unfinished
+            else frozenset()
         )
+        held = record.after_looking(left, self.clock.now(), unseen=unseen)
+        if held != record.held_back:
+            self.environments.hold_back(step.plan.environment, held)
+
+    def _give_back(self, step: ReleaseInput) -> None:
+        environment = step.plan.environment
+        record = self.environments.get(environment)
+        if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
+            return
+        if step.plan.action is Action.BUILD:
+            self.environments.clear_failure(environment)
+        if not self.environments.release(environment, record.claim, revision=record.revision):
+            raise ClaimContendedError(f"a request for {environment} is queued at this moment; look again")
+
+    def _hand_over(self, step: ReleaseInput) -> str | None:
+        record = self.environments.get(step.plan.environment)
+        return start_wanted(record, self.environments, self.executions, step.state_machine_arn)
+
+    def _tell(self, step: ReleaseInput, result: ReleaseResult) -> tuple[Blocked, ...]:
+        what = f"{result.image_id} published" if result.image_id else "images retired"
+        message = {
+            "outcome": "Image Published" if result.image_id else "Images Retired",
+            "execution_arn": step.execution_arn,
+            "reasons": list(step.plan.reasons),
+            **result.model_dump(mode="json", exclude_none=True),
+        }
+        subject = f"{step.plan.configured.application} {result.environment}: {what}"
+        return tell(self.notifier, self.clock, subject, message, outcomes_of_release(step, result))
+
+
+def _left(step: ReleaseInput, beside: tuple[Blocked, ...]) -> tuple[Blocked, ...]:
+    """All that was left undone after the publication; of one thing the last word counts."""
+    found = {
+        blocked.resource: blocked
+        for retirement in (step.retirement, step.candidate_retirement)
+        if retirement is not None
+        for blocked in retirement.blocked
+    }
+    if step.unfinished is not None:
+        error, cause = unwrapped(step.unfinished.error, step.unfinished.cause)
+        what = f"retirement and name of {step.plan.environment}"
+        found[what] = Blocked(resource=what, error=error, reason=f"{cause} The sweep goes on with it.")
+    return (*found.values(), *beside)

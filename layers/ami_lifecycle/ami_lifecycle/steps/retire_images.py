@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ami_lifecycle.contracts import (
+    Blocked,
     BuildPlan,
     Decision,
     HistoryRecord,
@@ -22,10 +24,11 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import dump, history_of, load
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
+from ami_lifecycle.errors import CleanUpIncompleteError
 from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
 
 _LOOKS: Final = 8
 _LOOK_SECONDS: Final = 0.25
@@ -48,7 +51,8 @@ class Retirer:
 
         Raises:
             ClaimLostError: the environment is not held any more.
-            CleanUpIncompleteError: a snapshot is not gone yet; the step is repeated.
+            TransientError: in its kinds, when one thing failed for now; the others are done, and the step
+                is repeated. What AWS refuses is reported as blocked instead.
         """
         plan = step.plan
         settings = plan.configured
@@ -67,10 +71,22 @@ class Retirer:
                     adopt_reason=f"nothing is retired while `latest` reads {live.value}, and then "
                     f"{again.value if again else 'nothing'}; the sweep decides again"
                 )
-            done = [self._carry_out(plan, decision) for decision in decisions]
-            self._delete_unused_snapshots(settings)
+            kept = [decision for decision in decisions if decision.action is RetireAction.KEEP]
+            due = [decision for decision in decisions if decision.action is RetireAction.RETIRE]
+            noted = self._note(plan, kept)
+            retired = one_by_one(due, lambda decision: decision.image_id, partial(self._retire, plan))
+            left = [_left(blocked) for blocked in retired.blocked]
+            corrected = self._note(plan, left)
+            deleted = self._delete_unused_snapshots(settings)
+            # All is tried before a passing fault of one thing repeats the step.
+            raise_passing(noted, retired, corrected, deleted)
             adopt, reason = self.can_adopt(settings, live.image)
-        return Retirement(decisions=tuple(done), adopt_name=adopt, adopt_reason=reason)
+        return Retirement(
+            decisions=(*kept, *retired.done, *left),
+            blocked=(*noted.blocked, *retired.blocked, *corrected.blocked, *deleted.blocked),
+            adopt_name=adopt,
+            adopt_reason=reason,
+        )
 
     def _read_live(self, step: RetireInput) -> Live:
         """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
@@ -97,19 +113,19 @@ class Retirer:
         temporary = frozenset(instance.instance_id for instance in ours)
         return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
 
-    def _carry_out(self, plan: BuildPlan, decision: Decision) -> Decision:
-        if decision.action is RetireAction.KEEP:
-            self._record(plan, decision, RecordStatus.KEPT)
-            return decision
+    def _note(self, plan: BuildPlan, kept: Sequence[Decision]) -> Outcomes[None]:
+        """Say in the records of images that they are kept, and why."""
+        prefix = plan.configured.parameter_prefix
+        return one_by_one(
+            kept,
+            lambda decision: parameter_name(prefix, "history", decision.image_id),
+            lambda decision: self._record(plan, decision, RecordStatus.KEPT),
+        )
+
+    def _retire(self, plan: BuildPlan, decision: Decision) -> Decision:
         # The record comes first: nobody looks at an image again that is gone.
         self._record(plan, decision, RecordStatus.RETIRED)
-        try:
-            self.images.deregister(decision.image_id)
-        except RefusedError as error:
-            decision = Decision(
-                image_id=decision.image_id, action=RetireAction.KEEP, reason=str(error), blocked=True
-            )
-            self._record(plan, decision, RecordStatus.KEPT)
+        self.images.deregister(decision.image_id)
         return decision
 
     def _record(self, plan: BuildPlan, decision: Decision, status: RecordStatus) -> None:
@@ -129,14 +145,11 @@ class Retirer:
             tags={**plan.configured.tags, **environment_tags(plan.configured)},
         )
 
-    def _delete_unused_snapshots(self, settings: EnvironmentSettings) -> None:
+    def _delete_unused_snapshots(self, settings: EnvironmentSettings) -> Outcomes[str | None]:
         found = self.images.find_snapshots(environment_tags(settings))
-        ours = [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
-        left = delete_unused_snapshots(self.images, ours)
-        if left:
-            raise CleanUpIncompleteError(
-                f"EC2 still counts snapshots {', '.join(left)} as used, though no image shows them; try again"
-            )
+        return delete_unused_snapshots(
+            self.images, [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+        )
 
     def can_adopt(self, settings: EnvironmentSettings, live: Image) -> tuple[bool, str]:
         """Whether the canonical name can be adopted now, and why or why not; changes nothing."""
@@ -175,10 +188,24 @@ def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
     return {TAG_APPLICATION: settings.application, TAG_ENVIRONMENT: settings.environment}
 
 
-def delete_unused_snapshots(images: Images, snapshot_ids: Sequence[str]) -> list[str]:
-    """Delete the snapshots that no own image is made of; returns those that EC2 would not delete yet."""
-    return [
-        snapshot_id
-        for snapshot_id in snapshot_ids
-        if not images.images_of_snapshot(snapshot_id) and not images.delete_snapshot(snapshot_id)
-    ]
+def _left(blocked: Blocked) -> Decision:
+    """The decision about an image that could not be retired."""
+    return Decision(image_id=blocked.resource, action=RetireAction.KEEP, reason=blocked.reason, blocked=True)
+
+
+def delete_unused_snapshots(images: Images, snapshot_ids: Sequence[str]) -> Outcomes[str | None]:
+    """Delete the snapshots that no own image is made of: the ids of those deleted, None for those in use.
+
+    One that EC2 would not delete yet is a passing failure, `CleanUpIncompleteError`.
+    """
+
+    def delete(snapshot_id: str) -> str | None:
+        if images.images_of_snapshot(snapshot_id):
+            return None
+        if not images.delete_snapshot(snapshot_id):
+            raise CleanUpIncompleteError(
+                f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
+            )
+        return snapshot_id
+
+    return one_by_one(snapshot_ids, str, delete)

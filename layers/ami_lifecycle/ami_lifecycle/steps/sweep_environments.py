@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 from ami_lifecycle.contracts import (
     Action,
+    Blocked,
     BuildRequest,
     CleanUpInput,
     FindingKind,
@@ -22,13 +22,13 @@ from ami_lifecycle.contracts import (
     SweepResult,
     Trigger,
 )
-from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION, ImageState
+from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError
+from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
 from ami_lifecycle.ports import (
     Clock,
     Environments,
@@ -45,11 +45,13 @@ from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.handing_over import start_wanted
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 from ami_lifecycle.steps.retire_images import Retirer
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
-_LOGGER = logging.getLogger(__name__)
+_REASON_CHARACTERS: Final = 400
+_NAMED: Final = names_of(AmiLifecycleError)
 _Findings = Iterator[SweepFinding]
 
 
@@ -71,42 +73,36 @@ class Sweeper:
     state_machine_arn: str
 
     def sweep(self) -> SweepResult:
-        """Sweep once. A fault in one place does not keep the sweep from the others.
+        """Sweep once. A fault in one place does not keep the sweep from the others; what AWS refuses is a finding.
 
         Raises:
-            CleanUpIncompleteError: something could not be looked at or repaired; all else was done.
+            CleanUpIncompleteError: something could not be looked at or repaired for now; all else was done.
         """
-        findings: list[SweepFinding] = []
-        faults: list[str] = []
-        waiting: list[str] = []
-        unpublished: list[str] = []
-        for environment in self.catalogue.environments:
-            self._try(environment, partial(self._end_dead_claim, environment), findings, faults)
-        self._try(None, self._remove_orphans, findings, faults)
-        for environment in self.catalogue.environments:
-            self._try(
-                environment, partial(self._reconcile, environment, waiting, unpublished), findings, faults
-            )
-        if faults:
+        found = _Found()
+        environments = self.catalogue.environments
+        for environment in environments:
+            found.look(environment, partial(self._end_dead_claim, environment))
+        found.look(None, partial(self._remove_orphans, found))
+        for environment in environments:
+            self._reconcile(environment, found)
+        for environment in environments:
+            found.look(environment, partial(self._count_blocked, environment, found))
+        if found.faults:
             raise CleanUpIncompleteError(
-                f"the sweep found {[finding.finding for finding in findings]} and could not finish: "
-                f"{'; '.join(faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
+                f"the sweep found {[finding.finding for finding in found.findings]} and could not finish: "
+                f"{'; '.join(found.faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
             )
-        return SweepResult(findings=tuple(findings), waiting=tuple(waiting), unpublished=tuple(unpublished))
+        return SweepResult(
+            findings=tuple(found.findings),
+            waiting=tuple(found.waiting),
+            unpublished=tuple(found.unpublished),
+            blocked=tuple(dict.fromkeys(found.blocked)),
+        )
 
-    def _try(
-        self,
-        environment: str | None,
-        look: Callable[[], _Findings],
-        findings: list[SweepFinding],
-        faults: list[str],
-    ) -> None:
-        try:
-            findings.extend(look())
-        except Exception as error:  # one environment's fault of any kind must not cost the others their sweep
-            if not isinstance(error, AmiLifecycleError):
-                _LOGGER.exception("the sweep of %s failed", environment or "orphans")
-            faults.append(f"{environment or 'orphans'}: {type(error).__name__}: {error}")
+    def _count_blocked(self, environment: str, found: _Found) -> _Findings:
+        held = self.environments.get(environment).held_back
+        found.blocked.extend(each.what for each in held if each.is_thing)
+        return iter(())
 
     def _end_dead_claim(self, environment: str) -> _Findings:
         claim = self.environments.get(environment).claim
@@ -126,40 +122,60 @@ class Sweeper:
             FindingKind.DEAD_CLAIM,
         )
 
-    def _remove_orphans(self) -> _Findings:
-        for execution_arn, oldest in self._owners().items():
-            status = self.executions.status(execution_arn)
-            if not self._is_over(status, oldest):
-                continue
-            # What was left in the midst is gone long before Step Functions forgets an execution.
-            went_well = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
-            cleaned = self.cleaner.clean(execution_arn, went_well=went_well)
-            if cleaned.removed_anything:
-                yield _repaired(
-                    None,
-                    f"removed what {execution_arn} left behind: "
-                    f"{', '.join((*cleaned.terminated, *cleaned.deregistered, *cleaned.deleted_snapshots))}",
-                    FindingKind.ORPHAN,
-                )
+    def _remove_orphans(self, found: _Found) -> _Findings:
+        owners = self._owners(found)
+        for execution_arn, owned in owners.items():
+            found.look(owned.environment, partial(self._clean_after, execution_arn, owned))
+        return iter(())
 
-    def _owners(self) -> dict[str, datetime | None]:
-        """Executions that own something unpublished, each with the date of one such thing."""
+    def _clean_after(self, execution_arn: str, owned: _Owned) -> _Findings:
+        status = self.executions.status(execution_arn)
+        if not self._is_over(status, owned.since):
+            return
+        known = owned.environment in self.catalogue.environments
+        record = self.environments.get(owned.environment) if known and owned.environment else None
+        now = self.clock.now()
+        held_back = record.not_due(now) if record else frozenset()
+        # What was left in the midst is gone long before Step Functions forgets an execution.
+        went_well = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
+        cleaned = self.cleaner.clean(execution_arn, went_well=went_well, held_back=held_back)
+        if cleaned.removed_anything:
+            yield _repaired(
+                None,
+                f"removed what {execution_arn} left behind: "
+                f"{', '.join((*cleaned.terminated, *cleaned.deregistered, *cleaned.deleted_snapshots))}",
+                FindingKind.ORPHAN,
+            )
+        yield from (_blocked(owned.environment, blocked) for blocked in cleaned.blocked)
+        if record is not None and cleaned.blocked:
+            unseen = frozenset(held.what for held in record.held_back)
+            held = record.after_looking(cleaned.blocked, now, unseen=unseen)
+            self.environments.hold_back(record.environment, held)
+
+    def _owners(self, found: _Found) -> dict[str, _Owned]:
+        """Executions that own something unpublished, each with the environment and date of one such thing."""
         ours = {TAG_APPLICATION: self.catalogue.application}
-        owners: dict[str, datetime | None] = {}
+        owners: dict[str, _Owned] = {}
         for instance in self.instances.find(ours):
             if not instance.state.is_over and (owner := instance.tags.get(TAG_EXECUTION)):
-                owners[owner] = instance.launch_time
-        used: set[str] = set()
-        for image in self.images.find(ours):
-            used.update(image.snapshot_ids)
-            owner = image.tags.get(TAG_EXECUTION)
-            if owner and owner not in owners and not self.cleaner.is_settled(image):
-                owners[owner] = image.creation_date
+                owners[owner] = _Owned(instance.tags.get(TAG_ENVIRONMENT), instance.launch_time)
+        images = self.images.find(ours)
+        unsettled = one_by_one(
+            [image for image in images if image.tags.get(TAG_EXECUTION) not in {None, "", *owners}],
+            lambda image: image.image_id,
+            lambda image: None if self.cleaner.is_settled(image) else image,
+        )
+        found.report(None, unsettled)
+        for image in unsettled.done:
+            if image is not None:
+                owned = _Owned(image.tags.get(TAG_ENVIRONMENT), image.creation_date)
+                owners.setdefault(image.tags[TAG_EXECUTION], owned)
+        used = {snapshot_id for image in images for snapshot_id in image.snapshot_ids}
         for snapshot in self.images.find_snapshots(ours):
             if snapshot.is_copy or snapshot.snapshot_id in used:
                 continue
             if owner := snapshot.tags.get(TAG_EXECUTION):
-                owners.setdefault(owner, snapshot.start_time)
+                owners.setdefault(owner, _Owned(snapshot.tags.get(TAG_ENVIRONMENT), snapshot.start_time))
         return owners
 
     def _is_over(self, status: ExecutionStatus, since: datetime | None) -> bool:
@@ -167,10 +183,18 @@ class Sweeper:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
 
-    def _reconcile(self, environment: str, waiting: list[str], unpublished: list[str]) -> _Findings:
+    def _reconcile(self, environment: str, found: _Found) -> None:
+        """Look at one environment; each look is apart, so that one that is refused ends no other."""
+        before = len(found.looked_at)
+        found.look(environment, partial(self._observe, environment, found))
+        for seen in found.looked_at[before:]:
+            found.look(environment, partial(self._start_what_is_due, seen, found))
+            found.look(environment, partial(self._prune_history, seen.settings, found))
+
+    def _observe(self, environment: str, found: _Found) -> _Findings:
         record = self.environments.get(environment)
         if record.wanted is not None:
-            waiting.append(environment)
+            found.waiting.append(environment)
         if record.wanted is not None and record.claim is None:
             started = start_wanted(record, self.environments, self.executions, self.state_machine_arn)
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
@@ -179,68 +203,132 @@ class Sweeper:
         live = read_live(
             settings.parameter_prefix, account_of(self.state_machine_arn), self.parameters, self.images
         )
-        digest = self.repository.digest_of(settings.repository, settings.image_tag)
+        digests = one_by_one(
+            [settings], lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
+        )
+        found.report(environment, digests)
+        digest = next(iter(digests.done), None)
         if digest is not None and record.pin is None and not is_published(digest, live, settings):
-            unpublished.append(environment)
+            found.unpublished.append(environment)
         if record.claim is not None:
             return
         if live.value is not None and live.image is None:
             yield SweepFinding(environment=environment, finding=live.problem or "", repaired=False)
-        yield from self._start_what_is_due(settings, record, live, digest)
-        yield from self._prune_history(settings)
+        found.looked_at.append(_Seen(settings, record, live, digest))
 
-    def _start_what_is_due(
-        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live, digest: str | None
-    ) -> _Findings:
-        request, finding = self._due(settings, record, live, digest)
-        if request is None:
-            if finding:
-                yield SweepFinding(environment=settings.environment, finding=finding, repaired=False)
-            return
-        hour = self.clock.now().strftime("%Y%m%d%H")
+    def _digest_of(self, settings: EnvironmentSettings) -> str | None:
+        return self.repository.digest_of(settings.repository, settings.image_tag)
+
+    def _start_what_is_due(self, seen: _Seen, found: _Found) -> _Findings:
+        """Start the first work that is due. What was tried before waits for its time, and holds up nothing else."""
+        environment, record, now = seen.settings.environment, seen.record, self.clock.now()
+        # A thing that nobody has come back to within an hour is not there any more.
+        held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
+        for look in (self._due_rollback, self._due_build, self._due_repair, self._due_retirement):
+            looked = one_by_one([seen], lambda _: f"what is due in {environment}", look)
+            found.report(environment, looked)
+            for work in looked.done:
+                if work is None:
+                    continue
+                if work.request is None:
+                    yield SweepFinding(environment=environment, finding=work.finding, repaired=False)
+                    continue
+                before = record.held(work.what)
+                if before is not None and (waiting := self._waits(before)) is not None:
+                    held.append(waiting)
+                    yield from _waiting(environment, work, waiting, now)
+                    continue
+                name, started = self._start(record, work, work.request, before)
+                yield _repaired(environment, f"{work.finding}; started {name}", _kind_of(work.request))
+                # What was not looked at after this stays as it is.
+                stay = [each for each in record.held_back if each.what != work.what and not each.is_thing]
+                others = [each for each in stay if all(each.what != other.what for other in held)]
+                self._hold_back(record, (*held, *others, started))
+                return
+        self._hold_back(record, tuple(held))
+
+    def _waits(self, before: HeldBack) -> HeldBack | None:
+        """What is known of work whose last execution runs, or that is not due again; None when it is due."""
+        arn = before.execution_arn or ""
+        if self.executions.status(arn) in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}:
+            return before
+        if before.is_due(self.clock.now()):
+            return None
+        reason = " ".join(self.executions.failure(arn).split())[:_REASON_CHARACTERS]
+        return before.model_copy(update={"reason": reason})
+
+    def _start(
+        self, record: EnvironmentRecord, work: _Due, request: BuildRequest, before: HeldBack | None
+    ) -> tuple[str, HeldBack]:
+        now = self.clock.now()
+        tries = before.tries + 1 if before else 1
         name = execution_name(
-            settings.environment, request.action.value, request.model_dump_json(), str(record.fencing), hour
+            record.environment,
+            request.action.value,
+            request.model_dump_json(),
+            str(record.fencing),
+            now.strftime("%Y%m%d%H"),
+            str(tries),
         )
-        self.executions.start(self.state_machine_arn, name, request)
-        yield _repaired(settings.environment, f"{finding}; started {name}", _kind_of(request))
+        started = HeldBack(
+            what=work.what,
+            reason=before.reason if before else "",
+            since=before.since if before else now,
+            tries=tries,
+            due=now + back_off(tries),
+            execution_arn=self.executions.start(self.state_machine_arn, name, request),
+        )
+        return name, started
 
-    def _due(
-        self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live, digest: str | None
-    ) -> tuple[BuildRequest | None, str]:
-        """What is to be started and why; or nothing, and what a person should know."""
-        environment = settings.environment
-        if (rollback := self._unfinished_rollback(settings, record, live)) is not None:
-            return rollback, "a rollback was interrupted after it had pinned the environment"
-        build = BuildRequest(environment=environment, trigger=Trigger.RECONCILE, reason="found by the sweep")
-        problem = ""
+    def _hold_back(self, record: EnvironmentRecord, held: tuple[HeldBack, ...]) -> None:
+        if held != record.held_back:
+            self.environments.hold_back(record.environment, held)
+
+    def _due_rollback(self, seen: _Seen) -> _Due | None:
+        request = self._unfinished_rollback(seen.settings, seen.record, seen.live)
+        if request is None:
+            return None
+        what = f"publish {request.publish_image_id or request.image_digest}"
+        return _Due(what, "a rollback was interrupted after it had pinned the environment", request)
+
+    def _due_build(self, seen: _Seen) -> _Due | None:
+        settings, digest, live = seen.settings, seen.digest, seen.live
         if digest is not None and not is_published(digest, live, settings):
-            reason = reason_for_nothing(build, digest, live, record, settings)
+            build = BuildRequest(
+                environment=settings.environment, trigger=Trigger.RECONCILE, reason="found by the sweep"
+            )
+            reason = reason_for_nothing(build, digest, live, seen.record, settings)
             problem = f"{settings.image_tag} names {digest}, which is not published"
             if reason is None:
-                return build, problem
-            problem = f"{problem}: {reason}"
-        if record.pin is not None:
-            problem = _pin_problem(record.pin, live)
-        if live.image is None:
-            return None, problem
-        if not self._is_metadata_right(settings, live):
-            request = BuildRequest(
-                environment=environment,
-                action=Action.PUBLISH,
-                trigger=Trigger.RECONCILE,
-                publish_image_id=live.image.image_id,
-                reason="metadata did not agree with latest",
-            )
-            return request, f"metadata does not agree with latest ({live.value})"
-        if self._is_retirement_due(settings, live):
-            request = BuildRequest(
-                environment=environment,
-                action=Action.RETIRE,
-                trigger=Trigger.RECONCILE,
-                reason="an image can be retired, or the name be adopted",
-            )
-            return request, "an image can be retired, or the name be adopted"
-        return None, problem
+                return _Due(f"build {digest}", problem, build)
+            if seen.record.pin is None:
+                return _Due(f"build {digest}", f"{problem}: {reason}")
+        if seen.record.pin is not None and (problem := _pin_problem(seen.record.pin, live)):
+            return _Due("pin", problem)
+        return None
+
+    def _due_repair(self, seen: _Seen) -> _Due | None:
+        live = seen.live
+        if live.image is None or self._is_metadata_right(seen.settings, live):
+            return None
+        request = BuildRequest(
+            environment=seen.settings.environment,
+            action=Action.PUBLISH,
+            trigger=Trigger.RECONCILE,
+            publish_image_id=live.image.image_id,
+            reason="metadata did not agree with latest",
+        )
+        return _Due(f"publish {live.value}", f"metadata does not agree with latest ({live.value})", request)
+
+    def _due_retirement(self, seen: _Seen) -> _Due | None:
+        due = self._retirable(seen)
+        if not due:
+            return None
+        why = "an image can be retired, or the name be adopted"
+        request = BuildRequest(
+            environment=seen.settings.environment, action=Action.RETIRE, trigger=Trigger.RECONCILE, reason=why
+        )
+        return _Due(f"retire {' '.join(due)}", why, request)
 
     def _unfinished_rollback(
         self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
@@ -274,16 +362,20 @@ class Sweeper:
         metadata = load(Metadata, stored.value if stored else None)
         return metadata is not None and metadata.ami_id == live.value
 
-    def _is_retirement_due(self, settings: EnvironmentSettings, live: Live) -> bool:
+    def _retirable(self, seen: _Seen) -> list[str]:
+        """Images that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
+        settings, live = seen.settings, seen.live
         if live.image is None:
-            return False
+            return []
+        not_due = seen.record.not_due(self.clock.now())
         decisions = self.retirer.decide(settings, live.image)
-        if any(decision.action is RetireAction.RETIRE for decision in decisions):
-            return True
+        due = [found.image_id for found in decisions if found.action is RetireAction.RETIRE]
         is_ours = live.image.is_ours(settings.application, settings.environment)
-        return is_ours and self.retirer.can_adopt(settings, live.image)[0]
+        if is_ours and self.retirer.can_adopt(settings, live.image)[0]:
+            due.append(settings.image_name)
+        return [found for found in due if found not in not_due]
 
-    def _prune_history(self, settings: EnvironmentSettings) -> _Findings:
+    def _prune_history(self, settings: EnvironmentSettings, found: _Found) -> _Findings:
         """Delete the oldest records of retired images beyond the configured number."""
         stored = self.parameters.list_below(parameter_name(settings.parameter_prefix, "history"))
         records = [(name, load(HistoryRecord, parameter.value)) for name, parameter in stored.items()]
@@ -301,11 +393,87 @@ class Sweeper:
             for name, record in known[settings.publication.history_to_keep :]
             if record.status is RecordStatus.RETIRED
         ]
-        for name in surplus[-_PRUNED_AT_ONCE:]:
-            self.parameters.delete(name)
-        if surplus:
-            count = min(len(surplus), _PRUNED_AT_ONCE)
-            yield _repaired(settings.environment, f"pruned {count} history records of retired images")
+        pruned = one_by_one(surplus[-_PRUNED_AT_ONCE:], str, self._delete_record)
+        found.report(settings.environment, pruned)
+        if pruned.done:
+            text = f"pruned {len(pruned.done)} history records of retired images"
+            yield _repaired(settings.environment, text)
+
+    def _delete_record(self, name: str) -> None:
+        self.parameters.delete(name)
+
+
+class _Owned(NamedTuple):
+    """Of something that an execution owns: the environment that it belongs to, and its date."""
+
+    environment: str | None
+    since: datetime | None
+
+
+class _Seen(NamedTuple):
+    """An environment that nobody holds, at one moment."""
+
+    settings: EnvironmentSettings
+    record: EnvironmentRecord
+    live: Live
+    digest: str | None
+
+
+class _Due(NamedTuple):
+    """Work that is due, and why; without a request, what only a person can put right."""
+
+    what: str
+    finding: str
+    request: BuildRequest | None = None
+
+
+@dataclass
+class _Found:
+    """All that one sweep finds, environment by environment."""
+
+    findings: list[SweepFinding] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    looked_at: list[_Seen] = field(default_factory=list)
+
+    def look(self, environment: str | None, look: Callable[[], _Findings]) -> None:
+        """Take the findings of one look; its fault is one of this look alone."""
+        looked = one_by_one([look], lambda _: environment or "orphans", self._take)
+        self.report(environment, looked)
+        # What no table knows may be a fault of this service, so the sweep fails for it when all else is done.
+        self.faults.extend(
+            f"{blocked.resource}: {blocked.error}: {blocked.reason}"
+            for blocked in looked.blocked
+            if blocked.error not in _NAMED
+        )
+
+    def report(self, environment: str | None, outcomes: Outcomes[Any]) -> None:
+        """Tell of what was refused, and remember what failed for now."""
+        self.findings.extend(_blocked(environment, blocked) for blocked in outcomes.blocked)
+        self.blocked.extend(blocked.resource for blocked in outcomes.blocked)
+        self.faults.extend(
+            f"{environment or 'orphans'}: {type(error).__name__}: {error}" for error in outcomes.passing
+        )
+
+    def _take(self, look: Callable[[], _Findings]) -> None:
+        for finding in look():
+            self.findings.append(finding)
+
+
+def _blocked(environment: str | None, blocked: Blocked) -> SweepFinding:
+    text = f"{blocked.resource} is left as it is: {blocked.reason}"
+    return SweepFinding(environment=environment, finding=text, repaired=False, kind=FindingKind.BLOCKED)
+
+
+def _waiting(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Findings:
+    """Say of work that was tried when it is tried again; nothing while its execution runs."""
+    if work.request is None or held.is_due(now):
+        return
+    text = f"{work.finding}; {held.explanation}"
+    kind = _kind_of(work.request)
+    yield SweepFinding(environment=environment, finding=text, repaired=False, kind=kind)
 
 
 def _pin_problem(pin: Pin, live: Live) -> str:

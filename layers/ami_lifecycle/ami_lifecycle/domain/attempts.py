@@ -1,0 +1,18 @@
+"""Whose fault a failed build is: only an image's own failures are a reason to give its digest up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ami_lifecycle.errors import ProvisioningFailedError, VerificationFailedError
+
+# A shortage, a refusal, an outage, a lost instance and wrong settings say nothing of the image: each is over some
+# time, and the digest is built then.
+_FAULTS_OF_THE_IMAGE: Final = frozenset(
+    error.__name__ for error in (ProvisioningFailedError, VerificationFailedError)
+)
+
+
+def is_the_images_fault(error: str) -> bool:
+    """Whether an execution that ended with this error would end with it again, whatever the account is like."""
+    return error in _FAULTS_OF_THE_IMAGE
