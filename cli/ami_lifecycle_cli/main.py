@@ -8,6 +8,8 @@ from typing import Any, Final
 import typer
 import typer.core
 
+from ami_lifecycle_cli.streams import prepare_streams
+
 # Name of the command and of its module in `commands` (which has an `app`), and its line in the help.
 COMMANDS: Final[dict[str, str]] = {
     "demo": "The whole life of an environment on the embedded emulator.",
@@ -73,4 +75,5 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line; the console script `ami-lifecycle`."""
+    prepare_streams()
     app()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 
 from ami_lifecycle_cli.commands.config import app
+from ami_lifecycle_cli.streams import prepare_streams
 
 if __name__ == "__main__":
+    prepare_streams()
     app(["init", *sys.argv[1:]], prog_name="init_ssm_parameters.py")

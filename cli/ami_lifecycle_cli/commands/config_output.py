@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle.config import ConfigError
+from ami_lifecycle.config.errors import ConfigFileError
 from ami_lifecycle.errors import AmiLifecycleError
 
 _PIPE_WIDTH: Final = 10_000
@@ -42,8 +43,33 @@ def print_line(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON to standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Print JSON to standard output; in ASCII, which JSON has escapes for, where the encoding lacks a character."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    if not _can_hold(text):
+        text = json.dumps(value, indent=2, default=str)
+    sys.stdout.write(text + "\n")
+
+
+def print_data(text: str) -> None:
+    """Print text for a program to standard output, exactly.
+
+    Raises:
+        ConfigFileError: the encoding of standard output lacks a character.
+    """
+    if not _can_hold(text):
+        raise ConfigFileError(
+            f"Standard output is {sys.stdout.encoding}, which lacks characters of the values.",
+            remedy="Write a file with --output, which is UTF-8, or set PYTHONIOENCODING=utf-8.",
+        )
+    sys.stdout.write(text)
+
+
+def _can_hold(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:

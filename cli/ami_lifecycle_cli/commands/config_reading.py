@@ -26,6 +26,7 @@ from ami_lifecycle.config.resolution import Nowhere
 from ami_lifecycle.config.schema import config_json_schema
 from ami_lifecycle.config.sensitive import MASK
 from ami_lifecycle_cli.commands.config_output import (
+    print_data,
     print_json,
     print_note,
     print_table,
@@ -38,7 +39,7 @@ PathArgument = Annotated[
     str, typer.Argument(help="Dotted path, or the parameter's name.", show_default=False)
 ]
 SubtreeArgument = Annotated[str, typer.Argument(help="Only what is below this path.", show_default=False)]
-FormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="What to write.")]
+FormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="Format to write.")]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write, instead of printing.")
 ]
@@ -168,7 +169,7 @@ def export(target: Target, export_format: FormatOption = "env", output: OutputOp
     """
     text, hidden = export_tree(target.load(), export_format)
     if output is None:
-        typer.echo(text, nl=False)
+        print_data(text)
     else:
         _write_file(output, text)
     for path in hidden:
@@ -199,11 +200,18 @@ def execute(
     aws.ec2.instance_id is AWS_EC2_INSTANCE_ID; mappings are taken apart, lists are JSON.
     """
     variables = environment_variables(target.load(), include_sensitive=True, prefix=prefix)
+    # In UTF-8, which is what the files and Parameter Store have, also where this terminal has another encoding.
+    environ = os.environb | {name.encode(): value.encode() for name, value in variables.items()}
     try:
-        os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606  # running it is the purpose
+        os.execvpe(command[0], command, environ)  # noqa: S606  # running it is the purpose
     except OSError as error:
         raise ConfigFileError(
             f"{command[0]} cannot be run: {error.strerror}.", remedy="Check the command after `--`."
+        ) from error
+    except ValueError as error:
+        raise ConfigFileError(
+            f"{command[0]} cannot be run: a value has a null character, which no variable can hold.",
+            remedy="Take it out of the value.",
         ) from error
 
 

@@ -15,6 +15,7 @@ from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.clients import make_client
 from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle_cli.commands.arguments import CommandWithArguments
 from ami_lifecycle_cli.commands.config_output import print_error
 
 ConfigDirOption = Annotated[
@@ -120,7 +121,7 @@ def register(
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect and Typer read
             sorted([*own, *shared], key=lambda parameter: parameter.kind)
         )
-        app.command(name, **settings)(run)
+        app.command(name, cls=CommandWithArguments, **settings)(run)
 
     return decorate
 

@@ -22,11 +22,11 @@ from ami_lifecycle.config.changes import (
 )
 from ami_lifecycle.config.drift import apply_prune, plan_prune
 from ami_lifecycle.config.errors import ConfigFileError, ConfigRefusedError, InvalidDeclarationError
-from ami_lifecycle.config.exporting import import_tree
+from ami_lifecycle.config.exporting import ExportFormat, import_tree, unknown_in_import
 from ami_lifecycle.config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
 from ami_lifecycle.config.sensitive import MASK
 from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note, print_table
-from ami_lifecycle_cli.commands.config_reading import FormatOption, PathArgument
+from ami_lifecycle_cli.commands.config_reading import PathArgument
 from ami_lifecycle_cli.commands.config_target import Target
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")]
@@ -35,8 +35,13 @@ AdoptOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ValueArgument = Annotated[
-    str | None, typer.Argument(help="Text to store; lists with commas, JSON as JSON.", show_default=False)
+    str | None,
+    typer.Argument(
+        help="Text to store; lists with commas, JSON as JSON; behind -- where it begins with a dash.",
+        show_default=False,
+    ),
 ]
+ImportFormatOption = Annotated[ExportFormat, typer.Option("--format", "-f", help="Format of the file.")]
 
 
 def init(target: Target, dry_run: DryRunOption = False, adopt: AdoptOption = False) -> None:
@@ -165,11 +170,21 @@ def _text_to_store(path: str, value: str | None, *, stdin: bool, sensitive: bool
     if value is not None:
         return value
     if stdin:
-        return sys.stdin.read().removesuffix("\n")
+        return _read_stdin()
     if not sys.stdin.isatty():
         raise ConfigFileError(f"No value is given for {path}.", remedy="Pass VALUE, or --stdin.")
     entered: str = typer.prompt(f"Value of {path}", hide_input=sensitive, err=True)
     return entered
+
+
+def _read_stdin() -> str:
+    """Standard input as UTF-8, whatever the terminal's encoding is, without the last line break."""
+    try:
+        return sys.stdin.buffer.read().decode().replace("\r\n", "\n").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigFileError(
+            f"Standard input is not UTF-8: {error}.", remedy="Convert it, for example with iconv."
+        ) from None
 
 
 def rollback(
@@ -210,15 +225,18 @@ def _change_row(change: PlannedChange) -> dict[str, Any]:
 def _change_text(row: dict[str, Any]) -> str:
     if not row["changed"]:
         return f"{row['name']} has this value already (version {row['version']})."
-    before = "(nothing)" if row["before"] is None else row["before"]
     done = "would change (dry run)" if row["dry_run"] else f"is now version {row['version']}"
-    return f"{row['name']} {done}: {before} -> {row['after']}"
+    return f"{row['name']} {done}: {_before(row)} -> {row['after']}"
+
+
+def _before(row: dict[str, Any]) -> str:
+    return "(nothing)" if row["before"] is None else str(row["before"])
 
 
 def import_values(
     target: Target,
     file: Annotated[Path, typer.Argument(help="What `config export` wrote.", show_default=False)],
-    export_format: FormatOption = "env",
+    export_format: ImportFormatOption = "env",
     *,
     dry_run: DryRunOption = False,
     adopt: AdoptOption = False,
@@ -226,22 +244,30 @@ def import_values(
 ) -> None:
     """Store the values of an exported file, where they differ; plain values stay as they are in git."""
     config = target.load()
-    tree = import_tree(config, _read_file(file), export_format)
-    changes, elsewhere = plan_import(config, tree, adopt=adopt)
+    text = _read_file(file)
+    changes, elsewhere = plan_import(config, import_tree(config, text, export_format), adopt=adopt)
     rows = [_change_row(change) | {"dry_run": dry_run} for change in changes]
-    if not target.as_json:
-        for row in rows:
-            print_line(_change_text(row | {"dry_run": True}))
     for path in elsewhere:
         print_note(f"Not imported, because it is a plain value in git: {path}")
-    if changes and not dry_run:
-        _confirm(f"Store {len(changes)} values?", yes=yes)
-        for row, change in zip(rows, changes, strict=True):
+    for note in unknown_in_import(config, text, export_format):
+        print_note(f"Not imported, because the files have no such value: {note}")
+    if changes and not dry_run and not yes:
+        for row in rows:
+            print_note(f"{row['name']}: {_before(row)} -> {row['after']}")
+        _confirm(f"Store {_values(len(changes))}?", yes=yes)
+    for row, change in zip(rows, changes, strict=True):
+        if not dry_run:
             row["version"] = apply_change(config, change)
+        if not target.as_json:
+            print_line(_change_text(row))
     if target.as_json:
         print_json(rows)
     else:
-        print_line(f"{len(changes)} values {'differ' if dry_run else 'stored'}.")
+        print_line(f"{_values(len(changes))} {'would be stored (dry run)' if dry_run else 'stored'}.")
+
+
+def _values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"
 
 
 def _read_file(file: Path) -> str:

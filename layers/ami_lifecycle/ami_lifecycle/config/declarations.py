@@ -98,6 +98,12 @@ class Declaration:
             ValueTypeError, ValueNotAllowedError: see `parse`.
             ValueTooLongError: it does not fit the tier.
         """
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueNotAllowedError(
+                f"The value of {self.path} is not text in the encoding of this terminal.",
+                remedy="Pass it with --stdin, in UTF-8.",
+                location=self.location,
+            )
         if len(text) > self.characters:
             raise ValueTooLongError(
                 f"The value of {self.path} has {len(text):,} characters; "

@@ -6,6 +6,7 @@ What has no value is null, and is left out of `env`.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import shlex
@@ -125,14 +126,42 @@ class PlainDumper(yaml.SafeDumper):
     yaml_implicit_resolvers = yaml_resolvers()
 
 
+def unknown_in_import(config: Config, text: str, export_format: ExportFormat) -> list[str]:
+    """What a file for `import_tree` has and the configuration has not, each with the nearest name."""
+    tree = config.resolver.documents.tree
+    if export_format == "env":
+        known = [_variable(path, "") for path, _ in _leaves(tree)]
+        names: list[str] = list(_read_env(text))
+    else:
+        known = [".".join(path) for path, _ in _leaves(tree)]
+        names = list(_unknown_paths(tree, import_tree(config, text, export_format), ()))
+    unknown = [name for name in names if name not in known]
+    close = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+    return [f"{name} (did you mean {close[name][0]}?)" if close[name] else name for name in unknown]
+
+
+def _unknown_paths(node: Node, value: Any, path: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(node, dict) or not isinstance(value, Mapping):
+        return
+    for key, below in value.items():
+        if key in node:
+            yield from _unknown_paths(node[key], below, (*path, str(key)))
+        else:
+            yield ".".join((*path, str(key)))
+
+
 def _import_env(config: Config, text: str) -> dict[str, Any]:
+    return _fill(config.resolver.documents.tree, _read_env(text), ())
+
+
+def _read_env(text: str) -> dict[str, str]:
     variables: dict[str, str] = {}
     for word in shlex.split(text, comments=True):
         name, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"{name!r} is not NAME=value")
         variables[name] = value
-    return _fill(config.resolver.documents.tree, variables, ())
+    return variables
 
 
 def _fill(tree: Tree, variables: Mapping[str, str], path: tuple[str, ...]) -> dict[str, Any]:
