@@ -16,6 +16,7 @@ from ami_lifecycle.domain.environment import (
     HeldBack,
     LaunchProgress,
     Pin,
+    UnusableBase,
 )
 from ami_lifecycle.errors import ClaimLostError
 
@@ -135,6 +136,11 @@ class FakeEnvironments(Faulty):
     def clear_failure(self, environment: str) -> None:
         """Forget failures."""
         self._change(environment, failed=None)
+
+    @port_call
+    def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:
+        """Remember an image from which no build can start."""
+        self._change(environment, unusable_base=base)
 
     @port_call
     def set_pin(self, environment: str, pin: Pin | None) -> None:

@@ -66,6 +66,7 @@ def answers(running: Running) -> list[Answer]:
     with ThreadPoolExecutor(len(scenes)) as threads:
         for scene in [threads.submit(scene, service) for scene in scenes]:
             scene.result()
+    _restrict_images(service)
     _sweep(service)
     # Their events name an instance that is none, so the agent is not there, and they look why.
     for name in ("provision_builder", "verify_image"):
@@ -79,8 +80,11 @@ def answers(running: Running) -> list[Answer]:
 
 
 def _build_twice(service: Service) -> None:
-    """Between two builds, one whose builder does not stop at first, and then makes no image."""
+    """Between two builds, one whose builder does not stop at first, and then makes no image; all with a quota
+    that has no room for the first instance type.
+    """
     environment = service.environment("calm")
+    service.inject({"kind": "quota", "instance_type": "m7i.large", "limit": 1})
     environment.must_build("calm 1")
     refused = {"kind": "error", "service": "ec2", "code": "IncorrectInstanceState", "status": 400}
     service.inject({**refused, "operation": "StopInstances", "caller": "StopBuilderFunction"})
@@ -89,6 +93,15 @@ def _build_twice(service: Service) -> None:
     )
     environment.build("calm 2")
     environment.must_build("calm 3")
+
+
+def _restrict_images(service: Service) -> None:
+    """A fresh build in an account that does not allow itself Ubuntu's image."""
+    ec2 = service.client("ec2")
+    ec2.enable_allowed_images_settings(AllowedImagesSettingsState="enabled")
+    ended = service.run({"environment": "calm", "fresh": True})
+    assert ended.error == "ImageNotAllowedError"
+    ec2.disable_allowed_images_settings()
 
 
 def _fail(service: Service) -> None:

@@ -219,6 +219,7 @@ class Launches(Instances, LaunchTemplates):
             volume = self._attach_new_volume(instance, device, target.tags["volume"])
             if device.device_name == image.root_device_name:
                 instance.bootable = _boots(volume, image)
+                instance.agent_version = volume.content.get("agent_version", instance.agent_version)
         self.instances[instance.instance_id] = instance
         self.begin_life(instance)
         return instance

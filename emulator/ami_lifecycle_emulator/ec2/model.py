@@ -1,7 +1,8 @@
 """What the emulated EC2 remembers: instances, volumes, snapshots, images, launch templates.
 
-`content` is what is on a disk as far as the emulator cares: which Docker image was provisioned, and so
-on. It lives on a volume, is copied into snapshots, and from there onto the volumes of new instances.
+`content` is what is on a disk as far as the emulator cares: which Docker image was provisioned, which version
+the SSM agent has, and so on. It lives on a volume, is copied into snapshots, and from there onto the volumes of
+new instances.
 """
 
 from __future__ import annotations

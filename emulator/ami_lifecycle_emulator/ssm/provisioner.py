@@ -25,6 +25,8 @@ _KERNEL: Final = "6.8.0-1021-aws"
 _DOCKER: Final = "27.5.1"
 _SYSTEM_BYTES: Final = 6 * 2**30
 _EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
+# Systems Manager user guide, Troubleshooting parameter handling: interpolationType ENV_VAR needs this agent.
+_KNOWS_VARIABLES: Final = (3, 3, 2746, 0)
 # Exit codes of the documents (documents/README.md, Failures).
 _BAD_PARAMETER: Final = 10
 _NOT_SIGNED_IN: Final = 15
@@ -107,6 +109,9 @@ class SimulatedProvisioner:
         verifies = "VerifyImage" in document_name
         if not provisions and not verifies:
             return _shell(parameters)
+        if _version(instance.agent_version) < _KNOWS_VARIABLES:
+            # Our documents pass every parameter as an environment variable, and such an agent sets none.
+            parameters = {}
         fault = self._faults.command(
             document_name, parameters.get("Environment"), parameters.get("ImageDigest")
         )
@@ -204,6 +209,10 @@ def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
         "run_id": parameters.get("RunId", ""),
         "mode": parameters["Mode"],
     }
+
+
+def _version(agent: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in agent.split("."))
 
 
 def _repository(uri: str) -> str:

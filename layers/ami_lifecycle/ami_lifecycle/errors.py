@@ -29,6 +29,7 @@
     │   ├── ImageNotVerifiedError        nothing unverified is published
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
+        ├── AgentTooOldError             the SSM agent in the base image cannot run our documents
         ├── BuilderLostError             the builder died
         ├── CanaryLostError              the canary died
         ├── ProvisioningFailedError      the provisioning document failed
@@ -156,6 +157,10 @@ class ImageMismatchError(RefusedError):
 
 class BuildError(AmiLifecycleError):
     """The image, the script or an instance is at fault."""
+
+
+class AgentTooOldError(BuildError):
+    """The SSM agent in the base image is older than our documents need; the next build starts from Ubuntu."""
 
 
 class BuilderLostError(BuildError):

@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, HeldBack, LaunchProgress, Pin
+from ami_lifecycle.domain.environment import (
+    Claim,
+    EnvironmentRecord,
+    HeldBack,
+    LaunchProgress,
+    Pin,
+    UnusableBase,
+)
 from ami_lifecycle.domain.model import (
     Frozen,
     Image,
@@ -312,6 +319,9 @@ class Environments(Protocol):
 
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
         """Remember all that was tried and is tried again later."""
+
+    def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:
+        """Remember an image from which no build can start, or forget it."""
 
     def set_pin(self, environment: str, pin: Pin | None) -> None:
         """Pin or unpin."""

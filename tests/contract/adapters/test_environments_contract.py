@@ -10,7 +10,14 @@ from tests.contract.adapters.rig import Rig
 from tests.fakes.clock import START
 
 from ami_lifecycle.contracts import Action, BuildRequest, Trigger
-from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, LaunchProgress, Pin
+from ami_lifecycle.domain.environment import (
+    Claim,
+    EnvironmentRecord,
+    FailedAttempts,
+    LaunchProgress,
+    Pin,
+    UnusableBase,
+)
 from ami_lifecycle.domain.model import Role
 from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
 
@@ -70,6 +77,17 @@ def test_a_claim_made_from_an_outdated_plan_is_refused(rig: Rig, number: int) ->
     assert rig.environments.release(rig.name, first, revision=0)
     assert not rig.environments.claim(rig.name, claim_of(rig, number))
     assert rig.environments.claim(rig.name, claim_of(rig, 3))
+
+
+def test_an_unusable_base_is_remembered_until_it_is_forgotten(rig: Rig) -> None:
+    base = UnusableBase(image_id="ami-0123456789abcdef0", reason="its agent is too old", is_certain=True)
+    claim = claimed(rig)
+    rig.environments.record_unusable_base(rig.name, base)
+    record = rig.environments.get(rig.name)
+    assert (record.unusable_base, record.claim) == (base, claim)
+    rig.environments.record_unusable_base(rig.name, None)
+    rig.environments.record_unusable_base(rig.name, None)
+    assert rig.environments.get(rig.name).unusable_base is None
 
 
 def test_a_launch_goes_on_where_the_claim_says(rig: Rig) -> None:

@@ -352,3 +352,12 @@ def test_a_parameter_that_is_not_emulated_is_refused_loudly(account: Account) ->
     with refused("EmulatorUnsupportedParameter") as refusal:
         account.launch(InstanceMarketOptions={"MarketType": "spot"})
     assert "InstanceMarketOptions" in refusal.message
+
+
+def test_the_agent_is_the_one_on_the_disk(account: Account) -> None:
+    """An AMI keeps the agent that it was made with, and so does every AMI made of its instances."""
+    image_id = account.state.seed_image(
+        "old", owner_id="099720109477", content={"agent_version": "3.1.1927.0"}
+    )
+    instance_id = account.launch(ImageId=image_id)
+    assert account.state.instances[instance_id].agent_version == "3.1.1927.0"

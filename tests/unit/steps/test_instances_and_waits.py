@@ -30,6 +30,7 @@ from ami_lifecycle.contracts import (
 from ami_lifecycle.domain.model import Image, ImageState, Instance, InstanceState
 from ami_lifecycle.errors import (
     AgentNotOnlineError,
+    AgentTooOldError,
     BuilderLostError,
     BuildError,
     CanaryLostError,
@@ -408,7 +409,7 @@ def test_verification_is_no_repeated_provisioning(build: Build) -> None:
 def test_an_agent_that_would_not_pass_parameters_safely_gets_none(build: Build, version: str) -> None:
     step = at_instance(build)
     build.account.world.commands.bring_online(INSTANCE, version)
-    with pytest.raises(ProvisioningFailedError, match=r"3\.3\.2746\.0"):
+    with pytest.raises(AgentTooOldError, match=r"3\.3\.2746\.0"):
         build.execution.documents.provision_builder(step)
     assert build.account.world.commands.sent == []
 

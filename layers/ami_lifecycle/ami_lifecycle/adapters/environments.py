@@ -25,6 +25,7 @@ from ami_lifecycle.domain.environment import (
     HeldBack,
     LaunchProgress,
     Pin,
+    UnusableBase,
 )
 from ami_lifecycle.errors import ClaimLostError
 
@@ -45,6 +46,7 @@ NAMES: Final = (
     "published_by",
     "published_count",
     "revision",
+    "unusable_base",
     "wanted",
 )
 HELD: Final = "#claim.#arn = :arn AND #claim.#number = :number"
@@ -222,6 +224,14 @@ class DynamoEnvironments:
     def clear_failure(self, environment: str) -> None:
         """Forget failures after a success."""
         self._update(environment, "REMOVE #failed", "attribute_exists(#pk)", {})
+
+    @calls("dynamodb:UpdateItem")
+    def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:
+        """Remember an image from which no build can start, or forget it."""
+        if base is None:
+            self._update(environment, "REMOVE #unusable_base", "attribute_exists(#pk)", {})
+        else:
+            self._update(environment, "SET #unusable_base = :base", None, {":base": base})
 
     @calls("dynamodb:UpdateItem")
     def set_pin(self, environment: str, pin: Pin | None) -> None:

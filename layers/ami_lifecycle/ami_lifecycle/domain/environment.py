@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ami_lifecycle.contracts import Action, Blocked, BuildRequest
-from ami_lifecycle.domain.model import Frozen, Role
+from ami_lifecycle.domain.model import AmiId, Frozen, Role
+from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 
 # A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.
 IN_FLIGHT_MARGIN: Final = timedelta(seconds=5)
@@ -27,6 +28,8 @@ class LaunchProgress(Frozen):
 class Claim(Frozen):
     """An execution's hold on an environment.
 
+    `base_image_id` is the environment's own image that is updated; a fresh build has none.
+
     `number` fences: it grows with every claim. `busy_until` is set while a function of the holder
     writes something shared; until then the claim cannot be taken away, and after it that function
     cannot be alive any more.
@@ -40,10 +43,22 @@ class Claim(Frozen):
     lease_until: datetime
     busy_until: datetime | None = None
     launching: LaunchProgress | None = None
+    base_image_id: AmiId | None = None
 
     def is_busy(self, now: datetime) -> bool:
         """Whether a function of the holder may be writing at this moment."""
         return self.busy_until is not None and now < self.busy_until
+
+
+class UnusableBase(Frozen):
+    """An image of the environment from which no build can start, as one has shown; the next one is fresh.
+
+    `is_certain` tells what is wrong with the image itself from what may have been the network's fault.
+    """
+
+    image_id: AmiId
+    reason: str
+    is_certain: bool
 
 
 class Pin(Frozen):
@@ -142,6 +157,7 @@ class EnvironmentRecord(Frozen):
     claim: Claim | None = None
     wanted: BuildRequest | None = None
     revision: int = 0
+    unusable_base: UnusableBase | None = None
     published_count: int = 0
     pin: Pin | None = None
     failed: FailedAttempts | None = None
@@ -189,6 +205,24 @@ class EnvironmentRecord(Frozen):
             and self.claim.execution_arn == execution_arn
             and self.claim.number == number
         )
+
+
+def learn_from_failure(known: UnusableBase | None, claim: Claim, error: str) -> UnusableBase | None:
+    """What is known of an unusable base after a build under `claim` has failed with `error`.
+
+    An agent that never came online may be the fault of the base, or of the network. So it makes one build
+    fresh, and where that fails as well, the base gets another chance: what fresh builds need and updates do
+    not, such as Ubuntu's archive, may be out of reach for good.
+    """
+    if claim.base_image_id is None:
+        return known if known is not None and known.is_certain else None
+    if error == AgentTooOldError.__name__:
+        reason = "its SSM agent is too old for our documents"
+        return UnusableBase(image_id=claim.base_image_id, reason=reason, is_certain=True)
+    if error == AgentNotOnlineError.__name__:
+        reason = "the SSM agent of an instance made from it never came online"
+        return UnusableBase(image_id=claim.base_image_id, reason=reason, is_certain=False)
+    return known
 
 
 def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequest:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ami_lifecycle.contracts import Action, Base, BuildMode, BuildRequest, Trigger
-from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.environment import EnvironmentRecord, UnusableBase
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_BASE_CREATED,
@@ -109,6 +109,7 @@ def choose_base(
     ubuntu: Callable[[], Image],
     settings: EnvironmentSettings,
     now: datetime,
+    unusable: UnusableBase | None = None,
 ) -> BaseChoice:
     """Choose between the environment's own image and Ubuntu.
 
@@ -116,30 +117,41 @@ def choose_base(
         older: own images of the environment's name, for an environment that has no usable `latest`.
         ubuntu: looks for the current Ubuntu 22.04 image of the settings' architecture. An update needs none,
             and goes on where there is none.
+        unusable: an own image from which an earlier build could not start.
     """
     own = live.image or newest_usable(older, settings)
     if request.fresh:
         return _fresh(ubuntu(), "a fresh build was asked for")
     if own is None:
         return _fresh(ubuntu(), f"{live.problem}, and there is no older image")
-    if own.architecture != settings.builder.architecture:
-        return _fresh(
-            ubuntu(), f"{own.image_id} is {own.architecture}, the settings want another architecture"
-        )
-    generation = _generation_of(own) + 1
-    created = _base_created_of(own)
-    limit = settings.refresh.max_generations
-    if limit is not None and generation > limit:
-        return _fresh(
-            ubuntu(), f"{own.image_id} is generation {generation - 1}, and max_generations is {limit}"
-        )
-    days = settings.refresh.max_base_age_days
-    if days is not None and created is not None and now - created > timedelta(days=days):
-        return _fresh(
-            ubuntu(), f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
-        )
+    problem = _problem_of(own, settings, now, unusable)
+    if problem is not None:
+        return _fresh(ubuntu(), problem)
     why = "the environment's own image" if live.image else f"{live.problem}; this is the newest older image"
-    return BaseChoice(BuildMode.UPDATE, own, generation, created, f"update from {own.image_id}: {why}")
+    return BaseChoice(
+        BuildMode.UPDATE,
+        own,
+        _generation_of(own) + 1,
+        _base_created_of(own),
+        f"update from {own.image_id}: {why}",
+    )
+
+
+def _problem_of(
+    own: Image, settings: EnvironmentSettings, now: datetime, unusable: UnusableBase | None
+) -> str | None:
+    """Why the environment's own image is no base of a build; None when it is one."""
+    if own.architecture != settings.builder.architecture:
+        return f"{own.image_id} is {own.architecture}, the settings want another architecture"
+    if unusable is not None and own.image_id == unusable.image_id:
+        return f"no build can start from {own.image_id}: {unusable.reason}"
+    generation, limit = _generation_of(own), settings.refresh.max_generations
+    if limit is not None and generation >= limit:
+        return f"{own.image_id} is generation {generation}, and max_generations is {limit}"
+    created, days = _base_created_of(own), settings.refresh.max_base_age_days
+    if days is not None and created is not None and now - created > timedelta(days=days):
+        return f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
+    return None
 
 
 def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Image | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from ami_lifecycle.contracts import Action, BuildRequest, ClaimResult, ClaimStatus, StepInput, Trigger
+from ami_lifecycle.contracts import (
+    Action,
+    BuildMode,
+    BuildRequest,
+    ClaimResult,
+    ClaimStatus,
+    StepInput,
+    Trigger,
+)
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, merge_requests
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError
 from ami_lifecycle.ports import Clock, Environments, Executions, ExecutionStatus
@@ -74,6 +82,7 @@ def _claim_free(
         number=record.fencing + 1,
         action=plan.action,
         digest=plan.source.digest if plan.source else None,
+        base_image_id=plan.base.image_id if plan.base and plan.mode is BuildMode.UPDATE else None,
         claimed_at=now,
         lease_until=now + EXECUTION_TIMEOUT,
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ami_lifecycle.contracts import Action, Blocked, CleanUpInput, CleanUpResult, Event
 from ami_lifecycle.domain.attempts import is_the_images_fault
-from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord
+from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord, learn_from_failure
 from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
@@ -100,6 +100,9 @@ class BuildCleaner:
             )
         if claim.action is Action.BUILD and claim.digest is not None and step.status != "SUCCEEDED":
             self._record_failure(record, claim, claim.digest, step)
+            base = learn_from_failure(record.unusable_base, claim, describe_failure(step)[0])
+            if base != record.unusable_base:
+                self.environments.record_unusable_base(record.environment, base)
         if not self.environments.release(record.environment, claim, revision=record.revision):
             raise ClaimContendedError(
                 f"a request for {record.environment} is queued at this moment; look again"

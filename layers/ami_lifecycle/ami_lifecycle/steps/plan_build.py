@@ -124,7 +124,13 @@ class Planner:
             return _nothing(request.environment, request.trigger, reason)
         older = [] if live.image else self._older_images(settings)
         choice = choose_base(
-            request, live, older, lambda: self.ubuntu(settings, execution_arn), settings, self.clock.now()
+            request,
+            live,
+            older,
+            lambda: self.ubuntu(settings, execution_arn),
+            settings,
+            self.clock.now(),
+            record.unusable_base,
         )
         if choice.mode is BuildMode.UPDATE:
             _refuse_small_volume(choice.image, settings)

@@ -10,7 +10,7 @@ from typing import Final
 from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandRef, InstanceInput
 from ami_lifecycle.domain.naming import document_comment
 from ami_lifecycle.domain.settings import encoded
-from ami_lifecycle.errors import AgentNotOnlineError, ProvisioningFailedError
+from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 from ami_lifecycle.ports import Commands, Instances
 from ami_lifecycle.steps.observing import require_alive
 
@@ -34,7 +34,7 @@ class DocumentRunner:
         Raises:
             AgentNotOnlineError: SSM does not accept the instance (yet, or at this moment).
             BuilderLostError, CanaryLostError: it never will, because the instance has ended.
-            ProvisioningFailedError: the agent of the base image is too old.
+            AgentTooOldError: the agent of the base image does not know what our documents need.
         """
         return self._send(step, "provision", provisioning_parameters(step.plan, self.region))
 
@@ -47,11 +47,12 @@ class DocumentRunner:
         # SendCommand has no client token, so an answer that was lost is found by its comment.
         command_id = self.commands.find(step.instance_id, comment)
         if command_id is None:
-            self._require_agent(step.instance_id)
+            self._require_agent(step)
             command_id = self.commands.send(step.instance_id, self.document, parameters, comment)
         return CommandRef(command_id=command_id, instance_id=step.instance_id)
 
-    def _require_agent(self, instance_id: str) -> None:
+    def _require_agent(self, step: InstanceInput) -> None:
+        instance_id = step.instance_id
         version = self.commands.agent_version(instance_id)
         if version is None:
             require_alive(instance_id, self.instances)
@@ -62,9 +63,15 @@ class DocumentRunner:
         numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
         if numbers < MINIMUM_AGENT:
             wanted = ".".join(map(str, MINIMUM_AGENT))
-            raise ProvisioningFailedError(
+            remedy = (
+                "The next build starts from Ubuntu: the sweep starts it where a tag still names this digest; else "
+                "build again"
+                if step.plan.mode is BuildMode.UPDATE
+                else "Ubuntu's own image is too old: build again when Canonical has published another"
+            )
+            raise AgentTooOldError(
                 f"the SSM agent of {instance_id} is {version}; documents that pass parameters as environment "
-                f"variables need {wanted}. Ask for a fresh build, which starts from a current Ubuntu image"
+                f"variables need {wanted}. {remedy}"
             )
 
 
