@@ -46,7 +46,7 @@ def publication_order(record: HistoryRecord) -> tuple[int, str]:
 
 def read_environment_live(stack: Stack, environment: str) -> Live:
     """What `latest` names."""
-    return read_live(stack.prefix(environment), stack.account_id, stack.parameters, stack.images)
+    return read_live(stack.prefix(environment), stack.account_id, stack.parameters, stack.images, stack.clock)
 
 
 def read_metadata(stack: Stack, environment: str) -> Metadata | None:

@@ -214,6 +214,13 @@ CASES = [
         },
         frozenset({"UefiData", "Value"}),
     ),
+    Case(
+        _images,
+        "allowed_images",
+        {},
+        {"GetAllowedImagesSettings": {"State": "enabled", "ManagedBy": "declarative-policy"}},
+        frozenset({"ManagedBy"}),
+    ),
     Case(_images, "deregister", {"image_id": AMI}, {"DeregisterImage": {}}),
     Case(
         _images,

@@ -87,6 +87,7 @@ READS = {
     "get",
     "has_digest",
     "images_of_snapshot",
+    "list_below",
     "result",
     "status",
     "uri",
@@ -190,6 +191,8 @@ def test_an_execution_that_is_killed_leaves_nothing_and_the_environment_converge
         assert history is not None
         is_gone = image_id not in account.world.images.all
         assert is_gone == (history.status is RecordStatus.RETIRED), history
+        assert (image_id == account.latest) == (history.status is RecordStatus.LIVE), history
+    assert account.latest in histories_of(account)
 
 
 class Wreck(NamedTuple):

@@ -205,9 +205,9 @@ def test_only_records_of_retired_images_are_pruned(status: RecordStatus) -> None
         account.record(
             an_image(number, created=LONG_AGO - timedelta(days=number)), status=RecordStatus.RETIRED
         )
-    other = an_image(5, created=LONG_AGO - timedelta(days=9))
+    other = account.world.images.add(an_image(5, created=LONG_AGO - timedelta(days=9)))
     account.record(other, status=status)
-    assert findings(account.sweeper.sweep()) == ["pruned 3 history records of retired images"]
+    assert "pruned 3 history records of retired images" in findings(account.sweeper.sweep())
     names = [name for name in account.world.parameters.all if "/history/" in name]
     assert {name.rsplit("/", 1)[1] for name in names} == {account.latest, other.image_id}
 

@@ -150,8 +150,10 @@ class Ec2Images:
         """What the account allows itself of others' images (EC2 user guide, Allowed AMIs)."""
         with aws_errors("ec2:GetAllowedImagesSettings", "the setting Allowed AMIs"):
             answer = self._client.get_allowed_images_settings()
-        # In audit mode nothing is hidden.
-        return AllowedImages(answer["State"] == "enabled", answer.get("ManagedBy") == "declarative-policy")
+            # In audit mode nothing is hidden.
+            return AllowedImages(
+                answer["State"] == "enabled", answer.get("ManagedBy") == "declarative-policy"
+            )
 
     @calls("ec2:DescribeSnapshots")
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:

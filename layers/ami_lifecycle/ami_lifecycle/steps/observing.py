@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from ami_lifecycle.domain.model import TAG_ROLE, Image, Role
 from ami_lifecycle.domain.planning import Live, judge_live
 from ami_lifecycle.errors import BuilderLostError, CanaryLostError
-from ami_lifecycle.ports import Images, Instances, Parameters
+from ami_lifecycle.ports import Clock, Images, Instances, Parameters
+
+# Two seconds in all, which only an image that is really gone costs.
+_LOOKS: Final = 4
+_LOOK_SECONDS: Final = 0.5
 
 
 def parameter_name(prefix: str, *parts: str) -> str:
@@ -13,12 +20,37 @@ def parameter_name(prefix: str, *parts: str) -> str:
     return "/".join((prefix, *parts))
 
 
-def read_live(prefix: str, account_id: str, parameters: Parameters, images: Images) -> Live:
+def read_live(prefix: str, account_id: str, parameters: Parameters, images: Images, clock: Clock) -> Live:
     """Read `latest` and the image that it names."""
     stored = parameters.get(parameter_name(prefix, "latest"))
     if stored is None:
         return judge_live(None, None, account_id)
-    return judge_live(stored.value, _image_named(stored.value, images), account_id)
+    image = find_image(stored.value, images, clock) if stored.value.startswith("ami-") else None
+    return judge_live(stored.value, image, account_id)
+
+
+def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
+    """An image that a record, a pin or `latest` names; None when it is gone.
+
+    What was there a moment ago is not gone because one answer does not show it: EC2 is eventually consistent
+    (EC2 API reference, Eventual consistency), so it is looked for again before anything is done about it.
+    """
+    for _ in range(_LOOKS):
+        if (image := images.get(image_id)) is not None:
+            return image
+        clock.pause(_LOOK_SECONDS)
+    return images.get(image_id)
+
+
+def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> set[str]:
+    """Those of the images that are gone, as `find_image` tells, all looked for at the same time."""
+    missing = {image_id for image_id in image_ids if images.get(image_id) is None}
+    for _ in range(_LOOKS):
+        if not missing:
+            break
+        clock.pause(_LOOK_SECONDS)
+        missing = {image_id for image_id in sorted(missing) if images.get(image_id) is None}
+    return missing
 
 
 def account_of(execution_arn: str) -> str:
@@ -42,7 +74,3 @@ def require_alive(instance_id: str, instances: Instances) -> None:
         f"{': ' + instance.state_reason if instance.state_reason else ''}. "
         "Look for a quota, a KMS grant or a person that ended it, and build again"
     )
-
-
-def _image_named(value: str, images: Images) -> Image | None:
-    return images.get(value) if value.startswith("ami-") else None

@@ -35,7 +35,7 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
-from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.observing import account_of, find_image, parameter_name, read_live
 
 # Canonical, "Finding images with SSM": public parameters of the current Ubuntu images.
 UBUNTU_PARAMETER: Final = (
@@ -80,7 +80,9 @@ class Planner:
         settings = self.catalogue.get(request.environment)
         # Read before anything else: whoever claims or releases from here on makes this plan outdated.
         record = self.environments.get(request.environment)
-        live = read_live(settings.parameter_prefix, account_of(execution_arn), self.parameters, self.images)
+        live = read_live(
+            settings.parameter_prefix, account_of(execution_arn), self.parameters, self.images, self.clock
+        )
         if request.action is Action.RETIRE:
             return self._plan_retirement(request, execution_arn, settings, record, live)
         if request.action is Action.PUBLISH or request.publish_image_id:
@@ -221,7 +223,7 @@ class Planner:
         live: Live,
     ) -> BuildState:
         image_id = request.publish_image_id
-        image = self.images.get(image_id) if image_id else None
+        image = find_image(image_id, self.images, self.clock) if image_id else None
         if image is None or image.state is not ImageState.AVAILABLE:
             if request.image_digest is not None:
                 again = _as_build(request)

@@ -34,8 +34,9 @@ from ami_lifecycle.errors import (
     ResourceNotVisibleError,
 )
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters, StoredParameter
+from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.observing import find_image, parameter_name
 
 IMAGE_DATA_TYPE: Final = "aws:ec2:image"
 TEXT: Final = "text"
@@ -95,6 +96,7 @@ class Publisher:
             metadata = self._metadata(step, image, origin, number, replaces, verified_at)
             if old_id is not None:
                 self._archive(step, old_id, image.image_id)
+            self._correct_history(step, image.image_id)
             self._write_record(step, metadata, is_live=is_live)
             self._write_text(
                 step, "metadata", dump(metadata), f"Metadata of the latest image of {step.plan.environment}"
@@ -155,7 +157,7 @@ class Publisher:
         return self.environments.count_publication(step.plan.environment, step.execution_arn)
 
     def _require_same_disks(self, step: PublishInput, image: Image) -> None:
-        candidate = self.images.get(step.copy_of or "")
+        candidate = find_image(step.copy_of or "", self.images, self.clock)
         if candidate is None or not image.snapshot_ids or image.snapshot_ids != candidate.snapshot_ids:
             raise ImageMismatchError(
                 f"{image.image_id} is not made of the snapshots of the verified {step.copy_of}; "
@@ -209,11 +211,13 @@ class Publisher:
             stored = self.parameters.get(self._name(step, "metadata"))
             metadata = load(Metadata, stored.value if stored else None)
         if metadata is None or metadata.ami_id != old_id:
-            image = self.images.get(old_id) if old_id.startswith("ami-") else None
-            if image is None:
+            if _image_id(old_id) is None:
                 return
+            # Also of an image that is gone: `latest` has named it, and nobody can tell more of it later.
+            image = find_image(old_id, self.images, self.clock)
+            known = image or Image(image_id=old_id, name="", state=ImageState.DEREGISTERED)
             metadata = metadata_from_tags(
-                image, step.plan.environment, self.region, "published before records began"
+                known, step.plan.environment, self.region, "published before records began"
             )
         why = "the same disks under the canonical name" if step.copy_of == old_id else "a newer publication"
         archived = history_of(
@@ -226,6 +230,14 @@ class Publisher:
         )
         if record is None or (record.status, record.superseded_by) != (RecordStatus.SUPERSEDED, new_id):
             self._write_text(step, f"history/{old_id}", dump(archived), f"History of {old_id}")
+
+    def _correct_history(self, step: PublishInput, image_id: str) -> None:
+        """Have no other record say live: what was interrupted before may have left some that do."""
+        keeper = HistoryKeeper(self.parameters, self.images, self.clock, step.plan.configured)
+        for wrong_id, record in keeper.wrong_records(image_id).items():
+            # The image's own record is written next.
+            if record is not None and wrong_id != image_id:
+                self._write_text(step, f"history/{wrong_id}", dump(record), f"History of {wrong_id}")
 
     def _write_record(self, step: PublishInput, metadata: Metadata, *, is_live: bool) -> None:
         known = self._record(step, metadata.ami_id)

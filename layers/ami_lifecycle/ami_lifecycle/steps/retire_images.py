@@ -96,6 +96,7 @@ class Retirer:
                 account_of(step.execution_arn),
                 self.parameters,
                 self.images,
+                self.clock,
             )
             if _doubt(live.value, step) is None:
                 break

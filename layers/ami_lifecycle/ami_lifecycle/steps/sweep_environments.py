@@ -43,8 +43,9 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.handing_over import start_wanted
-from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.observing import account_of, find_image, parameter_name, read_live
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 from ami_lifecycle.steps.retire_images import Retirer
 
@@ -130,7 +131,8 @@ class Sweeper:
 
     def _clean_after(self, execution_arn: str, owned: _Owned) -> _Findings:
         status = self.executions.status(execution_arn)
-        if not self._is_over(status, owned.since):
+        # While it holds a claim, a function of it may go on and write; what it publishes then must be there.
+        if not self._is_over(status, owned.since) or self.environments.held_by(execution_arn):
             return
         known = owned.environment in self.catalogue.environments
         record = self.environments.get(owned.environment) if known and owned.environment else None
@@ -201,7 +203,11 @@ class Sweeper:
             return
         settings = self.catalogue.get(environment)
         live = read_live(
-            settings.parameter_prefix, account_of(self.state_machine_arn), self.parameters, self.images
+            settings.parameter_prefix,
+            account_of(self.state_machine_arn),
+            self.parameters,
+            self.images,
+            self.clock,
         )
         digests = one_by_one(
             [settings], lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
@@ -309,16 +315,17 @@ class Sweeper:
 
     def _due_repair(self, seen: _Seen) -> _Due | None:
         live = seen.live
-        if live.image is None or self._is_metadata_right(seen.settings, live):
+        wrong = self._wrong_record(seen.settings, live)
+        if live.image is None or wrong is None:
             return None
         request = BuildRequest(
             environment=seen.settings.environment,
             action=Action.PUBLISH,
             trigger=Trigger.RECONCILE,
             publish_image_id=live.image.image_id,
-            reason="metadata did not agree with latest",
+            reason=f"{wrong} did not agree with latest",
         )
-        return _Due(f"publish {live.value}", f"metadata does not agree with latest ({live.value})", request)
+        return _Due(f"publish {live.value}", f"{wrong} does not agree with latest ({live.value})", request)
 
     def _due_retirement(self, seen: _Seen) -> _Due | None:
         due = self._retirable(seen)
@@ -344,7 +351,7 @@ class Sweeper:
             pin=True,
             reason=pin.reason or "the pinned image is published again",
         )
-        image = self.images.get(pin.image_id)
+        image = find_image(pin.image_id, self.images, self.clock)
         is_ours = image is not None and image.is_ours(settings.application, settings.environment)
         if image is not None and is_ours and image.state is ImageState.AVAILABLE:
             return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
@@ -355,12 +362,16 @@ class Sweeper:
             return request.model_copy(update={"image_digest": pin.digest})
         return None
 
-    def _is_metadata_right(self, settings: EnvironmentSettings, live: Live) -> bool:
+    def _wrong_record(self, settings: EnvironmentSettings, live: Live) -> str | None:
+        """Which of `metadata` and `history` contradicts `latest`; publishing the live image again repairs both."""
         if live.image is None or not live.image.is_ours(settings.application, settings.environment):
-            return True
+            return None
         stored = self.parameters.get(parameter_name(settings.parameter_prefix, "metadata"))
         metadata = load(Metadata, stored.value if stored else None)
-        return metadata is not None and metadata.ami_id == live.value
+        if metadata is None or metadata.ami_id != live.value:
+            return "metadata"
+        keeper = HistoryKeeper(self.parameters, self.images, self.clock, settings)
+        return "history" if keeper.wrong_records(live.image.image_id) else None
 
     def _retirable(self, seen: _Seen) -> list[str]:
         """Images that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
