@@ -7,7 +7,7 @@ from datetime import datetime
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.contracts import CommandRef, InstanceInput
+from ami_lifecycle.contracts import CommandInput, CommandRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.run_document import DocumentRunner
 
@@ -15,8 +15,8 @@ prepare_clients("ec2")
 prepare_clients("ssm", attempts=1)
 
 
-@lambda_handler(parsed_by(InstanceInput))
-def handler(step: InstanceInput, deadline: datetime) -> CommandRef:
+@lambda_handler(parsed_by(CommandInput))
+def handler(step: CommandInput, deadline: datetime) -> CommandRef:
     """Send the document, or find the command."""
     variables = environment()
     return DocumentRunner(

@@ -243,7 +243,9 @@ def _of_instances() -> Iterator[Case]:
         for times in (1, None):
             rule = {"kind": "command_fails", "document": document, "times": times}
             yield Case("command-fails", f"{document}x{times}", (rule,))
-        yield Case("command-lost", document, ({"kind": "command_lost", "document": document},))
+        for times in (1, 3, 5):
+            rule = {"kind": "command_lost", "document": document, "times": times}
+            yield Case("command-lost", f"{document}x{times}", (rule,))
 
 
 def _of_capacity() -> Iterator[Case]:

@@ -208,10 +208,27 @@ def asks_for_the_publication(name: str) -> bool:
 @pytest.mark.parametrize("task", ALL_TASKS)
 def test_no_error_path_ends_in_success_unless_it_was_published(task: str) -> None:
     for catcher in tasks()[task]["Catch"]:
+        if catcher["ErrorEquals"] == ["CommandUndeliveredError"]:
+            continue
         unpublished = catcher["Next"]
         if asks_for_the_publication(unpublished):
             unpublished = states()[unpublished]["Default"]
         assert ends_of(unpublished) == {"Fail"}
+
+
+def test_a_command_that_never_began_is_sent_again_and_told_which_one_that_was() -> None:
+    for waiting, sending, result in (
+        ("Await Provisioning", "Provision Builder", "$.provisioning"),
+        ("Await Verification", "Verify Image", "$.verifying"),
+    ):
+        catcher = tasks()[waiting]["Catch"][0]
+        assert (catcher["ErrorEquals"], catcher["Next"]) == (["CommandUndeliveredError"], sending)
+        # The state stays as it is, with the command that is dead.
+        assert catcher["ResultPath"] is None
+        assert tasks()[sending]["ResultPath"] == tasks()[sending]["Parameters"]["undelivered.$"] == result
+        assert "CommandUndeliveredError" not in {
+            name for catcher in tasks()[sending]["Catch"] for name in catcher["ErrorEquals"]
+        }
 
 
 def test_whatever_fails_after_the_publication_leaves_the_outcome_to_it() -> None:

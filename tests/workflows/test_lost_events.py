@@ -68,12 +68,21 @@ def test_events_that_come_after_their_wait_change_nothing(service: Service, envi
     assert service.dead_letters() == []
 
 
-def test_a_command_that_never_reaches_its_instance_fails_the_build_by_name(
+@pytest.mark.parametrize("document", ["ProvisionImage", "VerifyImage"])
+def test_a_command_that_never_reaches_its_instance_is_sent_again(
+    service: Service, environment: Environment, document: str
+) -> None:
+    service.inject({"kind": "command_lost", "document": document, "times": 2})
+    environment.must_build("one")
+    environment.has_one_image()
+
+
+def test_commands_that_never_reach_their_instance_fail_the_build_by_name(
     service: Service, environment: Environment
 ) -> None:
-    service.inject({"kind": "command_lost", "document": "ProvisionImage"})
+    service.inject({"kind": "command_lost", "document": "ProvisionImage", "times": 5})
     ended = environment.build("one")
-    assert (ended.status, ended.error) == ("FAILED", "ProvisioningFailedError")
+    assert (ended.status, ended.error) == ("FAILED", "CommandUndeliveredError")
     assert environment.left().images == {}
     environment.must_build("two")
 

@@ -163,10 +163,11 @@ class InstanceRef(Frozen):
 
 
 class CommandRef(Frozen):
-    """A command sent to an instance."""
+    """A command sent to an instance. `number` counts those that were sent because the ones before never began."""
 
     command_id: str
     instance_id: str
+    number: int = 1
 
 
 class ImageRef(Frozen):
@@ -351,6 +352,12 @@ class InstanceInput(StepInput):
     """Input of the steps that act on an instance."""
 
     instance_id: str
+
+
+class CommandInput(InstanceInput):
+    """Input of the steps that send a document. `undelivered` is the last one sent, which never began."""
+
+    undelivered: CommandRef | None = None
 
 
 class CreateImageInput(ClaimedInput):

@@ -32,6 +32,7 @@
         ├── AgentTooOldError             the SSM agent in the base image cannot run our documents
         ├── BuilderLostError             the builder died
         ├── CanaryLostError              the canary died
+        ├── CommandUndeliveredError      the agent never took the command
         ├── ProvisioningFailedError      the provisioning document failed
         ├── ImageCreationFailedError     EC2 could not make the image
         └── VerificationFailedError      the canary refused the image
@@ -169,6 +170,10 @@ class BuilderLostError(BuildError):
 
 class CanaryLostError(BuildError):
     """The canary died before the image was verified."""
+
+
+class CommandUndeliveredError(BuildError):
+    """The command never began on the instance, so it can be sent again without being done twice."""
 
 
 class ProvisioningFailedError(BuildError):

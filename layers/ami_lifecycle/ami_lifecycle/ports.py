@@ -182,7 +182,7 @@ class ImageUsage(Protocol):
 
 
 class CommandStatus(StrEnum):
-    """Outcome of a command on one instance."""
+    """Outcome of a command on one instance. UNDELIVERED: it never began there, and will not."""
 
     RUNNING = "running"
     SUCCESS = "success"

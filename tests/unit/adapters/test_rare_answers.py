@@ -393,6 +393,8 @@ def test_a_copy_whose_snapshots_are_gone_cannot_be_made(stub: Stub) -> None:
         ("TimedOut", "DeliveryTimedOut", -1, CommandStatus.UNDELIVERED, None),
         ("TimedOut", "Delivery Timed Out", -1, CommandStatus.UNDELIVERED, None),
         ("Failed", "Undeliverable", -1, CommandStatus.UNDELIVERED, None),
+        ("Failed", "AccessDenied", -1, CommandStatus.FAILED, None),
+        ("Failed", "InvalidPlatform", -1, CommandStatus.FAILED, None),
         ("Cancelled", "Cancelled", 137, CommandStatus.CANCELLED, 137),
     ],
 )
@@ -411,6 +413,20 @@ def test_each_status_of_a_command_has_its_meaning(
     result = SsmCommands(client).result("00000000-0000-4000-8000-000000000001", "i-0123456789abcdef0")
     assert result is not None
     assert (result.status, result.status_details, result.exit_code) == (expected, details, exit_code)
+
+
+def test_a_command_that_has_begun_counts_as_delivered_whatever_else_is_said(stub: Stub) -> None:
+    client, stubber = stub("ssm")
+    answer = {
+        "Status": "TimedOut",
+        "StatusDetails": "DeliveryTimedOut",
+        "ResponseCode": -1,
+        "ExecutionStartDateTime": "2026-01-01T00:00:00.000Z",
+    }
+    stubber.add_response("get_command_invocation", answer)
+    result = SsmCommands(client).result("00000000-0000-4000-8000-000000000001", "i-0123456789abcdef0")
+    assert result is not None
+    assert result.status is CommandStatus.TIMED_OUT
 
 
 def test_an_agent_that_lost_its_connection_is_not_online(stub: Stub) -> None:

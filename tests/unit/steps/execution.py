@@ -21,8 +21,9 @@ from ami_lifecycle.contracts import (
     ClaimStatus,
     CleanUpInput,
     CommandFacts,
+    CommandInput,
+    CommandRef,
     CreateImageInput,
-    InstanceInput,
     PlanInput,
     Published,
     PublishInput,
@@ -35,7 +36,7 @@ from ami_lifecycle.contracts import (
     Wait,
     WaitKind,
 )
-from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.errors import AmiLifecycleError, CommandUndeliveredError
 from ami_lifecycle.ports import ExecutionStatus
 from ami_lifecycle.steps.adopt_image_name import NameAdopter
 from ami_lifecycle.steps.claim_environment import claim_environment
@@ -267,12 +268,9 @@ class Execution:
         of_instance = {key: held[key] for key in ("plan", "execution_arn")}
         builder = self._do("Launch Builder", lambda: self.launcher.launch_builder(ClaimedInput(**held)))
         self._pass("Let Builder Boot")
-        at_builder = InstanceInput(**of_instance, instance_id=builder.instance_id)
+        at_builder = CommandInput(**of_instance, instance_id=builder.instance_id)
         self._wait("Await Builder", WaitKind.AGENT, builder.instance_id)
-        command = self._do("Provision Builder", lambda: self.documents.provision_builder(at_builder))
-        provisioned = CommandFacts.model_validate(
-            self._wait("Await Provisioning", WaitKind.PROVISIONING, command.command_id, builder.instance_id)
-        )
+        provisioned = self._run_document(WaitKind.PROVISIONING, self.documents.provision_builder, at_builder)
         world = self.account.world
         self._do("Stop Builder", lambda: stop_builder(at_builder, world.instances))
         self._wait("Await Stop", WaitKind.STOPPED, builder.instance_id)
@@ -290,12 +288,26 @@ class Execution:
         )
         self._pass("Let Canary Boot")
         self._wait("Await Canary", WaitKind.AGENT, canary.instance_id)
-        at_canary = InstanceInput(**of_instance, instance_id=canary.instance_id)
-        checking = self._do("Verify Image", lambda: self.documents.verify_image(at_canary))
-        verified = CommandFacts.model_validate(
-            self._wait("Await Verification", WaitKind.VERIFICATION, checking.command_id, canary.instance_id)
-        )
+        at_canary = CommandInput(**of_instance, instance_id=canary.instance_id)
+        verified = self._run_document(WaitKind.VERIFICATION, self.documents.verify_image, at_canary)
         return image.image_id, provisioned, verified
+
+    def _run_document(
+        self, kind: WaitKind, send: Callable[[CommandInput], CommandRef], at: CommandInput
+    ) -> CommandFacts:
+        """Send a document and wait for it, again for as long as it never began."""
+        names = {
+            WaitKind.PROVISIONING: ("Provision Builder", "Await Provisioning"),
+            WaitKind.VERIFICATION: ("Verify Image", "Await Verification"),
+        }[kind]
+        while True:
+            command = self._do(names[0], lambda: send(at))  # noqa: B023 - called at once
+            try:
+                seen = self._wait(names[1], kind, command.command_id, at.instance_id)
+            except CommandUndeliveredError:
+                at = at.model_copy(update={"undelivered": command})
+                continue
+            return CommandFacts.model_validate(seen)
 
     def _do(self, state: str, step: Callable[[], T]) -> T:
         """Run a Task: its function once, and again after the errors that the state retries."""

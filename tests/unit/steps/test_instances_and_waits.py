@@ -21,8 +21,8 @@ from ami_lifecycle.contracts import (
     BuildRequest,
     CanaryInput,
     ClaimedInput,
+    CommandInput,
     Event,
-    InstanceInput,
     StepInput,
     Wait,
     WaitKind,
@@ -383,9 +383,9 @@ def test_without_a_subnet_the_settings_are_named(build: Build) -> None:
 # Commands.
 
 
-def at_instance(build: Build) -> InstanceInput:
+def at_instance(build: Build) -> CommandInput:
     build.account.world.commands.bring_online(INSTANCE)
-    return InstanceInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
+    return CommandInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
 
 
 def test_a_command_is_sent_once_even_when_the_response_is_lost(build: Build) -> None:
@@ -433,7 +433,7 @@ def test_an_agent_whose_instance_has_ended_is_not_waited_for(
     build: Build, role: str, error: type[BuildError]
 ) -> None:
     build.an_instance(InstanceState.TERMINATED, role)
-    step = InstanceInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
+    step = CommandInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
     with pytest.raises(error, match="build again"):
         build.execution.documents.provision_builder(step)
 
@@ -608,7 +608,8 @@ def a_command(build: Build, result: CommandResult) -> str:
     ],
 )
 @pytest.mark.parametrize(
-    "status", sorted(set(CommandStatus) - {CommandStatus.SUCCESS, CommandStatus.RUNNING})
+    "status",
+    sorted(set(CommandStatus) - {CommandStatus.SUCCESS, CommandStatus.RUNNING, CommandStatus.UNDELIVERED}),
 )
 def test_a_command_that_failed_says_what_it_wrote(
     build: Build, status: CommandStatus, kind: WaitKind, error: type[BuildError]

@@ -16,10 +16,9 @@ from ami_lifecycle.ports import CommandResult, CommandStatus
 DELIVERY_TIMEOUT_SECONDS: Final = 60
 COMMENT_LIMIT: Final = 100
 
-# SSM API reference, GetCommandInvocation, StatusDetails: written without spaces.
-UNDELIVERED_DETAILS: Final = frozenset(
-    {"AccessDenied", "DeliveryTimedOut", "InvalidPlatform", "Undeliverable"}
-)
+# SSM API reference, GetCommandInvocation, StatusDetails: written without spaces. These say that the agent never
+# took the command; `AccessDenied` and `InvalidPlatform` say that it never will.
+UNDELIVERED_DETAILS: Final = frozenset({"DeliveryTimedOut", "Undeliverable"})
 STATUSES: Final[Mapping[str, CommandStatus]] = {
     "Pending": CommandStatus.RUNNING,
     "InProgress": CommandStatus.RUNNING,
@@ -32,15 +31,16 @@ STATUSES: Final[Mapping[str, CommandStatus]] = {
 }
 
 
-def _status(status: str, details: str) -> CommandStatus:
-    if details.replace(" ", "") in UNDELIVERED_DETAILS:
+def _status(status: str, details: str, started: str) -> CommandStatus:
+    # ExecutionStartDateTime is empty until the document begins (SSM API reference, GetCommandInvocation).
+    if details.replace(" ", "") in UNDELIVERED_DETAILS and not started:
         return CommandStatus.UNDELIVERED
     return STATUSES[status]
 
 
 def _result(answer: Mapping[str, Any]) -> CommandResult:
     details = answer.get("StatusDetails", "")
-    status = _status(answer["Status"], details)
+    status = _status(answer["Status"], details, answer.get("ExecutionStartDateTime", ""))
     code = answer.get("ResponseCode", -1)
     # What a command that succeeded has printed is what it did; an empty text is there all the same.
     stdout = answer["StandardOutputContent"] if status is CommandStatus.SUCCESS else None

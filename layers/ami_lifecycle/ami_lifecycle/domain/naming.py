@@ -35,6 +35,11 @@ def execution_name(environment: str, purpose: str, *parts: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", name)[-80:]
 
 
-def document_comment(purpose: str, run: str) -> str:
-    """Comment of a command, by which a lost SendCommand is found again; at most 100 characters."""
-    return f"ami-lifecycle {purpose} {run}"[:100]
+def document_comment(purpose: str, run: str, number: int = 1) -> str:
+    """Comment of a command, by which a lost SendCommand is found again; at most 100 characters.
+
+    A command that is sent because the one before never began has a comment of its own, so that the dead one is
+    not found.
+    """
+    again = f" ({number})" if number > 1 else ""
+    return f"ami-lifecycle {purpose} {run}{again}"[:100]

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandRef, InstanceInput
+from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandInput, CommandRef
 from ami_lifecycle.domain.naming import document_comment
 from ami_lifecycle.domain.settings import encoded
-from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
+from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError, CommandUndeliveredError
 from ami_lifecycle.ports import Commands, Instances
 from ami_lifecycle.steps.observing import require_alive
 
 # SSM user guide, "Parameters of documents": interpolationType ENV_VAR needs this agent.
 MINIMUM_AGENT: Final = (3, 3, 2746, 0)
 NOTHING: Final = "-"
+# An agent that updates or restarts loses what it was sent, for a minute or two; each command may wait for one.
+MOST_COMMANDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -28,30 +30,38 @@ class DocumentRunner:
     document: str
     region: str
 
-    def provision_builder(self, step: InstanceInput) -> CommandRef:
+    def provision_builder(self, step: CommandInput) -> CommandRef:
         """Send ProvisionImage to the builder.
 
         Raises:
             AgentNotOnlineError: SSM does not accept the instance (yet, or at this moment).
             BuilderLostError, CanaryLostError: it never will, because the instance has ended.
             AgentTooOldError: the agent of the base image does not know what our documents need.
+            CommandUndeliveredError: none of several commands has reached it.
         """
         return self._send(step, "provision", provisioning_parameters(step.plan, self.region))
 
-    def verify_image(self, step: InstanceInput) -> CommandRef:
+    def verify_image(self, step: CommandInput) -> CommandRef:
         """Send VerifyImage to the canary. Raises as `provision_builder` does."""
         return self._send(step, "verify", verification_parameters(step.plan, self.region))
 
-    def _send(self, step: InstanceInput, purpose: str, parameters: Mapping[str, str]) -> CommandRef:
-        comment = document_comment(purpose, step.plan.run_id)
+    def _send(self, step: CommandInput, purpose: str, parameters: Mapping[str, str]) -> CommandRef:
+        number = step.undelivered.number + 1 if step.undelivered else 1
+        if number > MOST_COMMANDS:
+            raise CommandUndeliveredError(
+                f"none of {MOST_COMMANDS} commands has reached {step.instance_id} in its time, though its SSM agent "
+                "was online: look at the instance's console output, and at the subnet's way to ssmmessages and "
+                "ec2messages"
+            )
+        comment = document_comment(purpose, step.plan.run_id, number)
         # SendCommand has no client token, so an answer that was lost is found by its comment.
         command_id = self.commands.find(step.instance_id, comment)
         if command_id is None:
             self._require_agent(step)
             command_id = self.commands.send(step.instance_id, self.document, parameters, comment)
-        return CommandRef(command_id=command_id, instance_id=step.instance_id)
+        return CommandRef(command_id=command_id, instance_id=step.instance_id, number=number)
 
-    def _require_agent(self, step: InstanceInput) -> None:
+    def _require_agent(self, step: CommandInput) -> None:
         instance_id = step.instance_id
         version = self.commands.agent_version(instance_id)
         if version is None:

@@ -16,6 +16,7 @@ from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
     AgentNotOnlineError,
     BuildError,
+    CommandUndeliveredError,
     ImageCreationFailedError,
     InvalidRequestError,
     ProvisioningFailedError,
@@ -173,6 +174,12 @@ class Watcher:
         provisioning = wait.kind is WaitKind.PROVISIONING
         error = ProvisioningFailedError if provisioning else VerificationFailedError
         document = "provisioning" if provisioning else "verification"
+        if result.status is CommandStatus.UNDELIVERED:
+            require_alive(instance_id, self.instances)
+            raise CommandUndeliveredError(
+                f"the {document} command {wait.resource_id} never began on {instance_id} ({result.status_details}); "
+                "it is sent again"
+            )
         if result.status is not CommandStatus.SUCCESS:
             raise error(
                 f"the {document} command {wait.resource_id} on {instance_id} is "
