@@ -173,8 +173,10 @@ import sys
 with open(sys.argv[1], encoding="utf-8") as stream:
     found = (json.load(stream)[0].get("Config") or {}).get("Labels") or {}
 
+# The labels of our own say what is built; those of OCI may be the base image's.
+OURS = ["ami-lifecycle.commit", "ami-lifecycle.branch"]
 PREFIX = "org.opencontainers.image."
-FIRST = [PREFIX + name for name in ("revision", "ref.name", "version", "source", "created")]
+FIRST = OURS + [PREFIX + name for name in ("revision", "ref.name", "version", "source", "created")]
 names = [name for name in FIRST if name in found] + sorted(n for n in found if n.startswith(PREFIX) and n not in FIRST)
 labels, room = {}, 1200
 for name in names:

@@ -13,7 +13,7 @@ _LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
 
 
 def push_image(ecr: Any, repository: str, tag: str, *, revision: str, branch: str) -> str:
-    """Push an image with the OCI labels of a commit; returns its digest.
+    """Push an image with the labels of a commit; returns its digest.
 
     The same revision and branch are the same image, so they push the same digest again.
     """
@@ -23,8 +23,8 @@ def push_image(ecr: Any, repository: str, tag: str, *, revision: str, branch: st
         "os": "linux",
         "config": {
             "Labels": {
-                "org.opencontainers.image.revision": revision,
-                "org.opencontainers.image.ref.name": branch,
+                "ami-lifecycle.commit": revision,
+                "ami-lifecycle.branch": branch,
             }
         },
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},

@@ -32,7 +32,8 @@ class KnownImage:
         labels = facts.pop("image_labels", None)
         if isinstance(labels, dict):
             facts["label"] = {
-                key.removeprefix("org.opencontainers.image."): value for key, value in labels.items()
+                key.removeprefix("org.opencontainers.image.").removeprefix("ami-lifecycle."): value
+                for key, value in labels.items()
             }
         return facts
 

@@ -14,6 +14,9 @@ from ami_lifecycle_emulator.paging import page
 
 _DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _LABEL_LIMIT: Final = 200
+# documents/provision_image.sh reports these.
+_OUR_LABELS: Final = ("ami-lifecycle.commit", "ami-lifecycle.branch")
+_OCI_LABELS: Final = "org.opencontainers.image."
 
 
 class Registry(Layers):
@@ -31,7 +34,7 @@ class Registry(Layers):
             return self.repositories[repository_name].images[digest].size
 
     def labels(self, repository_name: str, digest: str) -> dict[str, str]:
-        """The labels in an image's config, empty if the config was not uploaded."""
+        """The labels in an image's config that the document reports, empty if the config was not uploaded."""
         with self.lock:
             repository = self.repositories[repository_name]
             content = repository.images[digest].content
@@ -43,7 +46,11 @@ class Registry(Layers):
             if blob is None:
                 return {}
             labels = json.loads(blob).get("config", {}).get("Labels") or {}
-            return {str(key): str(value)[:_LABEL_LIMIT] for key, value in labels.items()}
+            return {
+                str(key): str(value)[:_LABEL_LIMIT]
+                for key, value in labels.items()
+                if key in _OUR_LABELS or key.startswith(_OCI_LABELS)
+            }
 
     @operation("ecr", "PutImage")
     def put_image(self, request: Request) -> Response:

@@ -324,7 +324,8 @@ def test_sending_twice_runs_twice_and_the_comment_finds_both(account: Account) -
 def test_labels_of_the_pushed_image_are_in_the_facts(account: Account) -> None:
     """Labels come from the image's config, where it was uploaded."""
     account.repository()
-    config = json.dumps({"config": {"Labels": {"org.opencontainers.image.revision": "0a1b"}}}).encode()
+    labels = {"ami-lifecycle.commit": "0a1b", "org.opencontainers.image.ref.name": "ubuntu"}
+    config = json.dumps({"config": {"Labels": labels | {"maintainer": "nobody"}}}).encode()
     upload = account.ecr.initiate_layer_upload(repositoryName="comfyui")["uploadId"]
     account.ecr.upload_layer_part(
         repositoryName="comfyui",
@@ -343,5 +344,5 @@ def test_labels_of_the_pushed_image_are_in_the_facts(account: Account) -> None:
     account.advance(account.durations.provision + 1)
     output = account.invocation(command_id, instance_id)["StandardOutputContent"]
     facts = json.loads(output.splitlines()[-1])
-    assert facts["image_labels"] == {"org.opencontainers.image.revision": "0a1b"}
+    assert facts["image_labels"] == labels
     assert facts["image_size_bytes"] == len(config)

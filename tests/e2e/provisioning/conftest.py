@@ -13,8 +13,8 @@ from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
 from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
 
 LABELS = {
-    "org.opencontainers.image.revision": "0a1b2c3d",
-    "org.opencontainers.image.ref.name": "main",
+    "ami-lifecycle.commit": "0a1b2c3d",
+    "ami-lifecycle.branch": "main",
     "maintainer": "nobody",
 }
 MARKER = "e2e_provisioning"

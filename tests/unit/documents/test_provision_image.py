@@ -67,6 +67,9 @@ def test_large_labels_do_not_make_the_facts_large(plain: Machine) -> None:
     labels = {f"{prefix}extra{number}": "x" * 4000 for number in range(50)}
     labels |= {
         f"{prefix}revision": "0a1b2c3",
+        "ami-lifecycle.commit": "0a1b2c3d",
+        "ami-lifecycle.branch": "main",
+        "ami-lifecycle.other": "not of ours",
         f"{prefix}description": "\u65e5\u672c" * 500,
         f"{prefix}" + "n" * 900: "v",
     }
@@ -74,7 +77,10 @@ def test_large_labels_do_not_make_the_facts_large(plain: Machine) -> None:
     result = plain.provision()
     assert len(result.stdout.splitlines()[-1]) < 2000
     assert result.stdout.isascii()
-    assert result.facts["image_labels"][f"{prefix}revision"] == "0a1b2c3"
+    found = result.facts["image_labels"]
+    assert [*found][:3] == ["ami-lifecycle.commit", "ami-lifecycle.branch", f"{prefix}revision"]
+    assert (found["ami-lifecycle.commit"], found["ami-lifecycle.branch"]) == ("0a1b2c3d", "main")
+    assert "ami-lifecycle.other" not in found
     assert all(len(value) <= 200 for value in result.facts["image_labels"].values())
 
 

@@ -99,8 +99,10 @@ def a_metadata(facts: CommandFacts | None = None, plan: BuildPlan | None = None,
 
 def test_the_schema_that_consumers_know_is_kept_key_for_key() -> None:
     labels = {
-        "org.opencontainers.image.revision": "abc123def456",
-        "org.opencontainers.image.ref.name": "main",
+        "ami-lifecycle.commit": "abc123def456",
+        "ami-lifecycle.branch": "main",
+        "org.opencontainers.image.revision": "of the base image",
+        "org.opencontainers.image.ref.name": "ubuntu",
     }
     written = json.loads(dump(a_metadata(provisioned(image_labels=labels))))
     assert {key: written[key] for key in PUBLISHED_KEYS} == {
@@ -118,10 +120,23 @@ def test_the_schema_that_consumers_know_is_kept_key_for_key() -> None:
 
 
 def test_what_the_caller_says_goes_before_the_images_labels() -> None:
-    labels = {"org.opencontainers.image.revision": "label", "org.opencontainers.image.ref.name": "label"}
+    labels = {"ami-lifecycle.commit": "label", "ami-lifecycle.branch": "label"}
     plan = a_plan(branch="caller", commit_sha="cafe", workflow_run_id="77")
     metadata = a_metadata(provisioned(image_labels=labels), plan)
     assert (metadata.branch, metadata.commit_sha, metadata.workflow_run_id) == ("caller", "cafe", "77")
+
+
+def test_what_a_base_image_hands_down_is_not_the_callers() -> None:
+    """Every image FROM ubuntu has these labels, unless it sets its own."""
+    labels = {
+        "maintainer": "nobody",
+        "org.opencontainers.image.ref.name": "ubuntu",
+        "org.opencontainers.image.version": "22.04",
+        "org.opencontainers.image.revision": "0123456789abcdef",
+        "ami-lifecycle.branch": "",
+    }
+    metadata = a_metadata(provisioned(image_labels=labels))
+    assert (metadata.branch, metadata.commit_sha) == (None, None)
 
 
 def test_what_nobody_says_is_null() -> None:

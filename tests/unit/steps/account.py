@@ -148,7 +148,7 @@ class Account:
         if kind == "verify" and self.verification_fails:
             return CommandResult(status=CommandStatus.FAILED, exit_code=3, stderr="no container runs")
         digest = command.parameters["ImageDigest"]
-        labels = {"org.opencontainers.image.revision": "abc123", "org.opencontainers.image.ref.name": "main"}
+        labels = {"ami-lifecycle.commit": "abc123", "ami-lifecycle.branch": "main"}
         more = {"image_labels": labels} if kind == "provision" else {"boot_to_healthy_seconds": 12.5}
         return CommandResult(status=CommandStatus.SUCCESS, exit_code=0, stdout=facts(kind, digest, **more))
 

@@ -30,8 +30,10 @@ _WORDS: Final = ("status_reason", "reason", "branch", "commit_sha", "workflow_ru
 _SHORTER: Final = (200, 100, 40)
 _LONGEST_VALUE: Final = 256
 _LONGEST_REFERENCE: Final = 512
-REVISION_LABEL: Final = "org.opencontainers.image.revision"
-REF_NAME_LABEL: Final = "org.opencontainers.image.ref.name"
+# Labels of our own, which only the build of the image sets. An image inherits the OCI labels of its base: every one
+# FROM ubuntu has org.opencontainers.image.ref.name=ubuntu, which is nobody's branch.
+COMMIT_LABEL: Final = "ami-lifecycle.commit"
+BRANCH_LABEL: Final = "ami-lifecycle.branch"
 _Record = TypeVar("_Record", bound=Metadata)
 
 
@@ -106,8 +108,8 @@ def metadata_of(
         docker_image=plan.image.reference,
         environment=plan.environment,
         creation_date=timestamp(image.creation_date) if image.creation_date else "",
-        branch=(request.branch if request else None) or labels.get(REF_NAME_LABEL),
-        commit_sha=(request.commit_sha if request else None) or labels.get(REVISION_LABEL),
+        branch=(request.branch if request else None) or labels.get(BRANCH_LABEL) or None,
+        commit_sha=(request.commit_sha if request else None) or labels.get(COMMIT_LABEL) or None,
         region=region,
         workflow_run_id=(request.workflow_run_id if request else None) or run_name,
         workflow_run_number=str(number),
