@@ -73,8 +73,6 @@ MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "DescribeVpcAttribute",
         "DescribeVpcEndpoints",
         "DescribeVpcs",
-        "GetEbsDefaultKmsKeyId",
-        "GetEbsEncryptionByDefault",
         "ModifySubnetAttribute",
         "ModifyVpcAttribute",
         "RevokeSecurityGroup*",

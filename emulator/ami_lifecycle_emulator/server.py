@@ -245,6 +245,7 @@ class Emulator:
         self.gateway.middlewares.insert(0, self.enforcement)
         self.gateway.routes["GET", "/_emulator/permissions"] = self._show_permissions
         self.parameter_store.can_describe_images = self._can_describe_images
+        self.ec2.refused_key = self.enforcement.refused_key
         self.ec2.agent_may_report = self.enforcement.agent_may_report
         provisioner.refused_pull = self.enforcement.refused_pull
         logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)

@@ -29,6 +29,7 @@ def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
             subnet_ids=variables.subnet_ids,
             security_group_id=variables.SECURITY_GROUP_ID,
             instance_profile_arn=variables.INSTANCE_PROFILE_ARN,
+            volume_key_arn=variables.VOLUME_KEY_ARN,
         ),
         clock=SystemClock(),
         deadline=deadline,

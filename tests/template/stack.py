@@ -122,6 +122,15 @@ def managed_policy(name: str) -> list[Statement]:
     return _statements(name, resources("AWS::IAM::ManagedPolicy")[name]["PolicyDocument"])
 
 
+def attached_policies(role: str) -> list[str]:
+    """The managed policies of a role, those included that only some stacks have."""
+    found = []
+    for policy in resources("AWS::IAM::Role")[role].get("ManagedPolicyArns", []):
+        chosen = policy["Fn::If"][1] if "Fn::If" in policy else policy
+        found.append(str(chosen["Ref"]))
+    return found
+
+
 def grants_of(role: str) -> list[Statement]:
     """All that a role may do: its own statements and those of the policies it names."""
     properties = resources("AWS::IAM::Role")[role]
@@ -130,11 +139,7 @@ def grants_of(role: str) -> list[Statement]:
         for policy in properties.get("Policies", [])
         for statement in _statements(role, policy["PolicyDocument"])
     ]
-    return own + [
-        statement
-        for policy in properties.get("ManagedPolicyArns", [])
-        for statement in managed_policy(policy["Ref"])
-    ]
+    return own + [statement for policy in attached_policies(role) for statement in managed_policy(policy)]
 
 
 def denials_of(role: str) -> list[Statement]:
@@ -142,8 +147,7 @@ def denials_of(role: str) -> list[Statement]:
     properties = resources("AWS::IAM::Role")[role]
     inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
     shared = [
-        resources("AWS::IAM::ManagedPolicy")[policy["Ref"]]["PolicyDocument"]
-        for policy in properties.get("ManagedPolicyArns", [])
+        resources("AWS::IAM::ManagedPolicy")[policy]["PolicyDocument"] for policy in attached_policies(role)
     ]
     return [each for document in (*inline, *shared) for each in _statements(role, document, "Deny")]
 

@@ -13,12 +13,12 @@ from tests.template.stack import (
     THE_APPLICATION,
     Statement,
     all_grants,
+    attached_policies,
     functions,
     grants_of,
     listed,
     managed_policy,
     resources,
-    text,
 )
 
 from ami_lifecycle.adapters.commands import SsmCommands
@@ -291,13 +291,8 @@ def test_every_role_has_exactly_one_user() -> None:
 
 def test_no_role_uses_a_policy_from_outside_the_template() -> None:
     # What AWS changes in its managed policies changes what we may do.
-    attached = [
-        text(policy)
-        for role in resources("AWS::IAM::Role").values()
-        for policy in role.get("ManagedPolicyArns", [])
-    ]
-    ours = {f"${{{name}}}" for name in resources("AWS::IAM::ManagedPolicy")}
-    assert set(attached) == ours - {"${ConsumerPolicy}"}
+    attached = {policy for role in resources("AWS::IAM::Role") for policy in attached_policies(role)}
+    assert attached == set(resources("AWS::IAM::ManagedPolicy")) - {"ConsumerPolicy"}
 
 
 def test_services_assume_roles_only_for_this_account() -> None:

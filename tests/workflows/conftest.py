@@ -72,6 +72,7 @@ class Running:
                 time_scale=settings.get("time_scale", TIME_SCALE),
                 durations=settings.get("durations", DURATIONS),
                 config_dir=directory,
+                parameters=settings.get("parameters"),
                 seed=1,
             )
         )

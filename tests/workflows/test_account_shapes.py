@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.workflows.configuration import PROJECT
 from tests.workflows.conftest import Running
 from tests.workflows.granted import client_of
+from tests.workflows.keys import make_key
+from tests.workflows.operators import Operator
 from tests.workflows.service import Environment, Service
 
 TAGS = {"CostCenter": "4711", "org:owner": "Team Süd"}
@@ -156,3 +159,42 @@ def test_an_organization_that_demands_more_is_named_with_the_remedy(
 def test_an_organization_binds_administrators_too(service: Service, organization: None) -> None:
     with pytest.raises(ClientError, match="explicit deny in a service control policy"):
         service.client("ec2").run_instances(ImageId="ami-1", InstanceType="m5.large", MinCount=1, MaxCount=1)
+
+
+@pytest.fixture
+def default_key(service: Service) -> Iterator[str]:
+    """An account whose volumes are encrypted with a customer's key, unless somebody says otherwise."""
+    ec2, arn = service.client("ec2"), make_key(service.client("kms"), 7)
+    ec2.enable_ebs_encryption_by_default()
+    ec2.modify_ebs_default_kms_key_id(KmsKeyId=arn)
+    yield arn
+    ec2.reset_ebs_default_kms_key_id()
+    ec2.disable_ebs_encryption_by_default()
+
+
+def test_a_default_key_that_the_stack_does_not_know_is_named_with_the_remedy(
+    running: Running, environment: Environment, default_key: str
+) -> None:
+    ended = environment.build("locked out")
+    assert (ended.status, ended.error) == ("FAILED", "BuilderLostError")
+    assert "Client.InternalError" in str(ended.cause)
+    assert "deploy the stack with the key's ARN as VolumeKeyArn" in str(ended.cause)
+    running.guard.take()
+
+
+def test_the_doctor_names_the_default_key_to_deploy_with(service: Service, default_key: str) -> None:
+    findings = json.loads(Operator(service, PROJECT / "config").run("doctor", "--json").output)
+    (finding,) = [each for each in findings if each["area"] == "encryption"]
+    assert finding["level"] == "error"
+    assert f"deploy the stack with VolumeKeyArn={default_key}" in finding["remedy"]
+
+
+def test_the_default_key_of_aws_needs_nothing(service: Service, environment: Environment) -> None:
+    ec2 = service.client("ec2")
+    ec2.enable_ebs_encryption_by_default()
+    try:
+        environment.must_build("encrypted")
+    finally:
+        ec2.disable_ebs_encryption_by_default()
+    (image,) = environment.images()
+    assert {mapping["Ebs"]["Encrypted"] for mapping in image["BlockDeviceMappings"]} == {True}

@@ -273,8 +273,18 @@ def _judge_allowed(state: str, architecture: str, image_id: str, is_allowed: boo
 
 
 def examine_encryption(stack: Stack) -> Iterator[Finding]:
-    """The key that encrypts new volumes can be used."""
+    """The key that encrypts new volumes can be used: the stack's own, else the account's default."""
     ec2 = stack.client("ec2")
+    if own := stack.parameters_given.get("VolumeKeyArn"):
+        found = stack.client("kms").describe_key(KeyId=own)["KeyMetadata"]
+        enabled = bool(found["Enabled"])
+        yield Finding(
+            Level.OK if enabled else Level.ERROR,
+            "encryption",
+            f"volumes are encrypted with the stack's key {own}, which is {found['KeyState'].lower()}",
+            "" if enabled else "enable the key, or deploy the stack with another VolumeKeyArn",
+        )
+        return
     if not ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
         yield Finding(
             Level.OK, "encryption", "new volumes are not encrypted by default; images follow their base"
@@ -285,12 +295,13 @@ def examine_encryption(stack: Stack) -> Iterator[Finding]:
         yield Finding(Level.OK, "encryption", "new volumes are encrypted with the AWS managed key")
         return
     found = stack.client("kms").describe_key(KeyId=key)["KeyMetadata"]
-    usable = bool(found["Enabled"])
+    if found.get("KeyManager") == "AWS":
+        yield Finding(Level.OK, "encryption", "new volumes are encrypted with the AWS managed key")
+        return
     yield Finding(
-        Level.WARNING if usable else Level.ERROR,
+        Level.ERROR,
         "encryption",
-        f"new volumes are encrypted with the customer managed key {key}, which is {found['KeyState'].lower()}",
-        "its policy must let the launching roles use it, through ec2: docs/iam.md"
-        if usable
-        else "enable the key",
+        f"new volumes are encrypted with the customer managed key {key}, which is {found['KeyState'].lower()}, and the "
+        "stack's roles may not use it: builders end as soon as they start",
+        f"deploy the stack with VolumeKeyArn={found['Arn']}: docs/deploy.md, 10",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ami_lifecycle_emulator.ec2.allowed_images import AllowedImages
+from ami_lifecycle_emulator.ec2.encryption import Encryption
 from ami_lifecycle_emulator.ec2.fleets import Fleets
 from ami_lifecycle_emulator.ec2.image_switches import ImageSwitches
 from ami_lifecycle_emulator.ec2.images import Images
@@ -10,7 +11,7 @@ from ami_lifecycle_emulator.ec2.references import References
 from ami_lifecycle_emulator.ec2.tags import ResourceTags
 
 
-class Ec2(AllowedImages, Fleets, Images, ImageSwitches, References, ResourceTags):
+class Ec2(AllowedImages, Encryption, Fleets, Images, ImageSwitches, References, ResourceTags):
     """All emulated operations of EC2 over one state."""
 
 

@@ -24,7 +24,16 @@ _SIZES: Final = {
 _IOPS: Final = {"gp3": (3000, 80000), "io1": (100, 64000), "io2": (100, 256000)}
 _THROUGHPUT: Final = (125, 2000)
 _EMULATED: Final = frozenset(
-    {"DeleteOnTermination", "Iops", "SnapshotId", "VolumeSize", "VolumeType", "Throughput", "Encrypted"}
+    {
+        "DeleteOnTermination",
+        "Encrypted",
+        "Iops",
+        "KmsKeyId",
+        "SnapshotId",
+        "Throughput",
+        "VolumeSize",
+        "VolumeType",
+    }
 )
 
 
@@ -61,7 +70,7 @@ def _changed(
     device.volume_size = ebs.get(
         "VolumeSize", device.volume_size if before else snapshot.size if snapshot else 0
     )
-    device.encrypted = ebs.get("Encrypted", device.encrypted)
+    _encrypt(device, ebs, snapshot)
     device.delete_on_termination = ebs.get("DeleteOnTermination", device.delete_on_termination)
     check_performance(device, ebs)
     if device.volume_size == 0:
@@ -73,6 +82,22 @@ def _changed(
             f"expect size >= {snapshot.size}GB",
         )
     return device
+
+
+def _encrypt(device: BlockDevice, ebs: Mapping[str, Any], snapshot: Snapshot | None) -> None:
+    """Say whether a device is encrypted and with which key (EC2 API reference, EbsBlockDevice)."""
+    if "KmsKeyId" in ebs and not ebs.get("Encrypted"):
+        raise ApiError(
+            "InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set."
+        )
+    of_snapshot = snapshot is not None and snapshot.encrypted
+    if of_snapshot and ebs.get("Encrypted") is False:
+        raise ApiError(
+            "InvalidParameter",
+            f"The snapshot of {device.device_name} is encrypted, and so must its volume be.",
+        )
+    device.encrypted = ebs.get("Encrypted", of_snapshot or device.encrypted)
+    device.key_arn = ebs.get("KmsKeyId", snapshot.key_arn if snapshot is not None else device.key_arn)
 
 
 def check_performance(device: BlockDevice, ebs: Mapping[str, Any]) -> None:
@@ -137,7 +162,7 @@ def from_registration(
         if "NoDevice" in mapping or "VirtualName" in mapping:
             continue
         ebs = mapping.get("Ebs", {})
-        if "Encrypted" in ebs and "SnapshotId" in ebs:
+        if {"Encrypted", "KmsKeyId"} & set(ebs) and "SnapshotId" in ebs:
             raise ApiError(
                 "InvalidParameter",
                 "You cannot specify the encrypted flag if specifying a snapshot id in a block device mapping.",

@@ -118,6 +118,7 @@ class Images(ImageViews, Snapshots, Instances):
                     content=copy.deepcopy(volume.content),
                     boot_mode=volume.boot_mode or image.boot_mode,
                     encrypted=device.encrypted,
+                    key_arn=device.key_arn,
                     tags=dict(tags["snapshot"]),
                 )
                 device.snapshot_id = snapshot.snapshot_id
@@ -193,6 +194,7 @@ class Images(ImageViews, Snapshots, Instances):
             content=copy.deepcopy(original.content),
             boot_mode=original.boot_mode,
             encrypted=original.encrypted,
+            key_arn=original.key_arn,
             tags=dict(tags),
         )
         device.snapshot_id = snapshot.snapshot_id

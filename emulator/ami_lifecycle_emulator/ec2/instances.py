@@ -42,6 +42,17 @@ class Instances(InstanceViews):
 
         self.later(self.durations.instance_running if fault.after is None else fault.after, die)
 
+    def end_at_once(self, instance: Instance, reason: str) -> None:
+        """Let a launched instance end without ever having run."""
+        self._notify(instance)
+
+        def die() -> None:
+            instance.state_reason = (reason.partition(":")[0], reason)
+            instance.transition_reason = "Server.InternalError"
+            self._end(instance)
+
+        self.later(self.durations.instance_running, die)
+
     def _boot(self, instance: Instance) -> None:
         instance.starts += 1
         start = instance.starts

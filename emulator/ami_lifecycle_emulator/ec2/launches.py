@@ -17,6 +17,7 @@ from ami_lifecycle_emulator.ec2.instances import Instances
 from ami_lifecycle_emulator.ec2.launch_templates import LaunchTemplates
 from ami_lifecycle_emulator.ec2.model import BlockDevice, Image, Instance, Volume
 from ami_lifecycle_emulator.ec2.state import (
+    KEY_OF_AWS,
     Ec2State,
     refuse_dry_run,
     require_id,
@@ -91,7 +92,11 @@ class Launches(Instances, LaunchTemplates):
             refuse_dry_run(request)
             self._require_quota(target.instance_type, _count(parameters))
             reservation_id = self.new_id("r")
-            instances = [self._launch(target, parameters, reservation_id) for _ in range(_count(parameters))]
+            self._encrypt_by_default(target.devices)
+            refused = self._refused_keys(target.devices, request.caller)
+            instances = [
+                self._launch(target, parameters, reservation_id, refused) for _ in range(_count(parameters))
+            ]
             target.image.last_launched = self.clock.now()
             if token:
                 self._launch_tokens[token, scope] = (fingerprint, reservation_id, instances)
@@ -189,7 +194,27 @@ class Launches(Instances, LaunchTemplates):
             )
         return image
 
-    def _launch(self, target: _Target, parameters: Mapping[str, Any], reservation_id: str) -> Instance:
+    def _encrypt_by_default(self, devices: list[BlockDevice]) -> None:
+        """Encrypt what is not encrypted yet where the account says so; what names no key has the default one."""
+        for device in devices:
+            device.encrypted = device.encrypted or self.encrypts_by_default
+            if device.encrypted and device.key_arn is None:
+                device.key_arn = self.default_volume_key
+
+    def _refused_keys(self, devices: list[BlockDevice], caller: str) -> str | None:
+        """Why EBS cannot use one of the keys: that of the snapshot, which is read, or that of the new volume.
+
+        RunInstances succeeds all the same, and the instance ends at once (EC2 user guide, Troubleshoot instance
+        termination issues).
+        """
+        keys = [device.key_arn for device in devices if device.encrypted]
+        keys += [self.snapshots[device.snapshot_id].key_arn for device in devices if device.snapshot_id]
+        found = (self.refused_key(caller, key) for key in keys if key and key != KEY_OF_AWS)
+        return next((reason for reason in found if reason is not None), None)
+
+    def _launch(
+        self, target: _Target, parameters: Mapping[str, Any], reservation_id: str, refused: str | None
+    ) -> Instance:
         image = target.image
         instance = Instance(
             **self.stamp(),
@@ -221,7 +246,10 @@ class Launches(Instances, LaunchTemplates):
                 instance.bootable = _boots(volume, image)
                 instance.agent_version = volume.content.get("agent_version", instance.agent_version)
         self.instances[instance.instance_id] = instance
-        self.begin_life(instance)
+        if refused is None:
+            self.begin_life(instance)
+        else:
+            self.end_at_once(instance, refused)
         return instance
 
     def _attach_new_volume(self, instance: Instance, device: BlockDevice, tags: Mapping[str, str]) -> Volume:

@@ -40,6 +40,7 @@ class BlockDevice:
     throughput: int | None = None
     delete_on_termination: bool = True
     encrypted: bool = False
+    key_arn: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -68,6 +69,7 @@ class Snapshot(Resource):
     state: str = "pending"
     completed: datetime | None = None
     encrypted: bool = False
+    key_arn: str | None = None
     deletion_requested: bool = False
     content: Content = field(default_factory=dict)
     boot_mode: str | None = None

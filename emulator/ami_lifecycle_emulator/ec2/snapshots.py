@@ -58,6 +58,7 @@ class Snapshots(Ec2State):
         boot_mode: str | None,
         owner_id: str | None = None,
         encrypted: bool = False,
+        key_arn: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Snapshot:
         """Begin a snapshot, with its tags from the start."""
@@ -69,6 +70,7 @@ class Snapshots(Ec2State):
             size=size,
             description=description,
             encrypted=encrypted,
+            key_arn=key_arn,
             content=content,
             boot_mode=boot_mode,
             tags=dict(tags or {}),
@@ -139,6 +141,7 @@ class Snapshots(Ec2State):
                 content=copy.deepcopy(volume.content),
                 boot_mode=volume.boot_mode,
                 encrypted=volume.device.encrypted,
+                key_arn=volume.device.key_arn,
                 tags=tags["snapshot"],
             )
             self.complete_snapshot_later(snapshot, self.durations.snapshot)
@@ -247,6 +250,8 @@ def _shown_snapshot(snapshot: Snapshot) -> dict[str, Any]:
         "Tags": tag_list(snapshot.tags),
         "StorageTier": "standard",
     }
+    if snapshot.key_arn is not None:
+        shown["KmsKeyId"] = snapshot.key_arn
     if snapshot.completed is not None:
         shown["CompletionTime"] = snapshot.completed
         shown["FullSnapshotSizeInBytes"] = snapshot.size * 2**30
@@ -275,6 +280,7 @@ def _shown_volume(volume: Volume) -> dict[str, Any]:
         "CreateTime": volume.created,
         "Attachments": attachments,
         "Encrypted": volume.device.encrypted,
+        **({"KmsKeyId": volume.device.key_arn} if volume.device.key_arn else {}),
         "VolumeType": volume.device.volume_type,
         "Iops": volume.device.iops,
         "Throughput": volume.device.throughput,

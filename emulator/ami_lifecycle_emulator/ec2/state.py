@@ -26,6 +26,8 @@ from ami_lifecycle_emulator.faults import Faults
 from ami_lifecycle_emulator.operations import ApiError, Request
 
 _ID: Final = re.compile(r"(i|ami|snap|vol|lt)-([0-9a-f]{8}|[0-9a-f]{17})")
+# What EC2 calls its own key, which every principal of the account may use through EC2.
+KEY_OF_AWS: Final = "alias/aws/ebs"
 Found = TypeVar("Found", bound=Resource)
 
 
@@ -35,6 +37,7 @@ class Ec2State:
     All methods that read or change them hold `lock`. `resolve_image_parameter` is set by the account's
     Parameter Store: it gives the image id of a parameter (`name`, `name:version` or `name:label`) and
     raises `ApiError` unless it is a String of data type `aws:ec2:image`.
+    `refused_key` gives the reason for which EBS cannot use a key with a caller's rights, None where it can.
     `image_parameters` gives the ARNs of the parameters that name an image. `agent_may_report` says whether
     an instance profile has the permissions without which the SSM agent never registers.
     """
@@ -70,6 +73,9 @@ class Ec2State:
         self.spot_requests: dict[str, Fleet] = {}
         self.resolve_image_parameter: Callable[[str], str] = _no_parameters
         self.image_parameters: Callable[[str], list[str]] = lambda _image_id: []
+        self.encrypts_by_default = False
+        self.default_volume_key = KEY_OF_AWS
+        self.refused_key: Callable[[str, str], str | None] = lambda _caller, _key: None
         self.agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True
 
     def stamp(self) -> dict[str, Any]:

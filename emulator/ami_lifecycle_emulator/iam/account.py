@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
 from moto.sqs.models import sqs_backends
 
 from ami_lifecycle_emulator.ec2 import Ec2
@@ -120,6 +121,11 @@ class AccountView:
         """The name of a table's partition key."""
         found = dynamodb_backends[self.account_id][self.region].tables.get(table)
         return str(found.hash_key_attr) if found else None
+
+    def state_of_key(self, key_arn: str) -> str:
+        """The state of a KMS key, as DescribeKey shows it; `Unknown` for one that does not exist."""
+        key = kms_backends[self.account_id][self.region].keys.get(key_arn.rpartition("/")[2])
+        return str(key.key_state) if key else "Unknown"
 
     def queue_policy(self, arn: str) -> str:
         """A queue's policy; one that admits nobody if it has none."""

@@ -34,6 +34,14 @@ _AGENT: Final = (
 )
 # Docker's pull, after signing in (ECR user guide, Repository policies: actions for pulling).
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+# What EBS does with a key, beside lending it to the instance.
+_USING_KEY: Final = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
 # What a state machine's role must have for its log (Step Functions developer guide, Logging using CloudWatch Logs).
 _LOG_DELIVERY: Final = (
     "logs:CreateLogDelivery",
@@ -116,6 +124,27 @@ class Enforcement:
             decision = self._answer(_name(role), role, asked)
             if decision is not Decision.ALLOWED and self._enabled:
                 return denial("ecr", self._principal(role, "instance"), asked, decision).message
+        return None
+
+    def refused_key(self, caller: str, key_arn: str) -> str | None:
+        """Why EBS cannot use a customer's key for a caller's volumes; None if it can.
+
+        The key's policy is taken to leave it to IAM, as the default one does (AWS KMS developer guide, Default key
+        policy), and the actions are those of the EBS user guide, Requirements for EBS encryption.
+        """
+        state = self._account.state_of_key(key_arn)
+        if state != "Enabled":
+            return (
+                f"Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state ({state})"
+            )
+        role = self._identities.role_of(caller)
+        if role is None or not self._enabled:
+            return None
+        via = {"kms:ViaService": f"ec2.{self._account.region}.amazonaws.com"}
+        granting = check("kms:CreateGrant", key_arn, {**via, "kms:GrantIsForAWSResource": "true"})
+        for asked in (granting, *(check(action, key_arn, via) for action in _USING_KEY)):
+            if self._answer(caller, role, asked) is not Decision.ALLOWED:
+                return "Client.InternalError: Client error on launch"
         return None
 
     def may_write_log(self, role_arn: str, log_group: str) -> bool:

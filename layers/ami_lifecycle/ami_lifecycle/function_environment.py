@@ -16,6 +16,7 @@ class FunctionEnvironment(BaseModel):
     SUBNET_IDS: str = ""
     SECURITY_GROUP_ID: str = ""
     INSTANCE_PROFILE_ARN: str = ""
+    VOLUME_KEY_ARN: str = ""
     DOCUMENT_NAME: str = ""
     COMMAND_LOG_GROUP: str = ""
     OUTCOME_TOPIC_ARN: str = ""

@@ -42,7 +42,10 @@ class Clock(Protocol):
 
 
 class LaunchRequest(Frozen):
-    """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s."""
+    """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s.
+
+    With `volume_key_arn` all its volumes are encrypted with that key, without it as the account's default says.
+    """
 
     client_token: str
     image_id: str
@@ -56,6 +59,7 @@ class LaunchRequest(Frozen):
     iops: int
     throughput: int
     volatile_devices: tuple[VolatileDevice, ...] = ()
+    volume_key_arn: str = ""
     metadata_hop_limit: int = 1
     user_data: str
     tags: Mapping[str, str]

@@ -40,9 +40,15 @@ def to_instance(instance: Mapping[str, Any]) -> Instance:
     )
 
 
-def _volume(volume_type: str | None, iops: int | None, throughput: int | None) -> dict[str, Any]:
+def _volume(
+    volume_type: str | None, iops: int | None, throughput: int | None, key_arn: str
+) -> dict[str, Any]:
     """A volume that goes with its instance, with the numbers that its type takes."""
     ebs: dict[str, Any] = {"DeleteOnTermination": True}
+    if key_arn:
+        # What was encrypted with another key, or not at all, is encrypted anew (EC2 user guide, Use encryption with
+        # EBS-backed AMIs).
+        ebs |= {"Encrypted": True, "KmsKeyId": key_arn}
     if volume_type is not None:
         ebs["VolumeType"] = volume_type
     if iops is not None and volume_type in IOPS_TYPES:
@@ -53,12 +59,16 @@ def _volume(volume_type: str | None, iops: int | None, throughput: int | None) -
 
 
 def _devices(request: LaunchRequest) -> list[dict[str, Any]]:
-    root = _volume(request.volume_type, request.iops, request.throughput)
+    key_arn = request.volume_key_arn
+    root = _volume(request.volume_type, request.iops, request.throughput, key_arn)
     root["VolumeSize"] = request.root_volume_gib
     # With its type: a mapping that overrides an image's without one may get the default type instead of the
     # image's (saltstack/salt pull request 30687), and the next image would have it, too.
     volatile = [
-        {"DeviceName": device.device_name, "Ebs": _volume(device.volume_type, device.iops, device.throughput)}
+        {
+            "DeviceName": device.device_name,
+            "Ebs": _volume(device.volume_type, device.iops, device.throughput, key_arn),
+        }
         for device in request.volatile_devices
         if device.device_name != request.root_device_name
     ]
@@ -124,7 +134,19 @@ class Ec2Instances:
             found = [to_instance(instance) for instance in self._pages(filters(tags))]
         return [instance for instance in found if carries(instance.tags, tags)]
 
-    @calls("ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "ec2:DescribeInstanceTypes")
+    # EC2 uses the volumes' key with the caller's rights.
+    @calls(
+        "ec2:RunInstances",
+        "ec2:CreateTags",
+        "iam:PassRole",
+        "ec2:DescribeInstanceTypes",
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    )
     def launch(self, request: LaunchRequest) -> LaunchResult:
         """Launch one instance. The client token makes a repeated call return the same instance.
 

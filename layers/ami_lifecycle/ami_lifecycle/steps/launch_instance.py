@@ -67,6 +67,7 @@ class Infrastructure:
     subnet_ids: tuple[str, ...]
     security_group_id: str
     instance_profile_arn: str
+    volume_key_arn: str = ""
 
 
 class _Pair(NamedTuple):
@@ -247,6 +248,7 @@ class Launcher:
             iops=settings.iops,
             throughput=settings.throughput,
             volatile_devices=volatile_devices,
+            volume_key_arn=self.infrastructure.volume_key_arn,
             # The builder runs no container, so nothing on it is further away than 1.
             metadata_hop_limit=configured.verification.metadata_hop_limit if canary else 1,
             user_data=_USER_DATA.format(minutes=settings.self_destruct_minutes),

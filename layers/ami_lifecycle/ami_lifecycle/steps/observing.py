@@ -71,6 +71,16 @@ def require_alive(instance_id: str, instances: Instances) -> None:
     error = CanaryLostError if role == Role.CANARY.value else BuilderLostError
     raise error(
         f"the {role} {instance_id} is {instance.state.value}"
-        f"{': ' + instance.state_reason if instance.state_reason else ''}. "
-        "Look for a quota, a KMS grant or a person that ended it, and build again"
+        f"{': ' + instance.state_reason if instance.state_reason else ''}. {_what_ended(instance.state_reason)}"
     )
+
+
+def _what_ended(reason: str | None) -> str:
+    # EC2 user guide, Troubleshoot instance termination issues: how a volume's key shows that cannot be used.
+    if reason and any(code in reason for code in ("Client.InternalError", "Client.InvalidKMSKey")):
+        return (
+            "The key that encrypts its volumes cannot be used: deploy the stack with the key's ARN as VolumeKeyArn, "
+            "see that the key is enabled and that its policy admits the launching roles (docs/deploy.md, 10), and "
+            "build again"
+        )
+    return "Look for a quota or a person that ended it, and build again"
