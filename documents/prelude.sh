@@ -96,10 +96,56 @@ wait_for_cloud_init() {
   touch "$RUN/cloud-init-done"
 }
 
+# Where Docker keeps images, and in which of its stores. `graph-driver` has their layers unpacked, below Docker's data-root;
+# `containerd`, the default of a new Docker since 29.0, has them compressed and unpacked, below containerd's own root
+# (Docker documentation, "containerd image store"; moby, daemon/containerd/service.go, LayerStoreStatus).
+export image_store=graph-driver image_directory=/var/lib/docker
+find_store() {
+  # Systems Manager would take two braces for a parameter of the document.
+  local found brace='{'
+  found=$(python3 - "$ROOT" "$(docker info --format "{${brace}json .}}" 2>>"$LOG")" "$(timeout 20 containerd config dump 2>>"$LOG")" <<'PYTHON'
+import json
+import os
+import re
+import sys
+
+root, told, configuration = sys.argv[1:]
+
+
+def parsed(text):
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError):
+        return {}
+
+
+info, settings = parsed(told), {}
+if os.path.exists(root + "/etc/docker/daemon.json"):
+    with open(root + "/etc/docker/daemon.json", encoding="utf-8") as stream:
+        settings = parsed(stream.read())
+directory = info.get("DockerRootDir") or settings.get("data-root") or "/var/lib/docker"
+store = "graph-driver"
+if ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or []):
+    store = "containerd"
+    # A containerd that Docker starts itself keeps its files below Docker's data-root.
+    own = directory + "/containerd/daemon"
+    address = (info.get("Containerd") or {}).get("Address")
+    if address != "/run/containerd/containerd.sock" and os.path.isdir(root + own):
+        directory = own
+    else:
+        setting = re.search(r"""(?m)^root *= *["'](.+?)["']""", configuration.split("\n[")[0])
+        directory = setting[1] if setting else "/var/lib/containerd"
+print(store)
+print(directory)
+PYTHON
+  )
+  image_store=${found%%$'\n'*} image_directory=${found#*$'\n'}
+}
+
 # Bytes free where Docker keeps images.
 free_bytes() {
-  mkdir -p "$ROOT/var/lib/docker"
-  df --output=avail --block-size=1 "$ROOT/var/lib/docker" | tail -n 1 | tr -d ' '
+  mkdir -p "$ROOT$image_directory"
+  df --output=avail --block-size=1 "$ROOT$image_directory" | tail -n 1 | tr -d ' '
 }
 
 wait_for_docker() {
@@ -128,11 +174,16 @@ with open(path, encoding="utf-8") as stream:
 wanted = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 if reference not in (image.get("RepoDigests") or []):
     print(f"the image that Docker has is not {reference}")
+# With containerd's store Docker also pulls what it cannot run: images of Windows, and charts, which have no system.
+elif not image.get("Os", "linux"):
+    print(f"{reference} is no image that Docker can run, but another artifact")
+elif image.get("Os", "linux") != "linux":
+    print(f"the image is for {image['Os']}, this instance needs linux")
 elif image.get("Architecture", wanted) != wanted:
     print(f"the image is for {image['Architecture']}, this instance needs {wanted}")
 PYTHON
   )
-  [[ -z $finding ]] || fail 17 "$finding" "push an image for this architecture and digest, or change the instance type"
+  [[ -z $finding ]] || fail 17 "$finding" "push an image for this platform and digest, or change the instance type"
 }
 
 # print_facts OWN_FACTS NAME=SECONDS...: the last line of standard output, with $RUN/image.json as the image.
@@ -162,6 +213,7 @@ print(json.dumps({
     "os": {"name": release.get("NAME"), "version": release.get("VERSION_ID")},
     "kernel": platform.release(),
     "docker_version": version.group() if version else None,
+    "image_store": os.environ["image_store"],
     "free_bytes": int(free),
     **json.loads(own),
     "duration_seconds": {name: int(value) for name, value in (item.split("=") for item in durations)},

@@ -42,6 +42,7 @@ read_parameters() {
 verify_image() {
   local others wanted
   wait_for_docker
+  find_store
   docker image inspect "$reference" >"$RUN/image.json" 2>>"$LOG" ||
     fail 17 "$reference is not on the canary" "look at how the image was provisioned"
   check_image "$RUN/image.json" "$reference"
@@ -74,7 +75,7 @@ state = container["State"]
 if sys.argv[1] != container["Image"] and sys.argv[2] != container["Config"]["Image"]:
     print("of-another-image")
 elif not state["Running"]:
-    print("not-running")
+    print("not running, exit code", str(state.get("ExitCode")) + (", out of memory" if state.get("OOMKilled") else ""))
 else:
     # Docker prints nanoseconds; Python reads microseconds.
     started = re.sub(r"\.\d+", "", state["StartedAt"]).replace("Z", "+00:00")
@@ -114,9 +115,12 @@ is_healthy() {
 # Application logs may hold secrets, and what is printed here is kept by Systems Manager: cut and redact.
 # The last rule takes long words that look like keys; it spares absolute paths, which a traceback needs.
 container_log() {
+  local journal=(journalctl --boot --unit "$application.service" --no-pager --output cat --quiet)
   {
-    docker logs --tail 20 "$application" 2>&1 || true
-    journalctl --unit "$application.service" --lines 10 --no-pager --output cat 2>&1 || true
+    # Docker's own reason, if it could not start the container.
+    "${journal[@]}" --identifier docker --lines 2 2>&1 || true
+    # Between two starts there may be no container, and the unit has put its last lines into the journal.
+    docker logs --tail 20 "$application" 2>&1 || "${journal[@]}" --identifier "$application" --lines 20 2>&1 || true
     tail -n 5 "$RUN/health-output" 2>/dev/null || true
   } | tr --delete '\000-\010\013-\037\177-\377' | cut --characters=1-240 | sed --regexp-extended \
     -e 's/(AKIA|ASIA)[A-Z0-9]{16}/[redacted]/g' \
@@ -141,9 +145,10 @@ wait_for_health() {
 }
 
 # How fast the image's files come from the snapshot: EBS loads a block at its first read (EC2 User Guide, "Initialize
-# Amazon EBS volumes"). A sample, so that a large image costs a minute and no more. Prints bytes and seconds.
+# Amazon EBS volumes"). A sample, so that a large image costs a minute and no more. Prints bytes and seconds, or null for both.
 first_read() {
-  timeout 120 python3 - "$RUN/image.json" <<'PYTHON'
+  timeout 120 python3 - "$RUN/image.json" "$ROOT$image_directory" <<'PYTHON'
+import glob
 import json
 import os
 import sys
@@ -152,7 +157,12 @@ import time
 LIMIT_BYTES, LIMIT_SECONDS, BLOCK = 256 * 1024**2, 60.0, 1024**2
 with open(sys.argv[1], encoding="utf-8") as stream:
     data = (json.load(stream)[0].get("GraphDriver") or {}).get("Data") or {}
+store = os.path.realpath(sys.argv[2])
 layers = [path for name in ("UpperDir", "LowerDir") for path in (data.get(name) or "").split(":") if path]
+if not layers:
+    # containerd's snapshots: Docker does not say which belong to the image, and this instance has no other image.
+    found = glob.glob(store + "/io.containerd.snapshotter.v1.*/snapshots/*/fs")
+    layers = sorted(found, key=lambda path: int(os.path.basename(os.path.dirname(path))), reverse=True)
 start, total = time.monotonic(), 0
 
 
@@ -177,7 +187,8 @@ for path in files():
         continue
     if total >= LIMIT_BYTES or time.monotonic() - start >= LIMIT_SECONDS:
         break
-print(total, round(time.monotonic() - start, 1))
+# Nothing found is nothing measured, and not a time of 0.
+print(*(total, round(time.monotonic() - start, 1)) if total else ("null", "null"))
 PYTHON
 }
 
@@ -304,7 +315,7 @@ main() {
   read -r uptime _ <"$ROOT/proc/uptime"
   booted_to_container=$(awk -v up="$uptime" -v now="$(date +%s)" -v start="$container_started" 'BEGIN { printf "%.1f", up - (now - start) }')
   lap health
-  read_sample=$(first_read) || read_sample='0 0'
+  read_sample=$(first_read) || read_sample='null null'
   lap read
   say "looking for what must not be in an image"
   verify_cleanliness

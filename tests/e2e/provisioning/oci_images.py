@@ -58,6 +58,7 @@ def an_image(
     labels: dict[str, str] | None = None,
     command: list[str] | None = None,
     architecture: str = "amd64",
+    system: str = "linux",
     filler_layers: int = 0,
     filler_bytes: int = 0,
 ) -> OciImage:
@@ -71,14 +72,20 @@ def an_image(
         layers.append(_layer({f"filler/{number}": (content, 0o644)}))
     config = _json({
         "architecture": architecture,
-        "os": "linux",
+        "os": system,
         "created": "2026-11-01T00:00:00Z",
         "config": CONTAINER | {"Cmd": command or SERVE, "Labels": labels or {}},
         "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         "history": [{"created_by": f"layer {number}"} for number in range(len(layers))],
     })  # fmt: skip
-    platform = {"os": "linux", "architecture": architecture}
+    platform = {"os": system, "architecture": architecture}
     return _assemble(config, CONFIG, [(LAYER, layer) for layer in layers], platform)
+
+
+def a_chart() -> OciImage:
+    """What `helm push` leaves in a registry: a manifest, and no image."""
+    content = ("application/vnd.cncf.helm.chart.content.v1.tar+gzip", b"a chart")
+    return _assemble(_json({"name": "chart"}), "application/vnd.cncf.helm.config.v1+json", [content], {})
 
 
 def an_index(*images: OciImage) -> OciImage:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.provisioning.bed import BUILD, METACHARACTERS, PROVISION, Bed, Instance
 from tests.e2e.provisioning.conftest import Built, Images
-from tests.e2e.provisioning.oci_images import an_image
+from tests.e2e.provisioning.oci_images import OciImage, a_chart, an_image
 
+from ami_lifecycle_emulator.provisioning.base_image import ImageStore
 from ami_lifecycle_emulator.provisioning.ecr_endpoint import RegistryFaults
 
 
@@ -122,6 +123,24 @@ def test_an_image_for_another_architecture(builder: Instance, wanted: str, bed: 
     other = bed.push(an_image(bed.room.base.busybox, "other", architecture="arm64"))
     assert "this instance needs amd64" in builder.provision(other).failed(17)
     assert present_digest(builder) != wanted
+    try_again(builder, wanted)
+
+
+@pytest.mark.parametrize("what", ["a chart", "of Windows", "of too many layers"])
+def test_what_is_no_image_for_this_instance_is_pulled_once(
+    builder: Instance, wanted: str, bed: Bed, what: str
+) -> None:
+    pushed: OciImage = {
+        "a chart": a_chart,
+        "of Windows": lambda: an_image(bed.room.base.busybox, system="windows"),
+        "of too many layers": lambda: an_image(bed.room.base.busybox, filler_layers=130),
+    }[what]()
+    ending = builder.provision(bed.push(pushed))
+    if what == "of too many layers" and bed.store is ImageStore.CONTAINERD:
+        assert ending.code == 0
+        return
+    assert pushed.digest in ending.failed(17)
+    assert ending.stdout.count("pulling ") == 1
     try_again(builder, wanted)
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.e2e.provisioning.bed import IMAGE_URI, Bed, as_seen, encoded, files_with, raw_with
 from tests.e2e.provisioning.conftest import Built, Images
+from tests.e2e.provisioning.oci_images import an_image
 
 
 def test_an_update_replaces_the_image_and_touches_no_package(bed: Bed, fresh: Built, images: Images) -> None:
@@ -40,6 +41,37 @@ def test_an_update_to_the_same_digest_pulls_nothing(bed: Bed, fresh: Built, imag
         assert "the image is already here" in ending.stdout
         with bed.instance(builder.stop()) as canary:
             assert canary.verify(images.first.digest).code == 0
+
+
+def test_a_build_of_the_earlier_digest_goes_back(bed: Bed, fresh: Built, images: Images) -> None:
+    with bed.instance(fresh.disk) as builder:
+        for image in (images.second, images.first):
+            assert builder.provision(image.digest).facts["image_digest"] == image.digest
+        with bed.instance(builder.stop()) as canary:
+            assert canary.verify(images.first.digest).code == 0
+            assert canary.shell("curl -s http://127.0.0.1:8188/") == "version one\n"
+
+
+def test_an_update_gets_the_room_of_the_old_image(bed: Bed, fresh: Built) -> None:
+    size = 200_000_000
+    large = [
+        bed.push(an_image(bed.room.base.busybox, page, filler_layers=2, filler_bytes=size // 2))
+        for page in ("large one", "large two", "large three")
+    ]
+    with bed.instance(fresh.disk) as builder:
+        assert builder.provision(large[0]).facts["image_store"] == bed.store
+        # Room for less than one more of them, until the old one is gone.
+        free = "$(($(df --output=avail --block-size=1 / | tail -1) - 60000000))"
+        builder.shell(f"fallocate --length {free} /filler")
+        by_surprise = builder.provision(large[1])
+        assert by_surprise.facts["image_digest"] == large[1]
+        assert "the disk became full: removing the old image" in by_surprise.stdout
+        known = builder.provision(large[2], ImageSizeBytes=str(size))
+        assert known.facts["image_digest"] == large[2]
+        assert "removing the old image before the pull" in known.stdout
+        assert "the disk became full" not in known.stdout
+        with bed.instance(builder.stop()) as canary:
+            assert canary.verify(large[2]).code == 0
 
 
 def test_two_runs_at_once_end_alike(bed: Bed, fresh: Built, images: Images) -> None:

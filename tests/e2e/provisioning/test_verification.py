@@ -81,14 +81,30 @@ def test_a_drop_in_that_starts_something_else_is_refused(canary: Instance, image
 
 
 def test_an_application_that_ends_at_once_is_refused(bed: Bed, fresh: Built, images: Images) -> None:
-    talkative = ["/bin/sh", "-c", "echo password=hunter2 the reason; exit 3"]
+    talkative = ["/bin/sh", "-c", "echo why it ended; echo password=hunter2 >&2; exit 3"]
     with bed.instance(fresh.disk) as builder:
         builder.provision(images.first.digest, ContainerCommand=encoded(talkative))
         with bed.instance(builder.stop()) as broken:
             for kind in ("none", "http"):
                 ending = broken.verify(images.first.digest, HealthCheck=kind)
                 assert "is not healthy" in ending.failed(21)
+                assert "exit code 3" in ending.stderr.splitlines()[0]
+                assert "why it ended" in ending.stderr
                 assert "hunter2" not in ending.stderr
+            assert "why it ended" in broken.shell("journalctl --unit comfyui --no-pager")
+
+
+def test_a_container_that_docker_cannot_start_is_refused_with_docker_s_reason(
+    bed: Bed, fresh: Built, images: Images
+) -> None:
+    reason = "could not select device driver"
+    with bed.instance(fresh.disk) as builder:
+        builder.provision(images.first.digest, GpuEnabled="true")
+        with bed.instance(builder.stop()) as broken:
+            ending = broken.verify(images.first.digest)
+            assert "is not healthy" in ending.failed(21)
+            assert reason in ending.stderr
+            assert reason in broken.shell("journalctl --unit comfyui --no-pager")
 
 
 def test_an_application_that_does_not_answer_is_refused(canary: Instance, images: Images) -> None:

@@ -114,11 +114,24 @@ def remove_containers(state, arguments):
 def info(state, arguments):
     if not state["daemon_up"]:
         fail("Cannot connect to the Docker daemon")
+    settings = Path(os.environ["FAKE_ROOT"], "etc/docker/daemon.json")
+    given = json.loads(settings.read_text()) if settings.exists() else {}
+    told = {"DockerRootDir": given.get("data-root", "/var/lib/docker"), "DriverStatus": None}
+    if state["store"] == "containerd":
+        told["DriverStatus"] = [["driver-type", "io.containerd.snapshotter.v1"]]
+        told["Containerd"] = {"Address": state["containerd_address"]}
+    if arguments:
+        print(json.dumps(told))
 
 
-def prune_volumes(state, arguments):
-    if arguments != ["prune", "--force"]:
-        fail(f"docker volume {arguments} is not emulated")
+def volume_command(state, arguments):
+    match arguments:
+        case ["ls", "--quiet"]:
+            print_lines(state["volumes"])
+        case ["rm", "--force", *names]:
+            state["volumes"] = [name for name in state["volumes"] if name not in names]
+        case _:
+            fail(f"docker volume {arguments} is not emulated")
 
 
 def show_version(state, arguments):
@@ -130,6 +143,8 @@ def list_containers(state, arguments):
 
 
 def show_log(state, arguments):
+    if arguments[-1] not in state["containers"]:
+        fail(f"Error response from daemon: No such container: {arguments[-1]}")
     print(state["container_log"])
 
 
@@ -142,7 +157,7 @@ COMMANDS = {
     "ps": list_containers,
     "rm": remove_containers,
     "tag": tag,
-    "volume": prune_volumes,
+    "volume": volume_command,
     "logs": show_log,
     "exec": exec_command,
 }

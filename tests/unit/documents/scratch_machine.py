@@ -30,7 +30,7 @@ NO_UPGRADE = "ActiveState=inactive\n\nActiveState=failed\n"
 UPGRADE = "ActiveState=inactive\n\nActiveState=activating\n"
 
 TOOLS = """
-    awk base64 bash basename cat chmod cp cut date dirname env find flock grep head ln ls mkdir mv ps rm sed
+    awk base64 bash basename cat chmod cp cut date dirname env find flock grep head install ln ls mkdir mv ps rm sed
     sha256sum sort tail timeout touch tr true truncate
 """
 
@@ -83,6 +83,7 @@ printf 'Avail\\n%s\\n' "$(cat "$FAKE_DIR/free-bytes")"
 [[ $1 != --audit ]] || cat "$FAKE_DIR/dpkg-audit"
 """,
     "dpkg-query": "exit 1",
+    "containerd": 'cat "$FAKE_DIR/containerd-settings" 2>/dev/null',
     "journalctl": "echo a line of the journal",
     "uname": "echo x86_64",
     "sleep": "",
@@ -118,6 +119,7 @@ def an_image(digest: str = NEW_DIGEST, **fields: Any) -> dict[str, Any]:
         "RepoDigests": [f"{IMAGE_URI}@{digest}"],
         "RepoTags": [],
         "Architecture": "amd64",
+        "Os": "linux",
         "Size": 8_123_456_789,
         "Config": {"Labels": {"org.opencontainers.image.revision": "0a1b2c3", "maintainer": "nobody"}},
     } | fields
@@ -201,6 +203,8 @@ class Machine:
             pull_errors=[],
             stuck_images=[],
             store="containerd",
+            containerd_address="/run/containerd/containerd.sock",
+            volumes=[],
             daemon_up=True,
             container_log="",
         )

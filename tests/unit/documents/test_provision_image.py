@@ -57,6 +57,7 @@ def test_the_last_line_is_the_facts(plain: Machine) -> None:
         "image_labels": {"org.opencontainers.image.revision": "0a1b2c3"},
         "os": {"name": "Ubuntu", "version": "22.04"},
         "docker_version": "27.5.1",
+        "image_store": "containerd",
         "free_bytes": 40 * 1024**3,
         "mode": "fresh",
     }
@@ -176,7 +177,7 @@ def test_container_settings_reach_the_unit(plain: Machine) -> None:
         ContainerCommand=encoded(["--listen", '100% "$HOME" \\']),
     )
     assert exec_start(plain) == (
-        "ExecStart=/usr/bin/docker run --rm --pull=never --name comfyui --gpus all --shm-size 512m"
+        "ExecStart=/usr/bin/docker run --attach stdout --pull=never --name comfyui --gpus all --shm-size 512m"
         " --publish 8188:8188 --publish 80:8080 --volume /data:/models:ro"
         f" --env-file /etc/ami-lifecycle/comfyui.env {NEW} --listen" + r' "100%% \"$$HOME\" \\"'
     )
@@ -212,6 +213,37 @@ def test_a_failed_pull_is_tried_again(plain: Machine) -> None:
     assert plain.called("sleep") == ["sleep 5", "sleep 10"]
 
 
+def test_a_layer_that_its_storage_refused_is_asked_for_again(plain: Machine) -> None:
+    address = "https://prod-us-east-1-starport-layer-bucket.s3.us-east-1.amazonaws.com/x?X-Amz-Signature=0a1b"
+    plain.docker(
+        pull_errors=[f"failed open: unexpected status from GET request to {address}: 403 Forbidden", ""]
+    )
+    assert plain.provision().code == 0
+    assert len(plain.called("docker pull")) == 2
+
+
+def test_an_address_that_is_signed_is_not_shown(plain: Machine) -> None:
+    address = "https://x-starport-layer-bucket.s3.us-east-1.amazonaws.com/x?A=1&X-Amz-Signature=0a1b&B=2"
+    plain.docker(pull_errors=[f"unexpected status from GET request to {address}: 403 Forbidden"])
+    result = plain.provision()
+    assert result.code == 22
+    assert "S3 endpoint" in result.sentence
+    assert "0a1b" not in result.stderr
+    assert len(plain.called("docker pull")) == 5
+
+
+def test_a_registry_that_throttles_is_given_more_time(plain: Machine) -> None:
+    plain.docker(pull_errors=["toomanyrequests: Rate exceeded", "429 Too Many Requests", ""])
+    assert plain.provision().code == 0
+    assert plain.called("sleep") == ["sleep 15", "sleep 30"]
+
+
+def test_an_error_of_the_builder_itself_is_told_in_its_own_words(plain: Machine) -> None:
+    error = "failed to register layer: open /var/lib/docker/overlay2/x/diff/m: permission denied"
+    plain.docker(pull_errors=[f"Error response from daemon: {error}"])
+    assert error in plain.provision().sentence
+
+
 def test_a_token_that_expired_during_the_pull_is_replaced(plain: Machine) -> None:
     expired = (
         "error parsing HTTP 403 response body: denied: Your authorization token has expired. Reauthenticate"
@@ -234,6 +266,10 @@ def test_a_token_that_expired_during_the_pull_is_replaced(plain: Machine) -> Non
         ("manifest unknown: Requested image not found", 16, 1),
         ("no matching manifest for linux/amd64 in the manifest list entries", 17, 1),
         ("write /var/lib/docker/tmp/x: no space left on device", 14, 1),
+        ("unsupported media type application/vnd.cncf.helm.config.v1+json", 17, 1),
+        ("toomanyrequests: Rate exceeded", 23, 5),
+        ("failed to register layer: open /var/lib/docker/overlay2/x/diff/m: permission denied", 24, 1),
+        ("missing signature key", 25, 1),
     ],
 )
 def test_a_pull_that_cannot_succeed_ends_with_its_class(
@@ -268,6 +304,23 @@ def test_an_image_for_another_architecture_is_refused(plain: Machine) -> None:
     assert "is for arm64, this instance needs amd64" in result.sentence
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"Os": "windows"}, "is for windows, this instance needs linux"),
+        ({"Os": "", "Architecture": ""}, "another artifact"),
+    ],
+)
+def test_what_docker_pulled_but_cannot_run_is_refused(
+    plain: Machine, fields: dict[str, str], told: str
+) -> None:
+    plain.docker(registry={NEW: an_image(**fields)})
+    result = plain.provision()
+    assert result.code == 17
+    assert told in result.sentence
+    assert not (plain.root / UNIT).exists()
+
+
 def test_too_little_space_is_noticed_before_the_pull(plain: Machine) -> None:
     plain.set("free-bytes", str(9 * 1024**3))
     result = plain.provision(MinimumFreeGiB="010")
@@ -282,6 +335,101 @@ def test_an_update_that_lacks_space_removes_the_old_image_first(builder: Machine
     assert builder.provision().code == 0
     removed = builder.calls.index(f"docker image rm --force {OLD_ID}")
     assert removed < builder.calls.index(f"docker pull --quiet {NEW}")
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "compressed_bytes", "removed_first"),
+    [(20, 7_000_000_000, True), (25, 7_000_000_000, False), (12, 0, False), (12, 100_000_000, False)],
+)
+def test_an_update_whose_two_images_do_not_fit_removes_the_old_one_first(
+    builder: Machine, free_gib: int, compressed_bytes: int, removed_first: bool
+) -> None:
+    builder.set("free-bytes", str(free_gib * 1024**3))
+    builder.set("free-bytes-next", str((free_gib + 15) * 1024**3))
+    assert builder.provision(ImageSizeBytes=str(compressed_bytes)).code == 0
+    removed = builder.calls.index(f"docker image rm --force {OLD_ID}")
+    assert (removed < builder.calls.index(f"docker pull --quiet {NEW}")) is removed_first
+
+
+@pytest.mark.parametrize(("store", "code"), [("graph-driver", 0), ("containerd", 14)])
+def test_an_image_that_cannot_fit_its_store_is_refused_with_the_number_to_set(
+    plain: Machine, store: str, code: int
+) -> None:
+    plain.docker(store=store)
+    plain.set("free-bytes", str(30 * 1024**3))
+    result = plain.provision(ImageSizeBytes=str(20 * 1024**3))
+    assert result.code == code
+    if code:
+        assert "30720 MiB are free in /var/lib/containerd, the image needs at least 40960" in result.sentence
+        assert "set builder.root_volume_gib to 71 or more" in result.sentence
+        assert not plain.called("docker pull")
+
+
+def test_a_disk_that_fills_in_an_update_gets_the_old_image_s_room_once(builder: Machine) -> None:
+    full = "failed to extract layer: write /x: no space left on device"
+    builder.docker(pull_errors=[full, ""])
+    assert builder.provision().code == 0
+    removed = builder.calls.index(f"docker image rm --force {OLD_ID}")
+    pulls = [number for number, call in enumerate(builder.calls) if call.startswith("docker pull")]
+    assert pulls[0] < removed < pulls[1]
+    assert list(builder.docker_state["images"]) == [an_image()["Id"]]
+
+
+def test_a_disk_that_fills_even_without_the_old_image_is_too_small(builder: Machine) -> None:
+    builder.docker(pull_errors=["write /x: no space left on device"])
+    result = builder.provision(ImageSizeBytes="7000000000")
+    assert result.code == 14
+    assert "set builder.root_volume_gib to 28 or more" in result.sentence
+    assert len(builder.called("docker pull")) == 2
+
+
+def asked_of(machine: Machine) -> set[str]:
+    """The directories of whose disk the free space was asked."""
+    return {call.split()[-1].removeprefix(str(machine.root)) for call in machine.called("df")}
+
+
+@pytest.mark.parametrize(
+    ("store", "settings", "own", "directory"),
+    [
+        ("graph-driver", "", "", "/mnt/docker"),
+        ("containerd", "", "", "/var/lib/containerd"),
+        (
+            "containerd",
+            "version = 3\nroot = '/mnt/containerd'\n[grpc]\nroot = '/no'\n",
+            "",
+            "/mnt/containerd",
+        ),
+        ("containerd", 'version = 2\nroot = "/mnt/containerd"\n', "", "/mnt/containerd"),
+        ("containerd", "", "/var/run/docker/containerd/containerd.sock", "/mnt/docker/containerd/daemon"),
+    ],
+)
+def test_free_space_is_that_of_the_disk_which_holds_the_images(
+    builder: Machine, store: str, settings: str, own: str, directory: str
+) -> None:
+    builder.write("etc/docker/daemon.json", '{"data-root": "/mnt/docker"}')
+    builder.docker(store=store)
+    builder.set("containerd-settings", settings)
+    if own:
+        builder.docker(containerd_address=own)
+        builder.write(f"{directory[1:]}/io.containerd.content.v1.content/ingest", "")
+    result = builder.provision()
+    assert (result.code, result.facts["image_store"]) == (0, store)
+    assert asked_of(builder) == {directory}
+
+
+def test_volumes_of_the_old_application_go_with_or_without_a_name(builder: Machine) -> None:
+    builder.docker(volumes=["models", "f" * 64])
+    builder.provision()
+    assert builder.docker_state["volumes"] == []
+
+
+def test_a_crash_leaves_its_reason_in_the_journal(plain: Machine) -> None:
+    plain.provision()
+    unit = plain.read(UNIT)
+    assert " --rm " not in unit
+    assert "ExecStartPre=-/usr/bin/docker rm --force --volumes comfyui\n" in unit
+    assert "docker logs --tail 20 comfyui 2>&1 | systemd-cat --identifier=comfyui" in unit
+    assert "\nStandardError=journal\n" in unit
 
 
 def test_an_old_image_that_cannot_be_removed_is_a_failure(builder: Machine) -> None:
@@ -382,14 +530,22 @@ def test_daemon_settings_that_are_not_json_are_named(builder: Machine) -> None:
         {"ContainerCommand": encoded(["a\nExecStartPost=/bin/evil"])},
         {"ContainerCommand": "AAA"},
         {"ContainerPorts": "70000:80"},
+        {"ContainerPorts": "80:8080,80:8081"},
+        {"ContainerCommand": encoded(["a\tb"])},
+        {"ContainerCommand": encoded(["\ud800"])},
+        {"ContainerEnvironment": encoded({"A": "x" * 65_536})},
+        {"ContainerVolumes": "/data:/"},
+        {"ContainerVolumes": "/data:/models,/other:/models/"},
     ],
 )
-def test_container_settings_that_cannot_work_are_refused(
+def test_container_settings_that_cannot_work_are_refused_before_anything_is_installed(
     plain: Machine, settings: dict[str, str | None]
 ) -> None:
     result = plain.provision(**settings)
     assert result.code == 10
     assert not (plain.root / UNIT).exists()
+    assert not plain.called("apt-get")
+    assert not plain.called("docker")
 
 
 def test_an_agent_that_passes_no_variables_is_named_as_too_old(plain: Machine) -> None:

@@ -36,6 +36,7 @@ def test_a_good_canary_passes(canary: Machine) -> None:
         "image_size_bytes": 8_123_456_789,
         "os": {"name": "Ubuntu", "version": "22.04"},
         "docker_version": "27.5.1",
+        "image_store": "graph-driver",
         "free_bytes": 40 * 1024**3,
         "health_check": "none",
         "boot_to_healthy_seconds": 100.0,
@@ -137,6 +138,39 @@ def test_a_container_that_keeps_dying_is_refused_before_the_time_is_over(canary:
     assert "a line of the journal" in result.stderr
 
 
+def test_a_crash_is_told_with_its_exit_code_and_last_lines(canary: Machine) -> None:
+    container = canary.docker_state["containers"]["comfyui"]
+    container["State"] = {"Running": False, "ExitCode": 137, "OOMKilled": True}
+    canary.docker(containers={"comfyui": container}, container_log="RuntimeError: Found no NVIDIA driver")
+    canary.set("restarts", "5")
+    result = canary.verify()
+    assert result.code == 21
+    assert "not running, exit code 137, out of memory" in result.sentence
+    assert "RuntimeError: Found no NVIDIA driver" in result.stderr
+
+
+def test_what_docker_said_about_a_container_it_could_not_start_is_told(canary: Machine) -> None:
+    error = 'could not select device driver "" with capabilities: [[gpu]]'
+    canary.docker(containers={})
+    canary.install("journalctl", f"[[ $* != *'--identifier docker'* ]] || echo '{error}'")
+    canary.set("restarts", "5")
+    assert error in canary.verify().stderr
+
+
+def test_what_cannot_be_read_has_no_time(canary: Machine) -> None:
+    canary.docker(store="containerd")
+    facts = canary.verify().facts
+    assert (facts["first_read_bytes"], facts["first_read_seconds"]) == (None, None)
+
+
+def test_layers_of_containerd_s_store_are_read(canary: Machine) -> None:
+    canary.docker(store="containerd")
+    snapshots = "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
+    canary.write(f"{snapshots}/2/fs/model", "m" * 3000)
+    canary.write(f"{snapshots}/10/fs/model", "m" * 4000)
+    assert canary.verify().facts["first_read_bytes"] == 7000
+
+
 def test_a_container_of_another_image_is_not_healthy(canary: Machine) -> None:
     container = canary.docker_state["containers"]["comfyui"]
     container |= {"Image": "sha256:other", "Config": {"Image": f"{IMAGE_URI}:prod-latest"}}
@@ -148,8 +182,9 @@ def test_a_container_of_another_image_is_not_healthy(canary: Machine) -> None:
 
 def test_container_logs_are_cut_and_redacted(canary: Machine) -> None:
     secrets = ["AKIA" + "A" * 16, "hunter2", "Zm9v" * 12, "sesame", "abc.def"]
+    dead = canary.docker_state["containers"]["comfyui"] | {"State": {"Running": False, "ExitCode": 1}}
     canary.docker(
-        containers={},
+        containers={"comfyui": dead},
         container_log=(
             f"key {secrets[0]}\nDB_PASSWORD={secrets[1]} next\nhf {secrets[2]}\n"
             f"postgres://user:{secrets[3]}@db\nAuthorization: Bearer {secrets[4]}\n\x1b[31mr\u00f6d\n"

@@ -236,4 +236,5 @@ def _refuse_deregistered(event: Event) -> None:
 
 
 def _first_words(text: str) -> str:
-    return text.strip()[:1200]
+    # The sentence, and all that VerifyImage shows of the application's log (documents/verify_image.sh).
+    return text.strip()[:2400]
