@@ -159,3 +159,36 @@ def test_throttled_launches_reach_every_pair(tmp_path: Path) -> None:
     ended = build_in(tmp_path, rules)
     assert ended["status"] == "SUCCEEDED"
     assert len(set(map(tuple, ended["pairs"]))) == 18
+
+
+def test_an_image_of_long_ago_whose_agent_is_too_old_is_followed_by_a_fresh_build(tmp_path: Path) -> None:
+    """What `migrate` finds: an image that was built by other means, with the agent of its time."""
+
+    def work() -> str:
+        world = World(tmp_path, environments={PROD: {}})
+        world.simulation.ec2.seed_image(
+            f"comfyui-multitenant-{PROD}",
+            owner_id=world.simulation.account_id,
+            public=False,
+            content={"agent_version": "3.1.1927.0"},
+        )
+        digest = world.push("one")
+        assert world.settle()
+        for _ in range(8):
+            world.pass_time(900)
+            world.sweep()
+            assert world.settle()
+        metadata = world.simulation.parameter_store.parameters[world.name("metadata")].latest.value
+        ended = [(each.status, each.error) for each in world.executions()]
+        return json.dumps({"digest": digest, "metadata": json.loads(metadata), "ended": ended})
+
+    content = run_forked(work)
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise AssertionError(content) from error
+    assert found["ended"][0] == ["FAILED", "AgentTooOldError"]
+    assert [status for status, _ in found["ended"]].count("FAILED") == 1
+    metadata = found["metadata"]
+    assert (metadata["image_digest"], metadata["build_mode"]) == (found["digest"], "fresh")
+    assert "SSM agent is too old" in metadata["reason"]

@@ -12,6 +12,7 @@ from rich.text import Text
 from ami_lifecycle_cli.commands.config_output import print_json, print_line
 from ami_lifecycle_cli.operators import account_examinations as account
 from ami_lifecycle_cli.operators import network_examinations as network
+from ami_lifecycle_cli.operators import quota_examinations as quotas
 from ami_lifecycle_cli.operators.findings import Examination, Finding, Level, examine
 from ami_lifecycle_cli.operators.showing import note_console, output_console
 from ami_lifecycle_cli.operators.stack import Stack
@@ -33,7 +34,7 @@ EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
     ("quotas", account.examine_images_quota),
     ("quotas", account.examine_snapshots_quota),
     ("quotas", account.examine_parameters_quota),
-    ("quotas", account.examine_vcpu_quota),
+    ("quotas", quotas.examine_vcpu_quotas),
 )
 _MARKS: Final[Mapping[Level, tuple[str, str]]] = {
     Level.OK: ("ok", "green"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.errors import ImageNotAllowedError
 from ami_lifecycle_cli.operators.findings import Finding, Level
+from ami_lifecycle_cli.operators.quota_examinations import applied_quota
 from ami_lifecycle_cli.operators.stack import Stack
 
 # What the commands of this package call; those of the functions' roles are held by the template's tests.
@@ -34,12 +33,9 @@ OPERATOR_ACTIONS: Final = (
 # Service, code and default (Service Quotas; EC2 user guide, AMI quotas; EBS user guide, Quotas).
 _AMIS: Final = ("ec2", "L-B665C33B", 50_000)
 _SNAPSHOTS: Final = ("ebs", "L-309BACF6", 100_000)
-_STANDARD_VCPUS: Final = ("ec2", "L-1216C47A", 5)
 # AWS General Reference, Systems Manager quotas: standard parameters per account and Region.
 _PARAMETERS: Final = 10_000
 _NEARLY: Final = 0.9
-# The default instance types have two vCPUs, and the canary runs when the builder has stopped.
-_NEEDED_VCPUS: Final = 2
 _RULES: Final = (
     "ImagePushedRule",
     "ImageStateChangedRule",
@@ -152,19 +148,6 @@ def examine_parameters_quota(stack: Stack) -> Iterator[Finding]:
     )
 
 
-def examine_vcpu_quota(stack: Stack) -> Iterator[Finding]:
-    """The account may run a builder."""
-    limit, note = _quota(stack, _STANDARD_VCPUS)
-    fine = limit >= _NEEDED_VCPUS
-    yield Finding(
-        Level.OK if fine else Level.ERROR,
-        "quotas",
-        f"{limit:.0f} vCPUs of standard on-demand instances{note}; a build of the default types runs "
-        f"{_NEEDED_VCPUS} at a time",
-        "" if fine else "ask for more in Service Quotas: Running On-Demand Standard instances",
-    )
-
-
 def _room(stack: Stack, what: str, count: int, quota: tuple[str, str, int]) -> Finding:
     limit, note = _quota(stack, quota)
     return _of_limit(what, count, limit, "remove old ones, or ask for more in Service Quotas", note)
@@ -179,11 +162,10 @@ def _of_limit(what: str, count: int, limit: float, remedy: str, note: str = "") 
 def _quota(stack: Stack, quota: tuple[str, str, int]) -> tuple[float, str]:
     """The account's value; AWS's default where it cannot be read."""
     service, code, default = quota
-    try:
-        answer = stack.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)
-    except ClientError:
+    value = applied_quota(stack.client("service-quotas"), service, code)
+    if value is None:
         return default, " (AWS's default; the account's own value could not be read)"
-    return float(answer["Quota"]["Value"]), ""
+    return value, ""
 
 
 def examine_rules(stack: Stack) -> Iterator[Finding]:

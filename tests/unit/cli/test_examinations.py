@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import SettingsError
 from ami_lifecycle_cli.operators.account_examinations import _of_limit
 from ami_lifecycle_cli.operators.findings import Finding, Level, examine
 from ami_lifecycle_cli.operators.network_examinations import _judge_types, judge_gpus, judge_way_out
+from ami_lifecycle_cli.operators.quota_examinations import applied_quota, judge_vcpu_quotas
 
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True}
 GATEWAY = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}
@@ -90,3 +92,77 @@ def test_an_examination_that_fails_does_not_keep_the_others_from_running() -> No
         ("c", Level.OK),
     ]
     assert "ListRules" in found[0].remedy
+
+
+# Quotas of vCPUs.
+
+VCPUS = {"m7i.large": 2, "m6i.large": 2, "g5.xlarge": 4, "g5.4xlarge": 16, "p4d.24xlarge": 96}
+STANDARD, G, P = quota_of("m7i.large"), quota_of("g5.xlarge"), quota_of("p4d.24xlarge")
+DEFAULT_TYPES = ("m7i.large", "m6i.large")
+
+
+@pytest.mark.parametrize(
+    ("types", "limits", "levels"),
+    [
+        ({"prod": DEFAULT_TYPES}, {STANDARD: 5}, [Level.OK]),
+        ({"prod": DEFAULT_TYPES}, {STANDARD: 1}, [Level.ERROR]),
+        # Only the quotas that are needed are looked at: no standard quota is no problem of a GPU environment.
+        ({"prod": ("g5.xlarge",)}, {G: 8}, [Level.OK]),
+        ({"prod": ("g5.xlarge",)}, {G: 0}, [Level.ERROR]),
+        ({"prod": ("g5.xlarge",), "dev": DEFAULT_TYPES}, {STANDARD: 5, G: 0}, [Level.OK, Level.ERROR]),
+        # A type that has no room is passed over where another has some, of this quota or of another.
+        ({"prod": ("g5.4xlarge", "g5.xlarge")}, {G: 4}, [Level.WARNING]),
+        ({"prod": ("p4d.24xlarge", "g5.xlarge")}, {P: 0, G: 4}, [Level.WARNING, Level.OK]),
+        ({"prod": ("p4d.24xlarge", "g5.xlarge")}, {P: 0, G: 0}, [Level.ERROR, Level.ERROR]),
+        ({"prod": ("g5.xlarge",)}, {G: None}, [Level.UNKNOWN]),
+        # A type that the Region does not have is another examination's finding.
+        ({"prod": ("g99.xlarge", "m7i.large")}, {STANDARD: 5, G: 0}, [Level.OK]),
+    ],
+)
+def test_each_quota_that_the_types_count_against_is_looked_at(
+    types: dict[str, tuple[str, ...]], limits: dict[Any, float | None], levels: list[Level]
+) -> None:
+    findings = list(judge_vcpu_quotas(types, VCPUS, limits))
+    assert sorted(finding.level for finding in findings) == sorted(levels)
+    for finding in findings:
+        assert bool(finding.remedy) == (finding.level is not Level.OK)
+
+
+def test_an_error_of_a_quota_names_the_environment_the_code_and_how_to_ask_for_more() -> None:
+    (finding,) = judge_vcpu_quotas({"prod": ("g5.xlarge",)}, VCPUS, {G: 0})
+    assert "prod cannot be built" in finding.message
+    assert "0 vCPUs of L-DB2E81BA, On-Demand G and VT" in finding.message
+    assert "request-service-quota-increase" in finding.remedy
+
+
+class Quotas:
+    """Service Quotas with an applied value, a default, or a refusal."""
+
+    def __init__(self, applied: float | str, default: float | str) -> None:
+        self.applied, self.default = applied, default
+
+    def _answer(self, value: float | str) -> dict[str, Any]:
+        if isinstance(value, str):
+            raise ClientError({"Error": {"Code": value}}, "GetServiceQuota")
+        return {"Quota": {"Value": value}}
+
+    def get_service_quota(self, **_: str) -> dict[str, Any]:
+        return self._answer(self.applied)
+
+    def get_aws_default_service_quota(self, **_: str) -> dict[str, Any]:
+        return self._answer(self.default)
+
+
+@pytest.mark.parametrize(
+    ("applied", "default", "expected"),
+    [
+        (32.0, 5.0, 32.0),
+        ("NoSuchResourceException", 5.0, 5.0),
+        ("NoSuchResourceException", "NoSuchResourceException", None),
+        ("AccessDeniedException", 5.0, None),
+    ],
+)
+def test_a_quota_that_nobody_has_changed_has_its_default(
+    applied: float | str, default: float | str, expected: float | None
+) -> None:
+    assert applied_quota(Quotas(applied, default), "ec2", "L-DB2E81BA") == expected
