@@ -30,10 +30,10 @@ class FakeParameters(Faulty):
         self.stale: dict[str, list[str]] = {}
         self.replays: dict[str, list[StoredParameter]] = {}
 
-    def set(self, name: str, value: str, data_type: str = "text") -> None:
+    def set(self, name: str, value: str, data_type: str = "text", kind: str = "String") -> None:
         """Put a parameter that was there before."""
         known = self.all.get(name)
-        self.all[name] = StoredParameter(value, known.version + 1 if known else 1, data_type)
+        self.all[name] = StoredParameter(value, known.version + 1 if known else 1, data_type, kind)
 
     @port_call
     def get(self, name: str) -> StoredParameter | None:

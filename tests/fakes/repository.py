@@ -6,9 +6,18 @@ import hashlib
 
 from tests.fakes.faults import Faulty, port_call
 
+from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
 from ami_lifecycle.errors import RepositoryNotFoundError
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+
+
+PLAIN_IMAGE = Manifest(
+    media_type="application/vnd.oci.image.manifest.v1+json",
+    config_type="application/vnd.oci.image.config.v1+json",
+    layer_types=("application/vnd.oci.image.layer.v1.tar+gzip",),
+    size_bytes=2 * 1024**3,
+)
 
 
 class FakeRepository(Faulty):
@@ -18,6 +27,8 @@ class FakeRepository(Faulty):
         super().__init__()
         self.tags: dict[str, dict[str, str]] = {name: {} for name in names or ("comfyui",)}
         self.digests: dict[str, set[str]] = {name: set() for name in self.tags}
+        self.manifests: dict[str, Manifest] = {}
+        self.archived: set[str] = set()
 
     def push(self, tag: str | None, content: str = "first", repository: str = "comfyui") -> str:
         """Push an image whose digest follows from its content; returns the digest."""
@@ -51,6 +62,22 @@ class FakeRepository(Faulty):
         """Whether the repository holds the digest."""
         self._known(repository)
         return digest in self.digests[repository]
+
+    @port_call
+    def describe(self, repository: str, digest: str) -> RegistryImage | None:
+        """What the registry says of a digest."""
+        self._known(repository)
+        if digest not in self.digests[repository]:
+            return None
+        return RegistryImage(digest=digest, is_archived=digest in self.archived)
+
+    @port_call
+    def manifest(self, repository: str, digest: str) -> Manifest | None:
+        """The manifest of a digest: of a plain image, unless a test says otherwise."""
+        self._known(repository)
+        if digest not in self.digests[repository] and digest not in self.manifests:
+            return None
+        return self.manifests.get(digest, PLAIN_IMAGE)
 
     def _known(self, repository: str) -> None:
         if repository not in self.tags:

@@ -11,6 +11,7 @@ from tests.fakes.executions import FakeExecutions
 from tests.fakes.faults import Faulty, Hook
 from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
+from tests.fakes.network import FakeNetwork
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.parameters import FakeParameters
 from tests.fakes.repository import FakeRepository
@@ -29,6 +30,7 @@ class World:
     waits: FakeWaits = field(init=False)
     usage: FakeImageUsage = field(init=False)
     commands: FakeCommands = field(default_factory=FakeCommands)
+    network: FakeNetwork = field(default_factory=FakeNetwork)
     repository: FakeRepository = field(default_factory=FakeRepository)
     environments: FakeEnvironments = field(default_factory=FakeEnvironments)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
@@ -56,6 +58,7 @@ class World:
             self.waits,
             self.usage,
             self.commands,
+            self.network,
             self.repository,
             self.environments,
             self.executions,

@@ -26,6 +26,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.permissions import actions_of
@@ -40,6 +41,7 @@ ADAPTERS: dict[str, type[Any]] = {
     "Images": Ec2Images,
     "ImageUsage": AwsImageUsage,
     "Instances": Ec2Instances,
+    "Network": Ec2Network,
     "Notifier": AwsNotifier,
     "Parameters": SsmParameters,
     "Repository": EcrRepository,

@@ -6,10 +6,9 @@ import re
 from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 
 from ami_lifecycle.contracts import Action, BuildPlan, BuildRequest
-from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.domain import requests
 from ami_lifecycle.errors import InvalidRequestError, RepositoryNotFoundError
 from ami_lifecycle_cli.commands.config_output import print_json, print_line
 from ami_lifecycle_cli.operators.showing import print_fields, short_digest, short_name
@@ -72,12 +71,8 @@ def build(
 
 def make_request(**fields: object) -> BuildRequest:
     """A request of what a person typed. Raises `InvalidRequestError` that names the field."""
-    try:
-        return BuildRequest.model_validate(
-            {name: value for name, value in fields.items() if value is not None}
-        )
-    except ValidationError as error:
-        raise InvalidRequestError(f"the request is not valid: {explain(error)}; see --help") from error
+    given = {name: value for name, value in fields.items() if value is not None}
+    return requests.make_request(given, "see --help")
 
 
 def _parse_image(

@@ -11,10 +11,9 @@ from typing import Any
 from ami_lifecycle.contracts import BuildRequest, Decision, HistoryRecord, Metadata, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, HeldBack
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
-from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.observing import read_record
 from ami_lifecycle_cli.operators.records import published_since, read_environment_live, read_metadata
 from ami_lifecycle_cli.operators.runs import Runs
 from ami_lifecycle_cli.operators.showing import iso_date, parse_date, short_digest
@@ -112,10 +111,7 @@ def observe(stack: Stack, environment: str) -> Observation:
     live = read_environment_live(stack, environment)
     metadata = read_metadata(stack, environment)
     record = stack.environments.get(environment)
-    stored = live.value and stack.parameters.get(
-        parameter_name(stack.prefix(environment), "history", live.value)
-    )
-    history = load(HistoryRecord, stored.value if stored else None)
+    history = read_record(stack.prefix(environment), live.value, stack.parameters)
     state = Runs(stack).current_state(record.claim.execution_arn) if record.claim else None
     settings = stack.catalogue.get(environment) if stack.has_configuration else None
     decisions: tuple[Decision, ...] = ()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ami_lifecycle.contracts import Action, BuildRequest, HistoryRecord, Trigger
-from ami_lifecycle.domain.model import Image
+from ami_lifecycle.domain.model import Image, is_ami_id
+from ami_lifecycle.domain.requests import make_request, words_for_a_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.operators.records import (
@@ -21,6 +22,7 @@ from ami_lifecycle_cli.operators.showing import short_digest
 from ami_lifecycle_cli.operators.stack import Stack
 
 _REASON_LENGTH = 200
+_SEE_HELP = "see --help"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -72,7 +74,8 @@ def plan_rollback(
         if to
         else _back(records, live.value, live_digest, steps, environment)
     )
-    text = (reason or f"rollback from {live.value or 'nothing'} to {chosen.ami_id}")[:_REASON_LENGTH]
+    before = live.value if is_ami_id(live.value) else "nothing"
+    text = (reason or f"rollback from {before} to {chosen.ami_id}")[:_REASON_LENGTH]
     common: dict[str, Any] = {
         "environment": environment,
         "trigger": Trigger.ROLLBACK,
@@ -81,12 +84,9 @@ def plan_rollback(
     }
     image_id = None if fresh else _existing(stack, settings, chosen, records, is_named=to is not None)
     if image_id is not None:
-        request = BuildRequest(
-            action=Action.PUBLISH,
-            publish_image_id=image_id,
-            image_digest=chosen.image_digest if _DIGEST.fullmatch(chosen.image_digest) else None,
-            **common,
-        )
+        digest = chosen.image_digest if _DIGEST.fullmatch(chosen.image_digest) else None
+        fields = {"action": Action.PUBLISH, "publish_image_id": image_id, "image_digest": digest, **common}
+        request = make_request(fields, _SEE_HELP)
         why = "it is live already, and is only pinned" if image_id == live.value else "the image still exists"
         return Rollback(environment, live.value, chosen, request, why)
     if not chosen.image_digest:
@@ -99,14 +99,15 @@ def plan_rollback(
             f"{chosen.ami_id} does not exist any more, and {settings.repository} has no image {chosen.image_digest} "
             f"any more; push it again, or choose another: ami-lifecycle history {environment}"
         )
-    request = BuildRequest(
-        image_digest=chosen.image_digest,
-        force=True,
-        fresh=fresh,
-        branch=chosen.branch,
-        commit_sha=chosen.commit_sha,
+    fields = {
+        "image_digest": chosen.image_digest,
+        "force": True,
+        "fresh": fresh,
+        "branch": words_for_a_request("branch", chosen.branch),
+        "commit_sha": words_for_a_request("commit_sha", chosen.commit_sha),
         **common,
-    )
+    }
+    request = make_request(fields, _SEE_HELP)
     return Rollback(
         environment,
         live.value,

@@ -13,6 +13,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
@@ -21,6 +22,7 @@ from ami_lifecycle.errors import InputError, UnknownEnvironmentError
 from ami_lifecycle.settings import Catalogue, load_catalogue
 from ami_lifecycle.steps.observing import account_of
 from ami_lifecycle.steps.plan_build import Planner
+from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle_cli.operators.target import OperatorTarget
 
@@ -184,6 +186,19 @@ class Stack:
             parameters=self.parameters,
             environments=self.environments,
             clock=self.clock,
+            preflight=self.preflight,
+        )
+
+    @cached_property
+    def preflight(self) -> Preflight:
+        """The look that the plan takes, too."""
+        given = self.parameters_given.get("SubnetIds", "")
+        return Preflight(
+            repository=self.repository,
+            parameters=self.parameters,
+            network=Ec2Network(self.client("ec2")),
+            subnet_ids=tuple(part.strip() for part in given.split(",") if part.strip()),
+            security_group_id=self.outputs.get("SecurityGroupId", ""),
         )
 
     def retirer(self) -> Retirer:

@@ -9,7 +9,7 @@ from ami_lifecycle_emulator.errors import validation
 from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
 from ami_lifecycle_emulator.paging import page
 from ami_lifecycle_emulator.ssm.parameter_writes import ParameterWrites, encrypted
-from ami_lifecycle_emulator.ssm.parameters import IMAGE, Parameter, Version, split_selector
+from ami_lifecycle_emulator.ssm.parameters import IMAGE, Parameter, Version, check_read_name, split_selector
 
 Test = Callable[[str, list[str]], bool]
 _OPTIONS: Final[Mapping[str, Test]] = {
@@ -71,6 +71,7 @@ class ParameterStore(ParameterWrites):
         self.reads.take()
         with self.lock:
             name = request.parameters["Name"]
+            check_read_name(split_selector(name)[0])
             return {"Parameter": self._read(name, decrypt=request.parameters.get("WithDecryption", False))}
 
     @operation("ssm", "GetParameters")

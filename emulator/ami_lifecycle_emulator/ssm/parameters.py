@@ -92,6 +92,20 @@ def check_name(name: str) -> None:
         )
 
 
+def check_read_name(name: str) -> None:
+    """Refuse to look up a name that no parameter can have; helmfile/vals, issue 91, shows the answer.
+
+    Raises:
+        ApiError: `ValidationException`.
+    """
+    if not _NAME.fullmatch(name):
+        raise validation(
+            'Parameter name: can\'t be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of '
+            "sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the "
+            "following 3 symbols .-_"
+        )
+
+
 def tier_for(asked: str, current: str | None, value: str) -> str:
     """The tier that a value is stored in; a parameter never goes back from Advanced.
 

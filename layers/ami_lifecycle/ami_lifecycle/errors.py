@@ -8,7 +8,9 @@
     │   ├── RepositoryNotFoundError      the repository is not in this account and Region
     │   ├── ImageTagNotFoundError        the tag is not in the repository
     │   ├── ImageDigestNotFoundError     the digest is not in the repository
-    │   └── RecordNotFoundError          no image or history record to publish again
+    │   ├── RecordNotFoundError          no image or history record to publish again
+    │   ├── ParameterUnusableError       a parameter that is written has a shape that cannot be written
+    │   └── DockerImageUnusableError     what the tag or digest names is nothing that a builder can run
     ├── TransientError               the same call may succeed later; retried by the state machine
     │   ├── ThrottledError               AWS said: slower
     │   ├── ServiceUnavailableError      AWS did not answer, or answered 5xx
@@ -78,6 +80,14 @@ class ImageDigestNotFoundError(InputError):
 
 class RecordNotFoundError(InputError):
     """There is no image or history record to publish again."""
+
+
+class ParameterUnusableError(InputError):
+    """A parameter that the service writes has a type or data type that its values cannot be written to."""
+
+
+class DockerImageUnusableError(InputError):
+    """What the tag or the digest names is no Docker image, has none for the builder, or cannot be pulled."""
 
 
 class TransientError(AmiLifecycleError):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
 from ami_lifecycle.domain.environment import (
     Claim,
     EnvironmentRecord,
@@ -226,11 +227,14 @@ class Commands(Protocol):
 
 
 class StoredParameter(NamedTuple):
-    """A parameter as read: value, version, and data type (`text` or `aws:ec2:image`)."""
+    """A parameter as read: value, version, data type (`text` or `aws:ec2:image`), and type. The value of a
+    SecureString is what it is encrypted as.
+    """
 
     value: str
     version: int
     data_type: str
+    type: str = "String"
 
 
 class Parameters(Protocol):
@@ -262,6 +266,22 @@ class Repository(Protocol):
 
     def has_digest(self, repository: str, digest: str) -> bool:
         """Whether the repository holds the digest."""
+
+    def describe(self, repository: str, digest: str) -> RegistryImage | None:
+        """What the registry says of a digest; None when it is not there."""
+
+    def manifest(self, repository: str, digest: str) -> Manifest | None:
+        """The manifest of a digest; None when it is not there or cannot be read."""
+
+
+class Network(Protocol):
+    """Subnets and security groups of this account and Region."""
+
+    def vpcs_of_subnets(self, subnet_ids: Sequence[str]) -> dict[str, str]:
+        """The VPC of each of these subnets that exists."""
+
+    def vpc_of_group(self, group_id: str) -> str | None:
+        """The VPC of a security group; None where it does not exist."""
 
 
 class Environments(Protocol):

@@ -74,7 +74,7 @@ def test_an_available_image_of_the_account_is_live() -> None:
     ("value", "image", "words"),
     [
         (None, None, "does not exist yet"),
-        ("garbage", None, "garbage, which does not exist any more"),
+        ("garbage", None, "says 'garbage', which is no id of an image"),
         (image_id(1), None, "does not exist any more"),
         (image_id(1), an_image(1, owner_id="999999999999"), "account 999999999999 owns"),
         *[

@@ -33,6 +33,7 @@ from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.launch_instance import Infrastructure
 from ami_lifecycle.steps.plan_build import UBUNTU_PARAMETER, Planner
+from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
 
@@ -252,6 +253,18 @@ class Account:
             parameters=world.parameters,
             environments=world.environments,
             clock=world.clock,
+            preflight=self.preflight,
+        )
+
+    @property
+    def preflight(self) -> Preflight:
+        world = self.world
+        return Preflight(
+            world.repository,
+            world.parameters,
+            world.network,
+            INFRASTRUCTURE.subnet_ids,
+            "sg-0123456789abcdef0",
         )
 
     @property
@@ -303,6 +316,7 @@ class Account:
             build_cleaner=self.build_cleaner,
             cleaner=self.cleaner,
             retirer=self.retirer,
+            preflight=self.preflight,
             clock=world.clock,
             state_machine_arn=MACHINE,
         )

@@ -10,6 +10,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
@@ -18,8 +19,20 @@ from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
+
+
+def preflight(variables: FunctionEnvironment) -> Preflight:
+    """The look before a build."""
+    return Preflight(
+        repository=EcrRepository(client("ecr")),
+        parameters=SsmParameters(client("ssm")),
+        network=Ec2Network(client("ec2")),
+        subnet_ids=variables.subnet_ids,
+        security_group_id=variables.SECURITY_GROUP_ID,
+    )
 
 
 def build_cleaner(variables: FunctionEnvironment) -> BuildCleaner:
@@ -57,6 +70,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
             clock=clock,
             deadline=deadline,
         ),
+        preflight=preflight(variables),
         clock=clock,
         state_machine_arn=variables.STATE_MACHINE_ARN,
     )

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.domain import texts
 from ami_lifecycle.domain.outcomes import SOURCE, Outcome
 from ami_lifecycle.errors import ServiceUnavailableError
 
-SUBJECT_LIMIT: Final = 100
 # EventBridge API reference, PutEvents: at most 10 entries in a request.
 ENTRIES_PER_CALL: Final = 10
-
-
-def _subject(text: str) -> str:
-    """A subject that SNS takes: ASCII, one line, at most 100 characters (SNS API reference, Publish)."""
-    ascii_only = text.encode("ascii", "replace").decode("ascii")
-    return " ".join(ascii_only.split())[:SUBJECT_LIMIT]
 
 
 class AwsNotifier:
@@ -36,8 +29,8 @@ class AwsNotifier:
         with aws_errors("sns:Publish", self._topic_arn):
             self._sns.publish(
                 TopicArn=self._topic_arn,
-                Subject=_subject(subject),
-                Message=json.dumps(message, indent=2, default=str),
+                Subject=texts.subject(subject),
+                Message=texts.fitting(message, texts.MESSAGE_BYTES, indent=2),
             )
 
     @calls("events:PutEvents")
@@ -51,7 +44,7 @@ class AwsNotifier:
             {
                 "Source": SOURCE,
                 "DetailType": outcome.detail_type,
-                "Detail": outcome.model_dump_json(),
+                "Detail": texts.fitting(outcome.model_dump(mode="json"), texts.EVENT_BYTES),
                 "Resources": [outcome.execution_arn],
             }
             for outcome in outcomes

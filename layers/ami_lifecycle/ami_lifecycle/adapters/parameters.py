@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import to_tags
-from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
 from ami_lifecycle.ports import StoredParameter
+
+_ADVANCED: Final = "advanced-parameter tier"
 
 
 def _stored(parameter: Mapping[str, Any]) -> StoredParameter:
-    return StoredParameter(parameter["Value"], parameter["Version"], parameter.get("DataType", "text"))
+    return StoredParameter(
+        parameter["Value"],
+        parameter["Version"],
+        parameter.get("DataType", "text"),
+        parameter.get("Type", "String"),
+    )
 
 
 class SsmParameters:
@@ -89,13 +96,21 @@ class SsmParameters:
             return int(answer["Version"])
 
     def _overwrite(self, name: str, value: str, data_type: str, description: str) -> int:
+        asked = {
+            "Name": name,
+            "Value": value,
+            "Type": "String",
+            "DataType": data_type,
+            "Description": description,
+            "Overwrite": True,
+        }
         with aws_errors("ssm:PutParameter", name):
-            answer = self._client.put_parameter(
-                Name=name,
-                Value=value,
-                Type="String",
-                DataType=data_type,
-                Description=description,
-                Overwrite=True,
-            )
+            try:
+                answer = self._client.put_parameter(**asked)
+            except ClientError as error:
+                # One of the advanced tier stays one; where the account's default is the standard tier, AWS may
+                # take a write that names none as a way back (SSM user guide, Parameter tiers).
+                if code_of(error) != "ValidationException" or _ADVANCED not in message_of(error):
+                    raise
+                answer = self._client.put_parameter(**asked, Tier="Advanced")
             return int(answer["Version"])

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.domain.docker_image import (
+    INDEXES,
+    MANIFESTS,
+    Manifest,
+    RegistryImage,
+    read_manifest,
+)
+
+# As Docker and containerd accept them; without an index among them ECR may answer with one of its manifests.
+_MEDIA_TYPES: Final = sorted(INDEXES | MANIFESTS)
 
 
 class EcrRepository:
@@ -33,7 +43,36 @@ class EcrRepository:
         """Whether the repository holds the digest. Raises `RepositoryNotFoundError`."""
         return self._digest(repository, {"imageDigest": digest}, digest) is not None
 
+    @calls("ecr:DescribeImages")
+    def describe(self, repository: str, digest: str) -> RegistryImage | None:
+        """What the registry says of a digest; None when it is not there. Raises `RepositoryNotFoundError`."""
+        found = self._details(repository, {"imageDigest": digest}, digest)
+        if found is None:
+            return None
+        # Without a status the image is as all were before ECR had an archive.
+        return RegistryImage(
+            digest=digest, is_archived=found.get("imageStatus", "ACTIVE") in {"ARCHIVED", "ACTIVATING"}
+        )
+
+    @calls("ecr:BatchGetImage")
+    def manifest(self, repository: str, digest: str) -> Manifest | None:
+        """The manifest of a digest; None when it is not there or cannot be read."""
+        with aws_errors("ecr:BatchGetImage", f"{repository}, {digest}"):
+            answer = self._client.batch_get_image(
+                repositoryName=repository,
+                imageIds=[{"imageDigest": digest}],
+                acceptedMediaTypes=_MEDIA_TYPES,
+            )
+            images = answer["images"]
+        for found in images:
+            return read_manifest(found["imageManifest"], found.get("imageManifestMediaType", ""))
+        return None
+
     def _digest(self, repository: str, image_id: dict[str, str], what: str) -> str | None:
+        found = self._details(repository, image_id, what)
+        return str(found["imageDigest"]) if found else None
+
+    def _details(self, repository: str, image_id: dict[str, str], what: str) -> dict[str, Any] | None:
         with aws_errors("ecr:DescribeImages", f"{repository}, {what}"):
             try:
                 answer = self._client.describe_images(repositoryName=repository, imageIds=[image_id])
@@ -42,4 +81,4 @@ class EcrRepository:
                     return None
                 raise
             # Where the repository has no such image, ECR answers ImageNotFoundException.
-            return str(answer["imageDetails"][0]["imageDigest"])
+            return dict(answer["imageDetails"][0])

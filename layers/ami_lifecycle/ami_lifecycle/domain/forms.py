@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, StrictStr
-from pydantic_core import PydanticCustomError
 
 PORT: Final = (
     "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"  # 1 to 65535
@@ -85,10 +84,8 @@ class Form(NamedTuple):
         return fits and re.fullmatch(self.pattern, text) is not None
 
     def check(self, text: str) -> str:
-        """The text. Raises pydantic's error, which names the field and the value, and these words."""
-        if not self.accepts(text):
-            raise PydanticCustomError("form", "write {words}", {"words": self.words})
-        return text
+        """The text. Raises `ValueError` with these words and the value."""
+        return _refuse(text, None if self.accepts(text) else f"write {self.words}")
 
 
 _NAME_WORDS: Final = (
@@ -165,7 +162,7 @@ def _script(text: str) -> str:
 
 def _refuse(text: str, problem: str | None) -> str:
     if problem is not None:
-        raise PydanticCustomError("form", "{problem}", {"problem": problem})
+        raise ValueError(f"{problem} (got {text!r:.120})")
     return text
 
 

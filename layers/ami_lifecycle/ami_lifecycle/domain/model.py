@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-AmiId = Annotated[str, Field(pattern=r"^ami-[0-9a-f]{8,17}$")]
+AMI_ID: Final = re.compile(r"ami-[0-9a-f]{8,17}")
+AmiId = Annotated[str, Field(pattern=f"^{AMI_ID.pattern}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 TAG_APPLICATION: Final = "ami-lifecycle:application"
@@ -19,6 +21,11 @@ TAG_ROLE: Final = "ami-lifecycle:role"
 TAG_DIGEST: Final = "ami-lifecycle:image-digest"
 TAG_GENERATION: Final = "ami-lifecycle:generation"
 TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
+
+
+def is_ami_id(text: str | None) -> bool:
+    """Whether a text can be the id of an image: a parameter that others made may hold any."""
+    return text is not None and AMI_ID.fullmatch(text) is not None
 
 
 class Role(StrEnum):

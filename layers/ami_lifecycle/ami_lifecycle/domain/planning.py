@@ -19,6 +19,7 @@ from ami_lifecycle.domain.model import (
     Image,
     ImageState,
     Role,
+    is_ami_id,
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
@@ -40,6 +41,8 @@ def judge_live(value: str | None, image: Image | None, account_id: str) -> Live:
     """Decide whether what `latest` names can be trusted as the environment's image."""
     if value is None:
         return Live(value=None, problem="`latest` does not exist yet")
+    if not is_ami_id(value):
+        return Live(value=value, problem=f"`latest` says {value!r:.80}, which is no id of an image")
     if image is None:
         return Live(value=value, problem=f"`latest` names {value}, which does not exist any more")
     if image.owner_id and image.owner_id != account_id:

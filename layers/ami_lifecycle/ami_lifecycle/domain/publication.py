@@ -194,4 +194,7 @@ def _facts(provisioned: CommandFacts | None, verified: CommandFacts | None) -> d
 
 
 def _compact(value: Mapping[str, Any] | Any) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=False)
+    """JSON in ASCII, so that characters are bytes, and without `{{`, where Parameter Store expects another
+    parameter's name (SSM API reference, PutParameter, Value). Only a text has it, and whoever parses it reads the same.
+    """
+    return json.dumps(value, separators=(",", ":"), sort_keys=False).replace("{{", "{\\u007b")

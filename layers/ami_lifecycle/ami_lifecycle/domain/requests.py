@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from ami_lifecycle.contracts import BuildRequest, Event, PushDetail
 from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.texts import CONTROL
 from ami_lifecycle.errors import InvalidRequestError
+
+# What the caller of a build writes, and metadata keeps.
+_LONGEST: Final = {"branch": 200, "commit_sha": 64, "workflow_run_id": 200, "reason": 200}
 
 
 class Push(Frozen):
@@ -46,13 +50,45 @@ def parse_request(raw: Any) -> Push | BuildRequest:
         )
     if "detail-type" in raw or "detail" in raw:
         return _parse_event(raw)
+    return make_request(
+        raw, 'the least that it needs is {"environment": "prod"}, and docs/runbook.md lists all fields'
+    )
+
+
+def make_request(fields: Mapping[str, Any], advice: str) -> BuildRequest:
+    """A request of what somebody wrote.
+
+    Raises:
+        InvalidRequestError: naming field and value, with the advice behind.
+    """
     try:
-        return BuildRequest.model_validate(raw)
+        request = BuildRequest.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRequestError(
-            f"the request is not valid: {explain(error)}; "
-            'the least that it needs is {"environment": "prod"}, and docs/runbook.md lists all fields'
-        ) from error
+        raise InvalidRequestError(f"the request is not valid: {explain(error)}; {advice}") from error
+    # Here and not in the model: what is queued or running was accepted by rules of its own time.
+    problems = [problem for name in _LONGEST if (problem := _text_problem(name, getattr(request, name)))]
+    if problems:
+        raise InvalidRequestError(f"the request is not valid: {'; '.join(problems)}")
+    return request
+
+
+def words_for_a_request(field: str, text: str | None) -> str | None:
+    """What a record says of an image, where a request may say it too; labels of images may hold anything."""
+    if text is None or len(text) > _LONGEST[field] or _text_problem(field, text):
+        return None
+    return text
+
+
+def _text_problem(field: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if "{{" in text:
+        return (
+            f"{field} is {text!r:.120}, a template that nobody has filled in; give its value, or leave it out"
+        )
+    if CONTROL.search(text):
+        return f"{field} is {text!r:.120}, which has line breaks or other control characters; leave them out"
+    return None
 
 
 def _parse_event(raw: Mapping[str, Any]) -> Push:

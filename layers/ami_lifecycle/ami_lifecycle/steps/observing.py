@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ami_lifecycle.domain.model import TAG_ROLE, Image, Role
+from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.domain.model import TAG_ROLE, Image, Role, is_ami_id
 from ami_lifecycle.domain.planning import Live, judge_live
+from ami_lifecycle.domain.publication import load
 from ami_lifecycle.errors import BuilderLostError, CanaryLostError
 from ami_lifecycle.ports import Clock, Images, Instances, Parameters
 
@@ -25,7 +27,7 @@ def read_live(prefix: str, account_id: str, parameters: Parameters, images: Imag
     stored = parameters.get(parameter_name(prefix, "latest"))
     if stored is None:
         return judge_live(None, None, account_id)
-    image = find_image(stored.value, images, clock) if stored.value.startswith("ami-") else None
+    image = find_image(stored.value, images, clock) if is_ami_id(stored.value) else None
     return judge_live(stored.value, image, account_id)
 
 
@@ -51,6 +53,17 @@ def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> se
         clock.pause(_LOOK_SECONDS)
         missing = {image_id for image_id in sorted(missing) if images.get(image_id) is None}
     return missing
+
+
+def read_record(prefix: str, image_id: str | None, parameters: Parameters) -> HistoryRecord | None:
+    """The history record of an image; None where there is none, or the text is no image's id.
+
+    Parameter Store refuses names with other characters, and `latest` may hold any text before the first build.
+    """
+    if image_id is None or not is_ami_id(image_id):
+        return None
+    stored = parameters.get(parameter_name(prefix, "history", image_id))
+    return load(HistoryRecord, stored.value if stored else None)
 
 
 def account_of(execution_arn: str) -> str:

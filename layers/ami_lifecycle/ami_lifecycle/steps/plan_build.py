@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,17 +12,16 @@ from ami_lifecycle.contracts import (
     BuildPlan,
     BuildRequest,
     BuildState,
-    HistoryRecord,
     ImageRef,
     PlanInput,
     Source,
     Trigger,
 )
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
+from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
-from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.preflight import Problem
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
@@ -35,7 +35,8 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
-from ami_lifecycle.steps.observing import account_of, find_image, parameter_name, read_live
+from ami_lifecycle.steps.observing import account_of, find_image, read_live, read_record
+from ami_lifecycle.steps.preflight import Preflight
 
 # Canonical, "Finding images with SSM": public parameters of the current Ubuntu images.
 UBUNTU_PARAMETER: Final = (
@@ -62,6 +63,7 @@ class Planner:
     parameters: Parameters
     environments: Environments
     clock: Clock
+    preflight: Preflight
 
     def plan(self, step: PlanInput) -> BuildState:
         """Plan an execution from its input.
@@ -125,6 +127,10 @@ class Planner:
         if reason is not None:
             return _nothing(request.environment, request.trigger, reason)
         older = [] if live.image else self._older_images(settings)
+        live_id = live.value if is_ami_id(live.value) else None
+        problems, size = self.preflight.build_problems(settings, source.digest, live_id)
+        _refuse(problems)
+        source = source.model_copy(update={"size_bytes": size})
         choice = choose_base(
             request,
             live,
@@ -164,14 +170,16 @@ class Planner:
         if request.image_digest is not None:
             if not self.repository.has_digest(settings.repository, request.image_digest):
                 raise ImageDigestNotFoundError(
-                    f"{settings.repository} has no image {request.image_digest}; push it again, or name another digest"
+                    f"{settings.repository} has no image {request.image_digest}; push it again, restore it from ECR's "
+                    "archive, or name another digest"
                 )
             return Source(repository_uri=uri, digest=request.image_digest, tag=request.image_tag)
         tag = request.image_tag or settings.image_tag
         digest = self.repository.digest_of(settings.repository, tag)
         if digest is None:
             raise ImageTagNotFoundError(
-                f"{settings.repository} has no tag {tag!r} (any more); push it again, or name another tag"
+                f"{settings.repository} has no tag {tag!r} (any more); push it again, restore it from ECR's "
+                "archive, or name another tag"
             )
         return Source(repository_uri=uri, digest=digest, tag=tag)
 
@@ -237,6 +245,7 @@ class Planner:
                 f"{image.image_id} does not carry the tags of {settings.application} {settings.environment}; "
                 "only images of the environment can be published in it"
             )
+        _refuse(self.preflight.parameter_problems(settings))
         if live.image is None or live.image.image_id != image.image_id:
             self._require_verified_record(image, settings)
         plan = BuildPlan(
@@ -252,8 +261,7 @@ class Planner:
         return BuildState(plan=plan, image=ImageRef(image_id=image.image_id))
 
     def _require_verified_record(self, image: Image, settings: EnvironmentSettings) -> None:
-        stored = self.parameters.get(parameter_name(settings.parameter_prefix, "history", image.image_id))
-        history = load(HistoryRecord, stored.value if stored else None)
+        history = read_record(settings.parameter_prefix, image.image_id, self.parameters)
         if history is None:
             raise RecordNotFoundError(
                 f"history has no readable record of {image.image_id}, so nobody knows whether it was verified; "
@@ -274,6 +282,8 @@ class Planner:
     ) -> BuildState:
         if live.image is None:
             return _nothing(request.environment, request.trigger, f"nothing is retired while {live.problem}")
+        # An adopted name is published, too.
+        _refuse(self.preflight.parameter_problems(settings))
         plan = BuildPlan(
             action=Action.RETIRE,
             trigger=request.trigger,
@@ -319,6 +329,12 @@ def _refuse_small_volume(image: Image, settings: EnvironmentSettings) -> None:
             f"builder.root_volume_gib is {settings.builder.root_volume_gib}, but {image.image_id} has a root "
             f"volume of {image.root_volume_gib} GiB; raise it, or ask for a fresh build"
         )
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    """Refuse the first problem; its error says all of them, so that one correction is enough."""
+    if problems:
+        raise problems[0].error("; also: ".join(map(str, problems)))
 
 
 def _nothing(environment: str, trigger: Trigger, reason: str) -> BuildState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,7 +15,15 @@ from ami_lifecycle.contracts import (
     RecordStatus,
 )
 from ami_lifecycle.domain.environment import Pin
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_DIGEST, TAG_ENVIRONMENT, Image, ImageState
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_DIGEST,
+    TAG_ENVIRONMENT,
+    Image,
+    ImageState,
+    is_ami_id,
+)
+from ami_lifecycle.domain.preflight import IMAGE_DATA_TYPE, TEXT
 from ami_lifecycle.domain.publication import (
     dump,
     history_of,
@@ -36,15 +43,12 @@ from ami_lifecycle.errors import (
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters, StoredParameter
 from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import find_image, parameter_name
+from ami_lifecycle.steps.observing import find_image, parameter_name, read_record
 
-IMAGE_DATA_TYPE: Final = "aws:ec2:image"
-TEXT: Final = "text"
 # `aws:ec2:image` is validated after PutParameter has answered, usually within a second.
 _READ_BACKS: Final = 8
 _READ_BACK_SECONDS: Final = 0.25
 _WRITE_TIME: Final = timedelta(seconds=15)
-_AMI_ID: Final = re.compile(r"ami-[0-9a-f]{8,17}")
 
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
 # (EC2 API reference, RegisterImage).
@@ -85,8 +89,9 @@ class Publisher:
         with writing(self.environments, step, self.deadline):
             image = self._require_publishable(step)
             latest = self.parameters.get(self._name(step, "latest"))
-            old_id = latest.value if latest and latest.value != image.image_id else None
-            is_live = latest is not None and old_id is None
+            is_live = latest is not None and latest.value == image.image_id
+            # What others put there before the first build may be any text, of which there is no record to keep.
+            old_id = latest.value if latest and not is_live and is_ami_id(latest.value) else None
             # A copy of the disks that are live publishes nothing that was not published before.
             is_copy_of_live = old_id is not None and old_id == step.copy_of
             origin = self._origin(step, image)
@@ -104,7 +109,9 @@ class Publisher:
             # Before `latest`: a rollback that is live and not pinned would be undone by the next push.
             self._move_pin(step, image)
             self._write_latest(step, image.image_id)
-        return Published(image_id=image.image_id, number=number, replaced=_image_id(replaces))
+        return Published(
+            image_id=image.image_id, number=number, replaced=replaces if is_ami_id(replaces) else None
+        )
 
     def _require_publishable(self, step: PublishInput) -> Image:
         plan = step.plan
@@ -211,8 +218,6 @@ class Publisher:
             stored = self.parameters.get(self._name(step, "metadata"))
             metadata = load(Metadata, stored.value if stored else None)
         if metadata is None or metadata.ami_id != old_id:
-            if _image_id(old_id) is None:
-                return
             # Also of an image that is gone: `latest` has named it, and nobody can tell more of it later.
             image = find_image(old_id, self.images, self.clock)
             known = image or Image(image_id=old_id, name="", state=ImageState.DEREGISTERED)
@@ -309,8 +314,7 @@ class Publisher:
             self.environments.set_pin(environment, None)
 
     def _record(self, step: PublishInput, image_id: str) -> HistoryRecord | None:
-        stored = self.parameters.get(self._name(step, f"history/{image_id}"))
-        return load(HistoryRecord, stored.value if stored else None)
+        return read_record(step.plan.configured.parameter_prefix, image_id, self.parameters)
 
     def _name(self, step: PublishInput, name: str) -> str:
         return parameter_name(step.plan.configured.parameter_prefix, name)
@@ -323,11 +327,6 @@ def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]
         for found in image.block_devices
         if found.snapshot_id
     )
-
-
-def _image_id(value: str | None) -> str | None:
-    """The value when it is the id of an image: a parameter that others made may hold any text."""
-    return value if value and _AMI_ID.fullmatch(value) else None
 
 
 def _is_written(stored: StoredParameter | None, value: str, version: int) -> bool:

@@ -23,11 +23,12 @@ from ami_lifecycle.contracts import (
     Trigger,
 )
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.domain.texts import one_line
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
 from ami_lifecycle.ports import (
     Clock,
@@ -47,6 +48,7 @@ from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.handing_over import start_wanted
 from ami_lifecycle.steps.observing import account_of, find_image, parameter_name, read_live
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
+from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
@@ -70,6 +72,7 @@ class Sweeper:
     build_cleaner: BuildCleaner
     cleaner: Cleaner
     retirer: Retirer
+    preflight: Preflight
     clock: Clock
     state_machine_arn: str
 
@@ -231,7 +234,7 @@ class Sweeper:
         # A thing that nobody has come back to within an hour is not there any more.
         held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
         for look in (self._due_rollback, self._due_build, self._due_repair, self._due_retirement):
-            looked = one_by_one([seen], lambda _: f"what is due in {environment}", look)
+            looked = one_by_one([seen], lambda _: f"what is due in {environment}", partial(self._checked, look))
             found.report(environment, looked)
             for work in looked.done:
                 if work is None:
@@ -289,6 +292,22 @@ class Sweeper:
     def _hold_back(self, record: EnvironmentRecord, held: tuple[HeldBack, ...]) -> None:
         if held != record.held_back:
             self.environments.hold_back(record.environment, held)
+
+    def _checked(self, look: Callable[[_Seen], _Due | None], seen: _Seen) -> _Due | None:
+        """What is due, without a request where the plan would refuse it: it starts when that is corrected."""
+        work = look(seen)
+        if work is None or work.request is None:
+            return work
+        settings, request = seen.settings, work.request
+        live_id = seen.live.value if is_ami_id(seen.live.value) else None
+        digest = request.image_digest or seen.digest
+        if request.action is Action.BUILD and digest is not None:
+            problems, _ = self.preflight.build_problems(settings, digest, live_id)
+        else:
+            problems = self.preflight.parameter_problems(settings, live_id)
+        if not problems:
+            return work
+        return _Due(work.what, f"{work.finding}; not started: {'; '.join(map(str, problems))}")
 
     def _due_rollback(self, seen: _Seen) -> _Due | None:
         request = self._unfinished_rollback(seen.settings, seen.record, seen.live)
@@ -349,7 +368,7 @@ class Sweeper:
             trigger=Trigger.ROLLBACK,
             force=True,
             pin=True,
-            reason=pin.reason or "the pinned image is published again",
+            reason=one_line(pin.reason.replace("{{", "{")) or "the pinned image is published again",
         )
         image = find_image(pin.image_id, self.images, self.clock)
         is_ours = image is not None and image.is_ours(settings.application, settings.environment)
