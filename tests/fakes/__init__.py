@@ -9,6 +9,7 @@ from tests.fakes.executions import FakeExecutions, StartedExecution
 from tests.fakes.faults import Call, Faulty, Hook
 from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
+from tests.fakes.network import FakeNetwork
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.parameters import FakeParameters
 from tests.fakes.repository import FakeRepository
@@ -25,6 +26,7 @@ __all__ = [
     "FakeImageUsage",
     "FakeImages",
     "FakeInstances",
+    "FakeNetwork",
     "FakeNotifier",
     "FakeParameters",
     "FakeRepository",

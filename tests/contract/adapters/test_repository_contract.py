@@ -31,6 +31,18 @@ def test_a_tag_or_digest_that_is_not_there_is_not_found(rig: Rig) -> None:
     assert not rig.repository.has_digest(rig.repository_name, NO_DIGEST)
 
 
+def test_a_digest_is_described_with_its_manifest(rig: Rig) -> None:
+    digest = rig.push(rig.name, f"{rig.name}-first")
+    described = rig.repository.describe(rig.repository_name, digest)
+    manifest = rig.repository.manifest(rig.repository_name, digest)
+    assert described is not None
+    assert (described.digest, described.is_archived) == (digest, False)
+    assert manifest is not None
+    assert (manifest.is_index, manifest.other_than_image) == (False, None)
+    assert rig.repository.describe(rig.repository_name, NO_DIGEST) is None
+    assert rig.repository.manifest(rig.repository_name, NO_DIGEST) is None
+
+
 def test_a_repository_that_does_not_exist_is_an_error(rig: Rig) -> None:
     with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
         rig.repository.uri("no-such-repository")
@@ -38,3 +50,7 @@ def test_a_repository_that_does_not_exist_is_an_error(rig: Rig) -> None:
         rig.repository.digest_of("no-such-repository", "prod-latest")
     with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
         rig.repository.has_digest("no-such-repository", NO_DIGEST)
+    with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
+        rig.repository.describe("no-such-repository", NO_DIGEST)
+    with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
+        rig.repository.manifest("no-such-repository", NO_DIGEST)

@@ -26,6 +26,7 @@ from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.items import to_attribute
+from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
@@ -148,6 +149,10 @@ def _parameters(client: Callable[[str], Any]) -> SsmParameters:
 
 def _repository(client: Callable[[str], Any]) -> EcrRepository:
     return EcrRepository(client("ecr"))
+
+
+def _network(client: Callable[[str], Any]) -> Ec2Network:
+    return Ec2Network(client("ec2"))
 
 
 def _environments(client: Callable[[str], Any]) -> DynamoEnvironments:
@@ -322,6 +327,30 @@ CASES = [
         "has_digest",
         {"repository": "comfyui", "digest": DIGEST},
         {"DescribeImages": {"imageDetails": [{"imageDigest": DIGEST}]}},
+    ),
+    Case(
+        _repository,
+        "describe",
+        {"repository": "comfyui", "digest": DIGEST},
+        {"DescribeImages": {"imageDetails": [{"imageDigest": DIGEST}]}},
+    ),
+    Case(
+        _repository,
+        "manifest",
+        {"repository": "comfyui", "digest": DIGEST},
+        {"BatchGetImage": {"images": [{"imageManifest": "{}"}]}},
+    ),
+    Case(
+        _network,
+        "vpcs_of_subnets",
+        {"subnet_ids": ["subnet-0123456789abcdef0"]},
+        {"DescribeSubnets": {"Subnets": [{"SubnetId": "subnet-0123456789abcdef0", "VpcId": "vpc-1"}]}},
+    ),
+    Case(
+        _network,
+        "vpc_of_group",
+        {"group_id": "sg-0123456789abcdef0"},
+        {"DescribeSecurityGroups": {"SecurityGroups": [{"VpcId": "vpc-1"}]}},
     ),
     Case(_environments, "get", {"environment": "prod"}, {"GetItem": {"Item": ITEM}}, _OF_ITEMS),
     Case(_environments, "claim", {"environment": "prod", "claim": CLAIM}, _UPDATED),

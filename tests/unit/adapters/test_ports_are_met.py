@@ -13,6 +13,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.permissions import actions_of, calls
@@ -27,6 +28,7 @@ AWS: list[tuple[type, type, type]] = [
     (ports.Commands, SsmCommands, fakes.FakeCommands),
     (ports.Parameters, SsmParameters, fakes.FakeParameters),
     (ports.Repository, EcrRepository, fakes.FakeRepository),
+    (ports.Network, Ec2Network, fakes.FakeNetwork),
     (ports.Environments, DynamoEnvironments, fakes.FakeEnvironments),
     (ports.Waits, DynamoWaits, fakes.FakeWaits),
     (ports.Executions, StepFunctionsExecutions, fakes.FakeExecutions),

@@ -38,4 +38,5 @@ class Ec2Network:
                 if code_of(error) == "InvalidGroup.NotFound":
                     return None
                 raise
-        return next((str(found["VpcId"]) for found in answer["SecurityGroups"]), None)
+            # Where the account has no such group, EC2 answers InvalidGroup.NotFound.
+            return str(answer["SecurityGroups"][0]["VpcId"])

@@ -63,14 +63,16 @@ class EcrRepository:
                 imageIds=[{"imageDigest": digest}],
                 acceptedMediaTypes=_MEDIA_TYPES,
             )
-            images = answer["images"]
-        for found in images:
-            return read_manifest(found["imageManifest"], found.get("imageManifestMediaType", ""))
-        return None
+            texts = [
+                (found["imageManifest"], found.get("imageManifestMediaType", ""))
+                for found in answer["images"]
+            ]
+        # What ECR has not, or not as one of these types, is among the failures.
+        return read_manifest(*texts[0]) if texts else None
 
     def _digest(self, repository: str, image_id: dict[str, str], what: str) -> str | None:
         found = self._details(repository, image_id, what)
-        return str(found["imageDigest"]) if found else None
+        return found["imageDigest"] if found else None
 
     def _details(self, repository: str, image_id: dict[str, str], what: str) -> dict[str, Any] | None:
         with aws_errors("ecr:DescribeImages", f"{repository}, {what}"):
@@ -81,4 +83,5 @@ class EcrRepository:
                     return None
                 raise
             # Where the repository has no such image, ECR answers ImageNotFoundException.
-            return dict(answer["imageDetails"][0])
+            found = answer["imageDetails"][0]
+            return {**found, "imageDigest": str(found["imageDigest"])}
