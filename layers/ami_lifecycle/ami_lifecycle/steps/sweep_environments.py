@@ -234,7 +234,9 @@ class Sweeper:
         # A thing that nobody has come back to within an hour is not there any more.
         held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
         for look in (self._due_rollback, self._due_build, self._due_repair, self._due_retirement):
-            looked = one_by_one([seen], lambda _: f"what is due in {environment}", partial(self._checked, look))
+            looked = one_by_one(
+                [seen], lambda _: f"what is due in {environment}", partial(self._checked, look)
+            )
             found.report(environment, looked)
             for work in looked.done:
                 if work is None:
