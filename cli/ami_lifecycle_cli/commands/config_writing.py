@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -29,6 +29,7 @@ from ami_lifecycle_cli.commands.config_output import print_json, print_line, pri
 from ami_lifecycle_cli.commands.config_reading import PathArgument
 from ami_lifecycle_cli.commands.config_target import Target
 
+_WRITES: Final = frozenset({"create", "adopt", "update"})
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")]
 AdoptOption = Annotated[
     bool, typer.Option("--adopt", help="Tag existing parameters without our tags as ours, too.")
@@ -91,7 +92,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _apply_with_progress(config: Config, plan: list[PlannedParameter]) -> InitOutcome:
-    writes = [planned for planned in plan if planned.action in {"create", "adopt"}]
+    writes = [planned for planned in plan if planned.action in _WRITES]
     done = 0
     columns = (TextColumn("Parameters"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -100,7 +101,7 @@ def _apply_with_progress(config: Config, plan: list[PlannedParameter]) -> InitOu
 
         def advance(planned: PlannedParameter) -> None:
             nonlocal done
-            if planned.action in {"create", "adopt"}:
+            if planned.action in _WRITES:
                 done += 1
                 progress.advance(task)
 
@@ -115,6 +116,7 @@ def _outcome_row(outcome: InitOutcome) -> dict[str, Any]:
     return {
         "created": outcome.created,
         "adopted": outcome.adopted,
+        "updated": outcome.updated,
         "kept": outcome.kept,
         "left_unset": outcome.left_unset,
         "set_by_hand": [_plan_row(planned) for planned in outcome.set_by_hand],
@@ -127,11 +129,15 @@ def _print_outcome(outcome: InitOutcome) -> None:
         print_line(f"created  {name}")
     for name in outcome.adopted:
         print_line(f"adopted  {name}")
+    for name in outcome.updated:
+        print_line(f"updated  {name}")
     for name, error in outcome.failed:
         print_note(f"failed   {name}: {error.message} {error.remedy}")
     _print_set_by_hand(outcome.set_by_hand)
     print_line(
-        f"{len(outcome.created)} created, {len(outcome.adopted)} adopted, {len(outcome.kept)} left alone, "
+        f"{len(outcome.created)} created, {len(outcome.adopted)} adopted, "
+        + (f"{len(outcome.updated)} updated, " if outcome.updated else "")
+        + f"{len(outcome.kept)} left alone, "
         + (f"{len(outcome.left_unset)} optional and unset, " if outcome.left_unset else "")
         + f"{len(outcome.set_by_hand)} to be set by hand, {len(outcome.failed)} failed."
     )
@@ -218,6 +224,7 @@ def _change_row(change: PlannedChange) -> dict[str, Any]:
         "changed": change.is_change,
         "before": MASK if hidden and before is not None else before,
         "after": MASK if hidden else change.after,
+        "attributes": [str(attribute) for attribute in change.attributes],
         "version": None if change.before is None else change.before.version,
     }
 
@@ -226,7 +233,8 @@ def _change_text(row: dict[str, Any]) -> str:
     if not row["changed"]:
         return f"{row['name']} has this value already (version {row['version']})."
     done = "would change (dry run)" if row["dry_run"] else f"is now version {row['version']}"
-    return f"{row['name']} {done}: {_before(row)} -> {row['after']}"
+    also = f" ({'; '.join(row['attributes'])})" if row["attributes"] else ""
+    return f"{row['name']} {done}: {_before(row)} -> {row['after']}{also}"
 
 
 def _before(row: dict[str, Any]) -> str:

@@ -110,7 +110,13 @@ class FakeSsm:
         names = sorted(self.parameters)
         for found in request.get("ParameterFilters", []):
             names = [name for name in names if self._matches(name, found)]
-        return self._end(self._page(names, request, limit=50))
+        page = self._page(names, request, limit=50)
+        for shape in page["Parameters"]:
+            kept = self.parameters[shape["Name"]].attributes
+            told = ("Tier", "Description", "AllowedPattern", "DataType", "KeyId")
+            shape |= {key: kept[key] for key in told if key in kept}
+            del shape["Value"]
+        return self._end(page)
 
     def get_parameter_history(self, **request: Any) -> dict[str, Any]:
         self._begin("GetParameterHistory", request)
@@ -142,6 +148,10 @@ class FakeSsm:
         if not overwrite:
             raise client_error("ParameterAlreadyExists", "The parameter already exists.")
         parameter = self.parameters[name]
+        told = {key: value for key, value in request.items() if key not in {"Value", "Tags", "Overwrite"}}
+        if parameter.attributes.get("Tier") == "Advanced" and told.get("Tier") == "Standard":
+            raise client_error("ValidationException", "You can't downgrade a parameter")
+        parameter.attributes |= told
         parameter.versions.append((request["Value"], now))
         if len(parameter.versions) > 100:
             parameter.versions.pop(0)
@@ -221,6 +231,8 @@ class FakeSsm:
 
     def _matches(self, name: str, found: dict[str, Any]) -> bool:
         key, values = found["Key"], found["Values"]
+        if key == "Name":
+            return name in values
         if key == "Path":
             return any(name.startswith(value.rstrip("/") + "/") for value in values)
         if key.startswith("tag:"):

@@ -36,13 +36,22 @@ def test_the_plan_writes_nothing_and_gives_a_reason_for_everything(
     assert [(planned.path, planned.action, planned.text, planned.reason) for planned in plan] == [
         ("aws.ec2.id", "set by hand", None, "has no default"),
         ("aws.ec2.type", "create", "g4dn.xlarge", "has a default"),
-        ("aws.size", "keep", None, "exists, version 1"),
+        (
+            "aws.size",
+            "keep",
+            None,
+            "exists without our tags, and differs (tier Standard -> Advanced); --adopt brings it about",
+        ),
         ("aws.zones", "create", "a,b", "has a default"),
         ("aws.on", "create", "false", "has a default"),
         ("aws.empty", "set by hand", None, "has an empty default"),
         ("aws.key", "set by hand", None, "has no default"),
     ]
-    assert {operation for operation, _ in ssm.calls} == {"GetParameters"}
+    assert {operation for operation, _ in ssm.calls} <= {
+        "GetParameters",
+        "DescribeParameters",
+        "ListTagsForResource",
+    }
     assert "config set aws.ec2.id VALUE" in (plan[0].command or "")
     assert "config set aws.key --stdin" in (plan[6].command or "")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ami_lifecycle.config.attributes import AttributeChange, arguments_of, read_changes
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import Node
 from ami_lifecycle.config.errors import (
@@ -29,6 +30,7 @@ class PlannedChange:
         before: the present version; None where the parameter is to be created.
         after: the text to store.
         adopt: the present parameter must be tagged as ours first.
+        attributes: what is changed beside the value, such as the tier.
     """
 
     declaration: Declaration
@@ -36,11 +38,12 @@ class PlannedChange:
     before: StoredParameter | None
     after: str = field(repr=False)
     adopt: bool = False
+    attributes: tuple[AttributeChange, ...] = ()
 
     @property
     def is_change(self) -> bool:
-        """Whether the stored text would be another one."""
-        return self.before is None or self.before.text != self.after
+        """Whether the stored text, or an attribute that AWS can change, would be another one."""
+        return self.before is None or self.before.text != self.after or bool(self.attributes)
 
     @property
     def sensitive(self) -> bool:
@@ -90,6 +93,9 @@ def plan_set(config: Config, path: str, text: str, *, adopt: bool = False) -> Pl
     if before is None:
         check_environment(config, declaration)
     change = PlannedChange(declaration, name, before, text)
+    if before is not None:
+        found = read_changes(config.parameter_store, {name: declaration}).get(name, [])
+        change = replace(change, attributes=tuple(each for each in found if each.argument is not None))
     return _checked(config, change, adopt=adopt) if before is not None and change.is_change else change
 
 
@@ -198,4 +204,4 @@ def apply_change(config: Config, change: PlannedChange) -> int:
         return change.before.version
     if change.adopt:
         store.tag(change.name, tags_for(config, change.declaration, change.name))
-    return store.overwrite(change.before, change.after)
+    return store.overwrite(change.before, change.after, arguments_of(change.declaration, change.attributes))

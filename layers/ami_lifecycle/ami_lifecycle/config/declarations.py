@@ -187,6 +187,12 @@ def _check_fields(path: str, schema: ParameterSchema, value_type: ValueType, loc
         "it is both `secret` and `sensitive`; the name of a secret is not a secret": (
             schema.secret and schema.sensitive
         ),
+        "it has a key_id and is not sensitive; only SecureStrings have a key": (
+            schema.key_id is not None and not schema.sensitive
+        ),
+        f"its data_type is {schema.data_type}, which only a plain string can be": (
+            schema.data_type != "text" and (value_type != "str" or schema.sensitive)
+        ),
         "its allowed_values are not of its type": not _all_of_type(schema.allowed_values or [], value_type),
         "its allowed_pattern is not a regular expression": not _compiles(schema.allowed_pattern),
     }

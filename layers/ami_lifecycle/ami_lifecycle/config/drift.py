@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ami_lifecycle.config.attributes import read_changes, remedy_for
 from ami_lifecycle.config.environments import declared_parameters, each_environment
 from ami_lifecycle.config.errors import ConfigError
 from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import identifying_tags, is_ours, orphans_among, prefixes_of, project_of
 from ami_lifecycle.config.sensitive import MASK
 
-DriftKind: TypeAlias = Literal["missing", "differs", "invalid", "orphaned"]
+DriftKind: TypeAlias = Literal["missing", "differs", "invalid", "attributes", "orphaned"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Drift:
 
     Attributes:
         kind: `missing` (declared, not stored), `differs` (from the default), `invalid` (not of the
-            declared type), `orphaned` (stored under our path, not declared).
+            declared type), `attributes` (tier, pattern and the like), `orphaned` (stored under our path, not declared).
         default, stored: as they may be shown; None where there is none.
         ours: for orphans, whether `prune` would delete it.
         detail: what a person should know.
@@ -65,6 +66,9 @@ def _names(config: Config) -> list[str]:
 def _declared_drift(config: Config) -> list[Drift]:
     declared = list(declared_parameters(config))
     stored = config.parameter_store.read(name for _, name, _ in declared)
+    changes = read_changes(
+        config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}
+    )
     found: list[Drift] = []
     for _, name, declaration in declared:
         default = declaration.default_text
@@ -74,6 +78,17 @@ def _declared_drift(config: Config) -> list[Drift]:
             detail = "the default applies" if default is not None else "no default: it has no value"
             found.append(Drift("missing", name, declaration.path, default, detail=detail))
             continue
+        if name in changes:
+            found.append(
+                Drift(
+                    "attributes",
+                    name,
+                    declaration.path,
+                    "; ".join(f"{change.attribute} {change.declared}" for change in changes[name]),
+                    "; ".join(f"{change.attribute} {change.stored or '(none)'}" for change in changes[name]),
+                    detail=remedy_for(name, changes[name]),
+                )
+            )
         shown = MASK if parameter.sensitive else declaration.mask(parameter.text)
         try:
             value = declaration.parse(parameter.text, source=name, sensitive=parameter.sensitive)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from ami_lifecycle.config.attributes import AttributeChange, arguments_of, read_changes, remedy_for
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.environments import declared_parameters, known_environments
 from ami_lifecycle.config.errors import (
@@ -19,7 +20,7 @@ from ami_lifecycle.config.loading import Config
 from ami_lifecycle.config.ownership import is_ours, project_of, tags_for
 from ami_lifecycle.config.parameter_store import NewParameter, ParameterStore, StoredParameter
 
-InitAction: TypeAlias = Literal["create", "keep", "adopt", "set by hand", "leave unset"]
+InitAction: TypeAlias = Literal["create", "keep", "update", "adopt", "set by hand", "leave unset"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class PlannedParameter:
     """What `init` does with one declared parameter, and why.
 
     `text` is what it creates; `command` is what a person runs where a value has no default. `environment` is
-    the one that it is for, where its name contains one.
+    the one that it is for, where its name contains one. `changes` are the attributes that `update` and `adopt`
+    bring about.
     """
 
     action: InitAction
@@ -37,6 +39,7 @@ class PlannedParameter:
     text: str | None = field(default=None, repr=False)
     command: str | None = None
     environment: str | None = None
+    changes: tuple[AttributeChange, ...] = ()
 
     @property
     def path(self) -> str:
@@ -50,6 +53,7 @@ class InitOutcome:
 
     created: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     left_unset: list[str] = field(default_factory=list)
     set_by_hand: list[PlannedParameter] = field(default_factory=list)
@@ -70,28 +74,54 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
     """
     declared = list(declared_parameters(config))
     stored = config.parameter_store.read(name for _, name, _ in declared)
-    foreign = _foreign(config, stored) if adopt else frozenset()
+    changes = read_changes(
+        config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}
+    )
+    foreign = _foreign(config, stored if adopt else changes)
     return [
         replace(
-            _decide(own, declaration, name, stored.get(name), foreign=name in foreign),
+            _decide_stored(
+                declaration, stored[name], changes.get(name, []), foreign=name in foreign, adopt=adopt
+            )
+            if name in stored
+            else _decide_new(own, declaration, name),
             environment=own.resolver.placeholders["environment"],
         )
         for own, name, declaration in declared
     ]
 
 
-def _foreign(config: Config, stored: Mapping[str, StoredParameter]) -> frozenset[str]:
+def _foreign(config: Config, names: Iterable[str]) -> frozenset[str]:
     store = config.parameter_store
-    return frozenset(name for name in stored if not is_ours(store.read_tags(name), project_of(config, name)))
+    return frozenset(name for name in names if not is_ours(store.read_tags(name), project_of(config, name)))
 
 
-def _decide(
-    config: Config, declaration: Declaration, name: str, stored: StoredParameter | None, *, foreign: bool
+def _decide_stored(
+    declaration: Declaration,
+    stored: StoredParameter,
+    changes: Sequence[AttributeChange],
+    *,
+    foreign: bool,
+    adopt: bool,
 ) -> PlannedParameter:
-    if stored is not None and foreign:
-        return PlannedParameter("adopt", "exists without our tags", declaration, name)
-    if stored is not None:
-        return PlannedParameter("keep", f"exists, version {stored.version}", declaration, name)
+    name = stored.name
+    possible = tuple(change for change in changes if change.argument is not None)
+    differences = "; ".join(map(str, changes))
+    if foreign and adopt:
+        reason = "exists without our tags" + (f"; {differences}" if changes else "")
+        return PlannedParameter("adopt", reason, declaration, name, changes=possible)
+    if foreign:
+        reason = f"exists without our tags, and differs ({differences}); --adopt brings it about"
+        return PlannedParameter("keep", reason, declaration, name)
+    if possible:
+        return PlannedParameter("update", differences, declaration, name, changes=possible)
+    reason = f"exists, version {stored.version}"
+    if changes:
+        reason += f", and differs ({differences}). {remedy_for(name, changes)}"
+    return PlannedParameter("keep", reason, declaration, name)
+
+
+def _decide_new(config: Config, declaration: Declaration, name: str) -> PlannedParameter:
     check_environment(config, declaration)
     if (text := declaration.default_text) is not None:
         return PlannedParameter("create", "has a default", declaration, name, text=text)
@@ -142,13 +172,35 @@ def _carry_out(config: Config, planned: PlannedParameter, outcome: InitOutcome) 
             (outcome.created if created else outcome.kept).append(planned.name)
         case "adopt":
             store.tag(planned.name, tags_for(config, planned.declaration, planned.name))
+            _update(store, planned)
             outcome.adopted.append(planned.name)
+        case "update":
+            _update(store, planned)
+            outcome.updated.append(planned.name)
         case "keep":
             outcome.kept.append(planned.name)
         case "leave unset":
             outcome.left_unset.append(planned.name)
         case "set by hand":
             outcome.set_by_hand.append(planned)
+
+
+def _update(store: ParameterStore, planned: PlannedParameter) -> None:
+    """Write the value that is there once more, with other attributes: PutParameter has no other way.
+
+    Raises:
+        StoreRequestError: somebody wrote another value between the reading and the writing.
+    """
+    current = store.read([planned.name]).get(planned.name)
+    if current is None or not planned.changes:
+        return
+    version = store.overwrite(current, current.text, arguments_of(planned.declaration, planned.changes))
+    if version != current.version + 1:
+        raise StoreRequestError(
+            "ConcurrentChange",
+            f"Somebody changed {planned.name} at the same moment; version {version - 1} has their value.",
+            remedy=f"If theirs is right: ami-lifecycle config rollback {planned.path} --to {version - 1}.",
+        )
 
 
 def check_environment(config: Config, declaration: Declaration) -> None:
@@ -184,4 +236,6 @@ def new_parameter(config: Config, declaration: Declaration, name: str, text: str
         tags=tags_for(config, declaration, name),
         tier=declaration.schema.tier,
         allowed_pattern=declaration.schema.allowed_pattern,
+        data_type=declaration.schema.data_type,
+        key_id=declaration.schema.key_id,
     )

@@ -51,6 +51,19 @@ class StoredParameter:
 
 
 @dataclass(frozen=True)
+class StoredAttributes:
+    """What a parameter is beside its value (DescribeParameters)."""
+
+    name: str
+    type: str
+    tier: str
+    description: str
+    allowed_pattern: str | None
+    data_type: str
+    key_id: str | None
+
+
+@dataclass(frozen=True)
 class NewParameter:
     """A parameter to create."""
 
@@ -61,6 +74,8 @@ class NewParameter:
     tags: Mapping[str, str]
     tier: str = "Standard"
     allowed_pattern: str | None = None
+    data_type: str = "text"
+    key_id: str | None = None
 
     def request(self) -> dict[str, Any]:
         """The arguments of PutParameter."""
@@ -74,8 +89,17 @@ class NewParameter:
         if self.description:
             request["Description"] = self.description
         if self.allowed_pattern is not None:
-            request["AllowedPattern"] = f"^(?:{self.allowed_pattern})$"
+            request["AllowedPattern"] = whole_pattern(self.allowed_pattern)
+        if self.data_type != "text":
+            request["DataType"] = self.data_type
+        if self.key_id is not None:
+            request["KeyId"] = self.key_id
         return request
+
+
+def whole_pattern(pattern: str) -> str:
+    """A declared pattern as Parameter Store has it: for the whole text."""
+    return f"^(?:{pattern})$"
 
 
 class ParameterStore:
@@ -130,6 +154,23 @@ class ParameterStore:
         found = self._pages(self._writes, "DescribeParameters", prefix, request)
         return [parameter["Name"] for parameter in found]
 
+    def read_attributes(self, names: Iterable[str]) -> dict[str, StoredAttributes]:
+        """What parameters are beside their values; names that do not exist are left out.
+
+        Source: ParameterStringFilter, Values: at most 50.
+        """
+        unique = list(dict.fromkeys(names))
+        found: dict[str, StoredAttributes] = {}
+        for start in range(0, len(unique), PAGE):
+            batch = unique[start : start + PAGE]
+            request: dict[str, Any] = {
+                "ParameterFilters": [{"Key": "Name", "Option": "Equals", "Values": batch}],
+                "MaxResults": PAGE,
+            }
+            for each in self._pages(self._writes, "DescribeParameters", ", ".join(batch), request):
+                found[each["Name"]] = _attributes(each)
+        return found
+
     def read_history(self, name: str) -> list[StoredParameter]:
         """The versions of a parameter that Parameter Store still has (the last 100), oldest first.
 
@@ -172,18 +213,23 @@ class ParameterStore:
             return False
         return True
 
-    def overwrite(self, current: StoredParameter, text: str) -> int:
+    def overwrite(
+        self, current: StoredParameter, text: str, attributes: Mapping[str, str] | None = None
+    ) -> int:
         """Write a new version of an existing parameter; returns its number.
 
-        Tags, description and pattern stay as they are (PutParameter: tags cannot be given with
-        Overwrite, and what is left out is kept).
+        Args:
+            current: the version that is replaced.
+            text: the new value.
+            attributes: other arguments of PutParameter that change. Tags, and what is left out, stay as they
+                are (PutParameter: tags cannot be given with Overwrite, and what is left out is kept).
         """
         response = self._call(
             self._writes,
             "ssm:PutParameter",
             current.name,
             lambda client: client.put_parameter(
-                Name=current.name, Value=text, Type=current.type, Overwrite=True
+                Name=current.name, Value=text, Type=current.type, Overwrite=True, **(attributes or {})
             ),
             hidden=text if current.sensitive else None,
         )
@@ -293,6 +339,18 @@ def _stored(parameter: dict[str, Any]) -> StoredParameter:
         type=parameter["Type"],
         changed_at=changed_at and changed_at.astimezone(UTC),
         changed_by=parameter.get("LastModifiedUser", ""),
+    )
+
+
+def _attributes(metadata: dict[str, Any]) -> StoredAttributes:
+    return StoredAttributes(
+        name=metadata["Name"],
+        type=metadata.get("Type", "String"),
+        tier=metadata.get("Tier", "Standard"),
+        description=metadata.get("Description") or "",
+        allowed_pattern=metadata.get("AllowedPattern") or None,
+        data_type=metadata.get("DataType") or "text",
+        key_id=metadata.get("KeyId"),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 ValueType: TypeAlias = Literal["str", "int", "float", "bool", "list", "json"]
+DataType: TypeAlias = Literal["text", "aws:ec2:image"]
 Tier: TypeAlias = Literal["Standard", "Advanced", "Intelligent-Tiering"]
 
 
@@ -59,6 +60,13 @@ class ParameterSchema(BaseModel):
     )
     secret: bool = Field(default=False, description="The value is the name of a Secrets Manager secret.")
     sensitive: bool = Field(default=False, description="Stored as a SecureString, and never printed.")
+    data_type: DataType = Field(
+        default="text",
+        description="aws:ec2:image: only ids of images are taken, and EC2 resolves the parameter. For good.",
+    )
+    key_id: str | None = Field(
+        default=None, description="KMS key of a sensitive value: id, ARN or alias; alias/aws/ssm without it."
+    )
     tier: Tier = Field(
         default="Standard",
         description="Standard holds 4,096 characters, Advanced 8,192 at a price and for good.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from ami_lifecycle.config.attributes import AttributeChange, read_changes, remedy_for
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.declarations import Declaration
 from ami_lifecycle.config.documents import examine_documents, is_config_file
@@ -72,11 +73,30 @@ def examine_values(config: Config) -> list[Finding]:
     Raises:
         ConfigError: Parameter Store cannot be read.
     """
+    declared = list(declared_parameters(config))
+    changes = read_changes(config.parameter_store, {name: declaration for _, name, declaration in declared})
     return [
         finding
-        for own, _, declaration in declared_parameters(config)
-        for finding in _examine_value(own, declaration)
+        for own, name, declaration in declared
+        for finding in (
+            *_examine_value(own, declaration),
+            *_examine_attributes(name, declaration, changes.get(name, [])),
+        )
     ]
+
+
+def _examine_attributes(
+    name: str, declaration: Declaration, changes: Sequence[AttributeChange]
+) -> Iterator[Finding]:
+    for change in changes:
+        if change.attribute != "sensitive":  # an error, which `_examine_value` has
+            yield Finding(
+                "warning",
+                f"{name} is stored in another way than declared: {change}.",
+                remedy_for(name, [change]),
+                declaration.path,
+                declaration.location,
+            )
 
 
 def _examine_value(config: Config, declaration: Declaration) -> Iterator[Finding]:
