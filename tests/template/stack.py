@@ -78,6 +78,8 @@ def text(value: Any) -> str:
             return f"${{{name}}}"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"${{{name}.{attribute}}}"
+        case {"Fn::If": [_, usual, _]}:
+            return text(usual)
     raise AssertionError(f"not a text that can be compared: {value}")
 
 

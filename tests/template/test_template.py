@@ -83,6 +83,18 @@ def test_the_default_application_is_the_configured_one() -> None:
     assert configured.get("application", default) == default
 
 
+def test_subnets_are_held_to_the_vpc() -> None:
+    # CloudFormation checks rules before it makes anything (its Template Reference, Rule functions).
+    (assertion,) = template()["Rules"]["SubnetsAreInTheVpc"]["Assertions"]
+    assert assertion["Assert"] == {
+        "Fn::EachMemberIn": [
+            {"Fn::ValueOfAll": ["AWS::EC2::Subnet::Id", "VpcId"]},
+            {"Fn::RefAll": "AWS::EC2::VPC::Id"},
+        ]
+    }
+    assert "SubnetIds" in assertion["AssertDescription"]
+
+
 # Events: nothing is lost without a trace.
 
 
@@ -159,6 +171,7 @@ def test_the_table_survives_mistakes_and_forgets_waits() -> None:
     table = template()["Resources"]["StateTable"]
     assert table["DeletionPolicy"].startswith("Retain")
     assert table["UpdateReplacePolicy"] == "Retain"
+    assert table["Condition"] == "MakesTable"
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 

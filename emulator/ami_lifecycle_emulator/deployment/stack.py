@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Final
 from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.deployment.intrinsics import NO_VALUE, Resolver, references_in
 from ami_lifecycle_emulator.deployment.resources import CREATORS, Account, Created
+from ami_lifecycle_emulator.deployment.rules import Rules
 from ami_lifecycle_emulator.deployment.template import LOCAL_SOURCE, Template, TemplateError
 from ami_lifecycle_emulator.deployment.workloads import Workloads
 from ami_lifecycle_emulator.operations import ApiError, Request, Response, operation
@@ -76,6 +78,7 @@ class Stack:
         self.resources: dict[str, StackResource] = {}
         self.outputs: dict[str, str] = {}
         self.parameters = self._parameters(values, network)
+        Rules(template, self.parameters, account.call).check()
         references = {
             **self.parameters,
             "AWS::AccountId": account.account_id,
@@ -124,6 +127,10 @@ class Stack:
                 value = self._account.call("ssm", "GetParameter", Name=value)["Parameter"]["Value"]
             if (kind.startswith("List<") or kind == "CommaDelimitedList") and isinstance(value, str):
                 value = [part.strip() for part in value.split(",") if part.strip()]
+            pattern = parameter.get("AllowedPattern")
+            if pattern and not re.fullmatch(pattern, str(value)):
+                told = parameter.get("ConstraintDescription") or f"it must match {pattern}"
+                raise TemplateError(f"the parameter {name} cannot be {value!r}: {told}")
             allowed = parameter.get("AllowedValues")
             if allowed and str(value) not in map(str, allowed):
                 raise TemplateError(f"the parameter {name} must be one of {allowed}, not {value!r}")

@@ -44,6 +44,7 @@ class Template:
     mappings: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     description: str = ""
 
 
@@ -111,6 +112,7 @@ def load_template(path: Path, region: str) -> Template:
         mappings=translated.get("Mappings") or {},
         conditions=translated.get("Conditions") or {},
         outputs=translated.get("Outputs") or {},
+        rules=translated.get("Rules") or {},
         description=translated.get("Description") or "",
     )
 

@@ -213,6 +213,38 @@ def test_what_the_deployer_does_not_know_is_refused_by_name(
         stack.deploy()
 
 
+@pytest.mark.parametrize(
+    ("condition", "refused"),
+    [
+        ("Fn::Equals: [!Ref A, x]", False),
+        ("Fn::Equals: [!Ref A, y]", True),
+        ("Fn::Contains: [[x, y], !Ref A]", False),
+        ("Fn::Contains: [[y], !Ref A]", True),
+        ("Fn::Not: [{Fn::Equals: [!Ref A, x]}]", True),
+        ("Fn::And: [{Fn::Equals: [!Ref A, x]}, {Fn::Equals: [!Ref B, y]}]", False),
+        ("Fn::Or: [{Fn::Equals: [!Ref A, y]}, {Fn::Equals: [!Ref B, x]}]", True),
+        ("Fn::EachMemberEquals: [[x, x], !Ref A]", False),
+        ("Fn::EachMemberIn: [[x, y], [!Ref A]]", True),
+    ],
+)
+def test_rules_are_checked_before_anything_is_made(tmp_path: Path, condition: str, refused: bool) -> None:
+    rest = (
+        "Parameters: {A: {Type: String, Default: x}, B: {Type: String, Default: y}}\n"
+        f"Rules: {{R: {{Assertions: [{{Assert: {{{condition}}}, AssertDescription: told}}]}}}}"
+    )
+    if refused:
+        with pytest.raises(TemplateError, match="the rule R refuses it: told"):
+            stack_of(tmp_path, "  Q: {Type: 'AWS::SQS::Queue'}", rest)
+    else:
+        stack_of(tmp_path, "  Q: {Type: 'AWS::SQS::Queue'}", rest)
+
+
+def test_a_rule_that_the_deployer_does_not_know_is_refused(tmp_path: Path) -> None:
+    rest = "Rules: {R: {Assertions: [{Assert: {Fn::Guess: [a]}}]}}"
+    with pytest.raises(TemplateError, match="no rule function Fn::Guess"):
+        stack_of(tmp_path, "  Q: {Type: 'AWS::SQS::Queue'}", rest)
+
+
 def test_resources_are_created_after_what_they_refer_to(tmp_path: Path) -> None:
     stack, api = stack_of(
         tmp_path,
