@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
 from ami_lifecycle.domain.settings import EnvironmentName, EnvironmentSettings, ImageTag
@@ -61,9 +61,9 @@ class BuildRequest(Frozen):
     image_tag: ImageTag | None = None
     image_digest: Digest | None = None
     publish_image_id: AmiId | None = None
-    fresh: bool = False
-    force: bool = False
-    pin: bool = False
+    fresh: StrictBool = False
+    force: StrictBool = False
+    pin: StrictBool = False
     branch: ShortText | None = None
     commit_sha: Annotated[str, Field(max_length=64)] | None = None
     workflow_run_id: ShortText | None = None

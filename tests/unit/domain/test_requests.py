@@ -237,3 +237,25 @@ def test_any_event_is_parsed_or_refused_as_an_event(detail: dict[str, Any]) -> N
     else:
         assert isinstance(parsed, Push)
         assert parsed.tag != ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "way"),
+    [
+        ("image_tag", 20241101, 'write "20241101" with the quotes'),
+        ("environment", True, 'write "true" with the quotes'),
+        ("branch", 1.1, "write it in quotes"),
+        ("commit_sha", 1234567, 'write "1234567" with the quotes'),
+        ("workflow_run_id", 42, 'write "42" with the quotes'),
+        ("fresh", "yes", "write true or false without quotes"),
+        ("force", 1, "write true or false without quotes"),
+        ("pin", "off", "write true or false without quotes"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_the_way_to_write_it(
+    field: str, value: object, way: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse_request({"environment": "prod", field: value})
+    assert field in str(raised.value)
+    assert way in str(raised.value)

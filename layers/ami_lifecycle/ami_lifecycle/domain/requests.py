@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -33,8 +34,18 @@ def explain(error: ValidationError) -> str:
         # A rule of our own says the value itself.
         says_it = problem["type"] in {"missing", "value_error"}
         shown = "" if says_it else f" (got {problem['input']!r:.120})"
-        problems.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}")
+        said = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{field}: {said}{shown}{_way_to_write(problem['type'], problem['input'])}")
     return "; ".join(problems)
+
+
+def _way_to_write(kind: str, value: Any) -> str:
+    """How text or a truth value is written in JSON, where something else stands in its place."""
+    if kind == "string_type" and isinstance(value, bool | int):
+        return f", write {json.dumps(json.dumps(value))} with the quotes"
+    if kind == "string_type" and isinstance(value, float):
+        return ", write it in quotes, as it was before JSON took it for a number"
+    return ", write true or false without quotes" if kind == "bool_type" else ""
 
 
 def parse_request(raw: Any) -> Push | BuildRequest:
