@@ -34,6 +34,7 @@ NOT_FOUND: Mapping[str, str] = {
     "SendCommand": "InvalidInstanceId",
     "GetCommandInvocation": "InvocationDoesNotExist",
 }
+REFUSED_FOR_LONG = 8
 # More often than boto3 tries, so that the state machine has to.
 BEYOND_THE_SDK = 5
 
@@ -156,6 +157,10 @@ def _at_function_call(point: Point) -> Iterator[Case]:
     kinds: dict[str, Rule] = {
         "throttled": point.rule("error", code=code, status=status, times=BEYOND_THE_SDK),
         "refused": point.rule("error", code=refused, status=403),
+        # For so long that steps and whole executions are refused again and again, as by a policy.
+        "refused-for-long": point.rule("error", code=refused, status=403, times=REFUSED_FOR_LONG),
+        # What no table knows.
+        "unknown-code": point.rule("error", code="NewerThanThisService", status=400),
         "server-error-after-effect": point.rule("error", code="InternalError", status=500, when="after"),
         "answer-lost": point.rule("lost"),
         "killed-before": point.rule("killed", when="before"),

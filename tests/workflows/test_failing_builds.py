@@ -33,9 +33,14 @@ def must_fail(environment: Environment, revision: str, error: str) -> Ended:
 
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "provisioning": (
-        {"kind": "command_fails", "document": "ProvisionImage", "exit_code": 16, "stderr": "no space left"},
+        {"kind": "command_fails", "document": "ProvisionImage", "exit_code": 14, "stderr": "no space left"},
         "ProvisioningFailedError",
         "no space left",
+    ),
+    "registry": (
+        {"kind": "command_fails", "document": "ProvisionImage", "exit_code": 16, "stderr": "not reached"},
+        "DocumentInterruptedError",
+        "not reached",
     ),
     "verification": (
         {"kind": "command_fails", "document": "VerifyImage", "exit_code": 21, "stderr": "answered 500"},
@@ -219,5 +224,5 @@ def test_a_digest_that_vanishes_during_the_build_fails_the_provisioning(
     service.client("ecr").batch_delete_image(repositoryName=REPOSITORY, imageIds=[{"imageDigest": digest}])
     environment.wait_until_idle()
     (ended,) = [service.wait(arn) for arn in environment.executions()]
-    assert ended.error == "ProvisioningFailedError"
+    assert ended.error == "DocumentInterruptedError"
     assert "could not be pulled" in str(ended.cause)

@@ -221,7 +221,7 @@ def test_a_builder_that_may_not_pull_fails_the_build_with_the_registrys_words(ru
     before = environment.latest()
     with Taken(running, "ecr:BatchGetImage", role="BuilderRole"):
         ended = environment.build("calm without pull")
-    assert ended.error == "ProvisioningFailedError"
+    assert ended.error == "DocumentInterruptedError"
     assert "is not authorized to perform: ecr:BatchGetImage" in (ended.cause or "")
     assert environment.latest() == before
 

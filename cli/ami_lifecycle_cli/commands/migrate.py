@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ami_lifecycle.contracts import Blocked
 from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
 from ami_lifecycle_cli.operators.adopting import Proposal, adopt, propose
 from ami_lifecycle_cli.operators.showing import iso_date, print_rows, utc_date
@@ -54,11 +55,17 @@ def migrate(
         return
     soon = sum(each.goes_soon for each in wanted)
     confirm(_question(environment, len(wanted), soon), yes=yes)
-    tagged = adopt(stack, environment, proposals)
+    tagged, left = adopt(stack, environment, proposals)
     if target.as_json:
-        print_json(_as_json(proposals, tagged, dry_run=False))
+        print_json(_as_json(proposals, tagged, left=left, dry_run=False))
     else:
-        print_line(f"Tagged {len(wanted)} images and {len(tagged) - len(wanted)} snapshots.")
+        images = sum(each.image.image_id in tagged for each in wanted)
+        print_line(f"Tagged {images} images and {len(tagged) - images} snapshots.")
+    for blocked in left:
+        print_note(f"Not tagged: {blocked.resource}: {blocked.reason}")
+    if left:
+        print_note("Put right what is named, and run the command again: what is tagged stays.")
+        raise typer.Exit(1)
     print_note(_what_comes(environment, soon))
 
 
@@ -98,7 +105,9 @@ def _print(environment: str, proposals: Sequence[Proposal]) -> None:
     print_rows(["IMAGE", "MADE (UTC)", "NAME", "NEXT", "WHY"], rows, fixed=["IMAGE"])
 
 
-def _as_json(proposals: Sequence[Proposal], tagged: Sequence[str], *, dry_run: bool) -> dict[str, object]:
+def _as_json(
+    proposals: Sequence[Proposal], tagged: Sequence[str], *, left: Sequence[Blocked] = (), dry_run: bool
+) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         "images": [
@@ -112,4 +121,5 @@ def _as_json(proposals: Sequence[Proposal], tagged: Sequence[str], *, dry_run: b
             for each in proposals
         ],
         "tagged": list(tagged),
+        "blocked": [blocked.model_dump(mode="json") for blocked in left],
     }

@@ -8,13 +8,14 @@ from enum import StrEnum
 
 from ami_lifecycle.adapters.tags import to_tags
 from ami_lifecycle.adapters.translation import aws_errors
-from ami_lifecycle.contracts import RetireAction
+from ami_lifecycle.contracts import Blocked, RetireAction
 from ami_lifecycle.domain.model import TAG_APPLICATION, Image, Usage
 from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.one_by_one import blocked_by, one_by_one
 from ami_lifecycle.steps.retire_images import environment_tags
 from ami_lifecycle_cli.operators.records import read_environment_live
 from ami_lifecycle_cli.operators.stack import Stack
@@ -115,22 +116,26 @@ def is_old(image: Image, settings: EnvironmentSettings, names_of_others: Collect
     return is_named and TAG_APPLICATION not in image.tags
 
 
-def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> list[str]:
-    """Tag images and their snapshots as the service's; returns the ids of what was tagged.
+def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> tuple[list[str], list[Blocked]]:
+    """Tag images and their snapshots as the service's; returns the ids of what was tagged, and what was not.
 
     The tag `Name` tells an image of ours from a copy that carries its tags, so it becomes the image's name.
     """
     ours = environment_tags(stack.catalogue.get(environment))
     ec2 = stack.client("ec2")
-    tagged: list[str] = []
-    for image in (proposal.image for proposal in proposals if proposal.is_tagged):
+
+    def tag(image: Image) -> list[str]:
         # Snapshots first: an image that is tagged may be retired at once, and its snapshots with it.
         with aws_errors("ec2:CreateTags", image.image_id):
             if image.snapshot_ids:
                 ec2.create_tags(Resources=list(image.snapshot_ids), Tags=to_tags(ours))
             ec2.create_tags(Resources=[image.image_id], Tags=to_tags({**ours, "Name": image.name}))
-        tagged += [image.image_id, *image.snapshot_ids]
-    return tagged
+        return [image.image_id, *image.snapshot_ids]
+
+    wanted = [proposal.image for proposal in proposals if proposal.is_tagged]
+    tagged = one_by_one(wanted, lambda image: image.image_id, tag)
+    left = [*tagged.blocked, *(blocked_by(error, "an image") for error in tagged.passing)]
+    return [found for ids in tagged.done for found in ids], left
 
 
 def _names_of_others(stack: Stack, settings: EnvironmentSettings) -> list[str]:

@@ -35,6 +35,7 @@
         ├── BuilderLostError             the builder died
         ├── CanaryLostError              the canary died
         ├── CommandUndeliveredError      the agent never took the command
+        ├── DocumentInterruptedError     what a document needs did not answer, or refused
         ├── ProvisioningFailedError      the provisioning document failed
         ├── ImageCreationFailedError     EC2 could not make the image
         └── VerificationFailedError      the canary refused the image
@@ -184,6 +185,10 @@ class CanaryLostError(BuildError):
 
 class CommandUndeliveredError(BuildError):
     """The command never began on the instance, so it can be sent again without being done twice."""
+
+
+class DocumentInterruptedError(BuildError):
+    """What a document needs of others did not answer, or refused: packages, the registry, Docker's daemon."""
 
 
 class ProvisioningFailedError(BuildError):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.unit.cli.samples import NOW, a_live, image_id
 
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle_cli.commands.migrate import _question, _what_comes
-from ami_lifecycle_cli.operators.adopting import Adoption, Proposal, propose_each
+from ami_lifecycle_cli.operators.adopting import Adoption, Proposal, adopt, propose_each
 
 NAME = "comfyui-multitenant-prod"
 NOTHING_LIVE = Live(value=None, problem="`latest` does not exist yet")
@@ -88,3 +91,23 @@ def test_the_last_line_says_what_comes() -> None:
 def test_the_document_says_when_old_images_go() -> None:
     section = DEPLOYING.read_text().partition("## 7.")[2].partition("\n## ")[0]
     assert "they go with the next sweep, within 15 minutes, without any push" in section
+
+
+def test_an_image_that_cannot_be_tagged_is_named_and_the_others_are_tagged() -> None:
+    tagged: list[str] = []
+
+    def create_tags(*, Resources: list[str], Tags: Any) -> None:  # noqa: N803 - as EC2 names them
+        if image_id(2) in Resources:
+            denied = {"Error": {"Code": "UnauthorizedOperation", "Message": "You are not authorized."}}
+            raise ClientError(denied, "CreateTags")  # type: ignore[arg-type]
+        tagged.extend(Resources)
+
+    settings = SimpleNamespace(application="comfyui", environment="prod")
+    stack: Any = SimpleNamespace(
+        catalogue=SimpleNamespace(get=lambda _: settings),
+        client=lambda _: SimpleNamespace(create_tags=create_tags),
+    )
+    found, left = adopt(stack, "prod", list(proposals(a_live(7)).values()))
+    assert found == tagged == [image_id(3), image_id(1)]
+    assert [blocked.resource for blocked in left] == [image_id(2)]
+    assert "Grant ec2:CreateTags" in left[0].reason

@@ -34,7 +34,7 @@ from ami_lifecycle.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.ports import CommandResult, CommandStatus, ExecutionStatus
 from ami_lifecycle.steps.one_by_one import one_by_one
 
 NAME = "comfyui-multitenant-prod"
@@ -345,6 +345,22 @@ def test_what_is_not_the_images_fault_never_gives_its_digest_up(
     converge(account, rounds=2)
     assert account.live.tags[TAG_DIGEST] == digest
     assert account.world.environments.get("prod").held_back == ()
+
+
+@pytest.mark.parametrize("exit_code", [11, 13, 15, 16, 18, 22, 23])
+def test_a_document_that_others_keep_from_its_work_never_gives_the_digest_up(
+    account: Account, exit_code: int
+) -> None:
+    digest = account.push("two")
+    account.world.commands.answer = lambda _: CommandResult(
+        status=CommandStatus.FAILED, exit_code=exit_code, stderr="the registry could not be reached"
+    )
+    assert run(account).error == "DocumentInterruptedError"
+    converge(account, rounds=5)
+    assert len(started(account)) >= 4
+    account.world.commands.answer = account._answer
+    converge(account, rounds=2)
+    assert account.live.tags[TAG_DIGEST] == digest
 
 
 def test_a_shortage_of_a_day_is_tried_hourly(account: Account) -> None:

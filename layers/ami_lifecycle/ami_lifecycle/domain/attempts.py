@@ -11,6 +11,14 @@ from ami_lifecycle.errors import ProvisioningFailedError, VerificationFailedErro
 _FAULTS_OF_THE_IMAGE: Final = frozenset(
     error.__name__ for error in (ProvisioningFailedError, VerificationFailedError)
 )
+# documents/README.md, Failures: another run has the lock, Ubuntu's archive, the registry refuses or is out of reach,
+# Docker's daemon, S3 refuses the layers, the registry throttles.
+_INTERRUPTIONS: Final = frozenset({11, 13, 15, 16, 18, 22, 23})
+
+
+def is_an_interruption(exit_code: int | None) -> bool:
+    """Whether a document that ended with this code was kept from its work by what lies outside of the image."""
+    return exit_code in _INTERRUPTIONS
 
 
 def is_the_images_fault(error: str) -> bool:

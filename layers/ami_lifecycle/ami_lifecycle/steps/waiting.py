@@ -11,12 +11,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ami_lifecycle.contracts import AwaitInput, CommandFacts, Event, Resumed, Wait, WaitKind
+from ami_lifecycle.domain.attempts import is_an_interruption
 from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
     AgentNotOnlineError,
     BuildError,
     CommandUndeliveredError,
+    DocumentInterruptedError,
     ImageCreationFailedError,
     InvalidRequestError,
     ProvisioningFailedError,
@@ -172,7 +174,7 @@ class Watcher:
             require_alive(instance_id, self.instances)
             return PENDING
         provisioning = wait.kind is WaitKind.PROVISIONING
-        error = ProvisioningFailedError if provisioning else VerificationFailedError
+        error: type[BuildError] = ProvisioningFailedError if provisioning else VerificationFailedError
         document = "provisioning" if provisioning else "verification"
         if result.status is CommandStatus.UNDELIVERED:
             require_alive(instance_id, self.instances)
@@ -181,6 +183,7 @@ class Watcher:
                 "it is sent again"
             )
         if result.status is not CommandStatus.SUCCESS:
+            error = DocumentInterruptedError if is_an_interruption(result.exit_code) else error
             raise error(
                 f"the {document} command {wait.resource_id} on {instance_id} is "
                 f"{result.status_details or result.status}"
