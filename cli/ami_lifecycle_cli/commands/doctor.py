@@ -23,6 +23,7 @@ app = typer.Typer(add_completion=False)
 EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
     ("stack", account.examine_deployment),
     ("configuration", account.examine_configuration),
+    ("builds", account.examine_builds),
     ("permissions", account.examine_permissions),
     ("network", network.examine_network),
     ("instance types", network.examine_instance_types),

@@ -10,6 +10,7 @@ import typer
 from ami_lifecycle.contracts import Blocked
 from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
 from ami_lifecycle_cli.operators.adopting import Proposal, adopt, propose
+from ami_lifecycle_cli.operators.records import data_type_of_latest
 from ami_lifecycle_cli.operators.showing import iso_date, print_rows, utc_date
 from ami_lifecycle_cli.operators.stack import Stack
 from ami_lifecycle_cli.operators.starting import confirm
@@ -47,6 +48,8 @@ def migrate(
     wanted = [each for each in proposals if each.is_tagged]
     if not target.as_json:
         _print(environment, proposals)
+    if data_type := data_type_of_latest(stack, environment):
+        (print_note if target.as_json else print_line)(data_type)
     if dry_run or not wanted:
         if target.as_json:
             print_json(_as_json(proposals, [], dry_run=dry_run))

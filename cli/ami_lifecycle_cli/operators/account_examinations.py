@@ -9,6 +9,7 @@ from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.errors import ImageNotAllowedError
 from ami_lifecycle_cli.operators.findings import Finding, Level
 from ami_lifecycle_cli.operators.quota_examinations import applied_quota
+from ami_lifecycle_cli.operators.records import data_type_of_latest
 from ami_lifecycle_cli.operators.stack import Stack
 
 # What the commands of this package call; those of the functions' roles are held by the template's tests.
@@ -26,7 +27,10 @@ OPERATOR_ACTIONS: Final = (
     "ec2:DescribeImageReferences",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
     "ec2:CreateTags",
+    "ecr:BatchGetImage",
     "ecr:DescribeImages",
     "ecr:DescribeRepositories",
 )
@@ -88,6 +92,27 @@ def examine_configuration(stack: Stack) -> Iterator[Finding]:
     yield Finding(
         Level.OK, "configuration", f"settings of {', '.join(stack.catalogue.environments)} are valid"
     )
+
+
+def examine_builds(stack: Stack) -> Iterator[Finding]:
+    """What the plan of each environment's next build would refuse, and what consumers of `latest` cannot do."""
+    for environment in stack.catalogue.environments:
+        settings = stack.catalogue.get(environment)
+        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+        if digest is not None:
+            problems, _ = stack.preflight.build_problems(settings, digest)
+        else:
+            problems = [
+                *stack.preflight.parameter_problems(settings),
+                *stack.preflight.network_problems(settings),
+            ]
+        for problem in problems:
+            yield Finding(Level.ERROR, "builds", f"{environment}: {problem.what}", problem.remedy)
+        if data_type := data_type_of_latest(stack, environment):
+            what, _, remedy = data_type.partition(". ")
+            yield Finding(Level.WARNING, "builds", f"{environment}: {what}", remedy)
+        if not problems:
+            yield Finding(Level.OK, "builds", f"{environment}: the plan of a build finds nothing to refuse")
 
 
 def examine_permissions(stack: Stack) -> Iterator[Finding]:

@@ -36,11 +36,15 @@ Examination = Callable[[Stack], Iterator[Finding]]
 
 def examine(stack: Stack, examinations: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
     """Run examinations, one after the other."""
+    told: set[str] = set()
     for area, look in examinations:
         try:
             yield from look(stack)
         except AmiLifecycleError as error:
-            yield Finding(Level.ERROR, area, str(error))
+            # One setting that is wrong keeps several from looking, and is one finding.
+            if str(error) not in told:
+                yield Finding(Level.ERROR, area, str(error))
+            told.add(str(error))
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             yield Finding(

@@ -14,7 +14,12 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.observing import read_record
-from ami_lifecycle_cli.operators.records import published_since, read_environment_live, read_metadata
+from ami_lifecycle_cli.operators.records import (
+    data_type_of_latest,
+    published_since,
+    read_environment_live,
+    read_metadata,
+)
 from ami_lifecycle_cli.operators.runs import Runs
 from ami_lifecycle_cli.operators.showing import iso_date, parse_date, short_digest
 from ami_lifecycle_cli.operators.stack import Stack
@@ -122,6 +127,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
     drift = [
+        *([data_type] if (data_type := data_type_of_latest(stack, environment)) else []),
         *_live_drift(live, metadata, record, stack.clock.now()),
         *_source_drift(stack, settings, live, record),
         *_blocked_drift(record, stack.clock.now()),

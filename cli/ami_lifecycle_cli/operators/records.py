@@ -9,6 +9,7 @@ from datetime import datetime
 from ami_lifecycle.contracts import HistoryRecord, Metadata
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.steps.observing import parameter_name, read_live
 from ami_lifecycle_cli.operators.showing import parse_date
@@ -53,6 +54,13 @@ def read_metadata(stack: Stack, environment: str) -> Metadata | None:
     """The parameter `metadata`; None where it is missing or cannot be read."""
     stored = stack.parameters.get(parameter_name(stack.prefix(environment), "metadata"))
     return load(Metadata, stored.value if stored else None)
+
+
+def data_type_of_latest(stack: Stack, environment: str) -> str | None:
+    """What consumers of `latest` cannot do because of its data type, in words; None when nothing keeps them."""
+    name = parameter_name(stack.prefix(environment), "latest")
+    stored = stack.parameters.get(name)
+    return data_type_finding(name, stored.data_type, stored.value) if stored else None
 
 
 def published_since(record: HistoryRecord | None) -> datetime | None:

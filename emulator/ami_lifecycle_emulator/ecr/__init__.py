@@ -14,6 +14,9 @@ from ami_lifecycle_emulator.paging import page
 
 _DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _LABEL_LIMIT: Final = 200
+_IMAGE_CONFIGS: Final = frozenset(
+    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
 # documents/provision_image.sh reports these.
 _OUR_LABELS: Final = ("ami-lifecycle.commit", "ami-lifecycle.branch")
 _OCI_LABELS: Final = "org.opencontainers.image."
@@ -32,6 +35,41 @@ class Registry(Layers):
         """Bytes that an image's manifest declares."""
         with self.lock:
             return self.repositories[repository_name].images[digest].size
+
+    def variant_for(self, repository_name: str, digest: str, architecture: str) -> str:
+        """The digest that Docker takes for linux on an architecture: of an index, its entry's, if that is here."""
+        with self.lock:
+            repository = self.repositories[repository_name]
+            for entry in repository.images[digest].content.get("manifests", ()):
+                if (
+                    _platform_of(entry) == f"linux/{architecture}"
+                    and entry.get("digest") in repository.images
+                ):
+                    return str(entry["digest"])
+            return digest
+
+    def refusal_of_pull(self, repository_name: str, digest: str, architecture: str) -> str | None:
+        """Docker's words for what it cannot pull, or not run on linux of an architecture; None for anything else.
+
+        A manifest whose config was not uploaded says nothing of its platform, and passes.
+        """
+        with self.lock:
+            repository = self.repositories[repository_name]
+            content = repository.images[digest].content
+            if "manifests" in content:
+                platforms = [_platform_of(entry) for entry in content["manifests"]]
+                if f"linux/{architecture}" in platforms or None in platforms:
+                    return None
+                return f"no matching manifest for linux/{architecture} in the manifest list entries"
+            kind = content.get("config", {}).get("mediaType")
+            if kind is not None and kind not in _IMAGE_CONFIGS:
+                return f"unsupported media type {kind}"
+            blob = repository.layers.get(content.get("config", {}).get("digest", ""))
+            config = json.loads(blob) if blob is not None else {}
+            made_for = config.get("architecture", architecture)
+            if made_for != architecture:
+                return f"the image is for {made_for}, this instance needs {architecture}"
+            return None
 
     def labels(self, repository_name: str, digest: str) -> dict[str, str]:
         """The labels in an image's config that the document reports, empty if the config was not uploaded."""
@@ -245,6 +283,12 @@ class Registry(Layers):
             "imageManifestMediaType": image.media_type,
             "artifactMediaType": image.artifact_media_type,
         }
+
+
+def _platform_of(entry: Any) -> str | None:
+    """Operating system and architecture of an index's entry; None where it does not name them."""
+    platform = entry.get("platform") if isinstance(entry, dict) else None
+    return f"{platform.get('os')}/{platform.get('architecture')}" if platform else None
 
 
 def _with_status(images: Iterable[StoredImage], parameters: Any) -> list[StoredImage]:

@@ -33,6 +33,7 @@ _NOT_SIGNED_IN: Final = 15
 _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
+_DOCKER_ARCHITECTURES: Final = {"x86_64": "amd64"}
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,17 @@ class SimulatedProvisioner:
                 f"ami-lifecycle: the image {reference} could not be pulled; check that ECR still has it\n"
             )
             return CommandResult(seconds, _NOT_PULLED, f"pulling {reference}\n", sentence)
-        size = self._registry.image_size(repository, digest)
+        architecture = _DOCKER_ARCHITECTURES.get(instance.image.architecture, instance.image.architecture)
+        if refusal := self._registry.refusal_of_pull(repository, digest, architecture):
+            sentence = (
+                f"ami-lifecycle: {reference} cannot be used: {refusal}; push an image for this instance\n"
+            )
+            return CommandResult(seconds, _WRONG_IMAGE, f"pulling {reference}\n", sentence)
+        variant = self._registry.variant_for(repository, digest, architecture)
+        size = self._registry.image_size(repository, variant)
         facts = {
             **self._facts("provision", digest, size, instance),
-            "image_labels": self._registry.labels(repository, digest),
+            "image_labels": self._registry.labels(repository, variant),
             "mode": parameters["Mode"],
             "duration_seconds": _phases(
                 seconds,
