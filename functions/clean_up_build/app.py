@@ -16,4 +16,4 @@ prepare_clients("autoscaling", "dynamodb", "ec2", "events", "sns", "ssm", "stepf
 @lambda_handler(parse_clean_up)
 def handler(step: CleanUpInput, deadline: datetime) -> CleanUpResult:
     """Remove what an execution left behind."""
-    return build_cleaner(environment()).clean_up(step)
+    return build_cleaner(environment(), deadline).clean_up(step)

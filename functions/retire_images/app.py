@@ -10,7 +10,7 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
-from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.adapters.usage import usage_in_account
 from ami_lifecycle.contracts import RetireInput, Retirement
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.retire_images import Retirer
@@ -25,7 +25,7 @@ def handler(step: RetireInput, deadline: datetime) -> Retirement:
     return Retirer(
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
-        usage=AwsImageUsage(ec2, client("autoscaling")),
+        usage=usage_in_account(deadline),
         parameters=SsmParameters(client("ssm")),
         environments=DynamoEnvironments(environment().TABLE_NAME, client("dynamodb")),
         clock=SystemClock(),

@@ -34,7 +34,7 @@ class FakeImageUsage(Faulty):
         self.uses.pop(image_id, None)
 
     @port_call
-    def usage_of(self, image_ids: Sequence[str]) -> list[Usage]:
+    def usage_of(self, image_ids: Sequence[str], parameter_paths: Sequence[str] = ("/",)) -> list[Usage]:
         """All uses of each image; with `unreadable` set, each has one that is not known."""
         unknown: list[ImageUse] = []
         if self.unreadable is not None:

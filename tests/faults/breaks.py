@@ -7,11 +7,12 @@ that keeps a promise, in the code as it is loaded; the process that does it is f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from tests.faults.cases import Case, Rule
+from tests.faults.consumers import CONSUMERS
 from tests.faults.scenarios import (
     FIRST_BUILD,
     OVERTAKEN_PLAN,
@@ -19,16 +20,19 @@ from tests.faults.scenarios import (
     UPDATE,
     UPDATE_IN_USE,
     Scenario,
+    used_by,
 )
 from tests.faults.trying import Result, run_forked, try_case
 from tests.faults.world import World
 
-from ami_lifecycle.adapters import usage
 from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.usage import fleets, groups, parameters
+from ami_lifecycle.adapters.usage.looking import Look
 from ami_lifecycle.contracts import ClaimResult, Decision, RetireAction, StepInput, Wait, WaitKind
-from ami_lifecycle.domain import planning, retirement
+from ami_lifecycle.domain import launching, planning, retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.model import TAG_DIGEST, Image, UsageKind
+from ami_lifecycle.domain.launching import Resolution
+from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import Retirer
@@ -71,20 +75,39 @@ def _take_any_verification_for_a_good_one(_: World) -> None:
 
 
 def _take_what_cannot_be_read_for_no_use(_: World) -> None:
-    honest = usage._collect
+    honest = Look.add
 
-    def collect(uses: dict[str, Any], image_ids: Sequence[str], action: str, look: Any) -> None:
-        found: dict[str, list[Any]] = {image_id: [] for image_id in image_ids}
-        honest(found, image_ids, action, look)
-        for image_id, each in found.items():
-            uses[image_id] += [use for use in each if use.kind is not UsageKind.UNKNOWN]
+    def add(self: Look, found: Iterable[tuple[str, ImageUse]]) -> None:
+        honest(self, ((image_id, use) for image_id, use in found or () if use.kind is not UsageKind.UNKNOWN))
 
-    usage._collect = collect
+    Look.add = add
 
 
 def _ignore_launch_templates(_: World) -> None:
     honest = retirement._protects
     retirement._protects = lambda use, *more: use.kind is not UsageKind.LAUNCH_TEMPLATE and honest(use, *more)
+
+
+def _see_nothing(module: Any, reader: str) -> Callable[[World], None]:
+    """A look-up that is made, and whose answers are not read."""
+    honest = getattr(module, reader)
+
+    def apply(_: World) -> None:
+        def read(*arguments: Any) -> list[Any]:
+            list(honest(*arguments))
+            return []
+
+        setattr(module, reader, read)
+
+    return apply
+
+
+def _see_no_versions_by_number(_: World) -> None:
+    launching._users_by_number = lambda *_: {}
+
+
+def _take_aliases_for_empty(_: World) -> None:
+    launching._resolved = lambda image, _: Resolution(value=None if image.startswith("resolve:") else image)
 
 
 def _clean_nothing_up(_: World) -> None:
@@ -129,6 +152,17 @@ _PUSHED_TWICE: Rule = {"kind": "event", "source": "aws.ecr", "effect": "repeat",
 _ABORTED: Rule = {"kind": "execution_ends", "state": "Verify Image", "status": "ABORTED", "after": 1.5}
 _BAD_IMAGE: Rule = {"kind": "command_fails", "document": "VerifyImage", "times": None}
 
+UNSEEN: Mapping[str, Callable[[World], None]] = {
+    "a version that a group names": _see_no_versions_by_number,
+    "an override of a group": _see_nothing(groups, "read_groups"),
+    "an instance refresh": _see_nothing(groups, "read_refreshes"),
+    "a launch configuration": _see_nothing(groups, "read_launch_configurations"),
+    "a fleet": _see_nothing(fleets, "read_fleets"),
+    "a Spot Fleet request": _see_nothing(fleets, "read_spot_fleets"),
+    "a Spot Instance request": _see_nothing(fleets, "read_spot_requests"),
+    "a parameter of data type text": _see_nothing(parameters, "read_parameters"),
+    "an alias with a version": _take_aliases_for_empty,
+}
 BREAKS: Mapping[str, Break] = {
     each.name: each
     for each in (
@@ -148,6 +182,10 @@ BREAKS: Mapping[str, Break] = {
             (_REFUSED_LOOK,),
         ),
         Break("launch templates are no use", "P3", UPDATE_IN_USE, _ignore_launch_templates),
+        *(
+            Break(f"{name} is no use", "P3", UPDATE._replace(prepare=used_by(CONSUMERS[name])), apply)
+            for name, apply in UNSEEN.items()
+        ),
         Break("nothing is cleaned up", "P4", UPDATE, _clean_nothing_up, (_ABORTED,)),
         Break(
             "what is published is not known", "P5", FIRST_BUILD, _forget_what_is_published, (_PUSHED_TWICE,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.faults.consumers import CONSUMERS, Consumer
 from tests.faults.world import KEEPING, PROD, World
 
 
@@ -35,6 +36,27 @@ def _publish_one(world: World, environment: str = PROD) -> None:
 def _publish_one_and_use_it(world: World) -> None:
     _publish_one(world)
     world.use(str(world.latest()))
+
+
+def used_by(consumer: Consumer) -> Callable[[World], None]:
+    """A published image that one thing would launch."""
+
+    def prepare(world: World) -> None:
+        _publish_one(world)
+        consumer(world, str(world.latest()))
+
+    return prepare
+
+
+def _publish_one_and_use_it_in_many_ways(world: World) -> None:
+    _publish_one(world)
+    for name in ("a version that a group names", "a parameter of data type text"):
+        CONSUMERS[name](world, str(world.latest()))
+    version = world.client("ssm").get_parameter(Name=world.name("latest"))["Parameter"]["Version"]
+    alias = f"resolve:ssm:{world.name('latest')}:{version}"
+    world.client("ec2").create_launch_template(
+        LaunchTemplateName="alias", LaunchTemplateData={"ImageId": alias}
+    )
 
 
 def _update_in_use_then_free_it(world: World) -> None:
@@ -112,6 +134,14 @@ UPDATE_IN_USE = Scenario(
         {"PlanBuildFunction", "PublishImageFunction", "RetireImagesFunction", "ReleaseEnvironmentFunction"}
     ),
 )
+UPDATE_LAUNCHABLE = Scenario(
+    "update-launchable",
+    PROD,
+    _publish_one_and_use_it_in_many_ways,
+    lambda world: _ignore(world.push("two")),
+    # All look-ups have something to read.
+    frozenset({"RetireImagesFunction"}),
+)
 TWO_PUSHES = Scenario(
     "two-pushes",
     PROD,
@@ -151,6 +181,7 @@ SCENARIOS = {
         FIRST_BUILD,
         UPDATE,
         UPDATE_IN_USE,
+        UPDATE_LAUNCHABLE,
         TWO_PUSHES,
         OVERTAKEN_PLAN,
         ROLLBACK,

@@ -12,7 +12,7 @@ from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT
 
 FUNCTIONS = sorted(functions())
-MINUTES_ALLOWED = {"clean_up_build": 300, "sweep_environments": 300}
+MINUTES_ALLOWED = {"clean_up_build": 300, "retire_images": 180, "sweep_environments": 300}
 OUTSIDE_THE_WORKFLOW = {"clean_up_build", "resume_build", "sweep_environments"}
 # Ports whose adapter makes an EC2 client: its service model alone wants this much memory.
 EC2_PORTS = {"Images", "ImageUsage", "Instances"}

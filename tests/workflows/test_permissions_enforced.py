@@ -62,6 +62,7 @@ UNSEEN_OF_ROLE: Mapping[str, str] = {
 def answers(running: Running) -> list[Answer]:
     """All that was asked of policies while the service lived through what it is made for."""
     service = running.service
+    _add_group_of_others(service)
     scenes = (_build_twice, _fail, _build_what_queued)
     with ThreadPoolExecutor(len(scenes)) as threads:
         for scene in [threads.submit(scene, service) for scene in scenes]:
@@ -77,6 +78,21 @@ def answers(running: Running) -> list[Answer]:
         lines = service.ask("GET", f"logs?function={function.logical_id}")["lines"]
         assert lines, f"{function.logical_id} has not run"
     return running.emulator.enforcement.answers()
+
+
+def _add_group_of_others(service: Service) -> None:
+    """A group whose refreshes have to be looked at."""
+    ubuntu = service.client("ec2").describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
+    service.client("ec2").create_launch_template(
+        LaunchTemplateName="others", LaunchTemplateData={"ImageId": ubuntu, "InstanceType": "m5.large"}
+    )
+    service.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName="others",
+        LaunchTemplate={"LaunchTemplateName": "others"},
+        MinSize=0,
+        MaxSize=1,
+        AvailabilityZones=["us-east-1a"],
+    )
 
 
 def _build_twice(service: Service) -> None:

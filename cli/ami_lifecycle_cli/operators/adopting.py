@@ -67,7 +67,7 @@ def propose(stack: Stack, environment: str, keep: Collection[str]) -> list[Propo
     if unknown:
         raise InvalidRequestError(f"--keep {', '.join(sorted(unknown))}: no old image of {environment}")
     live = read_environment_live(stack, environment)
-    usages = stack.usage.usage_of([image.image_id for image in images])
+    usages = stack.usage.usage_of([image.image_id for image in images], settings.retirement.parameter_paths)
     return propose_each(images, usages, live, settings, keep)
 
 

@@ -155,7 +155,9 @@ class Stack:
     @cached_property
     def usage(self) -> AwsImageUsage:
         """Who uses images."""
-        return AwsImageUsage(self.client("ec2"), self.client("autoscaling"))
+        return AwsImageUsage(
+            self.client("ec2"), self.client("autoscaling"), self.client("ssm"), clock=self.clock
+        )
 
     @cached_property
     def parameters(self) -> SsmParameters:

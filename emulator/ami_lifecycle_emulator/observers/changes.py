@@ -15,9 +15,17 @@ _LOOK_UPS: Final = (
     "DescribeImageReferences",
     "DescribeInstances",
     "DescribeLaunchTemplateVersions",
+    "DescribeAutoScalingGroups",
+    "DescribeInstanceRefreshes",
     "DescribeLaunchConfigurations",
+    "DescribeFleets",
+    "DescribeSpotFleetRequests",
+    "DescribeSpotInstanceRequests",
+    "DescribeParameters",
     "DescribeImageAttribute",
 )
+# Look-ups that the account may give no reason for: they must have worked if they were made.
+_WHERE_NEEDED: Final = ("GetParameters",)
 # Which parameter of a changing call names what it changes.
 _CHANGES: Final[Mapping[str, str]] = {
     "CreateImage": "InstanceId",
@@ -71,10 +79,11 @@ class ChangeObserver:
 
     def note_look_up(self, request: Request, outcome: str) -> None:
         """Remember how a look-up of uses ended in this invocation."""
-        if request.operation not in _LOOK_UPS:
+        if request.operation not in (*_LOOK_UPS, *_WHERE_NEEDED):
             return
         asked = tuple(request.parameters.get("ImageIds", ()))
-        key = (request.operation, request.parameters.get("ImageId"))
+        of = request.parameters.get("ImageId") or request.parameters.get("AutoScalingGroupName")
+        key = (request.operation, of)
         self._looked.setdefault(_invocation(request), {})[key] = (outcome, asked)
 
     def notice_event(self, event: Mapping[str, Any]) -> None:
@@ -115,14 +124,32 @@ class ChangeObserver:
         looked = self._looked.get(_invocation(request), {})
         if self._elapsed() - self._available_since.get(image_id, -_NEW_SECONDS) < _NEW_SECONDS:
             return found
-        for operation in _LOOK_UPS:
-            of = image_id if operation == "DescribeImageAttribute" else None
+        for operation, of in self._needed(image_id):
             outcome, asked = looked.get((operation, of), ("not asked", ()))
             if outcome != "ok" or (operation == "DescribeImageReferences" and image_id not in asked):
                 found.append(
                     f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
                 )
+        for operation in _WHERE_NEEDED:
+            outcome, _ = looked.get((operation, None), ("ok", ()))
+            if outcome != "ok":
+                found.append(
+                    f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
+                )
         return found
+
+    def _needed(self, image_id: str) -> list[tuple[str, str | None]]:
+        """The look-ups that show whether the image is used, each with what it is asked of."""
+        needed: list[tuple[str, str | None]] = []
+        for operation in _LOOK_UPS:
+            match operation:
+                case "DescribeImageAttribute":
+                    needed.append((operation, image_id))
+                case "DescribeInstanceRefreshes":
+                    needed += [(operation, name) for name in self._view.auto_scaling.groups]
+                case _:
+                    needed.append((operation, None))
+        return needed
 
     def _tags(self, resource_id: str) -> Mapping[str, str] | None:
         ec2 = self._view.ec2

@@ -32,7 +32,14 @@ def observe(emulator: Emulator, build_config: Path) -> Observers:
     """
     content = yaml.safe_load(build_config.read_text(encoding="utf-8")) if build_config.is_file() else {}
     application = str(content.get("application", ""))
-    view = View(emulator.ec2, emulator.parameter_store, emulator.run_command, emulator.registry, application)
+    view = View(
+        emulator.ec2,
+        emulator.auto_scaling,
+        emulator.parameter_store,
+        emulator.run_command,
+        emulator.registry,
+        application,
+    )
     defaults = content.get("defaults") or {}
     settings = {name: own or {} for name, own in (content.get("environments") or {}).items()}
     observers = Observers(

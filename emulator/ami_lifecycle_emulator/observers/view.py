@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ami_lifecycle_emulator.auto_scaling import AutoScaling
 from ami_lifecycle_emulator.ec2 import Ec2
 from ami_lifecycle_emulator.ec2.model import Image, Instance, Snapshot
 from ami_lifecycle_emulator.ecr import Registry
+from ami_lifecycle_emulator.operations import ApiError
 from ami_lifecycle_emulator.ssm import ParameterStore
 from ami_lifecycle_emulator.ssm.run_command import RunCommand
 
@@ -25,6 +27,7 @@ DIGEST_TAG: Final = "ami-lifecycle:image-digest"
 LATEST: Final = re.compile(r"/([^/]+)/ami/([^/]+)/latest")
 GONE: Final = frozenset({"shutting-down", "terminated"})
 _ALIAS: Final = "resolve:ssm:"
+_OWN_RECORD: Final = re.compile(r"/[^/]+/ami/[^/]+/(metadata|history/.+)")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class View:
     """
 
     ec2: Ec2
+    auto_scaling: AutoScaling
     parameters: ParameterStore
     commands: RunCommand
     registry: Registry
@@ -98,32 +102,103 @@ class View:
         """Who needs an image to launch again, or (if wanted) runs on it."""
         return [
             *self._parameters_with(image_id),
-            *self._templates_with(image_id),
+            *(what for what, image in self.launchable() if self._launched_by(image) == image_id),
             *(self._instances_of(image_id) if with_instances else ()),
         ]
+
+    def launchable(self) -> list[tuple[str, str]]:
+        """What would be launched, as an ImageId names it, and by what.
+
+        An old version of a launch template that nothing names is nothing that launches, unless its alias is
+        pinned: somebody chose that image.
+        """
+        named = [
+            *self._named_by_groups(),
+            *self._named_by_fleets(),
+            *(
+                (f"launch template {each}", {"Version": version, "LaunchTemplateId": each})
+                for each in list(self.ec2.templates)
+                for version in ("$Latest", "$Default")
+            ),
+        ]
+        found = [(what, source) for what, source in named if isinstance(source, str)]
+        for what, source in named:
+            if not isinstance(source, str):
+                found += self._versions_named(what, source)
+        return [*found, *self._pinned()]
+
+    def _named_by_groups(self) -> Iterable[tuple[str, str | Mapping[str, str]]]:
+        for name, each in list(self.auto_scaling.launch_configurations.items()):
+            yield f"launch configuration {name}", each["ImageId"]
+        for group in list(self.auto_scaling.groups.values()):
+            yield from _sources(f"Auto Scaling group {group.name}", group.config)
+            for refresh in group.refreshes:
+                if refresh.status in {"Pending", "InProgress"}:
+                    yield from _sources(f"a refresh of {group.name}", refresh.desired)
+
+    def _named_by_fleets(self) -> Iterable[tuple[str, str | Mapping[str, str]]]:
+        fleets = (*self.ec2.fleets.values(), *self.ec2.spot_fleets.values())
+        for fleet in fleets:
+            if fleet.state == "active":
+                yield from _sources(fleet.fleet_id, fleet.config)
+        for request in list(self.ec2.spot_requests.values()):
+            if request.state == "open":
+                yield request.fleet_id, request.config["LaunchSpecification"]["ImageId"]
+
+    def _versions_named(self, what: str, reference: Mapping[str, str]) -> list[tuple[str, str]]:
+        try:
+            # A group shows both the id and the name of its template, and a call takes one of them.
+            _, version = self.ec2.version_of(
+                {key: value for key, value in reference.items() if key != "LaunchTemplateName"}
+                if "LaunchTemplateId" in reference
+                else reference
+            )
+        except ApiError:
+            return []
+        image = version.data.get("ImageId")
+        return [(f"{what} version {version.number}", str(image))] if image else []
+
+    def _pinned(self) -> Iterable[tuple[str, str]]:
+        for template in list(self.ec2.templates.values()):
+            for version in list(template.versions.values()):
+                image = str(version.data.get("ImageId", ""))
+                if image.startswith(_ALIAS) and ":" in image.removeprefix(_ALIAS):
+                    yield f"launch template {template.template_id} version {version.number}", image
 
     def _parameters_with(self, image_id: str) -> Iterable[str]:
         for parameter in list(self.parameters.parameters.values()):
             newest = parameter.latest
-            if newest.data_type == "aws:ec2:image" and newest.value == image_id:
+            if _OWN_RECORD.fullmatch(parameter.name) or newest.kind == "SecureString":
+                continue
+            if image_id in re.findall(r"ami-[0-9a-f]+", newest.value):
                 yield f"parameter {parameter.name}"
 
-    def _templates_with(self, image_id: str) -> Iterable[str]:
-        for template in list(self.ec2.templates.values()):
-            for version in list(template.versions.values()):
-                if self._launched_by(str(version.data.get("ImageId", ""))) == image_id:
-                    yield f"launch template {template.template_id} version {version.number}"
-
     def _launched_by(self, value: str) -> str | None:
-        """The image that a launch template's ImageId means; an alias of a fixed version stays on its image."""
+        """The image that an ImageId means now."""
         if not value.startswith(_ALIAS):
             return value
         name, _, selector = value.removeprefix(_ALIAS).partition(":")
         parameter = self.parameters.parameters.get(name)
-        version = parameter.version(selector) if parameter and selector else None
+        if parameter is None:
+            return None
+        version = parameter.version(selector) if selector else parameter.latest
         return version.value if version else None
 
     def _instances_of(self, image_id: str) -> Iterable[str]:
         for instance in self.instances():
             if instance.image.image_id == image_id and not self.is_ours(instance.tags):
                 yield f"instance {instance.instance_id}"
+
+
+def _sources(what: str, config: Mapping[str, Any]) -> Iterable[tuple[str, str | Mapping[str, str]]]:
+    """Images and versions of templates in the configuration of a group, a refresh or a fleet."""
+    policy = (config.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    templates = [config.get("LaunchTemplate"), policy.get("LaunchTemplateSpecification")]
+    overrides = list(policy.get("Overrides") or ())
+    for each in config.get("LaunchTemplateConfigs") or ():
+        templates.append(each.get("LaunchTemplateSpecification"))
+        overrides += each.get("Overrides") or ()
+    templates += [each.get("LaunchTemplateSpecification") for each in overrides]
+    yield from ((what, each) for each in templates if each)
+    named = [*overrides, *(config.get("LaunchSpecifications") or ())]
+    yield from ((what, each["ImageId"]) for each in named if each.get("ImageId"))

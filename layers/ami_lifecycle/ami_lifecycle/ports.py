@@ -180,9 +180,12 @@ class Images(Protocol):
 class ImageUsage(Protocol):
     """Who uses images."""
 
-    def usage_of(self, image_ids: Sequence[str]) -> list[Usage]:
+    def usage_of(self, image_ids: Sequence[str], parameter_paths: Sequence[str] = ("/",)) -> list[Usage]:
         """All uses of each image, in the order asked. What cannot be read becomes an UNKNOWN use, for
         every image that it could concern; this never raises for lack of knowledge.
+
+        Args:
+            parameter_paths: below which paths parameters are read for image ids, whatever their data type.
         """
 
 

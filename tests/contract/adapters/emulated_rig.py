@@ -64,7 +64,9 @@ class EmulatedRig:
         self.name = name
         self.instances: Instances = watched(Ec2Instances(ec2))
         self.images: Images = watched(Ec2Images(ec2))
-        self.usage: ImageUsage = watched(AwsImageUsage(ec2, account.client("autoscaling")))
+        self.usage: ImageUsage = watched(
+            AwsImageUsage(ec2, account.client("autoscaling"), account.client("ssm"))
+        )
         self.commands: Commands = watched(SsmCommands(account.client("ssm")))
         self.parameters: Parameters = watched(SsmParameters(account.client("ssm")))
         self.repository: Repository = watched(EcrRepository(account.client("ecr")))

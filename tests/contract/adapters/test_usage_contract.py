@@ -54,26 +54,6 @@ def test_what_cannot_be_read_is_an_unknown_use_of_every_image(rig: Rig) -> None:
         assert "ec2:DescribeImageReferences" in use.resource
 
 
-@pytest.mark.parametrize(
-    ("service", "operation", "action"),
-    [
-        ("ec2", "DescribeInstances", "ec2:DescribeInstances"),
-        ("ec2", "DescribeLaunchTemplateVersions", "ec2:DescribeLaunchTemplateVersions"),
-        ("ec2", "DescribeImageAttribute", "ec2:DescribeImageAttribute"),
-        ("autoscaling", "DescribeLaunchConfigurations", "autoscaling:DescribeLaunchConfigurations"),
-    ],
-)
-def test_each_look_up_that_fails_makes_the_use_unknown(
-    emulated: EmulatedRig, service: str, operation: str, action: str
-) -> None:
-    image_id = available_image(emulated)
-    emulated.account.faults.add(
-        {"kind": "error", "service": service, "operation": operation, "code": "SomethingNew"}
-    )
-    (usage,) = emulated.usage.usage_of([image_id])
-    assert [(use.kind, use.resource.partition(" ")[0]) for use in usage.uses] == [(UsageKind.UNKNOWN, action)]
-
-
 def test_an_old_version_of_a_launch_template_is_a_use(emulated: EmulatedRig) -> None:
     image_id = available_image(emulated)
     ec2 = emulated.account.client("ec2")

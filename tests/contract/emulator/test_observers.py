@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ LOOK_UPS: dict[str, dict[str, Any]] = {
     "DescribeImageReferences": {"IncludeAllResourceTypes": True},
     "DescribeInstances": {},
     "DescribeLaunchTemplateVersions": {"Versions": ["$Latest"]},
+    "DescribeFleets": {},
+    "DescribeSpotFleetRequests": {},
+    "DescribeSpotInstanceRequests": {},
 }
 
 
@@ -30,7 +34,14 @@ class Watched:
         self.account = account
         self.items: dict[str, dict[str, Any]] = {}
         self.running: set[str] = set()
-        view = View(account.state, account.store, account.run_command, account.registry, "comfyui")
+        view = View(
+            account.state,
+            account.auto_scaling,
+            account.store,
+            account.run_command,
+            account.registry,
+            "comfyui",
+        )
         self.observers = Observers(
             view,
             account.clock.elapsed,
@@ -69,9 +80,11 @@ class Watched:
             ids = {"ImageIds": [image_id]} if operation == "DescribeImageReferences" else {}
             self.act(operation, **ids, **more)
         self.act("DescribeImageAttribute", ImageId=image_id, Attribute="launchPermission")
-        request = {"LaunchConfigurationNames": []}
-        self.account.gateway.handlers["autoscaling", "DescribeLaunchConfigurations"] = lambda _: {}
-        self.act("DescribeLaunchConfigurations", "autoscaling", **request)
+        for operation in ("DescribeAutoScalingGroups", "DescribeLaunchConfigurations"):
+            self.act(operation, "autoscaling")
+        for name in self.account.auto_scaling.groups:
+            self.act("DescribeInstanceRefreshes", "autoscaling", AutoScalingGroupName=name)
+        self.act("DescribeParameters", "ssm")
 
     def found(self) -> list[tuple[str, str]]:
         return [(each.promise, each.what) for each in self.observers.book.all()]
@@ -179,6 +192,111 @@ def test_p3_an_image_that_a_launch_template_names_is_deregistered(watched: Watch
     watched.act("DeregisterImage", ImageId=image_id)
     what = f"{image_id} was deregistered while it is used: launch template {template} version 1"
     assert watched.found() == [("P3", what)]
+
+
+def _by_override_of_group(watched: Watched, image_id: str, template_id: str) -> None:
+    override = {"InstanceType": "m5.large", "ImageId": image_id}
+    policy = {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {"LaunchTemplateId": template_id, "Version": "2"},
+            "Overrides": [override],
+        }
+    }
+    group = {"AutoScalingGroupName": "web", "MinSize": 0, "MaxSize": 1, "AvailabilityZones": ["us-east-1a"]}
+    watched.account.autoscaling.create_auto_scaling_group(**group, MixedInstancesPolicy=policy)
+
+
+def _by_number(watched: Watched, template_id: str, version: str) -> None:
+    group = {"AutoScalingGroupName": "web", "MinSize": 0, "MaxSize": 1, "AvailabilityZones": ["us-east-1a"]}
+    template = {"LaunchTemplateId": template_id, "Version": version}
+    watched.account.autoscaling.create_auto_scaling_group(**group, LaunchTemplate=template)
+
+
+def _by_refresh(watched: Watched, _image_id: str, template_id: str) -> None:
+    _by_number(watched, template_id, "2")
+    desired = {"LaunchTemplate": {"LaunchTemplateId": template_id, "Version": "1"}}
+    watched.account.autoscaling.start_instance_refresh(
+        AutoScalingGroupName="web", DesiredConfiguration=desired
+    )
+
+
+def _by_launch_configuration(watched: Watched, image_id: str, _template_id: str) -> None:
+    watched.account.autoscaling.create_launch_configuration(
+        LaunchConfigurationName="old", ImageId=image_id, InstanceType="m5.large"
+    )
+
+
+def _by_fleet(watched: Watched, _image_id: str, template_id: str) -> None:
+    config = {"LaunchTemplateSpecification": {"LaunchTemplateId": template_id, "Version": "1"}}
+    watched.account.ec2.create_fleet(
+        LaunchTemplateConfigs=[config], TargetCapacitySpecification={"TotalTargetCapacity": 1}
+    )
+
+
+def _by_spot_fleet(watched: Watched, image_id: str, _template_id: str) -> None:
+    specification = {"ImageId": image_id, "InstanceType": "m5.large"}
+    role = "arn:aws:iam::123456789012:role/fleet"
+    watched.account.ec2.request_spot_fleet(
+        SpotFleetRequestConfig={
+            "IamFleetRole": role,
+            "TargetCapacity": 1,
+            "LaunchSpecifications": [specification],
+        }
+    )
+
+
+def _by_spot_request(watched: Watched, image_id: str, _template_id: str) -> None:
+    specification = {"ImageId": image_id, "InstanceType": "m5.large"}
+    watched.account.ec2.request_spot_instances(LaunchSpecification=specification, Type="persistent")
+
+
+def _by_text(watched: Watched, image_id: str, _template_id: str) -> None:
+    watched.account.ssm.put_parameter(Name="/fleet/ami", Value=image_id, Type="String")
+
+
+USERS: dict[str, Callable[[Watched, str, str], None]] = {
+    "launch configuration old": _by_launch_configuration,
+    "Auto Scaling group web version 1": lambda watched, _, template: _by_number(watched, template, "1"),
+    "Auto Scaling group web": _by_override_of_group,
+    "a refresh of web version 1": _by_refresh,
+    "fleet-": _by_fleet,
+    "sfr-": _by_spot_fleet,
+    "sir-": _by_spot_request,
+    "parameter /fleet/ami": _by_text,
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_p3_an_image_that_anything_would_launch_is_deregistered(watched: Watched, user: str) -> None:
+    image_id = verified_image(watched)
+    template_id = old_version(watched, image_id)
+    USERS[user](watched, image_id, template_id)
+    watched.look_up_uses(image_id)
+    watched.act("DeregisterImage", ImageId=image_id)
+    ((promise, what),) = watched.found()
+    assert promise == "P3"
+    assert f"was deregistered while it is used: {user}" in what
+
+
+def old_version(watched: Watched, image_id: str) -> str:
+    """A template whose version 1 has the image, and whose newest and default version has another."""
+    ec2 = watched.account.ec2
+    template_id = ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": image_id}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    ec2.create_launch_template_version(
+        LaunchTemplateId=template_id, LaunchTemplateData={"ImageId": watched.account.ubuntu}
+    )
+    ec2.modify_launch_template(LaunchTemplateId=template_id, DefaultVersion="2")
+    return str(template_id)
+
+
+def test_p3_an_old_version_that_nothing_launches_is_no_use(watched: Watched) -> None:
+    image_id = verified_image(watched)
+    old_version(watched, image_id)
+    watched.look_up_uses(image_id)
+    watched.act("DeregisterImage", ImageId=image_id)
+    assert watched.found() == []
 
 
 def test_p3_a_look_up_that_failed_counts_as_use(watched: Watched) -> None:

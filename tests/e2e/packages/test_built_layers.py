@@ -58,7 +58,7 @@ def called_methods(directory: Path) -> set[str]:
                 owner = ast.unparse(node.func.value)
                 if node.func.attr == "get_paginator" and isinstance(node.args[0], ast.Constant):
                     found.add(str(node.args[0].value))
-                elif re.fullmatch(r"self\._(client|ec2|autoscaling|sns|events)", owner):
+                elif re.fullmatch(r"(self\._)?(client|ec2|autoscaling|ssm|sns|events)", owner):
                     found.add(node.func.attr)
     return found - {"get_paginator"}
 
@@ -88,7 +88,7 @@ def test_nothing_is_kept_that_no_code_calls() -> None:
 
 def test_every_service_that_a_function_makes_a_client_of_is_kept() -> None:
     texts = [
-        path.read_text() for path in (*PROJECT.glob("functions/*/app.py"), *SOURCES.glob("adapters/*.py"))
+        path.read_text() for path in (*PROJECT.glob("functions/*/app.py"), *SOURCES.rglob("adapters/**/*.py"))
     ]
     services = {service for text in texts for service in re.findall(r'client\(\s*"(\w+)"', text)}
     assert services

@@ -37,6 +37,11 @@ def test_calls_without_a_client_token_can_be_tried_once() -> None:
     assert client("ssm", attempts=1).meta.config.retries["total_max_attempts"] == 1
 
 
+def test_a_call_that_takes_longer_may_have_more_time_to_answer() -> None:
+    config = client("ec2", attempts=2, read_timeout=40).meta.config
+    assert (config.read_timeout, config.retries["total_max_attempts"]) == (40, 2)
+
+
 def test_importing_the_adapters_makes_no_client_and_needs_no_account() -> None:
     code = (
         "import sys\n"

@@ -106,7 +106,14 @@ OUTCOME = BuildFailed(
 NOTHING_USES_IT = {
     "DescribeInstances": {"Reservations": []},
     "DescribeLaunchTemplateVersions": {"LaunchTemplateVersions": []},
+    "DescribeAutoScalingGroups": {"AutoScalingGroups": [{"AutoScalingGroupName": "web"}]},
+    "DescribeInstanceRefreshes": {"InstanceRefreshes": []},
     "DescribeLaunchConfigurations": {"LaunchConfigurations": []},
+    "DescribeFleets": {"Fleets": []},
+    "DescribeSpotFleetRequests": {"SpotFleetRequestConfigs": []},
+    "DescribeSpotInstanceRequests": {"SpotInstanceRequests": []},
+    "DescribeParameters": {"Parameters": [{"Name": "/fleet/name"}]},
+    "GetParameters": {"Parameters": [{"ARN": "arn:aws:ssm:::parameter/fleet/name", "Value": "x"}]},
     "DescribeImageReferences": {"ImageReferences": []},
     "DescribeImageAttribute": {"ImageId": AMI, "LaunchPermissions": []},
 }
@@ -172,7 +179,7 @@ def _notifier(client: Callable[[str], Any]) -> AwsNotifier:
 
 
 def _usage(client: Callable[[str], Any]) -> AwsImageUsage:
-    return AwsImageUsage(client("ec2"), client("autoscaling"))
+    return AwsImageUsage(client("ec2"), client("autoscaling"), client("ssm"))
 
 
 # What EC2 leaves out where a resource does not have it, and what a resource is without it.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.stub import ANY, Stubber
+from tests.fakes import FakeClock
 
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.images import Ec2Images
@@ -15,6 +16,11 @@ from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.launch_refusals import REFUSALS
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.adapters.usage.fleets import read_fleets, read_spot_requests
+from ami_lifecycle.adapters.usage.groups import read_refreshes
+from ami_lifecycle.adapters.usage.looking import TimeLimit
+from ami_lifecycle.adapters.usage.parameters import resolve_aliases
+from ami_lifecycle.domain.launching import Launcher, Resolution, TemplateReference
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind, VolatileDevice
 from ami_lifecycle.errors import (
     AccessDeniedError,
@@ -524,27 +530,27 @@ def test_a_parameter_whose_oldest_version_is_labelled_needs_a_person(stub: Stub)
 
 
 def usage_of(
-    stub: Stub, references: list[dict[str, str]], templates: list[dict[str, Any]], resolved_to: str = AMI
+    stub: Stub, references: list[dict[str, str]], templates: Sequence[dict[str, Any]] = ()
 ) -> list[Any]:
+    """The uses of an image in an account that has nothing but these references and templates."""
     ec2, stubber = stub("ec2")
     autoscaling, groups = stub("autoscaling")
-    stubber.add_response("describe_image_references", {"ImageReferences": references})
+    ssm, store = stub("ssm")
     stubber.add_response("describe_instances", {"Reservations": []})
-    stubber.add_response("describe_launch_template_versions", {"LaunchTemplateVersions": templates})
-    for template in templates:
-        if template["LaunchTemplateData"]["ImageId"].count(":") > 2:
-            resolved = {**template, "LaunchTemplateData": {"ImageId": resolved_to}}
-            expected = {"LaunchTemplateId": "lt-1", "Versions": ["3"], "ResolveAlias": True}
-            stubber.add_response(
-                "describe_launch_template_versions", {"LaunchTemplateVersions": [resolved]}, expected
-            )
+    groups.add_response("describe_auto_scaling_groups", {"AutoScalingGroups": []})
     groups.add_response("describe_launch_configurations", {"LaunchConfigurations": []})
+    stubber.add_response("describe_fleets", {"Fleets": []})
+    stubber.add_response("describe_spot_fleet_requests", {"SpotFleetRequestConfigs": []})
+    stubber.add_response("describe_spot_instance_requests", {"SpotInstanceRequests": []})
+    stubber.add_response("describe_launch_template_versions", {"LaunchTemplateVersions": list(templates)})
+    stubber.add_response("describe_image_references", {"ImageReferences": references})
+    store.add_response("describe_parameters", {"Parameters": []})
     stubber.add_response(
         "describe_image_attribute",
         {"ImageId": AMI, "LaunchPermissions": [{"Group": "all"}, {"OrganizationArn": "arn:org"}]},
         {"ImageId": AMI, "Attribute": ANY},
     )
-    (usage,) = AwsImageUsage(ec2, autoscaling).usage_of([AMI])
+    (usage,) = AwsImageUsage(ec2, autoscaling, ssm).usage_of([AMI])
     others = [use for use in usage.uses if use.kind is not UsageKind.LAUNCH_PERMISSION]
     assert [use.resource for use in usage.uses if use not in others] == ["all", "arn:org"]
     return others
@@ -557,40 +563,150 @@ def usage_of(
         ("ssm:Parameter", "arn:aws:ssm:us-east-1:1:parameter/team/golden-image", UsageKind.PARAMETER),
         ("ssm:Parameter", "arn:aws:ssm:us-east-1:1:parameter/x/comfyui/ami/a/latest", UsageKind.PARAMETER),
         ("imagebuilder:ImageRecipe", "arn:aws:imagebuilder:us-east-1:1:image-recipe/r", UsageKind.RECIPE),
+        # A template whose versions do not show the image that EC2 says it refers to.
         ("ec2:LaunchTemplate", "arn:aws:ec2:us-east-1:1:launch-template/lt-1", UsageKind.LAUNCH_TEMPLATE),
         ("batch:ComputeEnvironment", "arn:aws:batch:us-east-1:1:ce", UsageKind.UNKNOWN),
     ],
 )
 def test_a_reference_is_a_use_of_its_kind(stub: Stub, resource_type: str, arn: str, kind: UsageKind) -> None:
     reference = {"ImageId": AMI, "ResourceType": resource_type, "Arn": arn}
-    assert [(use.kind, use.resource) for use in usage_of(stub, [reference], [])] == [(kind, arn)]
+    assert [(use.kind, use.resource) for use in usage_of(stub, [reference])] == [(kind, arn)]
 
 
 @pytest.mark.parametrize("leaf", ["metadata", f"history/{AMI}"])
 def test_our_own_records_of_an_image_are_no_uses(stub: Stub, leaf: str) -> None:
     arn = f"arn:aws:ssm:us-east-1:1:parameter/comfyui/ami/prod/{leaf}"
-    assert usage_of(stub, [{"ImageId": AMI, "ResourceType": "ssm:Parameter", "Arn": arn}], []) == []
+    assert usage_of(stub, [{"ImageId": AMI, "ResourceType": "ssm:Parameter", "Arn": arn}]) == []
 
 
-def template(image_id: str) -> dict[str, Any]:
-    return {"LaunchTemplateId": "lt-1", "VersionNumber": 3, "LaunchTemplateData": {"ImageId": image_id}}
-
-
-@pytest.mark.parametrize("alias", ["/comfyui/ami/prod/latest:7", "/comfyui/ami/prod/latest:stable"])
-def test_a_launch_template_that_is_pinned_to_an_old_version_of_latest_is_a_use(
-    stub: Stub, alias: str
-) -> None:
-    (use,) = usage_of(stub, [], [template(f"resolve:ssm:{alias}")])
+def test_a_template_that_ec2_refers_to_is_named_once_and_by_its_version(stub: Stub) -> None:
+    arn = "arn:aws:ec2:us-east-1:1:launch-template/lt-1"
+    version = {
+        "LaunchTemplateId": "lt-1",
+        "LaunchTemplateName": "fleet",
+        "VersionNumber": 1,
+        "DefaultVersion": True,
+        "LaunchTemplateData": {"ImageId": AMI},
+    }
+    reference = {"ImageId": AMI, "ResourceType": "ec2:LaunchTemplate", "Arn": arn}
+    (use,) = usage_of(stub, [reference], [version])
     assert use.kind is UsageKind.LAUNCH_TEMPLATE
-    assert alias in use.resource
+    assert use.resource.startswith("lt-1 (fleet) version 1, which is $Latest and $Default")
 
 
-@pytest.mark.parametrize("answer", ["resolve:ssm:/comfyui/ami/prod/latest:7", ""])
-def test_an_alias_that_ec2_does_not_resolve_may_name_any_image(stub: Stub, answer: str) -> None:
-    (use,) = usage_of(stub, [], [template("resolve:ssm:/comfyui/ami/prod/latest:7")], answer)
-    assert use.kind is UsageKind.UNKNOWN
-    assert "lt-1 version 3" in use.resource
+LIMIT = TimeLimit("ssm:GetParameters", FakeClock(), FakeClock().now() + timedelta(hours=1))
 
 
-def test_a_launch_template_that_follows_latest_needs_no_look(stub: Stub) -> None:
-    assert usage_of(stub, [], [template("resolve:ssm:/comfyui/ami/prod/latest")]) == []
+def resolved(stub: Stub, *answers: dict[str, Any] | str, of: Sequence[str]) -> dict[str, Resolution]:
+    """What aliases stand for, from answers of GetParameters or error codes, in turn."""
+    ssm, stubber = stub("ssm")
+    for answer in answers:
+        if isinstance(answer, str):
+            stubber.add_client_error("get_parameters", answer)
+        else:
+            stubber.add_response("get_parameters", answer)
+    return dict(resolve_aliases(ssm, of, LIMIT))
+
+
+def stored(name: str, value: str, selector: str = "") -> dict[str, str]:
+    arn = f"arn:aws:ssm:us-east-1:111122223333:parameter{name}"
+    return {"Name": name, "ARN": arn, "Value": value, **({"Selector": selector} if selector else {})}
+
+
+def test_aliases_are_resolved_by_name_or_arn_and_what_is_gone_is_known_to_be(stub: Stub) -> None:
+    aliases = [
+        "resolve:ssm:/a:3",
+        "resolve:ssm:arn:aws:ssm:us-east-1:111122223333:parameter/b:stable",
+        "resolve:ssm:/gone:1",
+        "resolve:ssm:/aws/service/canonical/ubuntu",
+    ]
+    answer = {
+        "Parameters": [stored("/a", AMI, ":3"), stored("/b", "ami-1", ":stable")],
+        "InvalidParameters": ["/gone:1"],
+    }
+    found = resolved(stub, answer, of=aliases)
+    assert [found[alias] for alias in aliases] == [
+        Resolution(value=AMI),
+        Resolution(value="ami-1"),
+        Resolution(),
+        Resolution(),
+    ]
+
+
+def test_two_versions_of_a_parameter_are_not_asked_for_in_one_call(stub: Stub) -> None:
+    answers = [{"Parameters": [stored("/a", AMI, f":{number}")]} for number in (1, 2)]
+    aliases = ["resolve:ssm:/a:1", "resolve:ssm:/a:2"]
+    assert list(resolved(stub, *answers, of=aliases).values()) == [Resolution(value=AMI)] * 2
+
+
+def test_an_alias_that_may_not_be_read_does_not_hide_the_others(stub: Stub) -> None:
+    denied = "AccessDeniedException"
+    aliases = ["resolve:ssm:arn:aws:ssm:us-east-1:1:parameter/theirs", "resolve:ssm:/a"]
+    found = resolved(stub, denied, denied, {"Parameters": [stored("/a", AMI)]}, of=aliases)
+    assert [found[alias] for alias in aliases] == [Resolution(is_known=False), Resolution(value=AMI)]
+
+
+def test_a_refresh_whose_group_has_gone_since_is_none(stub: Stub) -> None:
+    autoscaling, stubber = stub("autoscaling")
+    stubber.add_client_error(
+        "describe_instance_refreshes", "ValidationError", "AutoScalingGroup 'a' not found"
+    )
+    group = Launcher(kind=UsageKind.AUTO_SCALING_GROUP, name="a")
+    assert list(read_refreshes(autoscaling, [group], LIMIT)) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "launches"),
+    [("Baking", True), ("RollbackInProgress", True), ("Successful", False), ("New", True)],
+)
+def test_a_refresh_counts_until_it_is_over_on_every_page(stub: Stub, state: str, launches: bool) -> None:
+    autoscaling, stubber = stub("autoscaling")
+    refresh = {
+        "Status": state,
+        "DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateName": "fleet", "Version": "2"}},
+    }
+    stubber.add_response("describe_instance_refreshes", {"InstanceRefreshes": [], "NextToken": "more"})
+    stubber.add_response("describe_instance_refreshes", {"InstanceRefreshes": [refresh]})
+    group = Launcher(kind=UsageKind.AUTO_SCALING_GROUP, name="a")
+    found = list(read_refreshes(autoscaling, [group], LIMIT))
+    expected = (TemplateReference(template="fleet", version="2"),)
+    assert [each.templates for each in found] == ([expected] if launches else [])
+
+
+@pytest.mark.parametrize(
+    ("state", "launches"),
+    [
+        ("active", True),
+        ("modifying", True),
+        ("submitted", True),
+        ("deleted_running", False),
+        ("failed", False),
+    ],
+)
+def test_a_fleet_counts_while_it_may_launch(stub: Stub, state: str, launches: bool) -> None:
+    ec2, stubber = stub("ec2")
+    fleet = {
+        "FleetId": "fleet-1",
+        "FleetState": state,
+        "LaunchTemplateConfigs": [{"Overrides": [{"ImageId": AMI}]}],
+    }
+    stubber.add_response("describe_fleets", {"Fleets": [fleet]})
+    assert [each.images for each in read_fleets(ec2, LIMIT)] == ([(AMI,)] if launches else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "launches"),
+    [("one-time", "open", True), ("one-time", "active", False), ("persistent", "active", True)],
+)
+def test_a_spot_request_counts_while_it_may_launch_again(
+    stub: Stub, kind: str, state: str, launches: bool
+) -> None:
+    ec2, stubber = stub("ec2")
+    request = {
+        "SpotInstanceRequestId": "sir-1",
+        "State": state,
+        "Type": kind,
+        "LaunchSpecification": {"ImageId": AMI},
+    }
+    stubber.add_response("describe_spot_instance_requests", {"SpotInstanceRequests": [request]})
+    assert [each.images for each in read_spot_requests(ec2, LIMIT)] == ([(AMI,)] if launches else [])

@@ -18,7 +18,13 @@ OWN_LATEST = "/comfyui/ami/prod/latest"
 OWN_LATEST_ARN = f"arn:aws:ssm:us-east-1:123456789012:parameter{OWN_LATEST}"
 OTHER_LATEST_ARN = "arn:aws:ssm:us-east-1:123456789012:parameter/comfyui/ami/dev/latest"
 ALWAYS_PROTECTING = sorted(
-    set(UsageKind) - {UsageKind.LATEST, UsageKind.RUNNING_INSTANCE, UsageKind.LAUNCH_PERMISSION}
+    set(UsageKind)
+    - {
+        UsageKind.LATEST,
+        UsageKind.RUNNING_INSTANCE,
+        UsageKind.LAUNCH_PERMISSION,
+        UsageKind.OLD_TEMPLATE_VERSION,
+    }
 )
 POLICIES = st.builds(
     RetirementSettings,
@@ -39,7 +45,7 @@ def used(kind: UsageKind, resource: str = "it") -> Usage:
     return Usage(image_id=image_id(1), uses=(ImageUse(kind=kind, resource=resource),))
 
 
-def decided(usage: Usage, **policy: bool) -> tuple[RetireAction, str]:
+def decided(usage: Usage, **policy: bool | str) -> tuple[RetireAction, str]:
     (decision,) = decide([usage], RetirementSettings.model_validate(policy), OWN_LATEST)
     return decision.action, decision.reason
 
@@ -65,6 +71,16 @@ def test_a_running_instance_keeps_the_image_only_where_the_settings_say_so(prote
 def test_a_launch_permission_keeps_the_image_unless_the_settings_say_otherwise(protect: bool) -> None:
     action, _ = decided(used(UsageKind.LAUNCH_PERMISSION, "all"), protect_launch_permissions=protect)
     assert action is (RetireAction.KEEP if protect else RetireAction.RETIRE)
+
+
+@pytest.mark.parametrize(("versions", "kept"), [("used", False), ("all", True)])
+def test_an_old_version_of_a_launch_template_counts_where_the_settings_say_so(
+    versions: str, kept: bool
+) -> None:
+    use = used(UsageKind.OLD_TEMPLATE_VERSION, "lt-1 (fleet), version 1")
+    action, reason = decided(use, launch_template_versions=versions)
+    assert action is (RetireAction.KEEP if kept else RetireAction.RETIRE)
+    assert "old version of launch template lt-1 (fleet), version 1" in reason
 
 
 def test_the_environments_own_latest_was_read_and_does_not_count() -> None:

@@ -398,7 +398,10 @@ def test_snapshots_go_with_their_image_and_no_others(build: Build) -> None:
     assert set(build.account.world.images.snapshots) == set(build.candidate.snapshot_ids)
 
 
-@pytest.mark.parametrize("kind", sorted(set(UsageKind) - {UsageKind.RUNNING_INSTANCE, UsageKind.LATEST}))
+@pytest.mark.parametrize(
+    "kind",
+    sorted(set(UsageKind) - {UsageKind.RUNNING_INSTANCE, UsageKind.LATEST, UsageKind.OLD_TEMPLATE_VERSION}),
+)
 def test_an_image_in_use_is_kept_with_its_reason_in_history(build: Build, kind: UsageKind) -> None:
     build.account.world.usage.use(build.old.image_id, kind, "it")
     promises = Promises(build.account.world)

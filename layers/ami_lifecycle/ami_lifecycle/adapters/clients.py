@@ -23,18 +23,19 @@ def _session() -> Any:
 
 
 @cache
-def client(service: str, *, attempts: int = 4) -> Any:
+def client(service: str, *, attempts: int = 4, read_timeout: int = READ_TIMEOUT_SECONDS) -> Any:
     """The low-level client of a service, in the process's own account and Region.
 
     `attempts` counts the first one. With 1, an answer that was lost reaches the caller as
     `ServiceUnavailableError`; that is for calls which have no client token and must not happen twice.
+    `read_timeout` is how many seconds one attempt may take to answer.
     """
     return _session().create_client(
         service,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
+            read_timeout=read_timeout,
             user_agent_extra=USER_AGENT,
         ),
     )

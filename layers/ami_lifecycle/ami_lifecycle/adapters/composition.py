@@ -14,7 +14,7 @@ from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
-from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.adapters.usage import usage_in_account
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
@@ -35,10 +35,10 @@ def preflight(variables: FunctionEnvironment) -> Preflight:
     )
 
 
-def build_cleaner(variables: FunctionEnvironment) -> BuildCleaner:
+def build_cleaner(variables: FunctionEnvironment, deadline: datetime) -> BuildCleaner:
     """The clean-up of one execution."""
     return BuildCleaner(
-        cleaner=_cleaner(variables),
+        cleaner=_cleaner(variables, deadline),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
@@ -59,12 +59,12 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         parameters=parameters,
         environments=environments,
         executions=StepFunctionsExecutions(client("stepfunctions")),
-        build_cleaner=build_cleaner(variables),
-        cleaner=_cleaner(variables),
+        build_cleaner=build_cleaner(variables, deadline),
+        cleaner=_cleaner(variables, deadline),
         retirer=Retirer(
             instances=Ec2Instances(ec2),
             images=images,
-            usage=AwsImageUsage(ec2, client("autoscaling")),
+            usage=usage_in_account(deadline),
             parameters=parameters,
             environments=environments,
             clock=clock,
@@ -76,12 +76,12 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
     )
 
 
-def _cleaner(variables: FunctionEnvironment) -> Cleaner:
+def _cleaner(variables: FunctionEnvironment, deadline: datetime) -> Cleaner:
     ec2 = client("ec2")
     return Cleaner(
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
-        usage=AwsImageUsage(ec2, client("autoscaling")),
+        usage=usage_in_account(deadline),
         parameters=SsmParameters(client("ssm")),
         application=variables.APPLICATION,
     )

@@ -119,6 +119,11 @@ FORMS: Final[dict[str, Form]] = {
         "a variable's name: letters, digits and _, no digit at the start",
         longest=256,
     ),
+    # Systems Manager API reference, PutParameter, Name: 15 levels, 1,011 characters.
+    "parameter_path": Form(
+        "/|(/[A-Za-z0-9_.-]+){1,15}",
+        "a path of parameters with no / at its end, /fleet, or / for the whole account",
+    ),
     "health_path": Form(
         "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
     ),
@@ -182,6 +187,7 @@ PortMapping = Annotated[StrictStr, _text(FORMS["port_mapping"].check)]
 VolumeMapping = Annotated[StrictStr, _text(FORMS["volume_mapping"].check)]
 NvidiaDriver = Annotated[StrictStr, _text(FORMS["nvidia_driver"].check)]
 VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
+ParameterPath = Annotated[StrictStr, _text(FORMS["parameter_path"].check)]
 HealthPath = Annotated[StrictStr, _text(FORMS["health_path"].check)]
 PlainText = Annotated[StrictStr, _text(_plain)]
 ScriptText = Annotated[StrictStr, _text(_script)]

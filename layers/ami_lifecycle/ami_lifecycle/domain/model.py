@@ -206,13 +206,19 @@ class Instance(Frozen):
 class UsageKind(StrEnum):
     """What can use an image."""
 
+    AUTO_SCALING_GROUP = "Auto Scaling group"
+    FLEET = "EC2 Fleet"
+    INSTANCE_REFRESH = "instance refresh of Auto Scaling group"
     LATEST = "latest parameter"
-    LAUNCH_TEMPLATE = "launch template"
     LAUNCH_CONFIGURATION = "launch configuration"
     LAUNCH_PERMISSION = "launch permission"
+    LAUNCH_TEMPLATE = "launch template"
+    OLD_TEMPLATE_VERSION = "old version of launch template"
     PARAMETER = "parameter"
     RECIPE = "image recipe"
     RUNNING_INSTANCE = "running instance"
+    SPOT_FLEET = "Spot Fleet request"
+    SPOT_REQUEST = "Spot Instance request"
     UNKNOWN = "unknown"
 
 

@@ -96,14 +96,14 @@ def _decide_one(usage: Usage, policy: RetirementSettings, own_latest: str | None
             reason=f"in use: {_listed(protecting)}",
             blocked=True,
         )
-    reported = [use for use in usage.uses if use.kind is UsageKind.RUNNING_INSTANCE]
-    if reported:
-        return Decision(
-            image_id=usage.image_id,
-            action=RetireAction.RETIRE,
-            reason=f"not needed to launch again; {len(reported)} running instances keep running",
-        )
-    return Decision(image_id=usage.image_id, action=RetireAction.RETIRE, reason="nothing uses it")
+    running = [use for use in usage.uses if use.kind is UsageKind.RUNNING_INSTANCE]
+    old = [use for use in usage.uses if use.kind is UsageKind.OLD_TEMPLATE_VERSION]
+    reason = "nothing uses it"
+    if running:
+        reason = f"not needed to launch again; {len(running)} running instances keep running"
+    if old:
+        reason += f"; named by an {_listed(old)}"
+    return Decision(image_id=usage.image_id, action=RetireAction.RETIRE, reason=reason)
 
 
 def _protects(use: ImageUse, policy: RetirementSettings, own_latest: str | None) -> bool:
@@ -114,6 +114,8 @@ def _protects(use: ImageUse, policy: RetirementSettings, own_latest: str | None)
             return policy.protect_launch_permissions
         case UsageKind.LATEST:
             return own_latest is None or not use.resource.endswith(own_latest)
+        case UsageKind.OLD_TEMPLATE_VERSION:
+            return policy.launch_template_versions == "all"
         case _:
             return True
 

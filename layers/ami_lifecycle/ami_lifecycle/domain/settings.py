@@ -20,6 +20,7 @@ from ami_lifecycle.domain.forms import (
     ImageTag,
     InstanceType,
     NvidiaDriver,
+    ParameterPath,
     PlainText,
     PortMapping,
     RepositoryName,
@@ -158,6 +159,16 @@ class RetirementSettings(Frozen):
     """What keeps an old image: how many are kept anyway, and which uses protect beyond the usual ones."""
 
     keep_previous: StrictInt = Field(0, ge=0, le=50)
+    launch_template_versions: Literal["used", "all"] = Field(
+        "used",
+        description="which versions of launch templates count as uses: those that something launches, or all",
+    )
+    # Systems Manager API reference, ParameterStringFilter: 50 values at most.
+    parameter_paths: tuple[ParameterPath, ...] = Field(
+        ("/",),
+        max_length=50,
+        description="paths below which String parameters are read for image ids; / is the whole account",
+    )
     protect_launch_permissions: StrictBool = True
     protect_running_instances: StrictBool = False
 

@@ -22,7 +22,7 @@ from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
 from ami_lifecycle.steps.retire_images import delete_unused_snapshots
 
-_STRICT = RetirementSettings(protect_running_instances=True)
+_STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
 
 
 class Cleaned(Frozen):

@@ -108,7 +108,9 @@ class Retirer:
         owned = self.images.find(environment_tags(settings))
         awaited = _awaited(self.environments.get(settings.environment))
         sorted_out = sort_out(live, owned, settings.retirement.keep_previous, awaited)
-        usages = self.usage.usage_of([image.image_id for image in sorted_out.open])
+        usages = self.usage.usage_of(
+            [image.image_id for image in sorted_out.open], settings.retirement.parameter_paths
+        )
         own_latest = parameter_name(settings.parameter_prefix, "latest")
         ours = self.instances.find(environment_tags(settings))
         temporary = frozenset(instance.instance_id for instance in ours)
