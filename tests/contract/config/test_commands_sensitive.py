@@ -87,3 +87,13 @@ def test_validate_asks_no_other_service_for_a_secure_string(encrypted: Project) 
     result = encrypted.run("validate")
     assert "subnet-" not in result.output
     assert "bucket" not in result.output
+
+
+def test_a_new_value_stays_under_the_key_of_the_old_one(project: Project) -> None:
+    """PutParameter, KeyId: without it, the default key of the account is used."""
+    name = f"/{project.name}/key"
+    project.ssm.put_parameter(Name=name, Value="old", Type="SecureString", KeyId="alias/mine")
+    project.run("set", "aws.key", "--stdin", "--adopt", stdin=PLANTED)
+    named = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
+    (found,) = project.ssm.describe_parameters(ParameterFilters=named)["Parameters"]
+    assert (found["KeyId"], found["Version"]) == ("alias/mine", 2)

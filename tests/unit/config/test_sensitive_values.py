@@ -141,7 +141,9 @@ def test_a_refusal_of_aws_does_not_repeat_a_sensitive_value(
         ssm.put("/p/key", "other", "SecureString", OURS)
     config = load_config(write_config(aws="key: {ssm_param: /p/key, sensitive: true}"), ssm, clock=ssm.clock)
     change = plan_set(config, "aws.key", PLANTED)
-    ssm.faults = [client_error("ValidationException", f"Value '{PLANTED}' at 'value' failed")]
+    refusal = client_error("ValidationException", f"Value '{PLANTED}' at 'value' failed")
+    # An existing parameter's key is read first, in a call without the value.
+    ssm.faults = [None, refusal] if exists else [refusal]
     with pytest.raises(ConfigError, match="ValidationException") as caught:
         apply_change(config, change)
     assert PLANTED not in "".join(traceback.format_exception(caught.value))

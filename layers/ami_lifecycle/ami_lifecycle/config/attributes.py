@@ -33,13 +33,15 @@ class AttributeChange:
 
 
 def arguments_of(declaration: Declaration, changes: Iterable[AttributeChange]) -> dict[str, str]:
-    """The arguments of PutParameter that bring changes about, and the tier that a new value may need.
+    """The arguments of PutParameter that bring changes about, and those that a new value needs: tier and key.
 
     Source: PutParameter, Tier: a standard parameter can become an advanced one at any time.
     """
     arguments = dict(change.argument for change in changes if change.argument is not None)
     if declaration.schema.tier != "Standard":
         arguments["Tier"] = declaration.schema.tier
+    if declaration.schema.key_id is not None:
+        arguments["KeyId"] = declaration.schema.key_id
     return arguments
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from ami_lifecycle.config.aws_errors import translated
 from ami_lifecycle.config.errors import (
+    AccessDeniedError,
     ParameterRecentlyDeletedError,
     StoreRequestError,
     ThrottledError,
@@ -222,18 +223,29 @@ class ParameterStore:
             current: the version that is replaced.
             text: the new value.
             attributes: other arguments of PutParameter that change. Tags, and what is left out, stay as they
-                are (PutParameter: tags cannot be given with Overwrite, and what is left out is kept).
+                are (PutParameter: tags cannot be given with Overwrite, and what is left out is kept). The key of
+                a SecureString is not: without KeyId, the default key is used, so the present one is given.
         """
+        arguments = {**self._present_key(current), **(attributes or {})}
         response = self._call(
             self._writes,
             "ssm:PutParameter",
             current.name,
             lambda client: client.put_parameter(
-                Name=current.name, Value=text, Type=current.type, Overwrite=True, **(attributes or {})
+                Name=current.name, Value=text, Type=current.type, Overwrite=True, **arguments
             ),
             hidden=text if current.sensitive else None,
         )
         return int(response["Version"])
+
+    def _present_key(self, current: StoredParameter) -> dict[str, str]:
+        if not current.sensitive:
+            return {}
+        try:
+            found = self.read_attributes([current.name]).get(current.name)
+        except AccessDeniedError:
+            return {}
+        return {"KeyId": found.key_id} if found is not None and found.key_id else {}
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Add tags to a parameter."""
