@@ -14,7 +14,7 @@ from ami_lifecycle.domain.build_config import NAME_TEMPLATE, TAG_TEMPLATE
 from ami_lifecycle.domain.forms import Form
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
-# What each setting does, by its path below an environment. A test holds this to the models.
+# What each setting does, by its path below an environment; one that is not here has a description in its model.
 MEANINGS: Final[dict[str, str]] = {
     "repository": (
         "ECR repository whose pushes are built. Without it, the value `aws.ecr.repository` of "
@@ -83,6 +83,12 @@ MEANINGS: Final[dict[str, str]] = {
     ),
     "publication.history_to_keep": "How many history records are kept in Parameter Store.",
     "retirement.keep_previous": "How many previous images are kept, beyond those in use.",
+    "retirement.launch_template_versions": (
+        "`used`: a launch template keeps the images of the versions that something launches. `all`: of every version."
+    ),
+    "retirement.parameter_paths": (
+        "Paths below which parameters are read for ids of images that are in use; `/` is the whole account."
+    ),
     "retirement.protect_launch_permissions": "Keep an image that is shared with other accounts.",
     "retirement.protect_running_instances": "Keep an image while instances that were started from it run.",
     "refresh.max_generations": "After so many updates, the next build starts from Ubuntu again.",
@@ -178,7 +184,9 @@ def settings_markdown() -> str:
     for path, model, name in setting_fields():
         group = path.rpartition(".")[0]
         own = schema["$defs"]["settings" if model is EnvironmentSettings else model.__name__]
-        groups.setdefault(group, []).append(_row(name, own["properties"][name], MEANINGS.get(path, "")))
+        groups.setdefault(group, []).append(
+            _row(name, own["properties"][name], own["properties"][name].get("description", ""))
+        )
         documents[group] = "" if model is EnvironmentSettings else " ".join((model.__doc__ or "").split())
     sections = []
     for group, rows in groups.items():
