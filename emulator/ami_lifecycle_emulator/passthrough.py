@@ -114,6 +114,33 @@ class MotoResponse(dict[str, Any]):
         ]
 
 
+class CutAnswer(dict[str, Any]):
+    """An answer of which the caller gets the first half; it reads as empty to whoever looks into it."""
+
+    def __init__(self, whole: dict[str, Any]) -> None:
+        super().__init__()
+        self.whole = whole
+
+
+def without(response: dict[str, Any], member: str | None) -> dict[str, Any]:
+    """A response less one member of its top level, or all of them for None."""
+    if isinstance(response, MotoResponse):
+        http = response.http
+        try:
+            content = json.loads(http.body or b"{}")
+        except ValueError:  # XML, whose members are elements at some depth
+            return CutAnswer(response)
+        body = json.dumps(_less(content, member)).encode()
+        # DynamoDB's checksum would tell, and the SDK would ask again by itself.
+        headers = {name: value for name, value in http.headers.items() if name.lower() != "x-amz-crc32"}
+        return MotoResponse(HttpResponse(http.status, body, headers))
+    return _less(response, member)
+
+
+def _less(content: dict[str, Any], member: str | None) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if member is not None and name != member}
+
+
 def is_passed_on(operations: Mapping[str, tuple[str, ...]], service: str, operation: str) -> bool:
     """Whether moto answers this operation."""
     return any(fnmatch.fnmatchcase(operation, pattern) for pattern in operations.get(service, ()))

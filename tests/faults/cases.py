@@ -30,31 +30,19 @@ NOT_FOUND: Mapping[str, str] = {
     "StopInstances": "InvalidInstanceID.NotFound",
     "TerminateInstances": "InvalidInstanceID.NotFound",
     "DeregisterImage": "InvalidAMIID.NotFound",
+    "DescribeImageAttribute": "InvalidAMIID.NotFound",
     "RegisterImage": "InvalidSnapshotID.NotFound",
     "SendCommand": "InvalidInstanceId",
     "GetCommandInvocation": "InvocationDoesNotExist",
 }
 REFUSED_FOR_LONG = 8
+UNKNOWN_CODE = "NewerThanThisService"
+# Functions that make or move what others see: what they are about to write must not go meanwhile.
+PUBLISHING = frozenset(
+    {"AdoptImageNameFunction", "CreateImageFunction", "PublishImageFunction", "RetireImagesFunction"}
+)
 # More often than boto3 tries, so that the state machine has to.
 BEYOND_THE_SDK = 5
-
-
-class Case(NamedTuple):
-    """One disturbance.
-
-    Attributes:
-        kind: the row of the matrix.
-        place: where; with the kind it names the case.
-    """
-
-    kind: str
-    place: str
-    rules: tuple[Rule, ...]
-
-    @property
-    def name(self) -> str:
-        """What `--case` takes."""
-        return f"{self.kind}@{self.place}"
 
 
 class Point(NamedTuple):
@@ -78,6 +66,26 @@ class Point(NamedTuple):
             "skip": self.skip,
             **more,
         }
+
+
+class Case(NamedTuple):
+    """One disturbance.
+
+    Attributes:
+        kind: the row of the matrix.
+        place: where; with the kind it names the case.
+        stop: the call at which the execution is stopped, and the sweep runs, while the call is on its way.
+    """
+
+    kind: str
+    place: str
+    rules: tuple[Rule, ...]
+    stop: Point | None = None
+
+    @property
+    def name(self) -> str:
+        """What `--case` takes."""
+        return f"{self.kind}@{self.place}"
 
 
 class Baseline(NamedTuple):
@@ -160,9 +168,12 @@ def _at_function_call(point: Point) -> Iterator[Case]:
         # For so long that steps and whole executions are refused again and again, as by a policy.
         "refused-for-long": point.rule("error", code=refused, status=403, times=REFUSED_FOR_LONG),
         # What no table knows.
-        "unknown-code": point.rule("error", code="NewerThanThisService", status=400),
+        "unknown-code": point.rule("error", code=UNKNOWN_CODE, status=400),
         "server-error-after-effect": point.rule("error", code="InternalError", status=500, when="after"),
         "answer-lost": point.rule("lost"),
+        "answer-lacks-members": point.rule("lacks"),
+        "answer-cut-off": point.rule("cut"),
+        "error-without-code": point.rule("error", code=""),
         "killed-before": point.rule("killed", when="before"),
         "killed-after": point.rule("killed"),
         "timed-out": point.rule("hangs"),
@@ -175,6 +186,8 @@ def _at_function_call(point: Point) -> Iterator[Case]:
         kinds["slow"] = point.rule("slow", seconds=20)
     for kind, rule in kinds.items():
         yield Case(kind, point.place, (rule,))
+    if point.caller in PUBLISHING:
+        yield Case("stopped-and-swept", point.place, (), stop=point)
 
 
 def _at_platform_call(point: Point) -> Iterator[Case]:

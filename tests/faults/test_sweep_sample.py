@@ -63,6 +63,16 @@ def test_the_sample_tries_every_scenario_and_its_faults_find_their_occasions(
     assert len(applied) >= 0.8 * len(results)
 
 
+def test_damaged_answers_and_stops_during_a_publication_break_no_promise() -> None:
+    kinds = ("answer-lacks-members", "answer-cut-off", "error-without-code", "stopped-and-swept")
+    chosen = [part for kind in kinds for part in ("--kind", kind)]
+    scenarios = ("--scenario", "update", "--scenario", "rollback")
+    done = sweep("--jobs", "1", "--sample", str(len(kinds)), "--seed", str(SEED), *chosen, *scenarios)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 faults tried" in done.stdout
+    assert "0 of them found no occasion" in done.stdout
+
+
 def call(number: int, operation: str, caller: str = "PublishImageFunction") -> Call:
     return Call(number, "2026-01-05T08:00:00.000+00:00", caller, "ssm", operation, "ok", 1.0, str(number), {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import gc
 import json
 import os
@@ -16,12 +17,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.faults.cases import Baseline, Case
+from tests.faults.cases import UNKNOWN_CODE, Baseline, Case, Point
 from tests.faults.scenarios import Scenario
 from tests.faults.world import AFTERMATH, World
 
+from ami_lifecycle_emulator.operations import Request, Response
+
 # Real seconds that one case may take on a busy machine.
 LIMIT_SECONDS = 300.0
+# Errors that nobody has given a name, so that nothing retries them and nobody knows what to do.
+UNNAMED = frozenset(
+    {
+        name
+        for name, value in vars(builtins).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    | {"ClientError", "ParamValidationError", "ResponseParserError", "ValidationError"}
+)
+# Emulated seconds in which a sweep is done.
+SWEEP_SECONDS = 8.0
 
 
 @dataclass
@@ -45,6 +59,34 @@ class Result:
     @property
     def name(self) -> str:
         return f"{self.kind}@{self.place}"
+
+
+class Stop:
+    """Stops all executions while a call of a function is on its way, and lets the sweep run before it arrives."""
+
+    def __init__(self, world: World, point: Point) -> None:
+        self._world = world
+        self._point = point
+        self._seen = 0
+        self.applied = 0
+
+    def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
+        """Let the function's call through in the end (a gateway middleware)."""
+        if (request.service, request.operation, request.caller) == self._point[:3]:
+            self._seen += 1
+            if self._seen == self._point.skip + 1:
+                self._strike()
+        return proceed()
+
+    def _strike(self) -> None:
+        self.applied += 1
+        for execution in self._world.executions():
+            if execution.running:
+                self._world.simulation.gateway.call(
+                    "stepfunctions", "StopExecution", {"executionArn": execution.arn}, "a person"
+                )
+        self._world.sweep()
+        self._world.clock.sleep(SWEEP_SECONDS)
 
 
 def measure(world: World, scenario: Scenario) -> Baseline:
@@ -88,9 +130,13 @@ def try_case(world: World, scenario: Scenario, case: Case) -> Result:
     simulation = world.simulation
     for rule in case.rules:
         simulation.faults.add(rule)
+    stop = Stop(world, case.stop) if case.stop else None
+    if stop is not None:
+        simulation.gateway.middlewares.insert(0, stop.around_call)
     known = len(world.executions())
     scenario.act(world)
     ended = world.settle()
+    result.applied += stop.applied if stop else 0
     conclude(world, scenario.environment, result, known, ended=ended)
     return result
 
@@ -119,6 +165,12 @@ def conclude(world: World, environment: str, result: Result, known: int, *, ende
         result.statuses.append(execution.status)
         if execution.error == "States.Runtime":
             what = f"{execution.name} ended with States.Runtime: {execution.cause}"
+            result.violations.append(_problem(what))
+        # A code that no table knows passes as what it is.
+        if execution.error in UNNAMED and UNKNOWN_CODE not in str(execution.cause):
+            what = (
+                f"{execution.name} ended with {execution.error}, which is no name of ours: {execution.cause}"
+            )
             result.violations.append(_problem(what))
 
 

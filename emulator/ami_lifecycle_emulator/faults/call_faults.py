@@ -14,6 +14,7 @@ from ami_lifecycle_emulator.clock import Clock
 from ami_lifecycle_emulator.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
 from ami_lifecycle_emulator.faults import rules
 from ami_lifecycle_emulator.operations import ApiError, Request, Response
+from ami_lifecycle_emulator.passthrough import CutAnswer, without
 
 if TYPE_CHECKING:
     from ami_lifecycle_emulator.faults.board import Faults
@@ -62,12 +63,10 @@ class CallFaults:
                 return self._stale(request, proceed)
             case rules.RepeatedFault():
                 return self._twice(rule, proceed)
+            case rules.LacksFault() | rules.CutFault():
+                return _damaged(rule, proceed())
             case rules.LostFault() | rules.KilledFault() | rules.HangsFault():
-                if rule.when == "after":
-                    # Whatever the answer was, the caller does not get it.
-                    with contextlib.suppress(ApiError):
-                        proceed()
-                raise _DISRUPTIONS[type(rule)]
+                return _disrupted(rule, proceed)
             case _:
                 raise TypeError(f"{type(rule).__name__} is no fault of calls")
 
@@ -99,6 +98,20 @@ class CallFaults:
         answer = self._remembering(request, proceed)
         with self._lock:
             return next(iter(self._answers.get(_key(request), (answer,))))
+
+
+def _disrupted(
+    rule: rules.LostFault | rules.KilledFault | rules.HangsFault, proceed: Callable[[], Response]
+) -> Response:
+    if rule.when == "after":
+        # Whatever the answer was, the caller does not get it.
+        with contextlib.suppress(ApiError):
+            proceed()
+    raise _DISRUPTIONS[type(rule)]
+
+
+def _damaged(rule: rules.LacksFault | rules.CutFault, answer: Response) -> Response:
+    return without(answer, rule.member) if isinstance(rule, rules.LacksFault) else CutAnswer(answer)
 
 
 def matches_call(rule: rules.Rule, request: Request) -> bool:

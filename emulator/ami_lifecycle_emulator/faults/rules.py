@@ -29,7 +29,7 @@ class CallRule(Rule):
 
 
 class ErrorFault(CallRule):
-    """A call that answers with an error, before or after it takes effect."""
+    """A call that answers with an error, before or after it takes effect; with code "", one without its code."""
 
     kind: Literal["error"]
     code: str
@@ -68,6 +68,19 @@ class LostFault(CallRule):
 
     kind: Literal["lost"]
     when: Moment = "after"
+
+
+class LacksFault(CallRule):
+    """An answer that lacks a member, or all of them."""
+
+    kind: Literal["lacks"]
+    member: str | None = Field(default=None, description="at the top level; null for all")
+
+
+class CutFault(CallRule):
+    """An answer that is cut off in the middle of its body."""
+
+    kind: Literal["cut"]
 
 
 class KilledFault(CallRule):
@@ -192,6 +205,8 @@ Fault = Annotated[
     | QuotaFault
     | SlowFault
     | LostFault
+    | LacksFault
+    | CutFault
     | KilledFault
     | HangsFault
     | StaleFault

@@ -115,6 +115,8 @@ class Observers:
         if request.operation in {"PutParameter", "DeleteParameter"}:
             name = str(request.parameters.get("Name"))
             self._publication.notice_name(name)
+            if ours and request.operation == "PutParameter":
+                self._publication.note_write(name, str(request.parameters.get("Value")))
             if not ours:
                 self._remains.excuse(name.partition("/history/")[2])
                 self._publication.excuse(name, request.parameters.get("Value"))

@@ -49,6 +49,19 @@ class PublicationObserver:
             self._excused.add((name, value))
             self._trusted.add(value)
 
+    def note_write(self, name: str, value: str) -> None:
+        """The stack has written a `latest`: what it names must be there at this moment.
+
+        Parameter Store drops the value of an image that is not available (SSM user guide, Native parameter
+        support for AMI IDs). That keeps `latest` right, and is none of the product's doing.
+        """
+        image = self._view.image(value)
+        if name in self._names and (image is None or image.state != "available"):
+            state = "does not exist" if image is None else f"is {image.state}"
+            self._book.add(
+                "P1", f"{name} was written as {value}, which {state}: only SSM's check has saved it"
+            )
+
     def notice_event(self, event: dict[str, Any]) -> None:
         """Learn from events which images have passed verification."""
         detail = event["detail"]

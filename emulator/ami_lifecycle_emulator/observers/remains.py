@@ -171,6 +171,22 @@ class RemainsObserver:
                 if item.get(part):
                     self._book.add("P5", f"{environment} is at rest with a {part}")
             self._check_published(environment, source, item)
+            self._check_history(environment)
+
+    def _check_history(self, environment: str) -> None:
+        """One record says live: that of the image which `latest` names."""
+        latest = self._view.latest_of(environment)
+        image = self._view.image(latest)
+        if image is None or not self._view.is_ours(image.tags) or latest in self._excused:
+            return
+        records = self._view.records_of(environment)
+        live = sorted(
+            image_id
+            for image_id, record in records.items()
+            if record.get("status") == "live" and image_id not in self._excused
+        )
+        if live != [latest]:
+            self._book.add("P5", f"{environment}: history says live of {live}, latest is {latest}")
 
     def _check_published(self, environment: str, source: Source, item: Mapping[str, Any]) -> None:
         pushed = self._pushed(environment)

@@ -75,6 +75,13 @@ class View:
         """The history record of an image."""
         return self.json_value(f"/{self.application}/ami/{environment}/history/{image_id}")
 
+    def records_of(self, environment: str) -> dict[str, dict[str, Any]]:
+        """The history records of an environment that can be read, by image id."""
+        path = f"/{self.application}/ami/{environment}/history/"
+        names = [name for name in list(self.parameters.parameters) if name.startswith(path)]
+        records = {name.removeprefix(path): self.json_value(name) for name in names}
+        return {image_id: record for image_id, record in records.items() if record is not None}
+
     def image(self, image_id: str | None) -> Image | None:
         """An image that has not been deregistered."""
         image = self.ec2.images.get(image_id or "")

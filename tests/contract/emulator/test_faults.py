@@ -50,6 +50,21 @@ def test_each_disruption_reaches_the_front_of_the_gateway(
         account.faults.around_call(request, dict)
 
 
+@pytest.mark.parametrize(("member", "shown"), [("NextToken", {"Images"}), ("Images", set()), (None, set())])
+def test_an_answer_lacks_one_member_or_all(account: Account, member: str | None, shown: set[str]) -> None:
+    image_id = account.image()
+    account.faults.add({"kind": "lacks", "operation": "DescribeImages", "member": member})
+    assert set(run(account, "DescribeImages", ImageIds=[image_id])) - {"NextToken"} == shown
+    assert run(account, "DescribeImages", ImageIds=[image_id])["Images"], "once is enough"
+
+
+def test_an_answer_that_is_cut_off_has_taken_effect_and_reads_as_empty(account: Account) -> None:
+    image_id = account.image()
+    account.faults.add({"kind": "cut", "operation": "DeregisterImage"})
+    assert run(account, "DeregisterImage", ImageId=image_id) == {}
+    assert state_of(account, image_id) == "deregistered"
+
+
 def test_capacity_lacks_by_subnet_and_type(account: Account) -> None:
     account.faults.add(
         {"kind": "capacity", "subnet": account.subnet(0), "instance_type": "m5.*", "times": None}

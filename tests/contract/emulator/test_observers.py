@@ -123,6 +123,18 @@ def verified_image(watched: Watched, name: str = "comfyui-multitenant-prod") -> 
     return image_id
 
 
+def put_record(watched: Watched, image_id: str, status: str) -> None:
+    watched.act(
+        "PutParameter",
+        "ssm",
+        Name=f"/comfyui/ami/prod/history/{image_id}",
+        Value=json.dumps({"ami_id": image_id, "status": status}),
+        Type="String",
+        Overwrite=True,
+    )
+    watched.account.advance(1)
+
+
 def test_a_verified_available_image_in_latest_breaks_nothing(watched: Watched) -> None:
     watched.write_latest(verified_image(watched))
     assert watched.found() == []
@@ -382,6 +394,7 @@ def test_p5_an_environment_does_not_publish_what_its_tag_names(watched: Watched)
     watched.write_latest(image_id)
     metadata = json.dumps({"ami_id": image_id})
     watched.act("PutParameter", "ssm", Name="/comfyui/ami/prod/metadata", Value=metadata, Type="String")
+    put_record(watched, image_id, "live")
     watched.items["prod"] = {"claim": {"M": {}}, "wanted": {"M": {}}}
     watched.observers.check_at_rest()
     assert watched.found() == [
@@ -398,6 +411,7 @@ def test_p5_a_pin_holds_against_pushes(watched: Watched) -> None:
     watched.write_latest(image_id)
     metadata = json.dumps({"ami_id": image_id})
     watched.act("PutParameter", "ssm", Name="/comfyui/ami/prod/metadata", Value=metadata, Type="String")
+    put_record(watched, image_id, "live")
     watched.items["prod"] = {"pin": {"M": {}}}
     assert watched.observers.check_at_rest() == []
 
@@ -447,3 +461,37 @@ def test_p6_a_person_may_change_what_is_theirs(watched: Watched) -> None:
     watched.observers.begin()
     watched.account.ec2.terminate_instances(InstanceIds=[instance_id])
     assert watched.observers.check_at_rest() == []
+
+
+def test_p1_latest_is_written_as_an_image_that_is_gone_and_only_ssm_drops_it(watched: Watched) -> None:
+    image_id = verified_image(watched)
+    watched.write_latest(image_id)
+    gone = verified_image(watched, "comfyui-multitenant-prod.candidate.1")
+    watched.act("DeregisterImage", ImageId=gone)
+    watched.observers.book.clear()
+    watched.write_latest(gone)
+    (violation,) = [what for promise, what in watched.found() if promise == "P1"]
+    assert "only SSM's check has saved it" in violation
+
+
+@pytest.mark.parametrize(
+    ("statuses", "holds"),
+    [
+        (("live", "superseded"), True),
+        (("live", "retired"), True),
+        (("live", "live"), False),
+        (("superseded", "live"), False),
+        (("superseded", "superseded"), False),
+    ],
+)
+def test_p5_history_says_live_of_the_image_in_latest_alone(
+    watched: Watched, statuses: tuple[str, str], holds: bool
+) -> None:
+    latest = verified_image(watched)
+    other = verified_image(watched, "comfyui-multitenant-prod.candidate.1")
+    watched.write_latest(latest)
+    for image_id, status in zip((latest, other), statuses, strict=True):
+        put_record(watched, image_id, status)
+    watched.observers.check_at_rest()
+    found = [what for promise, what in watched.found() if promise == "P5" and "history" in what]
+    assert (found == []) is holds
