@@ -391,6 +391,7 @@ CASES = [
     Case(_environments, "hold_back", {"environment": "prod", "held": ()}, _UPDATED),
     Case(_environments, "record_failure", {"environment": "prod", "digest": DIGEST, "count": 1}, _UPDATED),
     Case(_environments, "clear_failure", {"environment": "prod"}, _UPDATED),
+    Case(_environments, "record_unusable_base", {"environment": "prod", "base": None}, _UPDATED),
     Case(_environments, "set_pin", {"environment": "prod", "pin": Pin(image_id=AMI, at=NOW)}, _UPDATED),
     Case(_environments, "held_by", {"execution_arn": ARN}, {"Scan": {"Items": [ITEM]}}, _OF_ITEMS),
     Case(_waits, "put", {"wait": WAIT, "expires": NOW}, {"PutItem": {}}),
