@@ -14,7 +14,7 @@ def test_it_installs_docker_and_reports_what_it_did(bed: Bed, fresh: Built, imag
     assert facts["mode"] == "fresh"
     oldest_or_newest = {ImageStore.GRAPH_DRIVER: (20, 20), ImageStore.CONTAINERD: (28, 99)}[bed.store]
     assert oldest_or_newest[0] <= int(facts["docker_version"].split(".")[0]) <= oldest_or_newest[1]
-    labels = {name: value for name, value in LABELS.items() if name.startswith("org.")}
+    labels = {name: value for name, value in LABELS.items() if name.startswith(("org.", "ami-lifecycle."))}
     assert facts["image_labels"] == labels | {"org.opencontainers.image.version": "version one"}
     assert fresh.ending.stderr == ""
 
