@@ -111,7 +111,7 @@ pull_error() {
     *"no matching manifest"* | *"no match for platform"* | *"cannot be used on this platform"* | *"does not match the specified platform"* | \
       *"operating system is not supported"* | *"not provide the specified platform"*) echo other-platform ;;
     *"unsupported media type"* | *"unexpected media type"* | *"unknown media type"* | *"encountered remote "* | *"media-type: "* | \
-      *"unsupported manifest"* | *"unknown manifest "* | *"schema 1"* | *"image format v1"* | *"max depth exceeded"* | *"too many layers"* | \
+      *"unsupported manifest"* | *"unknown manifest "* | *"schema 1"* | *manifest.v1+*"supported"* | *"match image configuration"* | *"image format v1"* | *"max depth exceeded"* | *"too many layers"* | \
       *"mount options is too long"* | *"invalid rootfs"* | *"mismatched image rootfs"* | *"layers and diffids"* | *"unmarshal image config"* | \
       *"ai models are not"* | *"byte manifest for"* | *"no unpack platforms"*) echo no-image ;;
     *toomanyrequests* | *"too many requests"* | *"rate exceeded"* | *throttl* | *"slow down"* | *slowdown* | *"reduce your request rate"*) echo throttled ;;
@@ -128,7 +128,7 @@ pull_error() {
     *timeout* | *"timed out"* | *"deadline exceeded"* | *"connection re"* | *"no such host"* | *"name resolution"* | *"server misbehaving"* | \
       *"network is unreachable"* | *"no route to host"* | *"dial tcp"* | *"tls: "* | *x509* | *proxyconnect* | *"internal server error"* | \
       *"bad gateway"* | *"service unavailable"* | *"gateway time"*) echo network ;;
-    *snapshot*"not found"* | *snapshot*"does not exist"* | *"content digest"*"not found"* | *"failed to register layer"* | *"failed to extract layer"* | \
+    *snapshot*"not found"* | *"lease "*"not found"* | *snapshot*"does not exist"* | *"content digest"*"not found"* | *"failed to register layer"* | *"failed to extract layer"* | \
       *"extraction snapshot"* | *"failed to commit snapshot"* | *"failed to mount"*) echo not-unpacked ;;
     *"manifest unknown"* | *"name unknown"* | *"blob unknown"* | *"manifest for "*"not found"* | *repository*"not found"* | *repository*"does not exist"* | \
       *": not found"* | *"404 not found"*) echo missing ;;

@@ -118,6 +118,43 @@ def test_an_image_is_planned(account: Account, what: Manifest) -> None:
     assert plan(account).plan.source is not None
 
 
+def referrers(platform: dict[str, str] | None) -> Manifest:
+    """An index as `soci convert` and signing tools write it: artifacts next to the image that they are about."""
+    of = {"platform": platform} if platform else {}
+    entries = [
+        {"digest": f"sha256:{1:064x}", "mediaType": OCI, "artifactType": "application/vnd.x.sig+json", **of},
+        {"digest": f"sha256:{2:064x}", "mediaType": OCI, **of},
+    ]
+    found = read_manifest(json.dumps({"mediaType": INDEX, "manifests": entries}), INDEX)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("platform", [None, {"os": "linux", "architecture": "amd64"}], ids=str)
+def test_an_artifact_next_to_the_image_in_an_index_is_not_taken_for_it(
+    account: Account, platform: dict[str, str] | None
+) -> None:
+    repository = account.world.repository
+    both = referrers(platform)
+    repository.manifests[account.push("signed")] = both
+    repository.manifests[f"sha256:{1:064x}"] = manifest(EMPTY, "application/vnd.x.sig+json")
+    repository.manifests[f"sha256:{2:064x}"] = PLAIN_IMAGE.model_copy(update={"size_bytes": 3 * GIB})
+    source = plan(account).plan.source
+    assert source is not None
+    assert source.size_bytes == 3 * GIB
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "text"], ids=["deep", "list", "text"])
+def test_a_manifest_that_cannot_be_read_is_left_to_the_pull(text: str) -> None:
+    assert read_manifest(text, OCI) is None
+
+
+def test_members_of_another_kind_are_left_to_the_pull() -> None:
+    odd = read_manifest('{"layers": 3, "config": null, "manifests": "x"}', OCI)
+    assert odd is not None
+    assert odd.other_than_image is None
+
+
 def test_the_size_is_that_of_the_builders_own_platform(account: Account) -> None:
     repository = account.world.repository
     both = index("linux/arm64", "linux/amd64")

@@ -104,19 +104,25 @@ def read_manifest(text: str, media_type: str) -> Manifest | None:
     """A manifest's JSON; None where it cannot be read, so that the pull itself has to say what it is."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
         return None
     config = _object(content.get("config"))
-    layers = [_object(each) for each in content.get("layers") or ()]
+    layers = [_object(each) for each in _list(content.get("layers"))]
     return Manifest(
         media_type=str(content.get("mediaType") or media_type),
         config_type=str(config.get("mediaType") or ""),
         artifact_type=_artifact_type(content, config),
         layer_types=tuple(str(each.get("mediaType") or "") for each in layers),
         size_bytes=sum(_size(each) for each in (config, *layers)),
-        children=tuple(_child(_object(each)) for each in content.get("manifests") or ()),
+        # Signatures and indexes for lazy loading are listed next to the image that they are about, under its platform
+        # or none (OCI image index, artifactType; SOCI index manifest v2); no image is pulled from them.
+        children=tuple(
+            _child(entry)
+            for entry in map(_object, _list(content.get("manifests")))
+            if not _artifact_type(entry, {})
+        ),
     )
 
 
@@ -137,6 +143,10 @@ def _child(entry: dict[str, Any]) -> Child:
 def _size(blob: dict[str, Any]) -> int:
     size = blob.get("size")
     return size if isinstance(size, int) and size > 0 else 0
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _object(value: Any) -> dict[str, Any]:
