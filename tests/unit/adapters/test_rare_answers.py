@@ -280,6 +280,23 @@ def test_an_image_that_does_not_exist_is_none_whatever_ec2_calls_it(stub: Stub, 
     assert Ec2Images(client).get(AMI) is None
 
 
+def test_a_snapshot_that_is_kept_for_fast_restores_is_refused_and_not_waited_for(stub: Stub) -> None:
+    """EC2 has the same code for it as for an image that uses it."""
+    ec2, answers = stub("ec2")
+    answers.add_client_error(
+        "delete_snapshot",
+        "InvalidSnapshot.InUse",
+        "The snapshot snap-1 is currently enabled for fast restores in eu-west-1b. Fast snapshot restores must be "
+        "disabled within all Availability Zones before the snapshot may be deleted.",
+    )
+    answers.add_client_error(
+        "delete_snapshot", "InvalidSnapshot.InUse", f"The snapshot snap-1 is currently in use by {AMI}"
+    )
+    with pytest.raises(RefusedError, match="disable-fast-snapshot-restores"):
+        Ec2Images(ec2).delete_snapshot("snap-1")
+    assert Ec2Images(ec2).delete_snapshot("snap-1") is False
+
+
 def test_an_image_shown_as_deregistered_is_none(stub: Stub) -> None:
     client, stubber = stub("ec2")
     shown = {"ImageId": AMI, "Name": "old", "State": "deregistered"}

@@ -462,6 +462,11 @@ def test_a_snapshot_that_ec2_still_counts_as_used_is_tried_again(build: Build) -
     build.account.world.images.hidden.add(hidden.image_id)
     with pytest.raises(CleanUpIncompleteError, match="try again"):
         build.retire()
+    # An image that is not shown for long, such as one in the Recycle Bin, must not keep the name from being adopted.
+    retired = build.retire()
+    assert retired.adopt_name
+    assert [blocked.resource for blocked in retired.blocked] == list(build.old.snapshot_ids)
+    assert "Recycle Bin" in retired.blocked[0].reason
 
 
 # Adopt.

@@ -13,7 +13,7 @@ from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import carries, filters, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled, is_of_the_request, message_of
 from ami_lifecycle.domain.model import Image, ImageState, Snapshot
-from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError
+from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
 from ami_lifecycle.ports import AllowedImages
 
 # An id that never existed may be Malformed rather than NotFound; a deregistered one is Unavailable.
@@ -173,12 +173,21 @@ class Ec2Images:
 
     @calls("ec2:DeleteSnapshot")
     def delete_snapshot(self, snapshot_id: str) -> bool:
-        """Delete it; False when an image still uses it. A locked one raises `RefusedError`."""
+        """Delete it; False when an image still uses it.
+
+        Raises `RefusedError` for one that is locked, or enabled for fast snapshot restore.
+        """
         with aws_errors("ec2:DeleteSnapshot", snapshot_id):
             try:
                 self._client.delete_snapshot(SnapshotId=snapshot_id)
             except ClientError as error:
                 if code_of(error) == "InvalidSnapshot.InUse":
+                    # The same code for both; only EC2's words tell them apart (rebuy-de/aws-nuke issue 453).
+                    if "fast restore" in message_of(error) or "ast snapshot restore" in message_of(error):
+                        raise RefusedError(
+                            f"{snapshot_id} is enabled for fast snapshot restore: disable that "
+                            "(aws ec2 disable-fast-snapshot-restores) if it should go; it is tried again later."
+                        ) from error
                     return False
                 if code_of(error) != "InvalidSnapshot.NotFound":
                     raise

@@ -78,11 +78,15 @@ class Cleaner:
             lambda image: self._carry_out(image, temporary, went_well=went_well),
         )
         snapshots = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
-        deleted = delete_unused_snapshots(self.images, _without(snapshots, held_back))
-        raise_passing(terminated, decided, deleted)
         by_action = {
             action: [found for found in decided.done if found.action is action] for action in RetireAction
         }
+        deleted = delete_unused_snapshots(
+            self.images,
+            _without(snapshots, held_back),
+            just_deregistered=bool(by_action[RetireAction.RETIRE]),
+        )
+        raise_passing(terminated, decided, deleted)
         return Cleaned(
             terminated=tuple(terminated.done),
             deregistered=tuple(found.image_id for found in by_action[RetireAction.RETIRE]),

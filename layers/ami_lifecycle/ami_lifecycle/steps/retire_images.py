@@ -24,7 +24,7 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import dump, history_of, load
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import CleanUpIncompleteError
+from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
@@ -77,7 +77,7 @@ class Retirer:
             retired = one_by_one(due, lambda decision: decision.image_id, partial(self._retire, plan))
             left = [_left(blocked) for blocked in retired.blocked]
             corrected = self._note(plan, left)
-            deleted = self._delete_unused_snapshots(settings)
+            deleted = self._delete_unused_snapshots(settings, just_deregistered=bool(retired.done))
             # All is tried before a passing fault of one thing repeats the step.
             raise_passing(noted, retired, corrected, deleted)
             adopt, reason = self.can_adopt(settings, live.image)
@@ -148,10 +148,14 @@ class Retirer:
             tags={**plan.configured.tags, **environment_tags(plan.configured)},
         )
 
-    def _delete_unused_snapshots(self, settings: EnvironmentSettings) -> Outcomes[str | None]:
+    def _delete_unused_snapshots(
+        self, settings: EnvironmentSettings, *, just_deregistered: bool
+    ) -> Outcomes[str | None]:
         found = self.images.find_snapshots(environment_tags(settings))
         return delete_unused_snapshots(
-            self.images, [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+            self.images,
+            [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy],
+            just_deregistered=just_deregistered,
         )
 
     def can_adopt(self, settings: EnvironmentSettings, live: Image) -> tuple[bool, str]:
@@ -196,18 +200,28 @@ def _left(blocked: Blocked) -> Decision:
     return Decision(image_id=blocked.resource, action=RetireAction.KEEP, reason=blocked.reason, blocked=True)
 
 
-def delete_unused_snapshots(images: Images, snapshot_ids: Sequence[str]) -> Outcomes[str | None]:
+def delete_unused_snapshots(
+    images: Images, snapshot_ids: Sequence[str], *, just_deregistered: bool
+) -> Outcomes[str | None]:
     """Delete the snapshots that no own image is made of: the ids of those deleted, None for those in use.
 
-    One that EC2 would not delete yet is a passing failure, `CleanUpIncompleteError`.
+    One that EC2 still counts as used is a passing failure, `CleanUpIncompleteError`, if an image was deregistered a
+    moment ago. Otherwise it is refused: an image in the Recycle Bin is not shown, and keeps its snapshots for as long
+    as its rule says, up to a year (EBS user guide, Recycle Bin).
     """
 
     def delete(snapshot_id: str) -> str | None:
         if images.images_of_snapshot(snapshot_id):
             return None
         if not images.delete_snapshot(snapshot_id):
-            raise CleanUpIncompleteError(
-                f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
+            if just_deregistered:
+                raise CleanUpIncompleteError(
+                    f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
+                )
+            raise RefusedError(
+                f"EC2 counts {snapshot_id} as used, though no image shows it. An image in the Recycle Bin keeps its "
+                "snapshots (aws ec2 list-images-in-recycle-bin): exclude the service's images from the retention "
+                "rule by their tags, or wait until it expires there; it is tried again later."
             )
         return snapshot_id
 
