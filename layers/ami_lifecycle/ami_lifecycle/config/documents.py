@@ -54,6 +54,7 @@ _NESTS: Final = re.compile(r"[\[{]|[-?:][ \t]+(?=[-?])")
 _VALUE_FIELDS: Final = frozenset({"default", "allowed_values"})
 _STRING: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "tag:yaml.org,2002:merge"
+_COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 _MOST_NODES: Final = 100_000
 _DEEPEST: Final = 100
 # Dates, and `=`, which YAML 1.1 keeps for itself.
@@ -312,6 +313,7 @@ class _Reader:
     def _collection(
         self, node: yaml.SequenceNode | yaml.MappingNode, keys: _Keys, expected: ValueType | None = None
     ) -> Node:
+        self._check_tag(node)
         if id(node) in self._open:
             raise self._syntax_error(f"{'.'.join(keys)} contains itself, through an alias.", node)
         if len(self._open) >= _DEEPEST:
@@ -328,6 +330,14 @@ class _Reader:
             return {key: self._entry(key, *entry, keys, expected) for key, entry in entries.items()}
         finally:
             self._open.discard(id(node))
+
+    def _check_tag(self, node: yaml.SequenceNode | yaml.MappingNode) -> None:
+        """Refuse a tag, which asks for something else than the list or mapping that stands there (`!Sub`)."""
+        if node.tag not in _COLLECTIONS:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise self._syntax_error(
+                f"The tag {tag} means nothing here, and would be lost.", node, "Remove the tag."
+            )
 
     def _items(self, node: yaml.SequenceNode, keys: _Keys, expected: ValueType | None) -> list[Node]:
         self._plain += 1
@@ -424,6 +434,7 @@ class _Reader:
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
                 raise self._syntax_error("`<<` takes a mapping or a list of mappings.", source)
+            self._check_tag(source)
             if id(source) in self._open:
                 raise self._syntax_error("A mapping is merged into itself, through an alias.", source)
             self._open.add(id(source))
