@@ -18,10 +18,12 @@ from ami_lifecycle.errors import (
     AccessDeniedError,
     AgentNotOnlineError,
     AmiLifecycleError,
+    QuotaExceededError,
     RefusedError,
     RepositoryNotFoundError,
     ResourceNotVisibleError,
     ServiceUnavailableError,
+    SettingsError,
     ThrottledError,
 )
 
@@ -48,6 +50,9 @@ def translated(error: Exception) -> AmiLifecycleError:
         ("RequestLimitExceeded", ThrottledError),
         ("ThrottlingException", ThrottledError),
         ("TooManyUpdates", ThrottledError),
+        ("PendingSnapshotLimitExceeded", ThrottledError),
+        ("SnapshotLimitExceeded", QuotaExceededError),
+        ("InvalidSubnetID.Malformed", SettingsError),
         ("ProvisionedThroughputExceededException", ThrottledError),
         ("InternalError", ServiceUnavailableError),
         ("ServiceUnavailable", ServiceUnavailableError),
