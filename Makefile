@@ -71,7 +71,7 @@ check: $(STAMP) $(BUILD_STAMP) $(SCAN_STAMP)  ## lint, types, templates, scripts
 	$(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(BUILD_VENV)/bin/sam validate --lint --region us-east-1
 	LOG_LEVEL=ERROR $(SCAN_VENV)/bin/checkov --config-file .checkov.yaml
-	$(BIN)/shellcheck documents/*.sh scripts/*.sh emulator/ami_lifecycle_emulator/provisioning/boot.sh $(wildcard .ci/run)
+	$(BIN)/shellcheck documents/*.sh scripts/*.sh emulator/aws_emulator/provisioning/boot.sh $(wildcard .ci/run)
 	$(BIN)/python scripts/generate.py --check
 
 fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated

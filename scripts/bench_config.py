@@ -25,19 +25,19 @@ from botocore.config import Config as BotoConfig
 from rich.console import Console
 from rich.table import Table
 
-from ami_lifecycle.config import load_config
-from ami_lifecycle_emulator.calls import CallLog
-from ami_lifecycle_emulator.clock import Clock
-from ami_lifecycle_emulator.durations import Durations
-from ami_lifecycle_emulator.ec2 import Ec2
-from ami_lifecycle_emulator.events import EventBus
-from ami_lifecycle_emulator.faults import Faults
-from ami_lifecycle_emulator.gateway import Gateway
-from ami_lifecycle_emulator.http_server import HttpServer
-from ami_lifecycle_emulator.moto_backend import start_moto
-from ami_lifecycle_emulator.operations import Request, Response, handlers_of
-from ami_lifecycle_emulator.ssm import ParameterStore
-from ami_lifecycle_emulator.ssm.throttle import TokenBucket
+from aws_emulator.clock import Clock
+from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.eventbridge.bus import EventBus
+from aws_emulator.faults import Faults
+from aws_emulator.gateway.calls import CallLog
+from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.http_server import HttpServer
+from aws_emulator.gateway.moto_backend import start_moto
+from aws_emulator.gateway.operations import Request, Response, handlers_of
+from aws_emulator.ssm import ParameterStore
+from aws_emulator.ssm.throttle import TokenBucket
+from parameter_config import load_config
 
 READS_PER_SECOND = 40
 BURST = 10

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import yaml
 from state_picture import draw
 
-from ami_lifecycle.config.schema import config_json_schema
 from ami_lifecycle_cli.settings_reference import build_config_json_schema, settings_markdown
+from parameter_config.schema import config_json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from ami_lifecycle_emulator.provisioning.requirements import missing_packages, missing_requirements
+from aws_emulator.machines.requirements import missing_packages, missing_requirements
 
 
 def main() -> None:

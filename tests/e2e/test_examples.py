@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from ami_lifecycle_cli.demo.docker_push import push_image
-from ami_lifecycle_emulator.durations import Durations
-from ami_lifecycle_emulator.server import Emulator
+from aws_emulator.durations import Durations
+from aws_emulator.server import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

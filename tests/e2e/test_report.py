@@ -12,8 +12,8 @@ import pytest
 from tests.unit.cli.samples import NOW, a_build, a_record, a_report, an_observation
 
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle_cli.operators.reporting.gathering import EnvironmentReport
-from ami_lifecycle_cli.operators.reporting.page import render
+from ami_lifecycle_cli.stack.reporting.gathering import EnvironmentReport
+from ami_lifecycle_cli.stack.reporting.page import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "circle", "rect", "line", "path"}

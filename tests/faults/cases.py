@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ami_lifecycle_emulator.calls import Call
+from aws_emulator.gateway.calls import Call
 
 Rule = dict[str, Any]
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.faults.world import AFTERMATH, World
 
-from ami_lifecycle_emulator.calls import Call
-from ami_lifecycle_emulator.ssm.parameters import Parameter, Version
+from aws_emulator.gateway.calls import Call
+from aws_emulator.ssm.parameters import Parameter, Version
 
 # Step Functions developer guide, Service quotas.
 HISTORY_EVENTS = 25_000

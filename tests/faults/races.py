@@ -11,8 +11,8 @@ from tests.faults.scenarios import Scenario
 from tests.faults.trying import Result, conclude, run_forked
 from tests.faults.world import PROD, World
 
-from ami_lifecycle_emulator.simulation.functions import Invocation
-from ami_lifecycle_emulator.simulation.virtual_clock import Actor
+from aws_emulator.simulation.functions import Invocation
+from aws_emulator.simulation.virtual_clock import Actor
 
 _CLAIM = "ClaimEnvironmentFunction"
 _CONTENDERS = 2

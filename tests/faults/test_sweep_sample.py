@@ -15,7 +15,7 @@ import pytest
 from tests.faults.cases import Baseline, all_cases, sample
 from tests.faults.scenarios import SCENARIOS
 
-from ami_lifecycle_emulator.calls import Call
+from aws_emulator.gateway.calls import Call
 
 PROJECT = Path(__file__).resolve().parents[2]
 CASES_OF_EACH = 2

@@ -11,10 +11,10 @@ import boto3
 from tests.workflows.configuration import DURATIONS, PROJECT, write_configuration
 
 from ami_lifecycle_cli.demo.docker_push import push_image
-from ami_lifecycle_emulator.ec2.model import Image
-from ami_lifecycle_emulator.observers.view import GONE
-from ami_lifecycle_emulator.simulation.account import Simulation
-from ami_lifecycle_emulator.step_functions.execution import Execution
+from ami_lifecycle_testbed.observers.view import GONE
+from aws_emulator.ec2.model import Image
+from aws_emulator.simulation.account import Simulation
+from aws_emulator.step_functions.execution import Execution
 
 REPOSITORY = "comfyui"
 APPLICATION = "comfyui"

@@ -8,8 +8,8 @@ from typing import Any
 from botocore.loaders import Loader
 from tests.template.stack import ROOT
 
-from ami_lifecycle_emulator.deployment.intrinsics import Resolver
-from ami_lifecycle_emulator.deployment.template import Template, load_template
+from aws_emulator.cloudformation.intrinsics import Resolver
+from aws_emulator.cloudformation.template import Template, load_template
 
 ACCOUNT = "123456789012"
 PARTITIONS = {row["id"]: row for row in Loader().load_data("partitions")["partitions"]}

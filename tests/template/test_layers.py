@@ -168,9 +168,9 @@ def test_a_functions_handler_has_the_name_that_the_template_gives(path: Path) ->
 
 def test_nothing_imports_functions_command_line_or_emulator() -> None:
     edges = {
-        PACKAGE: ("functions", "ami_lifecycle_cli", "ami_lifecycle_emulator", "tests"),
-        ROOT / "functions": ("functions", "ami_lifecycle_cli", "ami_lifecycle_emulator", "tests"),
-        ROOT / "emulator/ami_lifecycle_emulator": ("functions", "ami_lifecycle_cli", "tests"),
+        PACKAGE: ("functions", "ami_lifecycle_cli", "aws_emulator", "tests"),
+        ROOT / "functions": ("functions", "ami_lifecycle_cli", "aws_emulator", "tests"),
+        ROOT / "emulator/aws_emulator": ("functions", "ami_lifecycle_cli", "tests"),
         ROOT / "cli/ami_lifecycle_cli": ("functions", "tests"),
     }
     found = [

@@ -10,7 +10,7 @@ import yaml
 from tests.template.resolved import PARTITIONS, regions, resolved
 from tests.template.stack import ROOT, scalars, state_machine
 
-from ami_lifecycle_emulator.deployment.template import TemplateError
+from aws_emulator.cloudformation.template import TemplateError
 
 SUPPORTED = ("aws", "aws-cn", "aws-us-gov")
 # AWS CDK, region-info, Default.servicePrincipal: of these services only EC2 follows the partition. In the European

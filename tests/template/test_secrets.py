@@ -12,7 +12,7 @@ import pytest
 from tests.template.resolved import ACCOUNT, PARTITIONS, read_template, regions, resolved
 from tests.template.stack import grants_of, resources
 
-from ami_lifecycle_emulator.iam.policies import Decision, Statement, check, decide, parse_statements
+from aws_emulator.iam.policies import Decision, Statement, check, decide, parse_statements
 
 READS = ("ssm:GetParameter", "ssm:GetParameterHistory", "ssm:GetParameters", "ssm:GetParametersByPath")
 ROLES = sorted(resources("AWS::IAM::Role"))

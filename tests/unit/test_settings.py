@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.config.fake_aws import FakeClock, FakeSsm
+from layers.parameter_config.tests.fake_aws import FakeClock, FakeSsm
 
-from ami_lifecycle.config import load_config
 from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import Catalogue, load_catalogue
+from parameter_config import load_config
 
 SHIPPED = Path(__file__).parents[2] / "config"
 

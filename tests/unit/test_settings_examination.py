@@ -9,16 +9,16 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from tests.unit.config.fake_aws import FakeClock, FakeSsm
+from layers.parameter_config.tests.fake_aws import FakeClock, FakeSsm
 from typer.testing import CliRunner
 
-from ami_lifecycle.config import load_config
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.settings_examination import examine_settings
 from ami_lifecycle_cli.main import app
 from ami_lifecycle_cli.settings_reference import MEANINGS, build_config_json_schema, setting_fields
+from parameter_config import load_config
 
 SHIPPED = Path(__file__).parents[2] / "config"
 Validate = Callable[..., tuple[int, str]]

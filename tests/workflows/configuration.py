@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ami_lifecycle_emulator.durations import Durations
+from aws_emulator.durations import Durations
 
 PROJECT = Path(__file__).resolve().parents[2]
 # One emulated second takes this long. Much smaller, and a Lambda retry after a minute would come while

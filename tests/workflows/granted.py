@@ -12,7 +12,7 @@ from tests.workflows.configuration import DURATIONS
 from tests.workflows.conftest import Running
 from tests.workflows.service import Service
 
-from ami_lifecycle_emulator.iam.policies import Statement, parse_statements
+from aws_emulator.iam.policies import Statement, parse_statements
 
 _LITTLE_HISTORY = {"publication": {"history_to_keep": 1}}
 # Provisioning takes long enough that a second push finds the environment held, however busy this machine is.

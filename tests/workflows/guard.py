@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.template.stack import functions
 
-from ami_lifecycle_emulator.operations import Request, Response
-from ami_lifecycle_emulator.server import Emulator
+from aws_emulator.gateway.operations import Request, Response
+from aws_emulator.server import Emulator
 
 APPLICATION_TAG = "ami-lifecycle:application"
 APPLICATION = "comfyui"

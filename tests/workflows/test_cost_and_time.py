@@ -11,7 +11,7 @@ import pytest
 from tests.workflows.conftest import Running
 from tests.workflows.service import Service
 
-from ami_lifecycle_emulator.durations import Durations
+from aws_emulator.durations import Durations
 
 TIME_SCALE = 0.02
 USUAL = Durations()

@@ -13,7 +13,7 @@ from tests.workflows.keys import key_arn, make_key
 from tests.workflows.operators import Operator
 from tests.workflows.service import Environment, Service
 
-from ami_lifecycle_emulator.iam.policies import Decision, check, decide
+from aws_emulator.iam.policies import Decision, check, decide
 
 KEY = key_arn(1)
 SETTINGS = {

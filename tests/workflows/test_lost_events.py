@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.workflows.service import Environment, Service
 
-from ami_lifecycle_emulator.durations import Durations
+from aws_emulator.durations import Durations
 
 SETTINGS: dict[str, Any] = {
     "time_scale": 0.001,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.workflows.service import Environment, Service, failures, until
 
-from ami_lifecycle.client import AmiClient, EnvironmentNotFoundError
+from ami_lifecycle_client import AmiClient, EnvironmentNotFoundError
 
 # More of them: AMI_LIFECYCLE_SWAPS=20.
 SWAPS = int(os.environ.get("AMI_LIFECYCLE_SWAPS", "5"))

@@ -11,7 +11,7 @@ from tests.workflows.conftest import Running
 from tests.workflows.granted import FEW_ENVIRONMENTS, Policies, Taken, client_of
 from tests.workflows.service import until
 
-from ami_lifecycle_emulator.iam.policies import Decision, check, decide
+from aws_emulator.iam.policies import Decision, check, decide
 
 SETTINGS = FEW_ENVIRONMENTS
 CODES = {

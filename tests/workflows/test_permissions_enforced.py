@@ -17,8 +17,8 @@ from tests.workflows.conftest import Running
 from tests.workflows.granted import FEW_ENVIRONMENTS, Grant, Policies, listed
 from tests.workflows.service import Environment, Service, failures, until
 
-from ami_lifecycle_emulator.iam.enforcement import Answer
-from ami_lifecycle_emulator.iam.policies import Decision, decide
+from aws_emulator.iam.enforcement import Answer
+from aws_emulator.iam.policies import Decision, decide
 
 SETTINGS = FEW_ENVIRONMENTS
 ASYNCHRONOUS = {

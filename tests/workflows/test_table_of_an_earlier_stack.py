@@ -9,10 +9,10 @@ from tests.workflows.configuration import PROJECT
 from tests.workflows.conftest import Running
 from tests.workflows.service import ENDED, Service, until
 
-from ami_lifecycle_emulator.deployment.resources import Account
-from ami_lifecycle_emulator.deployment.stack import Stack
-from ami_lifecycle_emulator.deployment.template import TemplateError, load_template
-from ami_lifecycle_emulator.deployment.workloads import Workloads
+from aws_emulator.cloudformation.resources import Account
+from aws_emulator.cloudformation.stack import Stack
+from aws_emulator.cloudformation.template import TemplateError, load_template
+from aws_emulator.cloudformation.workloads import Workloads
 
 SETTINGS = {"environments": {"kept": {"retirement": {"keep_previous": 1}}}}
 RULES = (

@@ -10,17 +10,17 @@ import typer
 from ami_lifecycle.contracts import Action, BuildPlan, BuildRequest
 from ami_lifecycle.domain import requests
 from ami_lifecycle.errors import InvalidRequestError, RepositoryNotFoundError
-from ami_lifecycle_cli.commands.config_output import print_json, print_line
-from ami_lifecycle_cli.operators.showing import print_fields, short_digest, short_name
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.starting import start_and_report
-from ami_lifecycle_cli.operators.target import (
+from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
     WatchOption,
     command,
 )
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.showing import print_fields, short_digest, short_name
+from ami_lifecycle_cli.stack.starting import start_and_report
 
 app = typer.Typer(add_completion=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ami_lifecycle_cli.commands import config_checking, config_reading, config_writing
-from ami_lifecycle_cli.commands.config_target import register
+from ami_lifecycle_cli.console.connection import register
 
 app = typer.Typer(
     name="config",

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.config.drift import Drift, find_drift
-from ami_lifecycle.config.validation import Finding, examine_files, examine_reality, examine_values
 from ami_lifecycle.settings_examination import examine_environment, examine_settings
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_table
-from ami_lifecycle_cli.commands.config_target import Target
+from ami_lifecycle_cli.console.connection import Target
+from ami_lifecycle_cli.console.output import print_json, print_line, print_table
+from parameter_config.drift import Drift, find_drift
+from parameter_config.validation import Finding, examine_files, examine_reality, examine_values
 
 
 def validate(

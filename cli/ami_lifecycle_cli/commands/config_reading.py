@@ -9,31 +9,31 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.config import Config
-from ami_lifecycle.config.changes import declaration_at
-from ami_lifecycle.config.declarations import Declaration
-from ami_lifecycle.config.documents import Node
-from ami_lifecycle.config.environments import differs_by_environment, each_environment
-from ami_lifecycle.config.errors import (
-    ConfigFileError,
-    ConfigInputError,
-    CredentialsError,
-    StoreRequestError,
-)
-from ami_lifecycle.config.exporting import ExportFormat, environment_variables, export_tree
-from ami_lifecycle.config.parameter_store import StoredParameter
-from ami_lifecycle.config.resolution import Nowhere
-from ami_lifecycle.config.schema import config_json_schema
-from ami_lifecycle.config.sensitive import MASK
-from ami_lifecycle_cli.commands.config_output import (
+from ami_lifecycle_cli.console.connection import Target
+from ami_lifecycle_cli.console.output import (
     print_data,
     print_json,
     print_note,
     print_table,
     show_value,
 )
-from ami_lifecycle_cli.commands.config_target import Target
 from ami_lifecycle_cli.settings_reference import build_config_json_schema
+from parameter_config import Config
+from parameter_config.changes import declaration_at
+from parameter_config.declarations import Declaration
+from parameter_config.documents import Node
+from parameter_config.environments import differs_by_environment, each_environment
+from parameter_config.errors import (
+    ConfigFileError,
+    ConfigInputError,
+    CredentialsError,
+    StoreRequestError,
+)
+from parameter_config.exporting import ExportFormat, environment_variables, export_tree
+from parameter_config.parameter_store import StoredParameter
+from parameter_config.resolution import Nowhere
+from parameter_config.schema import config_json_schema
+from parameter_config.sensitive import MASK
 
 PathArgument = Annotated[
     str, typer.Argument(help="Dotted path, or the parameter's name.", show_default=False)

@@ -11,8 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ami_lifecycle.config import Config, ConfigError
-from ami_lifecycle.config.changes import (
+from ami_lifecycle_cli.commands.config_reading import PathArgument
+from ami_lifecycle_cli.console.connection import Target
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_table
+from parameter_config import Config, ConfigError
+from parameter_config.changes import (
     PlannedChange,
     apply_change,
     declaration_at,
@@ -20,14 +23,11 @@ from ami_lifecycle.config.changes import (
     plan_rollback,
     plan_set,
 )
-from ami_lifecycle.config.drift import apply_prune, plan_prune
-from ami_lifecycle.config.errors import ConfigFileError, ConfigRefusedError, InvalidDeclarationError
-from ami_lifecycle.config.exporting import ExportFormat, import_tree, unknown_in_import
-from ami_lifecycle.config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
-from ami_lifecycle.config.sensitive import MASK
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note, print_table
-from ami_lifecycle_cli.commands.config_reading import PathArgument
-from ami_lifecycle_cli.commands.config_target import Target
+from parameter_config.drift import apply_prune, plan_prune
+from parameter_config.errors import ConfigFileError, ConfigRefusedError, InvalidDeclarationError
+from parameter_config.exporting import ExportFormat, import_tree, unknown_in_import
+from parameter_config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
+from parameter_config.sensitive import MASK
 
 _WRITES: Final = frozenset({"create", "adopt", "update"})
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")]

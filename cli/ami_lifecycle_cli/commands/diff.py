@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ami_lifecycle_cli.commands.config_output import print_json, print_line
 from ami_lifecycle_cli.commands.show import ImageArgument
-from ami_lifecycle_cli.operators.images import find_image
-from ami_lifecycle_cli.operators.showing import print_rows
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.target import OperatorTarget, command
+from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.images import find_image
+from ami_lifecycle_cli.stack.showing import print_rows
 
 app = typer.Typer(add_completion=False)
 

@@ -9,14 +9,14 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from ami_lifecycle_cli.commands.config_output import print_json, print_line
-from ami_lifecycle_cli.operators import account_examinations as account
-from ami_lifecycle_cli.operators import network_examinations as network
-from ami_lifecycle_cli.operators import quota_examinations as quotas
-from ami_lifecycle_cli.operators.findings import Examination, Finding, Level, examine
-from ami_lifecycle_cli.operators.showing import note_console, output_console
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.target import OperatorTarget, command
+from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
+from ami_lifecycle_cli.stack import account_examinations as account
+from ami_lifecycle_cli.stack import network_examinations as network
+from ami_lifecycle_cli.stack import quota_examinations as quotas
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.findings import Examination, Finding, Level, examine
+from ami_lifecycle_cli.stack.showing import note_console, output_console
 
 app = typer.Typer(add_completion=False)
 

@@ -80,11 +80,11 @@ def start(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    from ami_lifecycle_emulator.deployment.template import TemplateError  # noqa: PLC0415 - moto is slow to import
-    from ami_lifecycle_emulator.durations import Durations, DurationsError  # noqa: PLC0415
-    from ami_lifecycle_emulator.http_server import PortInUseError  # noqa: PLC0415
-    from ami_lifecycle_emulator.provisioning.errors import ProvisioningError  # noqa: PLC0415
-    from ami_lifecycle_emulator.server import Emulator  # noqa: PLC0415
+    from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415 - moto is slow to import
+    from aws_emulator.durations import Durations, DurationsError  # noqa: PLC0415
+    from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
+    from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
+    from aws_emulator.server import Emulator  # noqa: PLC0415
 
     try:
         emulator = Emulator(

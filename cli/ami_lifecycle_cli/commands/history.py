@@ -9,10 +9,12 @@ import typer
 from rich.text import Text
 
 from ami_lifecycle.contracts import HistoryRecord, RecordStatus
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
-from ami_lifecycle_cli.operators.records import is_passing_name, read_history
-from ami_lifecycle_cli.operators.runs import FUNCTIONS, Run, Runs, totals_by_phase
-from ami_lifecycle_cli.operators.showing import (
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import is_passing_name, read_history
+from ami_lifecycle_cli.stack.runs import FUNCTIONS, Run, Runs, totals_by_phase
+from ami_lifecycle_cli.stack.showing import (
     duration,
     iso_date,
     output_console,
@@ -21,8 +23,6 @@ from ami_lifecycle_cli.operators.showing import (
     short_digest,
     utc_date,
 )
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.target import EnvironmentArgument, OperatorTarget, command
 
 app = typer.Typer(add_completion=False)
 

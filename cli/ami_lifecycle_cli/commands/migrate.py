@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from ami_lifecycle.contracts import Blocked
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
-from ami_lifecycle_cli.operators.adopting import Proposal, adopt, propose
-from ami_lifecycle_cli.operators.records import data_type_of_latest
-from ami_lifecycle_cli.operators.showing import iso_date, print_rows, utc_date
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.starting import confirm
-from ami_lifecycle_cli.operators.target import (
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.adopting import Proposal, adopt, propose
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import data_type_of_latest
+from ami_lifecycle_cli.stack.showing import iso_date, print_rows, utc_date
+from ami_lifecycle_cli.stack.starting import confirm
 
 app = typer.Typer(add_completion=False)
 

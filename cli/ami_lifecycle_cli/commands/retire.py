@@ -8,18 +8,18 @@ import typer
 
 from ami_lifecycle.contracts import Action, BuildRequest, Decision, RetireAction
 from ami_lifecycle.errors import RefusedError
-from ami_lifecycle_cli.commands.config_output import print_json, print_line
-from ami_lifecycle_cli.operators.records import read_environment_live
-from ami_lifecycle_cli.operators.showing import print_rows
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.starting import confirm, follow, report, start
-from ami_lifecycle_cli.operators.target import (
+from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import read_environment_live
+from ami_lifecycle_cli.stack.showing import print_rows
+from ami_lifecycle_cli.stack.starting import confirm, follow, report, start
 
 app = typer.Typer(add_completion=False)
 

@@ -7,19 +7,19 @@ from typing import Annotated
 import typer
 
 from ami_lifecycle.errors import InvalidRequestError
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
-from ami_lifecycle_cli.operators.rolling_back import Rollback, plan_rollback
-from ami_lifecycle_cli.operators.runs import Runs
-from ami_lifecycle_cli.operators.showing import duration, print_fields, short_digest, short_name
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.starting import confirm, follow, report, start
-from ami_lifecycle_cli.operators.target import (
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.rolling_back import Rollback, plan_rollback
+from ami_lifecycle_cli.stack.runs import Runs
+from ami_lifecycle_cli.stack.showing import duration, print_fields, short_digest, short_name
+from ami_lifecycle_cli.stack.starting import confirm, follow, report, start
 
 app = typer.Typer(add_completion=False)
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ami_lifecycle_cli.commands.config_output import print_json
-from ami_lifecycle_cli.operators.images import KnownImage, find_image
-from ami_lifecycle_cli.operators.showing import age, parse_date, print_fields, short_name, utc_date
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.target import OperatorTarget, command
+from ami_lifecycle_cli.console.output import print_json
+from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.images import KnownImage, find_image
+from ami_lifecycle_cli.stack.showing import age, parse_date, print_fields, short_name, utc_date
 
 app = typer.Typer(add_completion=False)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
-from ami_lifecycle_cli.commands.config_output import print_json, print_line, print_note
-from ami_lifecycle_cli.operators.observation import Observation, describe_request, observe_all
-from ami_lifecycle_cli.operators.records import published_since
-from ami_lifecycle_cli.operators.showing import (
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
+from ami_lifecycle_cli.stack.records import published_since
+from ami_lifecycle_cli.stack.showing import (
     age,
     print_fields,
     print_rows,
@@ -16,8 +18,6 @@ from ami_lifecycle_cli.operators.showing import (
     short_name,
     utc_date,
 )
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.target import MaybeEnvironmentArgument, OperatorTarget, command
 
 app = typer.Typer(add_completion=False)
 

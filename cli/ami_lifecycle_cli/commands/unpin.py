@@ -5,11 +5,8 @@ from __future__ import annotations
 import typer
 
 from ami_lifecycle.contracts import Action, BuildRequest
-from ami_lifecycle_cli.commands.config_output import print_json, print_line
-from ami_lifecycle_cli.operators.showing import short_digest, utc_date
-from ami_lifecycle_cli.operators.stack import Stack
-from ami_lifecycle_cli.operators.starting import confirm, start_and_report
-from ami_lifecycle_cli.operators.target import (
+from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
@@ -17,6 +14,9 @@ from ami_lifecycle_cli.operators.target import (
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.showing import short_digest, utc_date
+from ami_lifecycle_cli.stack.starting import confirm, start_and_report
 
 app = typer.Typer(add_completion=False)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ami_lifecycle.config import Config, load_config
 from ami_lifecycle.domain.build_config import (
     NAME_TEMPLATE,
     TAG_TEMPLATE,
@@ -19,6 +18,7 @@ from ami_lifecycle.domain.build_config import (
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
+from parameter_config import Config, load_config
 
 
 class Catalogue:

@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ami_lifecycle.config import Config
-from ami_lifecycle.config.errors import ConfigInputError
-from ami_lifecycle.config.plain_words import quoted
-from ami_lifecycle.config.validation import Finding
 from ami_lifecycle.domain.build_config import KNOWN_KEYS, SettingProblem, problems_of, value_problems
 from ami_lifecycle.errors import SettingsError
 from ami_lifecycle.settings import Catalogue
+from parameter_config import Config
+from parameter_config.errors import ConfigInputError
+from parameter_config.plain_words import quoted
+from parameter_config.validation import Finding
 
 # Settings that Parameter Store may hold, with the path that declares each.
 _REPOSITORY: Final = ("repository",)

@@ -16,18 +16,18 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
-from ami_lifecycle_emulator.auto_scaling import AutoScaling
-from ami_lifecycle_emulator.calls import CallLog
-from ami_lifecycle_emulator.durations import Durations
-from ami_lifecycle_emulator.ec2 import Ec2
-from ami_lifecycle_emulator.ecr import Registry
-from ami_lifecycle_emulator.events import EventBus
-from ami_lifecycle_emulator.faults import Faults
-from ami_lifecycle_emulator.gateway import Gateway
-from ami_lifecycle_emulator.operations import handlers_of
-from ami_lifecycle_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
-from ami_lifecycle_emulator.step_functions.service import StepFunctions
-from ami_lifecycle_emulator.step_functions.tasks import Invocation
+from aws_emulator.auto_scaling import AutoScaling
+from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.ecr import Registry
+from aws_emulator.eventbridge.bus import EventBus
+from aws_emulator.faults import Faults
+from aws_emulator.gateway.calls import CallLog
+from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.operations import handlers_of
+from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.step_functions.service import StepFunctions
+from aws_emulator.step_functions.tasks import Invocation
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from ami_lifecycle_emulator.clock import Clock, Timer
+from aws_emulator.clock import Clock, Timer
 
 
 class HeldClock(Clock):

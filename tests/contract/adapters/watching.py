@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ami_lifecycle.adapters.permissions import actions_of
-from ami_lifecycle_emulator.calls import CallLog
+from aws_emulator.gateway.calls import CallLog
 
 # The service authorization reference names Step Functions by its endpoint.
 PREFIXES = {"stepfunctions": "states"}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layers.parameter_config.tests.fake_aws import FakeSsm
 from tests.contract.config.parameter_account import ParameterAccount
 from tests.contract.config.project import Project
-from tests.unit.config.fake_aws import FakeSsm
 
-from ami_lifecycle.config.parameter_store import ParameterStore
+from parameter_config.parameter_store import ParameterStore
 
 _SCALE = 0.01
 _numbers = itertools.count(1)

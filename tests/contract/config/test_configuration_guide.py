@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from tests.contract.config.parameter_account import ParameterAccount
 
-from ami_lifecycle.config import Config, load_config
-from ami_lifecycle.config.errors import MissingValueError
+from parameter_config import Config, load_config
+from parameter_config.errors import MissingValueError
 
 REPOSITORY = Path(__file__).parents[3]
 SCRIPT = REPOSITORY / "scripts/setup/init_ssm_parameters.py"

@@ -8,11 +8,11 @@ import pytest
 from tests.contract.config.conftest import FastClock
 from tests.contract.config.parameter_account import ParameterAccount
 
-from ami_lifecycle.config.errors import (
+from parameter_config.errors import (
     ParameterRecentlyDeletedError,
     VersionNotFoundError,
 )
-from ami_lifecycle.config.parameter_store import NewParameter, ParameterStore
+from parameter_config.parameter_store import NewParameter, ParameterStore
 
 TAGS = {"Project": "p", "ami-lifecycle:role": "configuration"}
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from tests.e2e.provisioning.oci_images import OciImage, push
 
-from ami_lifecycle_emulator.provisioning.agent import DocumentStep, StepResult, run_step
-from ami_lifecycle_emulator.provisioning.base_image import ImageStore
-from ami_lifecycle_emulator.provisioning.disks import MountedDisk
-from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
-from ami_lifecycle_emulator.provisioning.instance_metadata import Identity
-from ami_lifecycle_emulator.provisioning.machine import Machine
-from ami_lifecycle_emulator.provisioning.machine_room import Archive, MachineRoom
+from aws_emulator.machines.agent import DocumentStep, StepResult, run_step
+from aws_emulator.machines.base_image import ImageStore
+from aws_emulator.machines.disks import MountedDisk
+from aws_emulator.machines.ecr_endpoint import EcrEndpoint
+from aws_emulator.machines.instance_metadata import Identity
+from aws_emulator.machines.machine import Machine
+from aws_emulator.machines.machine_room import Archive, MachineRoom
 
 DOCUMENTS = Path(__file__).resolve().parents[3] / "documents"
 PROVISION = DocumentStep.read(DOCUMENTS / "provision_image.yaml")

@@ -7,10 +7,10 @@ import pytest
 from tests.e2e.provisioning.bed import Bed, Ending, Instance, Secrets, as_seen
 from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
 
-from ami_lifecycle_emulator.provisioning.base_image import ImageStore, prepare_base_image
-from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrEndpoint
-from ami_lifecycle_emulator.provisioning.machine_room import MachineRoom
-from ami_lifecycle_emulator.provisioning.requirements import missing_requirements
+from aws_emulator.machines.base_image import ImageStore, prepare_base_image
+from aws_emulator.machines.ecr_endpoint import EcrEndpoint
+from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.machines.requirements import missing_requirements
 
 LABELS = {
     "ami-lifecycle.commit": "0a1b2c3d",

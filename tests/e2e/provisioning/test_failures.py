@@ -9,8 +9,8 @@ from tests.e2e.provisioning.bed import BUILD, METACHARACTERS, PROVISION, Bed, In
 from tests.e2e.provisioning.conftest import Built, Images
 from tests.e2e.provisioning.oci_images import OciImage, a_chart, an_image
 
-from ami_lifecycle_emulator.provisioning.base_image import ImageStore
-from ami_lifecycle_emulator.provisioning.ecr_endpoint import RegistryFaults
+from aws_emulator.machines.base_image import ImageStore
+from aws_emulator.machines.ecr_endpoint import RegistryFaults
 
 
 @pytest.fixture(scope="module")

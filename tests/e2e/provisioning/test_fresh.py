@@ -5,7 +5,7 @@ import json
 from tests.e2e.provisioning.bed import IMAGE_URI, Bed, files_with, raw_with
 from tests.e2e.provisioning.conftest import LABELS, OPERATOR, Built, Images
 
-from ami_lifecycle_emulator.provisioning.base_image import ImageStore
+from aws_emulator.machines.base_image import ImageStore
 
 
 def test_it_installs_docker_and_reports_what_it_did(bed: Bed, fresh: Built, images: Images) -> None:

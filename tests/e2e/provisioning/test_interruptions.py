@@ -6,9 +6,9 @@ import pytest
 from tests.e2e.provisioning.bed import Bed, Instance
 from tests.e2e.provisioning.conftest import Built, Images
 
-from ami_lifecycle_emulator.provisioning.agent import KILLED
-from ami_lifecycle_emulator.provisioning.disks import check_disk
-from ami_lifecycle_emulator.provisioning.errors import MachineError
+from aws_emulator.machines.agent import KILLED
+from aws_emulator.machines.disks import check_disk
+from aws_emulator.machines.errors import MachineError
 
 KILLS = 24
 POWER_CUTS = 5

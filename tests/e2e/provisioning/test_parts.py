@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from tests.e2e.provisioning.bed import BUILD, PROVISION, VERIFY
 
-from ami_lifecycle_emulator.provisioning.builders import ContainerBuilders
-from ami_lifecycle_emulator.provisioning.ecr_endpoint import EcrAuthority
-from ami_lifecycle_emulator.provisioning.errors import MissingRequirementsError
-from ami_lifecycle_emulator.provisioning.guest_agent import Command
-from ami_lifecycle_emulator.provisioning.instance_metadata import Identity, MetadataService, RoleCredentials
-from ami_lifecycle_emulator.ssm.provisioner import CommandResult, PendingResult
+from ami_lifecycle_testbed.machines.builders import ContainerBuilders
+from ami_lifecycle_testbed.provisioner import CommandResult, PendingResult
+from aws_emulator.machines.ecr_endpoint import EcrAuthority
+from aws_emulator.machines.errors import MissingRequirementsError
+from aws_emulator.machines.guest_agent import Command
+from aws_emulator.machines.instance_metadata import Identity, MetadataService, RoleCredentials
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
@@ -98,7 +98,7 @@ def test_parameters_reach_a_script_as_variables_with_their_defaults() -> None:
 
 @pytest.fixture
 def agent_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("ami_lifecycle_emulator.provisioning.guest_agent.STATE", tmp_path)
+    monkeypatch.setattr("aws_emulator.machines.guest_agent.STATE", tmp_path)
     return tmp_path
 
 
@@ -146,7 +146,7 @@ def test_a_pending_result_is_given_once_whether_it_comes_before_or_after_the_que
 
 def test_a_host_that_cannot_run_machines_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ami_lifecycle_emulator.provisioning.builders.missing_requirements", lambda: ["root is needed"]
+        "ami_lifecycle_testbed.machines.builders.missing_requirements", lambda: ["root is needed"]
     )
     with ExitStack() as cleanup, pytest.raises(MissingRequirementsError, match="root is needed"):
         ContainerBuilders(cleanup, "123456789012", "us-east-1")

@@ -4,7 +4,6 @@ import inspect
 from typing import Any
 
 import pytest
-from tests import fakes
 
 from ami_lifecycle import ports
 from ami_lifecycle.adapters.clock import SystemClock
@@ -20,6 +19,7 @@ from ami_lifecycle.adapters.permissions import actions_of, calls
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.waits import DynamoWaits
+from tests import fakes
 
 AWS: list[tuple[type, type, type]] = [
     (ports.Instances, Ec2Instances, fakes.FakeInstances),

@@ -9,9 +9,9 @@ from ami_lifecycle.contracts import Action, HistoryRecord, RecordStatus, Trigger
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle_cli.operators.observation import Observation
-from ami_lifecycle_cli.operators.reporting.gathering import GROUPS, Build, EnvironmentReport
-from ami_lifecycle_cli.operators.runs import Run
+from ami_lifecycle_cli.stack.observation import Observation
+from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
+from ami_lifecycle_cli.stack.runs import Run
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MACHINE = "arn:aws:states:us-east-1:123456789012:execution:ami-lifecycle-build-image"

@@ -18,9 +18,9 @@ from tests.unit.cli.samples import NOW
 from ami_lifecycle.contracts import Action
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
-from ami_lifecycle_cli.operators import following, starting
-from ami_lifecycle_cli.operators.following import Follower
-from ami_lifecycle_cli.operators.runs import Run, StateRun
+from ami_lifecycle_cli.stack import following, starting
+from ami_lifecycle_cli.stack.following import Follower
+from ami_lifecycle_cli.stack.runs import Run, StateRun
 
 QUEUED = {"status": "queued", "reason": "holder holds the environment"}
 MINE, HOLDER, NEXT = "arn:execution:mine", "arn:execution:holder", "arn:execution:next"

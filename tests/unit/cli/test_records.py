@@ -7,8 +7,8 @@ from tests.unit.cli.samples import a_record, digest, image_id
 
 from ami_lifecycle.contracts import HistoryRecord
 from ami_lifecycle.errors import RecordNotFoundError
-from ami_lifecycle_cli.operators.records import builds_of, is_passing_name
-from ami_lifecycle_cli.operators.rolling_back import _back
+from ami_lifecycle_cli.stack.records import builds_of, is_passing_name
+from ami_lifecycle_cli.stack.rolling_back import _back
 
 
 def steps_back(records: list[HistoryRecord], live: int, steps: int = 1) -> str:

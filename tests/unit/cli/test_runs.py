@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 from tests.unit.cli.samples import NOW
 
-from ami_lifecycle_cli.operators.runs import Runs
+from ami_lifecycle_cli.stack.runs import Runs
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:build-image:one"
 

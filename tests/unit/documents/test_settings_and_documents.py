@@ -24,8 +24,8 @@ from ami_lifecycle.domain.forms import DOCUMENT_PATTERNS, FORMS
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
-from ami_lifecycle_emulator.operations import ApiError
-from ami_lifecycle_emulator.ssm.document_content import DocumentContent, bind, parse
+from aws_emulator.gateway.operations import ApiError
+from aws_emulator.ssm.document_content import DocumentContent, bind, parse
 
 REGION: Final = "eu-central-1"
 DIGEST: Final = "sha256:" + "a" * 64

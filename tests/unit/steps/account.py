@@ -13,7 +13,6 @@ from typing import Any
 from tests.fakes import SentCommand, World
 from tests.fakes.images import OWNER
 
-from ami_lifecycle.config import load_config
 from ami_lifecycle.contracts import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
@@ -36,6 +35,7 @@ from ami_lifecycle.steps.plan_build import UBUNTU_PARAMETER, Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
+from parameter_config import load_config
 
 MACHINE = f"arn:aws:states:us-east-1:{OWNER}:stateMachine:build-image"
 UBUNTU = "ami-0123456789abcdef0"

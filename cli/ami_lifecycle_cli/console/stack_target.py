@@ -1,0 +1,75 @@
+"""What every operators' command has in common: its options, and what it says when AWS refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Concatenate, ParamSpec
+
+import typer
+
+from ami_lifecycle_cli.console.connection import ConfigDirOption, Connection, register
+from parameter_config.aws_errors import translated
+
+P = ParamSpec("P")
+
+StackOption = Annotated[
+    str, typer.Option("--stack", envvar="AMI_LIFECYCLE_STACK", help="Name of the CloudFormation stack.")
+]
+EnvironmentArgument = Annotated[
+    str, typer.Argument(metavar="ENV", help="Environment, for example prod.", show_default=False)
+]
+MaybeEnvironmentArgument = Annotated[
+    str,
+    typer.Argument(metavar="ENV", help="Environment; all of them where none is named.", show_default=False),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end.")]
+
+
+@dataclass
+class OperatorTarget(Connection):
+    """The stack, the account and the configuration that a command works on."""
+
+    stack: StackOption = "ami-lifecycle"
+    config_dir: ConfigDirOption = Path("config")
+
+
+def command(
+    app: typer.Typer, name: str
+) -> Callable[
+    [Callable[Concatenate[OperatorTarget, P], None]], Callable[Concatenate[OperatorTarget, P], None]
+]:
+    """Make a function that takes an `OperatorTarget` first a command of `app`."""
+
+    def decorate(
+        function: Callable[Concatenate[OperatorTarget, P], None],
+    ) -> Callable[Concatenate[OperatorTarget, P], None]:
+        @wraps(function)
+        def run(target: OperatorTarget, *arguments: P.args, **options: P.kwargs) -> None:
+            with _named_errors():
+                function(target, *arguments, **options)
+
+        register(app, name, OperatorTarget)(run)
+        return function
+
+    return decorate
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turn what adapters let through into errors with a hint."""
+    import botocore.exceptions as boto  # noqa: PLC0415 - slow to import, and --help needs none
+
+    try:
+        yield
+    except boto.ClientError as error:
+        with translated(error.operation_name, "this account"):
+            raise
+    except boto.BotoCoreError as error:
+        with translated("AWS", error.kwargs.get("endpoint_url", "this account")):
+            raise

@@ -1,0 +1,314 @@
+"""Examinations of the stack and its account: deployment, configuration, permissions, quotas, rules, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.errors import ImageNotAllowedError
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.findings import Finding, Level
+from ami_lifecycle_cli.stack.quota_examinations import applied_quota
+from ami_lifecycle_cli.stack.records import data_type_of_latest
+
+# What the commands of this package call; those of the functions' roles are held by the template's tests.
+OPERATOR_ACTIONS: Final = (
+    "states:StartExecution",
+    "states:DescribeExecution",
+    "states:GetExecutionHistory",
+    "states:ListExecutions",
+    "dynamodb:GetItem",
+    "dynamodb:UpdateItem",
+    "ssm:GetParameter",
+    "ssm:GetParametersByPath",
+    "ssm:GetCommandInvocation",
+    "ec2:DescribeImages",
+    "ec2:DescribeImageReferences",
+    "ec2:DescribeInstances",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:CreateTags",
+    "ecr:BatchGetImage",
+    "ecr:DescribeImages",
+    "ecr:DescribeRepositories",
+)
+# Service, code and default (Service Quotas; EC2 user guide, AMI quotas; EBS user guide, Quotas).
+_AMIS: Final = ("ec2", "L-B665C33B", 50_000)
+_SNAPSHOTS: Final = ("ebs", "L-309BACF6", 100_000)
+# AWS General Reference, Systems Manager quotas: standard parameters per account and Region.
+_PARAMETERS: Final = 10_000
+_NEARLY: Final = 0.9
+_RULES: Final = (
+    "ImagePushedRule",
+    "ImageStateChangedRule",
+    "InstanceStateChangedRule",
+    "CommandEndedRule",
+    "BuildFailedRule",
+)
+
+
+def examine_deployment(stack: Stack) -> Iterator[Finding]:
+    """The stack exists, and its last deployment went well."""
+    status = str(stack.description.get("StackStatus", ""))
+    fine = status.endswith("_COMPLETE") and "ROLLBACK" not in status
+    yield Finding(
+        Level.OK if fine else Level.WARNING,
+        "stack",
+        f"{stack.name} in {stack.account_id}, {stack.region}: {status}",
+        "" if fine else "look at the stack's events, and deploy again: sam deploy",
+    )
+
+
+def examine_configuration(stack: Stack) -> Iterator[Finding]:
+    """Every environment's settings make sense, and what it is built from exists."""
+    for environment in stack.catalogue.environments:
+        settings = stack.catalogue.get(environment)
+        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+        if digest is None:
+            yield Finding(
+                Level.WARNING,
+                "configuration",
+                f"{environment}: {settings.repository} has no tag {settings.image_tag}",
+                f"push the first image: docker push <registry>/{settings.repository}:{settings.image_tag}",
+            )
+        if not settings.verification.enabled:
+            yield Finding(
+                Level.WARNING,
+                "configuration",
+                f"{environment}: verification is switched off, so unverified images are published",
+                "set verification.enabled: true in build_config.yml, and deploy",
+            )
+    given = stack.parameters_given.get("RepositoryName")
+    others = {stack.catalogue.repository_of(name) for name in stack.catalogue.environments} - {given}
+    if others:
+        yield Finding(
+            Level.ERROR,
+            "configuration",
+            f"environments are built from {', '.join(sorted(others))}, but the stack listens to pushes of {given}",
+            "make the parameter ecr.repository and the stack's RepositoryName the same",
+        )
+    yield Finding(
+        Level.OK, "configuration", f"settings of {', '.join(stack.catalogue.environments)} are valid"
+    )
+
+
+def examine_builds(stack: Stack) -> Iterator[Finding]:
+    """What the plan of each environment's next build would refuse, and what consumers of `latest` cannot do."""
+    for environment in stack.catalogue.environments:
+        settings = stack.catalogue.get(environment)
+        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+        if digest is not None:
+            problems, _ = stack.preflight.build_problems(settings, digest)
+        else:
+            problems = [
+                *stack.preflight.parameter_problems(settings),
+                *stack.preflight.network_problems(settings),
+            ]
+        for problem in problems:
+            yield Finding(Level.ERROR, "builds", f"{environment}: {problem.what}", problem.remedy)
+        if data_type := data_type_of_latest(stack, environment):
+            what, _, remedy = data_type.partition(". ")
+            yield Finding(Level.WARNING, "builds", f"{environment}: {what}", remedy)
+        if not problems:
+            yield Finding(Level.OK, "builds", f"{environment}: the plan of a build finds nothing to refuse")
+
+
+def examine_permissions(stack: Stack) -> Iterator[Finding]:
+    """The caller may do what these commands do."""
+    caller = stack.client("sts").get_caller_identity()["Arn"]
+    if caller.endswith(":root"):
+        yield Finding(Level.WARNING, "permissions", "you are the account's root user", "use a role instead")
+        return
+    answer = stack.client("iam").simulate_principal_policy(
+        PolicySourceArn=_policy_source(stack, caller), ActionNames=list(OPERATOR_ACTIONS)
+    )
+    denied = [
+        each["EvalActionName"] for each in answer["EvaluationResults"] if each["EvalDecision"] != "allowed"
+    ]
+    if denied:
+        # Simulation without resources and tags also denies what is granted only for some.
+        yield Finding(
+            Level.WARNING,
+            "permissions",
+            f"{caller} may not everywhere: {', '.join(denied)}",
+            "grant these for this stack's resources where you need the commands that use them",
+        )
+    else:
+        yield Finding(Level.OK, "permissions", f"{caller} may do what these commands do")
+
+
+def _policy_source(stack: Stack, caller: str) -> str:
+    """The role behind a session (IAM API reference, SimulatePrincipalPolicy, takes no session)."""
+    if ":assumed-role/" not in caller:
+        return caller
+    role = caller.split("/")[1]
+    return str(stack.client("iam").get_role(RoleName=role)["Role"]["Arn"])
+
+
+def examine_images_quota(stack: Stack) -> Iterator[Finding]:
+    """There is room for one more image."""
+    pages = (
+        stack.client("ec2").get_paginator("describe_images").paginate(Owners=["self"], IncludeDisabled=True)
+    )
+    yield _room(stack, "images", sum(len(page["Images"]) for page in pages), _AMIS)
+
+
+def examine_snapshots_quota(stack: Stack) -> Iterator[Finding]:
+    """There is room for more snapshots."""
+    pages = stack.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"])
+    yield _room(stack, "snapshots", sum(len(page["Snapshots"]) for page in pages), _SNAPSHOTS)
+
+
+def examine_parameters_quota(stack: Stack) -> Iterator[Finding]:
+    """There is room for more standard parameters; history adds one for each image."""
+    count = 0
+    for page in (
+        stack.client("ssm").get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 50})
+    ):
+        count += sum(each.get("Tier", "Standard") == "Standard" for each in page["Parameters"])
+    yield _of_limit(
+        "standard parameters", count, _PARAMETERS, "lower publication.history_to_keep, or delete some"
+    )
+
+
+def _room(stack: Stack, what: str, count: int, quota: tuple[str, str, int]) -> Finding:
+    limit, note = _quota(stack, quota)
+    return _of_limit(what, count, limit, "remove old ones, or ask for more in Service Quotas", note)
+
+
+def _of_limit(what: str, count: int, limit: float, remedy: str, note: str = "") -> Finding:
+    level = Level.OK if count < _NEARLY * limit else Level.WARNING if count < limit else Level.ERROR
+    message = f"{count} of {limit:.0f} {what}{note}"
+    return Finding(level, "quotas", message, "" if level is Level.OK else remedy)
+
+
+def _quota(stack: Stack, quota: tuple[str, str, int]) -> tuple[float, str]:
+    """The account's value; AWS's default where it cannot be read."""
+    service, code, default = quota
+    value = applied_quota(stack.client("service-quotas"), service, code)
+    if value is None:
+        return default, " (AWS's default; the account's own value could not be read)"
+    return value, ""
+
+
+def examine_rules(stack: Stack) -> Iterator[Finding]:
+    """The rules and the schedule are enabled."""
+    resources = _resources(stack)
+    events = stack.client("events")
+    off = [
+        name
+        for name in _RULES
+        if name not in resources or events.describe_rule(Name=resources[name])["State"] == "DISABLED"
+    ]
+    for name in off:
+        yield Finding(
+            Level.ERROR,
+            "events",
+            f"the rule {name} is disabled or missing",
+            f"aws events enable-rule --name {resources.get(name, name)}, or deploy again",
+        )
+    schedule = stack.client("scheduler").get_schedule(Name=resources.get("SweepSchedule", "SweepSchedule"))
+    if schedule["State"] != "ENABLED":
+        yield Finding(
+            Level.ERROR,
+            "events",
+            "the schedule of the sweep is disabled, so nothing repairs itself",
+            "deploy again",
+        )
+    elif not off:
+        yield Finding(Level.OK, "events", "all rules and the schedule of the sweep are enabled")
+
+
+def _resources(stack: Stack) -> dict[str, str]:
+    cloudformation = stack.client("cloudformation")
+    with aws_errors("cloudformation:ListStackResources", stack.name):
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack.name)
+        found: list[dict[str, Any]] = [each for page in pages for each in page["StackResourceSummaries"]]
+    return {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
+
+
+def examine_dead_letters(stack: Stack) -> Iterator[Finding]:
+    """Every event has been delivered."""
+    answer = stack.client("sqs").get_queue_attributes(
+        QueueUrl=stack.output("DeadLetterQueueUrl"), AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    count = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+    yield Finding(
+        Level.WARNING if count else Level.OK,
+        "dead letters",
+        f"{count} events or invocations were not delivered" if count else "every event was delivered",
+        "read them, find the cause, then purge the queue: docs/runbook.md, Dead letters" if count else "",
+    )
+
+
+def examine_allowed_images(stack: Stack) -> Iterator[Finding]:
+    """The account lets itself launch the Ubuntu images that fresh builds start from."""
+    ec2 = stack.client("ec2")
+    state = ec2.get_allowed_images_settings()["State"]
+    if state == "disabled":
+        yield Finding(Level.OK, "allowed AMIs", "the account does not restrict which images it launches")
+        return
+    planner = stack.planner()
+    by_architecture = {
+        settings.builder.architecture: settings
+        for settings in map(stack.catalogue.get, stack.catalogue.environments)
+    }
+    for architecture, settings in sorted(by_architecture.items()):
+        try:
+            image = planner.ubuntu(settings, stack.state_machine_arn)
+        except ImageNotAllowedError as error:
+            message, _, remedy = str(error).partition(": ")
+            yield Finding(Level.ERROR, "allowed AMIs", message, remedy)
+            continue
+        (shown,) = ec2.describe_images(ImageIds=[image.image_id])["Images"]
+        yield _judge_allowed(state, architecture, image.image_id, bool(shown.get("ImageAllowed", True)))
+
+
+def _judge_allowed(state: str, architecture: str, image_id: str, is_allowed: bool) -> Finding:
+    if is_allowed:
+        return Finding(
+            Level.OK, "allowed AMIs", f"the Ubuntu image for {architecture}, {image_id}, is allowed ({state})"
+        )
+    return Finding(
+        Level.WARNING,
+        "allowed AMIs",
+        f"the Ubuntu image for {architecture}, {image_id}, is not allowed; {state} hides nothing yet",
+        "allow its provider, Canonical, before the setting is enabled; else fresh builds fail: docs/deploy.md",
+    )
+
+
+def examine_encryption(stack: Stack) -> Iterator[Finding]:
+    """The key that encrypts new volumes can be used: the stack's own, else the account's default."""
+    ec2 = stack.client("ec2")
+    if own := stack.parameters_given.get("VolumeKeyArn"):
+        found = stack.client("kms").describe_key(KeyId=own)["KeyMetadata"]
+        enabled = bool(found["Enabled"])
+        yield Finding(
+            Level.OK if enabled else Level.ERROR,
+            "encryption",
+            f"volumes are encrypted with the stack's key {own}, which is {found['KeyState'].lower()}",
+            "" if enabled else "enable the key, or deploy the stack with another VolumeKeyArn",
+        )
+        return
+    if not ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
+        yield Finding(
+            Level.OK, "encryption", "new volumes are not encrypted by default; images follow their base"
+        )
+        return
+    key = ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
+    if key.endswith("alias/aws/ebs"):
+        yield Finding(Level.OK, "encryption", "new volumes are encrypted with the AWS managed key")
+        return
+    found = stack.client("kms").describe_key(KeyId=key)["KeyMetadata"]
+    if found.get("KeyManager") == "AWS":
+        yield Finding(Level.OK, "encryption", "new volumes are encrypted with the AWS managed key")
+        return
+    yield Finding(
+        Level.ERROR,
+        "encryption",
+        f"new volumes are encrypted with the customer managed key {key}, which is {found['KeyState'].lower()}, and the "
+        "stack's roles may not use it: builders end as soon as they start",
+        f"deploy the stack with VolumeKeyArn={found['Arn']}: docs/deploy.md, 10",
+    )

@@ -1,0 +1,220 @@
+"""The deployed stack: where its state machine, table, queue and topic are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.environments import DynamoEnvironments
+from ami_lifecycle.adapters.executions import StepFunctionsExecutions
+from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.adapters.network import Ec2Network
+from ami_lifecycle.adapters.parameters import SsmParameters
+from ami_lifecycle.adapters.repository import EcrRepository
+from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.errors import InputError, UnknownEnvironmentError
+from ami_lifecycle.settings import Catalogue, load_catalogue
+from ami_lifecycle.steps.observing import account_of
+from ami_lifecycle.steps.plan_build import Planner
+from ami_lifecycle.steps.preflight import Preflight
+from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle_cli.console.stack_target import OperatorTarget
+from parameter_config.errors import ConfigFileError
+
+
+class StackNotFoundError(InputError):
+    """There is no stack of this name here, or it is not the service's."""
+
+
+class Stack:
+    """A deployed stack, and the ports of the domain on its account."""
+
+    def __init__(self, target: OperatorTarget) -> None:
+        self._target = target
+        self.name = target.stack
+        self.client = target.client
+        self.clock = SystemClock()
+
+    @cached_property
+    def description(self) -> Mapping[str, Any]:
+        """The stack, as CloudFormation describes it.
+
+        Raises:
+            StackNotFoundError: there is none.
+        """
+        cloudformation = self.client("cloudformation")
+        try:
+            found: Mapping[str, Any] = cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
+        except ClientError as error:
+            # CloudFormation API reference, DescribeStacks: a stack that does not exist is a ValidationError.
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise StackNotFoundError(
+                f"there is no stack {self.name!r} in {cloudformation.meta.region_name}; name it with --stack or "
+                "AMI_LIFECYCLE_STACK, and the Region with --region, or deploy it: sam deploy"
+            ) from error
+        region = found["StackId"].split(":")[3]
+        if region != cloudformation.meta.region_name:
+            raise StackNotFoundError(
+                f"the stack {self.name!r} is in {region}, not in {cloudformation.meta.region_name}; name its Region "
+                "with --region"
+            )
+        return found
+
+    @property
+    def region(self) -> str:
+        """Region of the stack."""
+        return self.state_machine_arn.split(":")[3]
+
+    @property
+    def account_id(self) -> str:
+        """Account of the stack."""
+        return account_of(self.state_machine_arn)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The stack's outputs."""
+        return {each["OutputKey"]: each["OutputValue"] for each in self.description.get("Outputs", ())}
+
+    @cached_property
+    def parameters_given(self) -> Mapping[str, str]:
+        """The parameters that the stack was deployed with."""
+        return {
+            each["ParameterKey"]: each["ParameterValue"] for each in self.description.get("Parameters", ())
+        }
+
+    def output(self, name: str) -> str:
+        """One output. Raises `StackNotFoundError` when the stack is another one's."""
+        if name not in self.outputs:
+            raise StackNotFoundError(
+                f"the stack {self.name} has no output {name}, so it is not a stack of ami-lifecycle, or its "
+                f"deployment has not ended ({self.description.get('StackStatus')}); name another with --stack"
+            )
+        return self.outputs[name]
+
+    @property
+    def state_machine_arn(self) -> str:
+        """ARN of the state machine that builds."""
+        return self.output("StateMachineArn")
+
+    @property
+    def application(self) -> str:
+        """First part of the names of all published parameters."""
+        return self.parameters_given.get("ApplicationName", "comfyui")
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The environments and their settings, from the configuration directory.
+
+        Raises:
+            ConfigFileError: there is no such directory.
+            SettingsError: it does not make sense, or is that of another application.
+        """
+        return load_catalogue(str(self._target.config_dir), self.client("ssm"), self.application)
+
+    @cached_property
+    def has_configuration(self) -> bool:
+        """Whether the configuration is at hand; an operator may be anywhere."""
+        try:
+            return bool(self.catalogue.environments)
+        except ConfigFileError:
+            return False
+
+    def environment_names(self) -> list[str]:
+        """The configured environments; without a configuration, those that something is published in."""
+        if self.has_configuration:
+            return list(self.catalogue.environments)
+        path = f"/{self.application}/ami"
+        names = self.parameters.list_below(path)
+        return sorted({name.removeprefix(f"{path}/").split("/")[0] for name in names})
+
+    def require_environment(self, environment: str) -> str:
+        """The name, when there is such an environment. Raises `UnknownEnvironmentError` otherwise."""
+        names = self.environment_names()
+        if environment not in names:
+            raise UnknownEnvironmentError(
+                f"there is no environment {environment!r}; there are {', '.join(names) or 'none'}. Correct the "
+                "name, or add it to config/build_config.yml and deploy"
+            )
+        return environment
+
+    def prefix(self, environment: str) -> str:
+        """Path of the environment's published parameters."""
+        return f"/{self.application}/ami/{environment}"
+
+    @cached_property
+    def images(self) -> Ec2Images:
+        """Images and snapshots."""
+        return Ec2Images(self.client("ec2"))
+
+    @cached_property
+    def usage(self) -> AwsImageUsage:
+        """Who uses images."""
+        return AwsImageUsage(
+            self.client("ec2"), self.client("autoscaling"), self.client("ssm"), clock=self.clock
+        )
+
+    @cached_property
+    def parameters(self) -> SsmParameters:
+        """Parameter Store."""
+        return SsmParameters(self.client("ssm"))
+
+    @cached_property
+    def repository(self) -> EcrRepository:
+        """ECR."""
+        return EcrRepository(self.client("ecr"))
+
+    @cached_property
+    def environments(self) -> DynamoEnvironments:
+        """Claims, pins and what waits."""
+        return DynamoEnvironments(self.output("StateTableName"), self.client("dynamodb"))
+
+    @cached_property
+    def executions(self) -> StepFunctionsExecutions:
+        """Executions."""
+        return StepFunctionsExecutions(self.client("stepfunctions"))
+
+    def planner(self) -> Planner:
+        """The planner that the state machine uses too; it writes nothing."""
+        return Planner(
+            catalogue=self.catalogue,
+            repository=self.repository,
+            images=self.images,
+            parameters=self.parameters,
+            environments=self.environments,
+            clock=self.clock,
+            preflight=self.preflight,
+        )
+
+    @cached_property
+    def preflight(self) -> Preflight:
+        """The look that the plan takes, too."""
+        given = self.parameters_given.get("SubnetIds", "")
+        return Preflight(
+            repository=self.repository,
+            parameters=self.parameters,
+            network=Ec2Network(self.client("ec2")),
+            subnet_ids=tuple(part.strip() for part in given.split(",") if part.strip()),
+            security_group_id=self.outputs.get("SecurityGroupId", ""),
+        )
+
+    def retirer(self) -> Retirer:
+        """The decisions about old images; only `decide` and `can_adopt` are meant to be called."""
+        return Retirer(
+            instances=Ec2Instances(self.client("ec2")),
+            images=self.images,
+            usage=self.usage,
+            parameters=self.parameters,
+            environments=self.environments,
+            clock=self.clock,
+            deadline=self.clock.now(),
+        )
+
+    def execution_arn(self, name: str) -> str:
+        """ARN that an execution of this name has."""
+        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"

@@ -1,0 +1,239 @@
+"""Following an execution to its end: live on a terminal, a line for each state in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.errors import AmiLifecycleError, TransientError
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of, totals_by_state
+from ami_lifecycle_cli.stack.showing import duration, iso_date, note_console, short_name
+
+# Choices and ends take no time, and say nothing that the states around them do not say.
+_SILENT: Final = frozenset(
+    {
+        "Build Needed?",
+        "Environment Free?",
+        "Verification Wanted?",
+        "Canonical Name Free?",
+        "Name Adopted?",
+        "Nothing To Do",
+        "Queued Behind Running Build",
+        "Published",
+    }
+)
+_FIRST_POLL_SECONDS: Final = 0.2
+_LAST_POLL_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 300.0
+# What has just been started is listed a moment later.
+_LOOKS_FOR_NEXT: Final = 15
+_LOG_LINES: Final = 20
+_FAILING_STATES: Final = frozenset(
+    {"Await Provisioning", "Await Verification", "Verify Image", "Provision Builder"}
+)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """An execution that has ended, and the states that it went through."""
+
+    run: Run
+    states: list[StateRun]
+    log: tuple[str, ...] = ()
+
+    def as_json(self, now: datetime) -> dict[str, Any]:
+        """Plain values."""
+        run = self.run
+        return {
+            "execution_arn": run.arn,
+            "environment": run.environment,
+            "status": run.status,
+            "outcome": run.outcome,
+            "explanation": run.explanation,
+            "error": run.error,
+            "cause": run.cause,
+            "started": iso_date(run.started),
+            "seconds": round(run.seconds(now), 1),
+            "output": dict(run.output),
+            "states": [
+                {"name": state.name, "seconds": round(state.seconds(now), 1), "errors": state.errors}
+                for state in self.states
+            ],
+            "log": list(self.log),
+        }
+
+
+class Follower:
+    """Follows executions of a stack."""
+
+    def __init__(self, stack: Stack, console: Console | None = None) -> None:
+        self._stack = stack
+        self._runs = Runs(stack)
+        self._console = console or note_console()
+
+    def follow(self, arn: str, environment: str) -> Followed:
+        """Follow an execution to its end. When it was queued, follow the holder of the environment, and then
+        what is started for the queue. Where that cannot be found, the result is the one that was queued.
+
+        Raises:
+            AmiLifecycleError: the execution could not be looked at; it goes on all the same.
+        """
+        usual = self._usual(environment)
+        followed = self._follow_one(arn, usual)
+        queued: Followed | None = None
+        while True:
+            run = followed.run
+            if run.outcome == "queued":
+                queued, following = followed, self._holder(run, environment)
+                why = run.explanation
+                if following is None:
+                    queued, following = None, self._started_for(run, run, environment)
+            elif run.output.get("status") == "already_building":
+                following, why = self._holder(run, environment), run.explanation
+            elif queued is not None and run.started > queued.run.started:
+                return followed
+            elif queued is not None:
+                following, why = self._started_for(queued.run, run, environment), "it is this request's turn"
+                if following is None:
+                    return queued
+                queued = None
+            else:
+                return followed
+            if following is None:
+                return followed
+            self._console.print(Text(f"{why}; following {short_name(following)}"))
+            followed = self._follow_one(following, usual)
+
+    def _usual(self, environment: str) -> Mapping[str, float]:
+        """How long states usually take; nothing where that cannot be read, because it only adorns."""
+        try:
+            return self._runs.usual_seconds(environment)
+        except AmiLifecycleError:
+            return {}
+
+    def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
+        with _Display(self._console, arn, usual).open() as show:
+            pause = _FIRST_POLL_SECONDS
+            seen = 0
+            while True:
+                # The description first: a history that is read after the end is complete.
+                run, states = self._look(arn)
+                show(states, self._stack.clock.now())
+                if run.status != RUNNING:
+                    return Followed(run, states, self._log_of(run, states))
+                pause = _FIRST_POLL_SECONDS if len(states) > seen else min(pause * 1.5, _LAST_POLL_SECONDS)
+                seen = len(states)
+                time.sleep(pause)
+
+    def _look(self, arn: str) -> tuple[Run, list[StateRun]]:
+        """The execution and its states; asks again for some minutes while AWS throttles or does not answer."""
+        limit = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._runs.describe(arn), self._runs.states(arn)
+            except TransientError:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(_LAST_POLL_SECONDS)
+
+    def _holder(self, run: Run, environment: str) -> str | None:
+        claim = self._stack.environments.get(environment).claim
+        return claim.execution_arn if claim is not None and claim.execution_arn != run.arn else None
+
+    def _started_for(self, queued: Run, holder: Run, environment: str) -> str | None:
+        """What the holder has started for the queue: it says so itself, unless it failed."""
+        if started := holder.output.get("started_execution"):
+            return str(started)
+        for _ in range(_LOOKS_FOR_NEXT):
+            newest = self._runs.newest(environment, 3, idle=False)
+            found = [
+                each.arn
+                for each in newest
+                if each.arn not in {queued.arn, holder.arn} and each.started > queued.started
+            ]
+            if found:
+                return found[-1]
+            time.sleep(_LAST_POLL_SECONDS)
+        return None
+
+    def _log_of(self, run: Run, states: list[StateRun]) -> tuple[str, ...]:
+        """The last lines of the command that failed."""
+        if run.status == "SUCCEEDED" or not any(state.name in _FAILING_STATES for state in states):
+            return ()
+        sent = command_of(states)
+        if sent is None:
+            return ()
+        try:
+            result = SsmCommands(self._stack.client("ssm")).result(*sent)
+        except AmiLifecycleError as error:
+            return (f"(the command's output could not be read: {error})",)
+        if result is None:
+            return ()
+        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        return tuple(lines[-_LOG_LINES:])
+
+
+class _Display:
+    """Shows states while they are run through."""
+
+    def __init__(self, console: Console, arn: str, usual: Mapping[str, float]) -> None:
+        self._console = console
+        self._arn = arn
+        self._usual = usual
+        self._told = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[list[StateRun], datetime], None]]:
+        """Show until the block ends; gives the function that shows."""
+        self._console.print(Text(f"Execution {short_name(self._arn)}", style="dim"))
+        if not self._console.is_terminal:
+            yield self._print_new
+            return
+        with Live(console=self._console, refresh_per_second=8, transient=False) as live:
+            spinner = Spinner("dots")
+            yield lambda states, now: live.update(self._table(states, now, spinner))
+
+    def _print_new(self, states: list[StateRun], now: datetime) -> None:
+        shown = [state for state in states if state.name not in _SILENT]
+        for state in shown[self._told :]:
+            if state.exited is None:
+                break
+            self._console.print(f"  {state.name:<26} {self._time(state, now)}", soft_wrap=True)
+            self._told += 1
+
+    def _table(self, states: list[StateRun], now: datetime, spinner: Spinner) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for _ in range(3):
+            table.add_column(no_wrap=True)
+        for state in (state for state in states if state.name not in _SILENT):
+            failed = bool(state.errors) and state.exited is not None and state.output is None
+            mark = (
+                spinner
+                if state.exited is None
+                else Text("x" if failed else "+", style="red" if failed else "green")
+            )
+            table.add_row(mark, Text(state.name), Text(self._time(state, now)))
+        total = sum(totals_by_state(states, now).values())
+        usual = sum(self._usual.values())
+        table.add_row("", Text("Total", style="bold"), Text(_with_usual(total, usual or None), style="bold"))
+        return table
+
+    def _time(self, state: StateRun, now: datetime) -> str:
+        return _with_usual(state.seconds(now), self._usual.get(state.name))
+
+
+def _with_usual(seconds: float, usual: float | None) -> str:
+    text = f"{duration(seconds):>12}"
+    return f"{text}   usually {duration(usual)}" if usual is not None and usual >= 1 else text

@@ -1,0 +1,117 @@
+"""Everything that is known of one image, wherever it is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
+from ami_lifecycle.domain.publication import load
+from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
+from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle_cli.stack.deployment import Stack
+
+
+@dataclass(frozen=True)
+class KnownImage:
+    """An image: as EC2 has it, as history has it, and who uses it."""
+
+    image_id: str
+    environment: str
+    image: Image | None
+    record: HistoryRecord | None
+    uses: tuple[ImageUse, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the build found out, with the labels of the Docker image under their short names."""
+        if self.record is None:
+            return {}
+        facts = dict(self.record.facts)
+        labels = facts.pop("image_labels", None)
+        if isinstance(labels, dict):
+            facts["label"] = {
+                key.removeprefix("org.opencontainers.image.").removeprefix("ami-lifecycle."): value
+                for key, value in labels.items()
+            }
+        return facts
+
+    def comparable(self) -> dict[str, str]:
+        """What two images are compared by, flat, as text."""
+        flat: dict[str, str] = {}
+        if self.record is not None:
+            fields = self.record.model_dump(mode="json", include=COMPARED)
+            flat |= {name: str(value) for name, value in fields.items() if value is not None}
+            _flatten("", self.facts, flat)
+        return flat
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "image_id": self.image_id,
+            "environment": self.environment,
+            "exists": self.image is not None,
+            "image": self.image.model_dump(mode="json") if self.image else None,
+            "record": self.record.model_dump(mode="json") if self.record else None,
+            "uses": [use.model_dump(mode="json") for use in self.uses],
+        }
+
+    @property
+    def execution(self) -> str | None:
+        """The execution that made it."""
+        return self.image.tags.get(TAG_EXECUTION) if self.image else None
+
+    @property
+    def role(self) -> str | None:
+        """`candidate` or `canonical`."""
+        return self.image.tags.get(TAG_ROLE) if self.image else None
+
+
+COMPARED = {
+    "image_digest",
+    "docker_image",
+    "branch",
+    "commit_sha",
+    "base_ami_id",
+    "base_created",
+    "build_mode",
+    "generation",
+    "creation_date",
+    "verified_at",
+    "workflow_run_number",
+}
+
+
+def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> KnownImage:
+    """Find an image by its id, in EC2 and in the history of every environment.
+
+    Raises:
+        InvalidRequestError: it is no id of an image.
+        RecordNotFoundError: neither EC2 nor any history knows it.
+    """
+    if not image_id.startswith("ami-"):
+        raise InvalidRequestError(
+            f"{image_id!r} is no id of an image; ids begin with ami-, see: ami-lifecycle history"
+        )
+    image = stack.images.get(image_id)
+    tagged = image.tags.get(TAG_ENVIRONMENT) if image else None
+    environments = [tagged] if tagged else stack.environment_names()
+    for environment in environments:
+        stored = stack.parameters.get(parameter_name(stack.prefix(environment), "history", image_id))
+        record = load(HistoryRecord, stored.value if stored else None)
+        if record is not None or tagged:
+            uses = stack.usage.usage_of([image_id])[0].uses if with_uses and image else ()
+            return KnownImage(image_id, environment, image, record, uses)
+    raise RecordNotFoundError(
+        f"{image_id} is no image of {stack.application} in {stack.region}: no history has a record of it; the images "
+        "of an environment are listed by: ami-lifecycle history ENV"
+    )
+
+
+def _flatten(prefix: str, value: Any, into: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            _flatten(f"{prefix}.{key}" if prefix else str(key), below, into)
+    else:
+        into[prefix] = str(value)

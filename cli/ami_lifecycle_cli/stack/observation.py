@@ -1,0 +1,251 @@
+"""One look at an environment: what is live, what runs, what waits, and what is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ami_lifecycle.contracts import BuildRequest, Decision, HistoryRecord, Metadata, RetireAction
+from ami_lifecycle.domain.environment import EnvironmentRecord, HeldBack
+from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.steps.observing import read_record
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import (
+    data_type_of_latest,
+    published_since,
+    read_environment_live,
+    read_metadata,
+)
+from ami_lifecycle_cli.stack.runs import Runs
+from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest
+
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An environment at one moment."""
+
+    environment: str
+    live: Live
+    metadata: Metadata | None
+    record: EnvironmentRecord
+    history: HistoryRecord | None
+    state: str | None
+    decisions: tuple[Decision, ...]
+    drift: tuple[str, ...]
+
+    @property
+    def described(self) -> Metadata | None:
+        """What is known of the live image: its record, else `metadata` if that is about it."""
+        if self.history is not None:
+            return self.history
+        return self.metadata if self.metadata and self.metadata.ami_id == self.live.value else None
+
+    @property
+    def created(self) -> datetime | None:
+        """When the live image was made."""
+        if self.live.image and self.live.image.creation_date:
+            return self.live.image.creation_date
+        return parse_date(self.described.creation_date) if self.described else None
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the Docker image in the live image."""
+        return self.live.digest or (self.described.image_digest if self.described else None) or None
+
+    @property
+    def activity(self) -> str:
+        """What happens at this moment."""
+        claim, waiting = self.record.claim, self.record.wanted
+        if claim is None:
+            return "queued" if waiting else "idle"
+        what = {"build": "building", "publish": "publishing", "retire": "retiring"}.get(
+            claim.action.value, "busy"
+        )
+        return f"{what} {short_digest(claim.digest)}" if claim.digest else what
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        claim, image = self.record.claim, self.live.image
+        return {
+            "environment": self.environment,
+            "latest": self.live.value,
+            "problem": self.live.problem,
+            "image_name": image.name if image else None,
+            "image_digest": self.digest,
+            "created": iso_date(self.created),
+            "live_since": iso_date(published_since(self.history)),
+            "metadata": self.described.model_dump(mode="json") if self.described else None,
+            "running": claim.model_dump(mode="json") | {"state": self.state} if claim else None,
+            "queued": self.record.wanted.model_dump(mode="json", exclude_none=True)
+            if self.record.wanted
+            else None,
+            "pin": self.record.pin.model_dump(mode="json") if self.record.pin else None,
+            "held_back": [held.model_dump(mode="json") for held in self.record.held_back],
+            "failed": self.record.failed.model_dump(mode="json") if self.record.failed else None,
+            "other_images": [decision.model_dump(mode="json") for decision in self.decisions],
+            "drift": list(self.drift),
+        }
+
+
+def observe_all(stack: Stack, environments: list[str]) -> list[Observation]:
+    """Look at several environments at once."""
+    # What all share is made here, so that threads only read it.
+    _ = (
+        stack.environments,
+        stack.parameters,
+        stack.images,
+        stack.usage,
+        stack.repository,
+        stack.has_configuration,
+    )
+    for service in ("stepfunctions", "dynamodb", "ecr"):
+        stack.client(service)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(lambda environment: observe(stack, environment), environments))
+
+
+def observe(stack: Stack, environment: str) -> Observation:
+    """Look at one environment."""
+    live = read_environment_live(stack, environment)
+    metadata = read_metadata(stack, environment)
+    record = stack.environments.get(environment)
+    history = read_record(stack.prefix(environment), live.value, stack.parameters)
+    state = Runs(stack).current_state(record.claim.execution_arn) if record.claim else None
+    settings = stack.catalogue.get(environment) if stack.has_configuration else None
+    decisions: tuple[Decision, ...] = ()
+    unread: list[str] = []
+    if settings is not None and live.image is not None:
+        try:
+            decisions = tuple(stack.retirer().decide(settings, live.image))
+        except AmiLifecycleError as error:
+            unread.append(f"other images could not be looked at: {error}")
+    drift = [
+        *([data_type] if (data_type := data_type_of_latest(stack, environment)) else []),
+        *_live_drift(live, metadata, record, stack.clock.now()),
+        *_source_drift(stack, settings, live, record),
+        *_blocked_drift(record, stack.clock.now()),
+        *_pin_drift(record, live),
+        *_retirement_drift(stack, settings, live, decisions, record),
+        *unread,
+    ]
+    return Observation(environment, live, metadata, record, history, state, decisions, tuple(drift))
+
+
+def _live_drift(
+    live: Live, metadata: Metadata | None, record: EnvironmentRecord, now: datetime
+) -> Iterator[str]:
+    if live.value is None:
+        yield "nothing is published yet; push the first image, or start a build"
+        return
+    if live.problem:
+        yield live.problem
+    if metadata is None:
+        problem = "metadata is missing or cannot be read"
+    elif metadata.ami_id != live.value:
+        problem = f"metadata describes {metadata.ami_id}, not {live.value}"
+    else:
+        return
+    yield f"{problem}; {_next_try(record.held(f'publish {live.value}'), now) or 'the sweep repairs that'}"
+
+
+def _source_drift(
+    stack: Stack, settings: EnvironmentSettings | None, live: Live, record: EnvironmentRecord
+) -> Iterator[str]:
+    if settings is None:
+        return
+    try:
+        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+    except AmiLifecycleError as error:
+        yield f"the tag could not be looked at: {error}"
+        return
+    if digest is None:
+        yield f"{settings.repository} has no tag {settings.image_tag}; push it"
+    elif digest != live.digest and live.value is not None:
+        why = _why_not_built(digest, record, settings, stack.clock.now())
+        yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
+
+
+def _why_not_built(
+    digest: str, record: EnvironmentRecord, settings: EnvironmentSettings, now: datetime
+) -> str:
+    if record.claim is not None and record.claim.digest == digest:
+        return "it is being built"
+    if record.wanted is not None:
+        return "it waits for the running execution"
+    if record.pin is not None:
+        return "the environment is pinned"
+    failed = record.failed if record.failed and record.failed.digest == digest else None
+    if failed is not None and failed.count >= settings.reconcile_attempts:
+        return f"{failed.explanation}; push a corrected image, or start a build by hand"
+    last = f"{failed.error.rstrip('. ')}; " if failed is not None and failed.error else ""
+    waits = _next_try(record.held(f"build {digest}"), now, with_reason=not last)
+    return f"{last}{waits or 'the sweep starts a build within 15 minutes'}"
+
+
+def _next_try(held: HeldBack | None, now: datetime, *, with_reason: bool = True) -> str | None:
+    """What is known of something that was tried; None where it was not."""
+    if held is None:
+        return None
+    known = held if with_reason else held.model_copy(update={"reason": ""})
+    return (
+        known.explanation
+        if not held.is_due(now)
+        else f"{known.tried}; the sweep tries again within 15 minutes"
+    )
+
+
+def _blocked_drift(record: EnvironmentRecord, now: datetime) -> Iterator[str]:
+    """What AWS refused to let go, with its remedy: the message of the error has it."""
+    for held in record.held_back:
+        if held.is_thing:
+            yield f"{held.what} is left as it is, {_next_try(held, now)}"
+
+
+def _pin_drift(record: EnvironmentRecord, live: Live) -> Iterator[str]:
+    pin = record.pin
+    if pin is not None and live.value not in {None, pin.image_id} and live.digest != pin.digest:
+        yield f"pinned to {pin.image_id}, but {live.value} is live; unpin it"
+
+
+def _retirement_drift(
+    stack: Stack,
+    settings: EnvironmentSettings | None,
+    live: Live,
+    decisions: tuple[Decision, ...],
+    record: EnvironmentRecord,
+) -> Iterator[str]:
+    for decision in decisions:
+        if record.held(decision.image_id) is not None:
+            continue
+        if decision.action is RetireAction.RETIRE and record.claim is None:
+            yield f"{decision.image_id} can be retired: {decision.reason}; the sweep does it within 15 minutes"
+        elif decision.reason.startswith("in use"):
+            yield f"retirement of {decision.image_id} is pending, {decision.reason}"
+    if settings is None or live.image is None or record.claim is not None:
+        return
+    if live.image.is_ours(settings.application, settings.environment):
+        can_adopt, why = stack.retirer().can_adopt(settings, live.image)
+        if live.image.name != settings.image_name and settings.publication.image_naming == "canonical":
+            yield (
+                f"{live.value} is not named {settings.image_name} yet: {why}"
+                if not can_adopt
+                else f"{live.value} can be named {settings.image_name}; {_when_named(settings, record, stack)}"
+            )
+
+
+def _when_named(settings: EnvironmentSettings, record: EnvironmentRecord, stack: Stack) -> str:
+    waits = _next_try(record.held(f"retire {settings.image_name}"), stack.clock.now())
+    return waits or "the sweep does it within 15 minutes"
+
+
+def describe_request(request: BuildRequest) -> str:
+    """A request in words."""
+    what = request.publish_image_id or short_digest(request.image_digest) or request.image_tag
+    return f"{request.trigger.value} {request.action.value}{f' of {what}' if what and what != '-' else ''}"

@@ -1,0 +1,114 @@
+"""Examinations of the vCPU quotas that the configured instance types count against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.domain.quotas import VcpuQuota, quota_of
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.findings import Finding, Level
+
+
+def applied_quota(client: Any, service: str, code: str) -> float | None:
+    """The account's value of a quota; None where it cannot be read.
+
+    Service Quotas has no applied value of a quota that nobody has changed yet in some accounts; then AWS's
+    default counts (Service Quotas API reference, GetServiceQuota).
+    """
+    for look in (client.get_service_quota, client.get_aws_default_service_quota):
+        try:
+            return float(look(ServiceCode=service, QuotaCode=code)["Quota"]["Value"])
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchResourceException":
+                return None
+    return None
+
+
+def examine_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
+    """Each environment has an instance type of which the account may run one."""
+    types = {name: stack.catalogue.get(name).builder.instance_types for name in stack.catalogue.environments}
+    every = sorted({each for of_one in types.values() for each in of_one})
+    vcpus = _vcpus(stack.client("ec2"), every)
+    client = stack.client("service-quotas")
+    limits: dict[VcpuQuota, float | None] = {}
+    for each in every:
+        quota = quota_of(each)
+        if quota not in limits:
+            limits[quota] = applied_quota(client, "ec2", quota.code)
+    yield from judge_vcpu_quotas(types, vcpus, limits)
+
+
+def _vcpus(ec2: Any, types: Sequence[str]) -> dict[str, int]:
+    """vCPUs of each type that the Region has."""
+    # A filter, because a type that the Region does not have would be an error as InstanceTypes.
+    pages = ec2.get_paginator("describe_instance_types").paginate(
+        Filters=[{"Name": "instance-type", "Values": list(types)}]
+    )
+    return {
+        each["InstanceType"]: int(each["VCpuInfo"]["DefaultVCpus"])
+        for page in pages
+        for each in page["InstanceTypes"]
+    }
+
+
+def judge_vcpu_quotas(
+    types: Mapping[str, Sequence[str]],
+    vcpus: Mapping[str, int],
+    limits: Mapping[VcpuQuota, float | None],
+) -> Iterator[Finding]:
+    """One finding for each quota. A build runs one instance at a time: the canary when the builder has stopped.
+
+    Args:
+        types: instance types of each environment, in the order in which they are tried.
+        vcpus: of the types that the Region has; others are another examination's finding.
+        limits: None for a quota that cannot be read.
+    """
+
+    def fits(instance_type: str) -> bool:
+        limit = limits[quota_of(instance_type)]
+        return instance_type in vcpus and (limit is None or vcpus[instance_type] <= limit)
+
+    stuck = {name for name, of_one in types.items() if not any(map(fits, of_one))}
+    for quota, limit in sorted(limits.items()):
+        users = {
+            name: [each for each in of_one if each in vcpus and quota_of(each) == quota]
+            for name, of_one in types.items()
+        }
+        mine = sorted({each for of_one in users.values() for each in of_one})
+        if not mine:
+            continue
+        needs = ", ".join(f"{each} ({vcpus[each]})" for each in mine)
+        name = f"{quota.code}, On-Demand {quota.name}"
+        if limit is None:
+            yield Finding(
+                Level.UNKNOWN,
+                "quotas",
+                f"the vCPUs of {name} could not be read; {needs} count against it",
+                "grant yourself servicequotas:GetServiceQuota, or look in the console; in a new account it is "
+                f"{quota.default}",
+            )
+            continue
+        small = [each for each in mine if vcpus[each] > limit]
+        without = sorted(each for each in stuck if any(kind in small for kind in users[each]))
+        if not small:
+            at_once = int(limit // max(vcpus[each] for each in mine))
+            yield Finding(
+                Level.OK,
+                "quotas",
+                f"{limit:.0f} vCPUs of {name}: enough for {needs}, {at_once} at a time",
+            )
+            continue
+        passed = f"{limit:.0f} vCPUs of {name}: no room for one {', '.join(small)}"
+        if without:
+            message = f"{passed}, so {', '.join(without)} cannot be built"
+            yield Finding(Level.ERROR, "quotas", message, f"{quota.request}; or name other types")
+        else:
+            yield Finding(
+                Level.WARNING,
+                "quotas",
+                f"{passed}, which is passed over",
+                f"{quota.request}; or take it out of builder.instance_types",
+            )

@@ -1,0 +1,99 @@
+"""The images of an environment as history records them, and which of them still exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ami_lifecycle.contracts import HistoryRecord, Metadata
+from ami_lifecycle.domain.model import Image, ImageState
+from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.preflight import data_type_finding
+from ami_lifecycle.domain.publication import load
+from ami_lifecycle.steps.observing import parameter_name, read_live
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.showing import parse_date
+
+
+@dataclass(frozen=True)
+class History:
+    """All readable records of an environment, the newest publication first, and the names of the unreadable."""
+
+    records: tuple[HistoryRecord, ...]
+    unreadable: tuple[str, ...] = ()
+
+    def of(self, image_id: str) -> HistoryRecord | None:
+        """The record of one image."""
+        return next((record for record in self.records if record.ami_id == image_id), None)
+
+
+def read_history(stack: Stack, environment: str) -> History:
+    """Read the history of an environment."""
+    stored = stack.parameters.list_below(parameter_name(stack.prefix(environment), "history"))
+    loaded = {name: load(HistoryRecord, each.value) for name, each in stored.items()}
+    records = sorted(
+        (record for record in loaded.values() if record is not None), key=publication_order, reverse=True
+    )
+    unreadable = sorted(name for name, record in loaded.items() if record is None)
+    return History(tuple(records), tuple(unreadable))
+
+
+def publication_order(record: HistoryRecord) -> tuple[int, str]:
+    """Sorts records by publication: the number of the build, then the image's age."""
+    number = record.workflow_run_number
+    return int(number) if number.isdecimal() else 0, record.creation_date
+
+
+def read_environment_live(stack: Stack, environment: str) -> Live:
+    """What `latest` names."""
+    return read_live(stack.prefix(environment), stack.account_id, stack.parameters, stack.images, stack.clock)
+
+
+def read_metadata(stack: Stack, environment: str) -> Metadata | None:
+    """The parameter `metadata`; None where it is missing or cannot be read."""
+    stored = stack.parameters.get(parameter_name(stack.prefix(environment), "metadata"))
+    return load(Metadata, stored.value if stored else None)
+
+
+def data_type_of_latest(stack: Stack, environment: str) -> str | None:
+    """What consumers of `latest` cannot do because of its data type, in words; None when nothing keeps them."""
+    name = parameter_name(stack.prefix(environment), "latest")
+    stored = stack.parameters.get(name)
+    return data_type_finding(name, stored.data_type, stored.value) if stored else None
+
+
+def published_since(record: HistoryRecord | None) -> datetime | None:
+    """Since when the record's image is live."""
+    return parse_date(record.status_since) if record else None
+
+
+def is_launchable(image: Image | None) -> bool:
+    """Whether an image exists and can be launched."""
+    return image is not None and image.state is ImageState.AVAILABLE
+
+
+def builds_of(records: Sequence[HistoryRecord]) -> list[HistoryRecord]:
+    """One record for each Docker image, by the age of its first build, the newest first.
+
+    An image that was published again keeps the place of its first build, so that one step back is always
+    the build before. Of several images with one digest the newest publication stands for all.
+    """
+    first: dict[str, tuple[str, int]] = {}
+    newest: dict[str, HistoryRecord] = {}
+    for record in sorted(records, key=publication_order):
+        key = record.image_digest or record.ami_id
+        built = (record.creation_date, publication_order(record)[0])
+        first[key] = min(first.get(key, built), built)
+        newest[key] = record
+    return [newest[key] for key in sorted(first, key=lambda key: (first[key], key), reverse=True)]
+
+
+def is_passing_name(record: HistoryRecord, records: Sequence[HistoryRecord]) -> bool:
+    """Whether the record is of a candidate whose disks are published under the canonical name, too."""
+    return any(
+        other.ami_id == record.superseded_by
+        and other.workflow_run_number == record.workflow_run_number
+        and other.image_digest == record.image_digest
+        for other in records
+    )

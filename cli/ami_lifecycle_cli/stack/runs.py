@@ -1,0 +1,254 @@
+"""Executions of the state machine: which there were, for which environment, what they did, where the time went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.contracts import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.requests import Push, parse_request
+from ami_lifecycle.errors import InvalidRequestError
+from ami_lifecycle_cli.demo.telling import WAITS
+from ami_lifecycle_cli.stack.deployment import Stack
+
+RUNNING: Final = "RUNNING"
+FUNCTIONS: Final = "functions"
+# Step Functions API reference, ListExecutions and GetExecutionHistory: at most 1,000 in a page.
+_PAGE: Final = 1_000
+_SAMPLES: Final = 5
+# The newest of them mostly show the state; one that retries for long has many events.
+_NEWEST_EVENTS: Final = 100
+
+
+@dataclass
+class StateRun:
+    """One visit to a state."""
+
+    name: str
+    entered: datetime
+    exited: datetime | None = None
+    output: Any = None
+    errors: list[str] = field(default_factory=list)
+
+    def seconds(self, now: datetime) -> float:
+        """How long it took, or takes so far."""
+        return max(0.0, ((self.exited or now) - self.entered).total_seconds())
+
+
+@dataclass(frozen=True)
+class Run:
+    """An execution."""
+
+    arn: str
+    status: str
+    started: datetime
+    stopped: datetime | None
+    environment: str | None
+    trigger: Trigger | None
+    action: Action | None
+    output: Mapping[str, Any]
+    error: str | None
+    cause: str | None
+
+    @property
+    def name(self) -> str:
+        """Name of the execution."""
+        return self.arn.rsplit(":", 1)[-1]
+
+    @property
+    def outcome(self) -> str:
+        """One word: running, published, retired, nothing to do, queued, or how it failed."""
+        if self.status == RUNNING:
+            return "running"
+        if self.status != "SUCCEEDED":
+            return self.status.lower().replace("_", " ")
+        if self.output.get("status") in {"queued", "already_building"}:
+            return "queued" if self.output["status"] == "queued" else "nothing to do"
+        if self.output.get("action") == Action.NONE.value:
+            return "nothing to do"
+        return "retired" if self.output.get("action") == Action.RETIRE.value else "published"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it neither built nor published nor retired anything, and did not fail either."""
+        return self.outcome in {"nothing to do", "queued"}
+
+    @property
+    def explanation(self) -> str:
+        """The result in words."""
+        if self.error or self.cause:
+            return f"{self.error or self.status}: {self.cause or 'no cause was given'}"
+        if self.output.get("reason"):
+            return str(self.output["reason"])
+        if self.output.get("image_id"):
+            return str(self.output["image_id"])
+        reasons = [
+            *self.output.get("reasons", ()),
+            *(each["reason"] for each in self.output.get("decisions", ())),
+        ]
+        return "; ".join(str(reason) for reason in reasons)
+
+    def seconds(self, now: datetime) -> float:
+        """How long it took, or takes so far."""
+        return max(0.0, ((self.stopped or now) - self.started).total_seconds())
+
+
+class Runs:
+    """The executions of a stack's state machine."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._client = stack.client("stepfunctions")
+
+    def describe(self, arn: str) -> Run:
+        """One execution."""
+        with aws_errors("states:DescribeExecution", arn):
+            found = self._client.describe_execution(executionArn=arn)
+        environment, trigger, action = self._asked(found.get("input"))
+        output = _object(found.get("output"))
+        return Run(
+            arn=arn,
+            status=found["status"],
+            started=found["startDate"],
+            stopped=found.get("stopDate"),
+            environment=environment or output.get("environment") or None,
+            trigger=trigger,
+            action=action,
+            output=output,
+            error=found.get("error"),
+            cause=found.get("cause"),
+        )
+
+    def newest(self, environment: str, count: int, *, idle: bool = True, look_at: int = 300) -> list[Run]:
+        """The environment's newest executions, the newest first, among the last `look_at` of the state machine.
+
+        Args:
+            idle: also those that found nothing to do.
+        """
+        found: list[Run] = []
+        for arn in self._arns(look_at):
+            if len(found) == count:
+                break
+            run = self.describe(arn)
+            if run.environment == environment and (idle or not run.is_idle):
+                found.append(run)
+        return found
+
+    def states(self, arn: str) -> list[StateRun]:
+        """Visits to states in their order; the last one is not left while the execution runs."""
+        runs: list[StateRun] = []
+        for event in self._events(arn):
+            if entered := event.get("stateEnteredEventDetails"):
+                runs.append(StateRun(entered["name"], event["timestamp"]))
+            elif runs and (left := event.get("stateExitedEventDetails")):
+                runs[-1].exited = event["timestamp"]
+                runs[-1].output = json.loads(left.get("output") or "null")
+            elif runs and (error := _error_of(event)):
+                runs[-1].errors.append(error)
+            elif runs and event["type"] in {"ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"}:
+                runs[-1].exited = runs[-1].exited or event["timestamp"]
+        return runs
+
+    def current_state(self, arn: str) -> str | None:
+        """The state that a running execution is in; None for an execution that is not known any more."""
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=arn, reverseOrder=True, PaginationConfig={"PageSize": _NEWEST_EVENTS}
+        )
+        try:
+            with aws_errors("states:GetExecutionHistory", arn):
+                for page in pages:
+                    for event in page["events"]:
+                        if "stateEnteredEventDetails" in event:
+                            return str(event["stateEnteredEventDetails"]["name"])
+        except ClientError as error:
+            if code_of(error) != "ExecutionDoesNotExist":
+                raise
+        return None
+
+    def usual_seconds(self, environment: str) -> dict[str, float]:
+        """Median seconds of each state in the last published builds of the environment."""
+        samples: dict[str, list[float]] = {}
+        builds = (
+            run for run in self.newest(environment, 4 * _SAMPLES, idle=False) if run.outcome == "published"
+        )
+        for _, run in zip(range(_SAMPLES), builds, strict=False):
+            for name, seconds in totals_by_state(self.states(run.arn), run.started).items():
+                samples.setdefault(name, []).append(seconds)
+        return {name: median(values) for name, values in samples.items()}
+
+    def _arns(self, limit: int) -> Iterator[str]:
+        pages = self._client.get_paginator("list_executions").paginate(
+            stateMachineArn=self._stack.state_machine_arn,
+            PaginationConfig={"MaxItems": limit, "PageSize": 100},
+        )
+        with aws_errors("states:ListExecutions", self._stack.state_machine_arn):
+            for page in pages:
+                yield from (each["executionArn"] for each in page["executions"])
+
+    def _events(self, arn: str) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("get_execution_history").paginate(
+            executionArn=arn, PaginationConfig={"PageSize": _PAGE}
+        )
+        with aws_errors("states:GetExecutionHistory", arn):
+            for page in pages:
+                yield from page["events"]
+
+    def _asked(self, text: str | None) -> tuple[str | None, Trigger | None, Action | None]:
+        try:
+            request = parse_request(json.loads(text or "null"))
+        except (ValueError, InvalidRequestError):
+            return None, None, None
+        if isinstance(request, BuildRequest):
+            return request.environment, request.trigger, request.action
+        return self._environment_of(request), Trigger.PUSH, Action.BUILD
+
+    def _environment_of(self, push: Push) -> str | None:
+        if push.tag is None or not self._stack.has_configuration:
+            return None
+        return self._stack.catalogue.for_tag(push.repository, push.tag)
+
+
+def totals_by_state(states: list[StateRun], now: datetime) -> dict[str, float]:
+    """Seconds in each state, in the order of the first visit."""
+    totals: dict[str, float] = {}
+    for run in states:
+        totals[run.name] = totals.get(run.name, 0.0) + run.seconds(now)
+    return totals
+
+
+def totals_by_phase(states: list[StateRun], now: datetime) -> dict[str, float]:
+    """Seconds in each phase of a build; what functions take is a phase of its own."""
+    totals: dict[str, float] = {}
+    for run in states:
+        phase = WAITS.get(run.name, FUNCTIONS)
+        totals[phase] = totals.get(phase, 0.0) + run.seconds(now)
+    return totals
+
+
+def command_of(states: list[StateRun]) -> tuple[str, str] | None:
+    """Id and instance of the last command that an execution sent."""
+    for run in reversed(states):
+        output = run.output if isinstance(run.output, dict) else {}
+        for key in ("verifying", "provisioning"):
+            if isinstance(sent := output.get(key), dict):
+                return str(sent["command_id"]), str(sent["instance_id"])
+    return None
+
+
+def _error_of(event: Mapping[str, Any]) -> str | None:
+    for key in ("taskFailedEventDetails", "lambdaFunctionFailedEventDetails", "taskTimedOutEventDetails"):
+        if key in event:
+            return str(event[key].get("error") or "States.Timeout")
+    return None
+
+
+def _object(text: str | None) -> Mapping[str, Any]:
+    value = json.loads(text or "null")
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,122 @@
+"""Starting an execution for a person, following it, and saying how it ended."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.naming import execution_name
+from ami_lifecycle.errors import InputError
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack.runs import command_of
+from ami_lifecycle_cli.stack.showing import duration, output_console, short_name
+
+_INTERRUPTED = 130
+
+
+class ConfirmationMissingError(InputError):
+    """Nobody is there to confirm, and --yes was not given."""
+
+
+def start(stack: Stack, request: BuildRequest) -> str:
+    """Start an execution; returns its ARN."""
+    name = execution_name(request.environment, request.action.value, uuid.uuid4().hex)
+    return stack.executions.start(stack.state_machine_arn, name, request)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless it was confirmed before.
+
+    Raises:
+        ConfirmationMissingError: nobody can be asked.
+        typer.Exit: the answer is no; nothing was changed.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfirmationMissingError(
+            f"{question} Nobody can be asked here: confirm with --yes, or use --dry-run"
+        )
+    if not typer.confirm(question, err=True):
+        print_note("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+def start_and_report(stack: Stack, request: BuildRequest, *, watch: bool, as_json: bool) -> None:
+    """Start an execution, follow it when asked to, and say what came of it.
+
+    Raises:
+        typer.Exit: with 1 when the execution failed, with 130 when following was interrupted.
+    """
+    arn = start(stack, request)
+    if not watch:
+        if as_json:
+            print_json({"execution_arn": arn, "environment": request.environment, "status": "RUNNING"})
+        else:
+            print_line(f"Started {short_name(arn)}.")
+            print_note(f"See how it goes: ami-lifecycle status {request.environment}")
+        return
+    followed = follow(stack, arn, request.environment, as_json=as_json)
+    report(stack, followed, as_json=as_json)
+
+
+def follow(stack: Stack, arn: str, environment: str, *, as_json: bool) -> Followed:
+    """Follow an execution; Ctrl-C or an error ends the following, never the execution."""
+    try:
+        return Follower(stack).follow(arn, environment)
+    except KeyboardInterrupt:
+        _tell_that_it_goes_on(arn, environment, as_json=as_json)
+        raise typer.Exit(_INTERRUPTED) from None
+    except Exception:
+        # What was started must not be lost with the error, which the command reports.
+        _tell_that_it_goes_on(arn, environment, as_json=as_json)
+        raise
+
+
+def _tell_that_it_goes_on(arn: str, environment: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"execution_arn": arn, "environment": environment, "status": "NOT_FOLLOWED"})
+    print_note(
+        f"\nNot followed any more; {short_name(arn)} goes on. See how it goes: ami-lifecycle status {environment}\n"
+        f"Stop it: aws stepfunctions stop-execution --execution-arn {arn}"
+    )
+
+
+def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, Any] | None = None) -> None:
+    """Say how an execution ended; raises `typer.Exit` with 1 when it failed."""
+    run, now = followed.run, stack.clock.now()
+    failed = run.status != "SUCCEEDED"
+    if as_json:
+        print_json({**followed.as_json(now), **(more or {})})
+    else:
+        said = run.outcome if failed else run.outcome.capitalize()
+        line = f"{'Failed' if failed and said == 'failed' else said.capitalize()}: {run.explanation}"
+        took = duration(run.seconds(now))
+        output_console().print(
+            Text(f"{line} ({took})", style="bold red" if failed else "bold green"), soft_wrap=True
+        )
+        _print_log(stack, followed)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_log(stack: Stack, followed: Followed) -> None:
+    if not followed.log:
+        return
+    print_line("The command's last lines:")
+    for line in followed.log:
+        print_line(f"  {line}")
+    sent = command_of(followed.states)
+    group = stack.outputs.get("CommandLogGroupName", "")
+    # Systems Manager user guide, CloudWatch Logs for Run Command: streams begin with the command's id.
+    print_note(
+        f"All of it: aws logs filter-log-events --log-group-name {group} "
+        f"--log-stream-name-prefix {sent[0] if sent else ''} --query 'events[].message' --output text"
+    )

@@ -1,0 +1,92 @@
+"""Switching images: disable and enable, deregistration protection, deprecation (EC2 API reference)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aws_emulator.ec2.image_views import ImageViews
+from aws_emulator.ec2.state import refuse_dry_run, supported
+from aws_emulator.gateway.operations import ApiError, Request, Response, operation
+
+
+class ImageSwitches(ImageViews):
+    """The operations that turn something about an image on or off."""
+
+    @operation("ec2", "DisableImage")
+    def disable_image(self, request: Request) -> Response:
+        """Disable an image: hidden, not launchable, no longer shared; its snapshots stay in use."""
+        with self.lock:
+            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+            if image.state not in {"available", "disabled"}:
+                raise ApiError(
+                    "InvalidAMIID.Unavailable", f"The image ID '{image.image_id}' is not available"
+                )
+            refuse_dry_run(request)
+            if image.state != "disabled":
+                image.state = "disabled"
+                image.launch_permissions = []
+                self.notify_image(image, request.request_id)
+            return {"Return": True}
+
+    @operation("ec2", "EnableImage")
+    def enable_image(self, request: Request) -> Response:
+        """Enable a disabled image; what it was shared with is not restored."""
+        with self.lock:
+            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+            refuse_dry_run(request)
+            if image.state == "disabled":
+                image.state = "available"
+                self.notify_image(image, request.request_id)
+            return {"Return": True}
+
+    @operation("ec2", "EnableImageDeregistrationProtection")
+    def enable_image_deregistration_protection(self, request: Request) -> Response:
+        """Protect an image from deregistration."""
+        with self.lock:
+            parameters = supported(request, "ImageId", "WithCooldown")
+            image = self.require_own_image(parameters["ImageId"])
+            refuse_dry_run(request)
+            cooldown = parameters.get("WithCooldown", False)
+            image.deregistration_protection = (
+                "enabled-with-cooldown" if cooldown else "enabled-without-cooldown"
+            )
+            return {"Return": image.deregistration_protection}
+
+    @operation("ec2", "DisableImageDeregistrationProtection")
+    def disable_image_deregistration_protection(self, request: Request) -> Response:
+        """End the protection, after 24 hours if it was enabled with a cooldown."""
+        with self.lock:
+            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+            refuse_dry_run(request)
+            if image.deregistration_protection == "enabled-with-cooldown":
+                until = self.clock.now() + timedelta(hours=24)
+                image.deregistration_protection = f"disabled-after {until:%Y-%m-%dT%H:%M:%SZ}"
+
+                def end() -> None:
+                    image.deregistration_protection = "disabled"
+
+                self.later(24 * 3600, end)
+            elif not image.deregistration_protection.startswith("disabled-after"):
+                image.deregistration_protection = "disabled"
+            return {"Return": image.deregistration_protection}
+
+    @operation("ec2", "EnableImageDeprecation")
+    def enable_image_deprecation(self, request: Request) -> Response:
+        """Set the date from which others no longer see the image."""
+        with self.lock:
+            parameters = supported(request, "ImageId", "DeprecateAt")
+            image = self.require_own_image(parameters["ImageId"])
+            if parameters["DeprecateAt"] <= self.clock.now():
+                raise ApiError("InvalidParameterValue", "The deprecation date must be in the future")
+            refuse_dry_run(request)
+            image.deprecation_time = parameters["DeprecateAt"]
+            return {"Return": True}
+
+    @operation("ec2", "DisableImageDeprecation")
+    def disable_image_deprecation(self, request: Request) -> Response:
+        """Take the deprecation date away."""
+        with self.lock:
+            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+            refuse_dry_run(request)
+            image.deprecation_time = None
+            return {"Return": True}

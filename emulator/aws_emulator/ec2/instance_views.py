@@ -1,0 +1,223 @@
+"""How instances are found and described (EC2 API reference: DescribeInstances, DescribeInstanceStatus)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aws_emulator.ec2.filters import Values, page, select
+from aws_emulator.ec2.model import Instance, Volume
+from aws_emulator.ec2.state import Ec2State, require_id, supported, tag_list
+from aws_emulator.gateway.operations import ApiError, Request, Response, operation
+
+_CODES: Final = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
+_FILTERS: Final[Mapping[str, Values]] = {
+    "architecture": lambda each: [each.image.architecture],
+    "availability-zone": lambda each: [each.zone],
+    "client-token": lambda each: [each.client_token],
+    "iam-instance-profile.arn": lambda each: [each.profile and each.profile["Arn"]],
+    "image-id": lambda each: [each.image.image_id],
+    "instance-id": lambda each: [each.instance_id],
+    "instance-state-code": lambda each: [str(_CODES[each.state])],
+    "instance-state-name": lambda each: [each.state],
+    "instance-type": lambda each: [each.instance_type],
+    "instance.group-id": lambda each: [group["GroupId"] for group in each.security_groups],
+    "key-name": lambda each: [each.key_name],
+    "private-ip-address": lambda each: [each.private_ip],
+    "reservation-id": lambda each: [each.reservation_id],
+    "root-device-name": lambda each: [each.image.root_device_name],
+    "subnet-id": lambda each: [each.subnet_id],
+    "vpc-id": lambda each: [each.vpc_id],
+}
+_STATUS_FILTERS: Final[Mapping[str, Values]] = {
+    "availability-zone": lambda each: [each.zone],
+    "instance-state-code": lambda each: [str(_CODES[each.state])],
+    "instance-state-name": lambda each: [each.state],
+    "instance-status.status": lambda each: [_check_status(each)],
+    "system-status.status": lambda each: [_check_status(each)],
+}
+
+
+class InstanceViews(Ec2State):
+    """Instances as they are described."""
+
+    def visible_instances(self) -> list[Instance]:
+        """The instances that describes show."""
+        return [instance for instance in self.instances.values() if self.settled(instance)]
+
+    def require_instances(self, ids: Iterable[str]) -> list[Instance]:
+        """The instances with these ids.
+
+        Raises:
+            ApiError: `InvalidInstanceID.Malformed` or `InvalidInstanceID.NotFound`.
+        """
+        ids = list(dict.fromkeys(ids))
+        for instance_id in ids:
+            require_id("i", instance_id, "InvalidInstanceID")
+        missing = [
+            each for each in ids if each not in self.instances or not self.settled(self.instances[each])
+        ]
+        if len(missing) == 1:
+            raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{missing[0]}' does not exist")
+        if missing:
+            raise ApiError(
+                "InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(missing)}' do not exist"
+            )
+        return [self.instances[each] for each in ids]
+
+    @operation("ec2", "DescribeInstances")
+    def describe_instances(self, request: Request) -> Response:
+        """Describe instances by id or filters, in pages."""
+        with self.lock:
+            parameters = supported(
+                request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeManagedResources"
+            )
+            ids = parameters.get("InstanceIds")
+            instances = self.require_instances(ids) if ids else self.visible_instances()
+            shown, token = page(
+                select(instances, parameters.get("Filters"), _FILTERS), parameters, ids="InstanceIds"
+            )
+            reservations: dict[str, list[Instance]] = {}
+            for instance in shown:
+                reservations.setdefault(instance.reservation_id, []).append(instance)
+            return {
+                "Reservations": [
+                    {
+                        "ReservationId": reservation_id,
+                        "OwnerId": self.account_id,
+                        "Groups": [],
+                        "Instances": [
+                            shown_instance(self, each, index) for index, each in enumerate(members)
+                        ],
+                    }
+                    for reservation_id, members in reservations.items()
+                ],
+                "NextToken": token,
+            }
+
+    @operation("ec2", "DescribeInstanceStatus")
+    def describe_instance_status(self, request: Request) -> Response:
+        """Describe the status checks, of running instances unless all are asked for."""
+        with self.lock:
+            parameters = supported(
+                request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeAllInstances"
+            )
+            ids = parameters.get("InstanceIds")
+            instances = self.require_instances(ids) if ids else self.visible_instances()
+            if not parameters.get("IncludeAllInstances"):
+                instances = [instance for instance in instances if instance.state == "running"]
+            shown, token = page(
+                select(instances, parameters.get("Filters"), _STATUS_FILTERS), parameters, ids="InstanceIds"
+            )
+            return {
+                "InstanceStatuses": [
+                    {
+                        "InstanceId": instance.instance_id,
+                        "AvailabilityZone": instance.zone,
+                        "InstanceState": shown_state(instance.state),
+                        "InstanceStatus": {"Status": _check_status(instance)},
+                        "SystemStatus": {"Status": "ok" if instance.state == "running" else "not-applicable"},
+                    }
+                    for instance in shown
+                ],
+                "NextToken": token,
+            }
+
+
+def shown_state(name: str) -> dict[str, Any]:
+    """A state as EC2 shows it: code and name."""
+    return {"Code": _CODES[name], "Name": name}
+
+
+def _check_status(instance: Instance) -> str:
+    if instance.state != "running":
+        return "not-applicable"
+    if not instance.bootable:
+        return "impaired"
+    return "ok" if instance.agent_online or instance.profile is None else "initializing"
+
+
+def shown_instance(state: Ec2State, instance: Instance, index: int) -> dict[str, Any]:
+    """An instance as DescribeInstances shows it."""
+    image = instance.image
+    shown: dict[str, Any] = {
+        "InstanceId": instance.instance_id,
+        "ImageId": image.image_id,
+        "State": shown_state(instance.state),
+        "PrivateDnsName": "",
+        "PublicDnsName": "",
+        "StateTransitionReason": instance.transition_reason,
+        "KeyName": instance.key_name,
+        "AmiLaunchIndex": index,
+        "InstanceType": instance.instance_type,
+        "LaunchTime": instance.created,
+        "Placement": {"AvailabilityZone": instance.zone, "GroupName": "", "Tenancy": "default"},
+        "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
+        "Architecture": image.architecture,
+        "BlockDeviceMappings": [_shown_attachment(state.volumes[each]) for each in instance.volumes.values()],
+        "ClientToken": instance.client_token,
+        "EbsOptimized": instance.ebs_optimized,
+        "EnaSupport": image.ena_support,
+        "Hypervisor": "xen",
+        "NetworkInterfaces": [],
+        "RootDeviceName": image.root_device_name,
+        "RootDeviceType": "ebs",
+        "SecurityGroups": [],
+        "Tags": tag_list(instance.tags),
+        "VirtualizationType": image.virtualization_type,
+        "MetadataOptions": instance.metadata_options,
+        "BootMode": image.boot_mode,
+        "PlatformDetails": image.platform_details,
+        "UsageOperation": image.usage_operation,
+    }
+    if instance.state_reason is not None:
+        shown["StateReason"] = {"Code": instance.state_reason[0], "Message": instance.state_reason[1]}
+    if instance.state != "terminated":
+        shown |= _shown_placement(state, instance)
+    return shown
+
+
+def _shown_placement(state: Ec2State, instance: Instance) -> dict[str, Any]:
+    """What a terminated instance no longer has."""
+    address = instance.private_ip
+    name = f"ip-{address.replace('.', '-')}.ec2.internal"
+    return {
+        "SubnetId": instance.subnet_id,
+        "VpcId": instance.vpc_id,
+        "PrivateIpAddress": address,
+        "PrivateDnsName": name,
+        "SecurityGroups": instance.security_groups,
+        "IamInstanceProfile": instance.profile,
+        "NetworkInterfaces": [
+            {
+                "NetworkInterfaceId": instance.interface_id,
+                "OwnerId": state.account_id,
+                "SubnetId": instance.subnet_id,
+                "VpcId": instance.vpc_id,
+                "PrivateIpAddress": address,
+                "PrivateDnsName": name,
+                "Groups": instance.security_groups,
+                "Status": "in-use",
+                "InterfaceType": "interface",
+            }
+        ],
+    }
+
+
+def _shown_attachment(volume: Volume) -> dict[str, Any]:
+    return {
+        "DeviceName": volume.device.device_name,
+        "Ebs": {
+            "AttachTime": volume.attached,
+            "DeleteOnTermination": volume.device.delete_on_termination,
+            "Status": "attached",
+            "VolumeId": volume.volume_id,
+        },
+    }

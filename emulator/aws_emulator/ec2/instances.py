@@ -1,0 +1,286 @@
+"""Instances after their launch: their states and their ends."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from aws_emulator.ec2.instance_views import InstanceViews, shown_state
+from aws_emulator.ec2.model import Content, Instance, Volume
+from aws_emulator.ec2.state import refuse_dry_run, supported
+from aws_emulator.gateway.operations import ApiError, Request, Response, operation
+
+_ENDED: Final = ("shutting-down", "terminated")
+
+
+class Instances(InstanceViews):
+    """The operations on launched instances."""
+
+    def content_of(self, instance: Instance) -> Content:
+        """What is on the instance's root volume; changing it changes the disk."""
+        return self.root_volume(instance).content
+
+    def root_volume(self, instance: Instance) -> Volume:
+        """The volume that the instance boots from."""
+        root = instance.image.root_device_name or ""
+        return self.volumes[instance.volumes[root]]
+
+    def begin_life(self, instance: Instance) -> None:
+        """Start a launched instance on its way from `pending`."""
+        self._notify(instance)
+        fault = self.faults.instance(instance.role)
+        if fault is None or fault.after is not None:
+            self._boot(instance)
+        if fault is None:
+            return
+
+        def die() -> None:
+            code = fault.reason.partition(":")[0]
+            instance.state_reason = (code, fault.reason)
+            instance.transition_reason = ""
+            self._end(instance)
+
+        self.later(self.durations.instance_running if fault.after is None else fault.after, die)
+
+    def end_at_once(self, instance: Instance, reason: str) -> None:
+        """Let a launched instance end without ever having run."""
+        self._notify(instance)
+
+        def die() -> None:
+            instance.state_reason = (reason.partition(":")[0], reason)
+            instance.transition_reason = "Server.InternalError"
+            self._end(instance)
+
+        self.later(self.durations.instance_running, die)
+
+    def _boot(self, instance: Instance) -> None:
+        instance.starts += 1
+        start = instance.starts
+
+        def run() -> None:
+            if instance.state == "pending" and instance.starts == start:
+                self._enter(instance, "running")
+
+        self.later(self.durations.instance_running, run)
+        canary = instance.role == "canary"
+        online = self.durations.canary_online if canary else self.durations.agent_online
+        self.start_agent(instance, max(online, self.durations.instance_running))
+
+    def start_agent(self, instance: Instance, seconds: float) -> None:
+        """Have the SSM agent report after some seconds.
+
+        It never does without an instance profile (the agent has no credentials) or with one that lacks
+        permissions, on a disk that the image's attributes cannot boot, or when a fault says so.
+        """
+        start = instance.starts
+        if instance.profile is None or not instance.bootable or self.faults.agent(instance.role):
+            return
+        if not self.agent_may_report(instance.profile):
+            return
+
+        def vanish() -> None:
+            instance.agent_online = False
+
+        def report() -> None:
+            if instance.state == "running" and instance.starts == start:
+                instance.agent_online = True
+                instance.agent_since = self.clock.now()
+                if (fault := self.faults.vanishing_agent(instance.role)) is not None:
+                    self.later(fault.after, vanish)
+
+        self.later(seconds, report)
+
+    def reboot(self, instance: Instance) -> None:
+        """Reboot a running instance: the agent is away for as long as a start takes."""
+        instance.agent_online = False
+        instance.starts += 1
+        self.start_agent(instance, self.durations.agent_online)
+
+    def _enter(self, instance: Instance, state: str) -> None:
+        instance.state = state
+        self._notify(instance)
+
+    def _notify(self, instance: Instance) -> None:
+        self.bus.emit(
+            "aws.ec2",
+            "EC2 Instance State-change Notification",
+            {"instance-id": instance.instance_id, "state": instance.state},
+            [self.arn("instance", instance.instance_id)],
+        )
+
+    @operation("ec2", "StopInstances")
+    def stop_instances(self, request: Request) -> Response:
+        """Stop instances; those that are stopped already stay so."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds", "Force")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.state in {"pending", *_ENDED}:
+                    raise _incorrect_state(instance, "stopped")
+            return {"StoppingInstances": [self._stop(instance) for instance in instances]}
+
+    def _stop(self, instance: Instance) -> dict[str, Any]:
+        before = instance.state
+        if before == "running":
+            instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+            instance.state_reason = (
+                "Client.UserInitiatedShutdown",
+                "Client.UserInitiatedShutdown: User initiated shutdown",
+            )
+            self._enter(instance, "stopping")
+            instance.agent_online = False
+
+            def stopped() -> None:
+                if instance.state == "stopping":
+                    self._enter(instance, "stopped")
+
+            self.later(self.durations.stop, stopped)
+        return _change(instance, before, instance.state)
+
+    @operation("ec2", "StartInstances")
+    def start_instances(self, request: Request) -> Response:
+        """Start stopped instances."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.state in {"stopping", *_ENDED}:
+                    raise _incorrect_state(instance, "started")
+            changes = []
+            for instance in instances:
+                before = instance.state
+                if before == "stopped":
+                    instance.transition_reason, instance.state_reason = "", None
+                    self._enter(instance, "pending")
+                    self._boot(instance)
+                changes.append(_change(instance, before, instance.state))
+            return {"StartingInstances": changes}
+
+    @operation("ec2", "TerminateInstances")
+    def terminate_instances(self, request: Request) -> Response:
+        """Terminate instances: takes time, is idempotent, and all or none are accepted."""
+        with self.lock:
+            parameters = supported(request, "InstanceIds", "Force", "SkipOsShutdown")
+            instances = self.require_instances(parameters["InstanceIds"])
+            refuse_dry_run(request)
+            for instance in instances:
+                if instance.termination_protected and instance.state != "terminated":
+                    raise ApiError(
+                        "OperationNotPermitted",
+                        f"The instance '{instance.instance_id}' may not be terminated. Modify its "
+                        "'disableApiTermination' instance attribute and try again.",
+                    )
+            return {"TerminatingInstances": [self._terminate(instance) for instance in instances]}
+
+    def _terminate(self, instance: Instance) -> dict[str, Any]:
+        before = instance.state
+        if before in _ENDED:
+            return _change(instance, before, before)
+        instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+        instance.state_reason = (
+            "Client.UserInitiatedShutdown",
+            "Client.UserInitiatedShutdown: User initiated shutdown",
+        )
+        instance.agent_online = False
+        # A stopped instance answers `terminated` at once, while describes follow later.
+        answer = "terminated" if before == "stopped" else "shutting-down"
+        if before == "stopped":
+            self.later(min(1.0, self.durations.terminate / 2), lambda: self._shut_down(instance))
+        else:
+            self._shut_down(instance)
+        self.later(self.durations.terminate, lambda: self._end(instance))
+        return _change(instance, before, answer)
+
+    def _shut_down(self, instance: Instance) -> None:
+        if instance.state not in _ENDED:
+            self._enter(instance, "shutting-down")
+
+    def _end(self, instance: Instance) -> None:
+        if instance.state == "terminated":
+            return
+        instance.agent_online = False
+        for volume_id in instance.volumes.values():
+            volume = self.volumes[volume_id]
+            if volume.device.delete_on_termination:
+                del self.volumes[volume_id]
+            else:
+                volume.state, volume.instance_id = "available", None
+        instance.volumes = {}
+        self._enter(instance, "terminated")
+        self.later(self.durations.terminated_visible, lambda: self._forget(instance))
+
+    def _forget(self, instance: Instance) -> None:
+        self.instances.pop(instance.instance_id, None)
+
+    @operation("ec2", "DescribeInstanceAttribute")
+    def describe_instance_attribute(self, request: Request) -> Response:
+        """Show one attribute of an instance."""
+        with self.lock:
+            parameters = supported(request, "InstanceId", "Attribute")
+            (instance,) = self.require_instances([parameters["InstanceId"]])
+            attributes: dict[str, tuple[str, Any]] = {
+                "disableApiTermination": ("DisableApiTermination", {"Value": instance.termination_protected}),
+                "instanceInitiatedShutdownBehavior": (
+                    "InstanceInitiatedShutdownBehavior",
+                    {"Value": instance.shutdown_behavior},
+                ),
+                "instanceType": ("InstanceType", {"Value": instance.instance_type}),
+                "rootDeviceName": ("RootDeviceName", {"Value": instance.image.root_device_name}),
+                "userData": ("UserData", {"Value": instance.user_data} if instance.user_data else {}),
+            }
+            if parameters["Attribute"] not in attributes:
+                raise ApiError(
+                    "EmulatorUnsupportedParameter",
+                    f"the emulator does not emulate the attribute {parameters['Attribute']}",
+                    501,
+                )
+            name, value = attributes[parameters["Attribute"]]
+            return {"InstanceId": instance.instance_id, name: value}
+
+    @operation("ec2", "ModifyInstanceAttribute")
+    def modify_instance_attribute(self, request: Request) -> Response:
+        """Change termination protection, shutdown behaviour or, when stopped, the user data."""
+        with self.lock:
+            parameters = supported(
+                request,
+                "InstanceId",
+                "DisableApiTermination",
+                "InstanceInitiatedShutdownBehavior",
+                "UserData",
+                "Attribute",
+                "Value",
+            )
+            (instance,) = self.require_instances([parameters["InstanceId"]])
+            refuse_dry_run(request)
+            protect = parameters.get("DisableApiTermination", {}).get("Value")
+            if parameters.get("Attribute") == "disableApiTermination":
+                protect = str(parameters.get("Value")).lower() == "true"
+            if protect is not None:
+                instance.termination_protected = protect
+            if "InstanceInitiatedShutdownBehavior" in parameters:
+                instance.shutdown_behavior = parameters["InstanceInitiatedShutdownBehavior"]["Value"]
+            if "UserData" in parameters:
+                if instance.state != "stopped":
+                    raise ApiError(
+                        "IncorrectInstanceState",
+                        f"The instance '{instance.instance_id}' is not in the 'stopped' state.",
+                    )
+                instance.user_data = base64.b64encode(parameters["UserData"].get("Value", b"")).decode()
+            return {}
+
+
+def _change(instance: Instance, before: str, after: str) -> dict[str, Any]:
+    return {
+        "InstanceId": instance.instance_id,
+        "PreviousState": shown_state(before),
+        "CurrentState": shown_state(after),
+    }
+
+
+def _incorrect_state(instance: Instance, action: str) -> ApiError:
+    return ApiError(
+        "IncorrectInstanceState",
+        f"The instance '{instance.instance_id}' is not in a state from which it can be {action}.",
+    )

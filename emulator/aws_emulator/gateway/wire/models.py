@@ -1,0 +1,144 @@
+"""botocore's service models, loaded once, and which service and operation a request is for."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import botocore.session
+
+from aws_emulator.gateway.wire.http import HttpRequest
+
+# The name in the credential scope of a signature, where it differs from botocore's name of the service.
+_BY_SIGNING_NAME: Final = {
+    "states": "stepfunctions",
+    "monitoring": "cloudwatch",
+    "tagging": "resourcegroupstaggingapi",
+}
+SERVICES: Final = (
+    "ssm",
+    "ecr",
+    "dynamodb",
+    "stepfunctions",
+    "ec2",
+    "lambda",
+    "events",
+    "sqs",
+    "sns",
+    "logs",
+    "iam",
+    "sts",
+    "scheduler",
+    "cloudformation",
+    "cloudwatch",
+    "autoscaling",
+    "secretsmanager",
+    "kms",
+    "resourcegroupstaggingapi",
+)
+_CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
+_CBOR_PATH: Final = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)$")
+
+
+@functools.cache
+def service_model(service: str) -> Any:
+    """botocore's `ServiceModel` of a service."""
+    return botocore.session.get_session().get_service_model(service)
+
+
+@functools.cache
+def operation_names(service: str) -> frozenset[str]:
+    """All operations that a service has."""
+    return frozenset(service_model(service).operation_names)
+
+
+@functools.cache
+def operation_model(service: str, operation: str) -> Any:
+    """botocore's `OperationModel` of an operation."""
+    return service_model(service).operation_model(operation)
+
+
+def protocol_of(service: str, request: HttpRequest) -> str:
+    """The wire protocol of a request: ec2, query, json, rest-json or smithy-rpc-v2-cbor.
+
+    Some services speak several, and SDKs choose one.
+    """
+    declared = str(service_model(service).metadata["protocol"])
+    if declared == "ec2" or declared.startswith("rest"):
+        return declared
+    if "x-amz-target" in request.headers:
+        return "json"
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "query"
+    return declared
+
+
+def access_key_of(request: HttpRequest) -> str:
+    """The access key that signed the request, or an empty string."""
+    match = _CREDENTIAL.search(request.headers.get("authorization", ""))
+    return match.group(1) if match else ""
+
+
+def service_of(request: HttpRequest) -> str | None:
+    """Which service a request is for, from its signature, else its target, else its API version."""
+    match = _CREDENTIAL.search(request.headers.get("authorization", ""))
+    if match:
+        name = _BY_SIGNING_NAME.get(match.group(3), match.group(3))
+        return name if name in SERVICES else None
+    prefix = request.headers.get("x-amz-target", "").rpartition(".")[0]
+    if prefix:
+        return _service_by("targetPrefix", prefix)
+    version = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Version")
+    return _service_by("apiVersion", version) if version else None
+
+
+@functools.cache
+def _service_by(key: str, value: str) -> str | None:
+    # The most used first: each model that is looked at has to be loaded.
+    return next((name for name in SERVICES if service_model(name).metadata.get(key) == value), None)
+
+
+def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
+    """The operation's name, if the service has it, and the labels in a REST path."""
+    protocol = protocol_of(service, request)
+    if protocol.startswith("rest"):
+        return _rest_operation(service, request)
+    if protocol == "json":
+        name = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    elif protocol in {"ec2", "query"}:
+        name = dict(parse_qsl(request.body.decode("utf-8") or request.query)).get("Action", "")
+    else:
+        match = _CBOR_PATH.search(request.path)
+        name = match.group(1) if match else ""
+    return (name if name in operation_names(service) else None), {}
+
+
+def _rest_operation(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
+    for method, pattern, name in _rest_routes(service):
+        if method == request.method and (match := pattern.fullmatch(request.path)):
+            return name, match.groupdict()
+    return None, {}
+
+
+@functools.cache
+def _rest_routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
+    """Routes with the most literal text first, so that a fixed path wins over a label."""
+    routes = []
+    for name in service_model(service).operation_names:
+        http = operation_model(service, name).http
+        path = http["requestUri"].partition("?")[0]
+        parts = re.split(r"\{([^}]+)\}", path)
+        pattern = ""
+        for index, part in enumerate(parts):
+            if index % 2 == 0:
+                pattern += re.escape(part)
+            elif part.endswith("+"):
+                pattern += f"(?P<{part[:-1]}>.+)"
+            else:
+                pattern += f"(?P<{part}>[^/]+)"
+        literal = sum(len(part) for part in parts[::2])
+        routes.append((literal, http["method"], re.compile(pattern.rstrip("/") + "/?"), name))
+    routes.sort(key=lambda route: -route[0])
+    return [route[1:] for route in routes]

@@ -1,0 +1,368 @@
+"""The emulator: an emulated account with this project's stack deployed, served on 127.0.0.1."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import yaml
+
+from ami_lifecycle_testbed.machines.builders import ContainerBuilders
+from ami_lifecycle_testbed.observers.setup import observe
+from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
+from aws_emulator.auto_scaling import AutoScaling
+from aws_emulator.clock import Clock
+from aws_emulator.cloudformation.resources import Account
+from aws_emulator.cloudformation.stack import Stack
+from aws_emulator.cloudformation.template import TemplateError, load_template
+from aws_emulator.cloudformation.workloads import Workloads
+from aws_emulator.disruptions import Disruption, ProcessHangs, ProcessKilled
+from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.ecr import Registry
+from aws_emulator.eventbridge.bus import EventBus
+from aws_emulator.eventbridge.delivery import Delivery
+from aws_emulator.eventbridge.rules import Rules
+from aws_emulator.eventbridge.scheduler import Scheduler
+from aws_emulator.faults import Faults
+from aws_emulator.gateway.api import Api
+from aws_emulator.gateway.calls import CallLog
+from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.http_server import HttpServer
+from aws_emulator.gateway.identities import CLIENT, Identities
+from aws_emulator.gateway.moto_backend import start_moto
+from aws_emulator.gateway.operations import ApiError, handlers_of
+from aws_emulator.iam.account import AccountView
+from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
+from aws_emulator.lambda_.pool import Runtime
+from aws_emulator.lambda_.service import Lambda
+from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
+from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.ssm.command_logs import CommandLogs
+from aws_emulator.step_functions.execution import Execution
+from aws_emulator.step_functions.service import StepFunctions
+
+STACK_NAME: Final = "ami-lifecycle"
+_TEMPLATE: Final = "template.yaml"
+_BUILD_CONFIG: Final = "build_config.yml"
+# What happens to the function process behind a call. A stopped one is killed at its timeout.
+_SIGNALS: Final = {ProcessKilled: signal.SIGKILL, ProcessHangs: signal.SIGSTOP}
+_running = threading.Lock()
+
+
+class EmulatorError(RuntimeError):
+    """The emulator cannot be started; the message says why."""
+
+
+class Emulator:
+    """An emulated AWS account with a project's stack.
+
+    Use it as a context manager, or call `start` and `stop`. A process can run one at a time, because
+    moto's state belongs to the process.
+
+    Args:
+        project_dir: directory of `template.yaml`.
+        port: of 127.0.0.1; 0 for any free one.
+        time_scale: seconds of this machine for one emulated second.
+        durations: how long things take in the account.
+        seed: makes what is random repeatable (retry jitter).
+        config_dir: another directory in the place of the configuration layer.
+        function_endpoint_url: what the functions use as AWS endpoint, for a proxy in between.
+        parameters: template parameters that differ from their defaults.
+        enforce_permissions: hold every call of a function, state machine, rule, schedule or instance against
+            its role. Others are administrators.
+        builder: `simulated`, or `container` to run the documents for real, on machines (needs root).
+        log_level: level of the package's logger; `debug` shows the functions' output.
+
+    Attributes:
+        endpoint_url: the AWS endpoint for all services, once started.
+        identities: the callers of the account.
+        calls: every API call.
+        observers: hold the promises against the account; `GET /_emulator/violations` shows what was broken.
+        enforcement: the check of permissions, which remembers every question that was asked.
+        ec2, auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
+            the emulated services, for tests that need more than the API shows.
+    """
+
+    def __init__(
+        self,
+        project_dir: Path | str,
+        *,
+        port: int = 0,
+        time_scale: float = 1.0,
+        durations: Durations | None = None,
+        seed: int | None = None,
+        config_dir: Path | str | None = None,
+        function_endpoint_url: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        enforce_permissions: bool = True,
+        builder: str = "simulated",
+        log_level: str = "warning",
+    ) -> None:
+        self.project_dir = Path(project_dir).resolve()
+        self.region = REGION
+        self.account_id = ACCOUNT_ID
+        self.stack_name = STACK_NAME
+        self.endpoint_url = ""
+        self.identities = Identities()
+        self.calls = CallLog()
+        self._port = port
+        self._time_scale = time_scale
+        self._durations = durations or Durations()
+        self._seed = seed
+        self._config_dir = Path(config_dir).resolve() if config_dir is not None else None
+        self._function_endpoint_url = function_endpoint_url
+        self._parameters = dict(parameters or {})
+        self._enforce_permissions = enforce_permissions
+        self._builder = builder
+        self.builders: ContainerBuilders | None = None
+        self._log_level = log_level.upper()
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Create the account, deploy the stack, and serve.
+
+        Raises:
+            EmulatorError: another emulator runs in this process.
+            PortInUseError: something else listens on the port.
+            TemplateError: the stack cannot be deployed.
+        """
+        if not _running.acquire(blocking=False):
+            raise EmulatorError("an emulator runs in this process already; stop it first")
+        self._cleanup.callback(_running.release)
+        try:
+            logging.getLogger("aws_emulator").setLevel(self._log_level)
+            self._start_platform()
+            self._start_services()
+            self._serve()
+            self._deploy()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop serving; all threads and processes end."""
+        self._cleanup.close()
+
+    @property
+    def state_machine_arn(self) -> str:
+        """The stack's state machine; the first if there are several."""
+        return next(iter(self.stack.physical_ids("AWS::StepFunctions::StateMachine").values()), "")
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments that the configuration declares."""
+        path = (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG
+        if not path.is_file():
+            return []
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return list(content.get("environments") or {})
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What a client needs to know."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region": self.region,
+            "account_id": self.account_id,
+            "state_machine_arn": self.state_machine_arn,
+            "stack_name": self.stack_name,
+            "environments": self.environments,
+            **({"registry": self.builders.registry_address} if self.builders else {}),
+        }
+
+    def _start_platform(self) -> None:
+        self._http = HttpServer(self._port)
+        self._cleanup.callback(self._http.close)
+        self.endpoint_url = self._http.url
+        # The zygote loads its modules while the rest starts.
+        self.runtime = Runtime(self.region, self._function_endpoint_url or self.endpoint_url)
+        self._cleanup.callback(self.runtime.close)
+        self.clock = Clock(self._time_scale)
+        self._cleanup.callback(self.clock.close)
+        self.bus = EventBus(self.clock, self.account_id, self.region)
+
+    def _start_services(self) -> None:
+        fallback = start_moto()
+        place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
+        self.faults = Faults(self.clock, self._seed)
+        self.bus.deliveries = self.faults.deliveries
+        self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
+        self.auto_scaling = AutoScaling(self.ec2)
+        self.registry = Registry(self.clock, self.bus, **place)
+        self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
+        provisioner = self._make_provisioner()
+        self.run_command = RunCommand(self.clock, self.bus, self._durations, self.ec2, provisioner, **place)
+        tags = ResourceTags(self.parameter_store, self.run_command)
+        self.gateway = Gateway(
+            handlers_of(
+                self.ec2, self.auto_scaling, self.registry, self.parameter_store, self.run_command, tags
+            ),
+            fallback,
+            self.clock,
+            self.calls,
+            self.account_id,
+            self.region,
+            self.identities.caller_of,
+        )
+        self.faults.attach(self.gateway)
+        self._start_enforcement(provisioner)
+        self.api = self._make_api()
+        self._start_event_services()
+
+    def _make_provisioner(self) -> SimulatedProvisioner:
+        parts = (self._durations, self.ec2, self.registry, self.faults)
+        if self._builder == "simulated":
+            return SimulatedProvisioner(*parts)
+        self.builders = ContainerBuilders(self._cleanup, self.account_id, self.region)
+        return self.builders.provisioner(*parts, self.project_dir / "documents")
+
+    def _make_api(self) -> Api:
+        return Api(self.gateway, self.identities, self.endpoint_url, self.region)
+
+    def _start_enforcement(self, provisioner: SimulatedProvisioner) -> None:
+        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
+        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
+        # Outermost, because a call that is denied reaches neither a service nor a fault.
+        self.gateway.middlewares.insert(0, self.enforcement)
+        self.gateway.routes["GET", "/_emulator/permissions"] = self._show_permissions
+        self.parameter_store.can_describe_images = self._can_describe_images
+        self.ec2.refused_key = self.enforcement.refused_key
+        self.ec2.agent_may_report = self.enforcement.agent_may_report
+        provisioner.refused_pull = self.enforcement.refused_pull
+        logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)
+        self.run_command.deliver_output = logs.deliver
+
+    def _start_event_services(self) -> None:
+        place = (self.account_id, self.region)
+        delivery = Delivery(self.clock, self.api, self._permits)
+        self._cleanup.callback(delivery.close)
+        self.functions = Lambda(self.clock, self.runtime, delivery.send)
+        self.step_functions = StepFunctions(
+            self.clock,
+            self.bus,
+            *place,
+            invoke=WorkflowInvoker(self.gateway, self.clock),
+            caller_of=self._name_of_role,
+            seed=self._seed,
+        )
+        self.step_functions.on_state = self._end_by_fault
+        self._cleanup.callback(self.step_functions.close)
+        self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
+        self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
+        services = (self.functions, self.step_functions, self.rules, self.scheduler)
+        self.gateway.handlers.update(handlers_of(*services))
+        self.gateway.routes["GET", "/_emulator/logs"] = self._show_logs
+        self.gateway.routes["POST", "/_emulator/schedule/fire"] = self._fire_schedule
+
+    def _end_by_fault(self, execution: Execution, state: str) -> None:
+        fault = self.faults.execution(execution.name, state)
+        if fault is None:
+            return
+
+        def end() -> None:
+            if fault.status == "ABORTED":
+                execution.abort(None, None)
+            else:
+                execution.time_out()
+
+        if fault.after > 0:
+            self.clock.call_later(fault.after, end)
+        else:
+            end()
+
+    def _serve(self) -> None:
+        self._http.serve(self._serve_request)
+
+    def _serve_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return self.gateway(environ, start_response)
+        except Disruption as disruption:
+            if (number := _SIGNALS.get(type(disruption))) is not None:
+                self.runtime.signal(environ.get("HTTP_X_AMZN_TRACE_ID", ""), number)
+            raise ConnectionAbortedError(disruption.outcome) from disruption
+
+    def _deploy(self) -> None:
+        network = prepare_account(self.api, self.ec2, self.parameter_store)
+        if self.builders is not None:
+            self.builders.serve_registry(partial(self.api.call, CLIENT, "ecr"))
+        self.stack = self._make_stack(network)
+        self.stack.deploy()
+        self._check_trust()
+        self.gateway.handlers.update(handlers_of(self.stack))
+        self.observers = observe(self, (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG)
+
+    def _make_stack(self, network: Network) -> Stack:
+        self.account = Account(self.api, self.account_id, self.region, self.stack_name)
+        return Stack(
+            load_template(self.project_dir / _TEMPLATE, self.region),
+            self.account,
+            Workloads(self.account, self.functions, self.identities, self._config_dir),
+            self.clock,
+            values=self._parameters,
+            network=network.parameter_values(),
+            zones=list(network.zones),
+        )
+
+    def _check_trust(self) -> None:
+        """Refuse roles that the services cannot assume, as they do when they are given the role."""
+        for kind, principal in ASSUMING_SERVICES.items():
+            for logical_id in self.stack.physical_ids(kind):
+                role = self.identities.role_of(logical_id)
+                try:
+                    if role is not None:
+                        self.enforcement.require_trust(role, principal)
+                except ApiError as error:
+                    raise TemplateError(f"{logical_id} ({kind}) cannot be created: {error}") from error
+
+    def _permits(self, arn: str, principal: str, source_arn: str) -> bool:
+        if ":function:" in arn:
+            return self.functions.permits(arn, principal, source_arn)
+        return self.enforcement.queue_admits(arn, principal, source_arn)
+
+    def _can_describe_images(self, caller: str) -> bool:
+        return self.enforcement.allows(caller, "ec2:DescribeImages")
+
+    def _show_permissions(self, _body: bytes, _query: dict[str, str]) -> tuple[int, Any]:
+        return 200, answers_as_json(self.enforcement.answers())
+
+    def _name_of_role(self, role_arn: str) -> str:
+        names = self.identities.names_of_role(role_arn)
+        return names[0] if names else CLIENT
+
+    def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
+        wanted = query.get("function", "")
+        for function in self.functions.functions():
+            if wanted in {function.name, function.logical_id}:
+                group = function.log_group or f"/aws/lambda/{function.name}"
+                # Without the permission nothing reaches CloudWatch Logs, and nobody is told.
+                shown = self.enforcement.may_write_log(function.role_arn, group)
+                lines = self.runtime.logs(function.logical_id) if shown else []
+                return 200, {"function": function.logical_id, "lines": lines}
+        names = [function.logical_id for function in self.functions.functions()]
+        return 404, {"error": f"there is no function '{wanted}'", "functions": names}
+
+    def _fire_schedule(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
+        wanted = query.get("name", "")
+        name = self.stack.physical_ids("AWS::Scheduler::Schedule").get(wanted, wanted)
+        if self.scheduler.fire(name):
+            return 202, {"fired": name}
+        return 404, {"error": f"there is no schedule '{wanted}'", "schedules": self.scheduler.names()}

@@ -1,0 +1,96 @@
+"""How functions reach the gateway in a simulation: botocore's request and answer, without a connection."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
+
+from aws_emulator.disruptions import LostAnswer
+from aws_emulator.gateway.gateway import Gateway
+
+if TYPE_CHECKING:
+    from aws_emulator.simulation.functions import SimulatedFunctions
+
+ENDPOINT_URL: Final = "http://127.0.0.1:9"
+_KEY_FIELD: Final = "Credential="
+
+
+class Transport:
+    """A `before-send` handler of botocore that answers every request from the gateway.
+
+    Args:
+        functions: tells which invocation a call belongs to.
+    """
+
+    def __init__(self, gateway: Gateway, functions: SimulatedFunctions) -> None:
+        self._gateway = gateway
+        self._functions = functions
+
+    def __call__(self, request: Any, **_: Any) -> AWSResponse:
+        """Answer one request.
+
+        Raises:
+            ReadTimeoutError: the answer is lost.
+        """
+        with self._functions.calling() as access_key_id:
+            environ = _environ(request, access_key_id)
+            answer: dict[str, Any] = {}
+
+            def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> None:
+                answer["status"], answer["headers"] = int(status.split(" ", 1)[0]), dict(headers)
+
+            try:
+                body = b"".join(self._gateway(environ, start_response))
+            except LostAnswer as lost:
+                raise ReadTimeoutError(endpoint_url=request.url, error=lost) from lost
+        return AWSResponse(request.url, answer["status"], answer["headers"], _Body(body))
+
+
+class _Body:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> Iterable[bytes]:
+        return [self._content]
+
+
+def _environ(request: Any, access_key_id: str | None) -> dict[str, Any]:
+    url = urlsplit(request.url)
+    body = request.body or b""
+    content = body.encode() if isinstance(body, str) else bytes(body)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": url.path or "/",
+        "RAW_URI": f"{url.path or '/'}?{url.query}" if url.query else url.path or "/",
+        "QUERY_STRING": url.query,
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "9",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(content)),
+        "wsgi.input": io.BytesIO(content),
+        "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in request.headers.items():
+        text = value.decode() if isinstance(value, bytes) else str(value)
+        key = name.upper().replace("-", "_")
+        environ["CONTENT_TYPE" if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
+    if access_key_id is not None:
+        environ["HTTP_AUTHORIZATION"] = _signed_by(environ.get("HTTP_AUTHORIZATION", ""), access_key_id)
+    environ.setdefault("HTTP_HOST", url.netloc)
+    return environ
+
+
+def _signed_by(authorization: str, access_key_id: str) -> str:
+    """The header with another access key: all functions of a simulation share one process's credentials."""
+    before, field, rest = authorization.partition(_KEY_FIELD)
+    return f"{before}{field}{access_key_id}/{rest.partition('/')[2]}" if field else authorization

@@ -1,0 +1,71 @@
+"""Task tokens: the callbacks that `.waitForTaskToken` tasks wait for."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from aws_emulator.step_functions.errors import StateError
+from aws_emulator.step_functions.execution import Execution
+
+
+@dataclass
+class Callback:
+    """One attempt of a task that waits for its token to come back."""
+
+    token: str
+    execution: Execution
+    closed: bool = False
+    answered: bool = False
+    output: Any = None
+    error: StateError | None = None
+    heartbeats: int = 0
+
+    def heard_since(self, heartbeats: int) -> bool:
+        """Whether the answer or a further heartbeat has come."""
+        return self.answered or self.heartbeats > heartbeats
+
+
+class Tokens:
+    """All tokens that were ever given out: a closed one is known, a wrong one is not."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[str, Callback] = {}
+        self._lock = threading.Lock()
+
+    def open(self, execution: Execution) -> Callback:
+        """A new token for an attempt of a task."""
+        callback = Callback("AQCwAAAAKgAAAAMAAAAAAAAAA" + secrets.token_urlsafe(120), execution)
+        with self._lock:
+            self._callbacks[callback.token] = callback
+        return callback
+
+    def find(self, token: str) -> Callback | None:
+        """The callback of a token, open or closed."""
+        with self._lock:
+            return self._callbacks.get(token)
+
+    def answer(self, callback: Callback, output: Any, error: StateError | None) -> bool:
+        """Hand the answer over; False when nobody waits for it any longer."""
+        with callback.execution.changed:
+            if callback.closed or callback.answered or not callback.execution.running:
+                return False
+            callback.answered, callback.output, callback.error = True, output, error
+            callback.execution.changed.notify_all()
+            return True
+
+    def beat(self, callback: Callback) -> bool:
+        """Note a heartbeat; False when nobody waits any longer."""
+        with callback.execution.changed:
+            if callback.closed or callback.answered or not callback.execution.running:
+                return False
+            callback.heartbeats += 1
+            callback.execution.changed.notify_all()
+            return True
+
+    def close(self, callback: Callback) -> None:
+        """The attempt is over."""
+        with callback.execution.changed:
+            callback.closed = True

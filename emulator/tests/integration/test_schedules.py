@@ -1,0 +1,113 @@
+"""Schedules fire by the emulated clock."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+
+from aws_emulator.eventbridge.recurrence import ExpressionError, parse_recurrence
+
+SATURDAY = datetime(2026, 1, 31, 23, 59, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expression", "following"),
+    [
+        ("rate(15 minutes)", datetime(2026, 2, 1, 0, 14, 30, tzinfo=UTC)),
+        ("rate(1 hour)", datetime(2026, 2, 1, 0, 59, 30, tzinfo=UTC)),
+        ("rate(2 days)", datetime(2026, 2, 2, 23, 59, 30, tzinfo=UTC)),
+        ("at(2026-02-03T04:05:06)", datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)),
+        ("at(2026-01-01T00:00:00)", None),
+        ("cron(0/15 * * * ? *)", datetime(2026, 2, 1, 0, 0, tzinfo=UTC)),
+        ("cron(30 4 ? * MON-FRI *)", datetime(2026, 2, 2, 4, 30, tzinfo=UTC)),
+        ("cron(0 12 29 2 ? *)", datetime(2028, 2, 29, 12, 0, tzinfo=UTC)),
+        ("cron(0 0 1 JAN ? 2025)", None),
+    ],
+)
+def test_the_next_time_of_an_expression(expression: str, following: datetime | None) -> None:
+    assert parse_recurrence(expression).next_after(SATURDAY) == following
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "rate(0 minutes)",
+        "rate(1 minutes)",
+        "rate(5 minute)",
+        "cron(* * * * * *)",
+        "cron(0 0 L * ? *)",
+        "every day",
+    ],
+)
+def test_expressions_that_aws_or_the_emulator_refuses(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse_recurrence(expression)
+
+
+def target(platform: Any) -> dict[str, str]:
+    roles = platform.emulator.account.roles
+    role = next(arn for arn in roles if "StartRole" in arn)
+    function = platform.emulator.stack.resources["WorkerFunction"].created.attributes["Arn"]
+    return {"Arn": function, "RoleArn": role, "Input": json.dumps({"mode": "scheduled"})}
+
+
+def test_a_rate_fires_again_and_again_by_the_emulated_clock(platform: Any, eventually: Any) -> None:
+    scheduler = platform.client("scheduler")
+    before = platform.lines("WorkerFunction").count("hello from the layer scheduled")
+    scheduler.create_schedule(
+        Name="minutely",
+        ScheduleExpression="rate(1 minute)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=target(platform),
+    )
+    try:
+        assert scheduler.get_schedule(Name="minutely")["State"] == "ENABLED"
+        eventually(
+            lambda: platform.lines("WorkerFunction").count("hello from the layer scheduled") >= before + 2
+        )
+        with pytest.raises(scheduler.exceptions.ConflictException):
+            scheduler.create_schedule(
+                Name="minutely",
+                ScheduleExpression="rate(1 minute)",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target=target(platform),
+            )
+    finally:
+        scheduler.delete_schedule(Name="minutely")
+    with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
+        scheduler.get_schedule(Name="minutely")
+
+
+def test_schedules_are_listed_by_name(platform: Any) -> None:
+    rows = platform.client("scheduler").list_schedules()["Schedules"]
+    assert [row["Name"] for row in rows] == [platform.physical_id("HourlySchedule")]
+
+
+def test_a_schedule_can_be_fired_by_hand(platform: Any, eventually: Any) -> None:
+    url = f"{platform.emulator.endpoint_url}/_emulator/schedule/fire"
+    mark = platform.emulator.calls.since(0)[-1].number
+    assert requests.post(url, params={"name": "HourlySchedule"}, timeout=10).status_code == 202
+    call = eventually(
+        lambda: next(
+            (call for call in platform.emulator.calls.since(mark) if call.operation == "Invoke"), None
+        )
+    )
+    assert call.parameters["InvocationType"] == "Event"
+    unknown = requests.post(url, params={"name": "nothing"}, timeout=10)
+    assert unknown.status_code == 404
+    assert platform.physical_id("HourlySchedule") in unknown.json()["schedules"]
+
+
+def test_a_wrong_expression_is_refused(platform: Any) -> None:
+    scheduler = platform.client("scheduler")
+    with pytest.raises(scheduler.exceptions.ValidationException):
+        scheduler.create_schedule(
+            Name="wrong",
+            ScheduleExpression="rate(1 minutes)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target=target(platform),
+        )

@@ -1,0 +1,75 @@
+"""Puts machines, and the registry that they pull from, behind an emulated account."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from ami_lifecycle_testbed.machines.container_provisioner import ContainerProvisioner
+from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.ecr import Registry
+from aws_emulator.faults import Faults
+from aws_emulator.gateway.operations import ApiError
+from aws_emulator.machines.base_image import prepare_base_image
+from aws_emulator.machines.ecr_endpoint import EcrEndpoint
+from aws_emulator.machines.errors import MissingRequirementsError
+from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.machines.requirements import missing_requirements
+
+# What ECR says when an image is there already: pushing it again is no error for a client.
+_PUSHED_BEFORE: Final = "ImageAlreadyExistsException"
+
+
+class ContainerBuilders:
+    """Machines for the builders and canaries of an account; a registry on 127.0.0.1 to push to.
+
+    Args:
+        cleanup: takes what must be closed at the end.
+        account_id, region: of the account.
+
+    Attributes:
+        registry_address: `host:port` of the registry, for `docker push`; sign in as AWS with a token of ECR.
+
+    Raises:
+        MissingRequirementsError: this host cannot run machines.
+        CommandError: the base image could not be made.
+    """
+
+    def __init__(self, cleanup: ExitStack, account_id: str, region: str) -> None:
+        if reasons := missing_requirements():
+            raise MissingRequirementsError(f"machines cannot run here: {'; '.join(reasons)}")
+        self.room = cleanup.enter_context(MachineRoom(prepare_base_image(account_id, region)))
+        self._cleanup = cleanup
+        self.registry_address = ""
+
+    def provisioner(
+        self, durations: Durations, ec2: Ec2, registry: Registry, faults: Faults, documents: Path
+    ) -> ContainerProvisioner:
+        """The provisioner of an account whose ECR is `registry`."""
+        registry.new_token = self.room.authority.issue
+        return ContainerProvisioner(durations, ec2, registry, faults, documents=documents, room=self.room)
+
+    def serve_registry(self, call: Callable[[str, dict[str, Any]], Any]) -> None:
+        """Serve the registry, and tell the account's ECR what is pushed.
+
+        Args:
+            call: makes an ECR API call by operation and parameters; raises `ApiError`.
+        """
+
+        def pushed(repository: str, reference: str, media_type: str, manifest: bytes) -> str | None:
+            tag = {} if reference.startswith("sha256:") else {"imageTag": reference}
+            image = {"imageManifest": manifest.decode(), "imageManifestMediaType": media_type, **tag}
+            try:
+                call("PutImage", {"repositoryName": repository, **image})
+            except ApiError as error:
+                return None if error.code == _PUSHED_BEFORE else str(error)
+            return None
+
+        listener = socket.create_server(("127.0.0.1", 0))
+        endpoint = EcrEndpoint(listener, self.room.registry, self.room.authority, None, pushed=pushed)
+        self._cleanup.callback(endpoint.close)
+        self.registry_address = f"127.0.0.1:{listener.getsockname()[1]}"

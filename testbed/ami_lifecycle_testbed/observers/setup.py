@@ -1,0 +1,116 @@
+"""Observers of an emulated account with this project's stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from ami_lifecycle_testbed.observers.observers import Observers
+from ami_lifecycle_testbed.observers.remains import Source
+from ami_lifecycle_testbed.observers.view import View
+from aws_emulator.account import REPOSITORY
+from aws_emulator.gateway.operations import ApiError
+
+if TYPE_CHECKING:
+    from aws_emulator.server import Emulator
+
+_KEY: Final = "environment#"
+_OBSERVER: Final = "observer"
+# With one of these a person has said what to build, so that it need not be the newest.
+_EXPLICIT: Final = ("force", "fresh", "image_digest", "image_tag", "publish_image_id")
+
+
+def observe(emulator: Emulator, build_config: Path) -> Observers:
+    """Have observers watch an account whose stack is deployed.
+
+    Args:
+        build_config: the file that says which environments there are and what they are built from.
+    """
+    content = yaml.safe_load(build_config.read_text(encoding="utf-8")) if build_config.is_file() else {}
+    application = str(content.get("application", ""))
+    view = View(
+        emulator.ec2,
+        emulator.auto_scaling,
+        emulator.parameter_store,
+        emulator.run_command,
+        emulator.registry,
+        application,
+    )
+    defaults = content.get("defaults") or {}
+    settings = {name: own or {} for name, own in (content.get("environments") or {}).items()}
+    observers = Observers(
+        view,
+        emulator.clock.elapsed,
+        sources={name: _source(content, name) for name in settings},
+        items=lambda: _items(emulator),
+        is_running=lambda arn: _is_running(emulator, arn),
+        is_forced=lambda arn: _is_forced(emulator, arn),
+        is_ours=lambda caller: emulator.identities.role_of(caller) is not None,
+        unverified=frozenset(
+            name
+            for name, own in settings.items()
+            if not _setting(own, defaults, "verification", "enabled", otherwise=True)
+        ),
+        protects_instances=bool(
+            _setting({}, defaults, "retirement", "protect_running_instances", otherwise=False)
+        ),
+    )
+    observers.attach(emulator.gateway)
+    emulator.bus.taps.append(observers.notice_event)
+    return observers
+
+
+def _source(content: Mapping[str, Any], environment: str) -> Source:
+    pattern = str(content.get("image_tag", "{environment}-latest"))
+    names = {"environment": environment, "application": content.get("application", "")}
+    return Source(REPOSITORY, pattern.format_map(names))
+
+
+def _setting(
+    own: Mapping[str, Any], defaults: Mapping[str, Any], part: str, name: str, *, otherwise: bool
+) -> Any:
+    for settings in (own, defaults):
+        if name in (settings.get(part) or {}):
+            return settings[part][name]
+    return otherwise
+
+
+def _items(emulator: Emulator) -> dict[str, dict[str, Any]]:
+    found = {}
+    for table in emulator.stack.physical_ids("AWS::DynamoDB::Table").values():
+        for item in _scan(emulator, table):
+            key = item.get("pk", {}).get("S", "")
+            if key.startswith(_KEY):
+                found[key.removeprefix(_KEY)] = {
+                    name: value for name, value in item.items() if value != {"NULL": True}
+                }
+    return found
+
+
+def _scan(emulator: Emulator, table: str) -> Iterator[dict[str, Any]]:
+    request: dict[str, Any] = {"TableName": table, "ConsistentRead": True}
+    while request:
+        page = emulator.api.call(_OBSERVER, "dynamodb", "Scan", request)
+        yield from page["Items"]
+        last = page.get("LastEvaluatedKey")
+        request = {**request, "ExclusiveStartKey": last} if last else {}
+
+
+def _is_running(emulator: Emulator, arn: str) -> bool:
+    return bool(_execution(emulator, arn).get("status") == "RUNNING")
+
+
+def _is_forced(emulator: Emulator, arn: str) -> bool:
+    request = json.loads(_execution(emulator, arn).get("input", "{}"))
+    return isinstance(request, dict) and any(request.get(name) for name in _EXPLICIT)
+
+
+def _execution(emulator: Emulator, arn: str) -> dict[str, Any]:
+    try:
+        return emulator.api.call(_OBSERVER, "stepfunctions", "DescribeExecution", {"executionArn": arn})
+    except ApiError:
+        return {}

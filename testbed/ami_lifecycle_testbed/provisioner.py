@@ -1,0 +1,242 @@
+"""What commands do on the emulated instances.
+
+No shell script runs: a provisioner says how long a command takes, how it ends, and what it changes on
+the disk. The simulated one knows the documents `ProvisionImage` and `VerifyImage` by what
+`documents/README.md` states of their parameters, facts and exit codes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.model import Content, Instance
+from aws_emulator.ecr import Registry
+from aws_emulator.faults import Faults
+
+_OS: Final = {"name": "Ubuntu", "version": "22.04"}
+_KERNEL: Final = "6.8.0-1021-aws"
+_DOCKER: Final = "27.5.1"
+_SYSTEM_BYTES: Final = 6 * 2**30
+_EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
+# Systems Manager user guide, Troubleshooting parameter handling: interpolationType ENV_VAR needs this agent.
+_KNOWS_VARIABLES: Final = (3, 3, 2746, 0)
+# Exit codes of the documents (documents/README.md, Failures).
+_BAD_PARAMETER: Final = 10
+_NOT_SIGNED_IN: Final = 15
+_NOT_PULLED: Final = 16
+_WRONG_IMAGE: Final = 17
+_WRONG_UNIT: Final = 19
+_DOCKER_ARCHITECTURES: Final = {"x86_64": "amd64"}
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ends on an instance.
+
+    Attributes:
+        duration_seconds: emulated seconds that it takes.
+        content: what is on the disk afterwards, or None if that stays as it was.
+    """
+
+    duration_seconds: float
+    exit_code: int
+    stdout: str
+    stderr: str
+    content: Content | None = None
+
+
+class PendingResult:
+    """A result that comes when a command that really runs has ended; its duration is what it took.
+
+    It never comes from an instance that goes away in the middle.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._result: CommandResult | None = None
+        self._listener: Callable[[CommandResult], None] | None = None
+
+    def complete(self, result: CommandResult) -> None:
+        """Give the result."""
+        with self._lock:
+            self._result = result
+            listener = self._listener
+        if listener is not None:
+            listener(result)
+
+    def when_complete(self, listener: Callable[[CommandResult], None]) -> None:
+        """Have `listener` called with the result, on another thread or at once."""
+        with self._lock:
+            self._listener = listener
+            result = self._result
+        if result is not None:
+            listener(result)
+
+
+class Provisioner(Protocol):
+    """Decides what a command does when the agent begins with it."""
+
+    def run(
+        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult | PendingResult:
+        """The result of running a document with bound parameters on an instance."""
+
+
+class SimulatedProvisioner:
+    """Provisions and verifies by looking at the emulated ECR and at the content of disks."""
+
+    def __init__(self, durations: Durations, ec2: Ec2, registry: Registry, faults: Faults) -> None:
+        self._durations = durations
+        self._ec2 = ec2
+        self._registry = registry
+        self._faults = faults
+        # What the registry says to an instance that may not pull from a repository; None if it may.
+        self.refused_pull: Callable[[Mapping[str, str] | None, str], str | None] = (
+            lambda _profile, _repository: None
+        )
+
+    def run(
+        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult | PendingResult:
+        """The result of a document: known ones are simulated, of others only `exit N` has a meaning."""
+        provisions = "ProvisionImage" in document_name
+        verifies = "VerifyImage" in document_name
+        if not provisions and not verifies:
+            return _shell(parameters)
+        if _version(instance.agent_version) < _KNOWS_VARIABLES:
+            # Our documents pass every parameter as an environment variable, and such an agent sets none.
+            parameters = {}
+        fault = self._faults.command(
+            document_name, parameters.get("Environment"), parameters.get("ImageDigest")
+        )
+        missing = sorted({"ImageUri", "ImageDigest", *(["Mode"] if provisions else [])} - set(parameters))
+        if missing:
+            sentence = f"ami-lifecycle: {missing[0]} is not set; send the command with all parameters\n"
+            return CommandResult(1.0, _BAD_PARAMETER, "", sentence)
+        seconds = self._durations.provision if provisions else self._durations.verify
+        if fault is not None:
+            return CommandResult(seconds, fault.exit_code, "", fault.stderr)
+        return self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
+
+    def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
+        seconds = self._durations.provision
+        repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
+        reference = f"{parameters['ImageUri']}@{digest}"
+        if refusal := self.refused_pull(instance.profile, repository):
+            sentence = f"ami-lifecycle: the registry refused the builder; let its role pull\n{refusal}\n"
+            return CommandResult(seconds, _NOT_SIGNED_IN, "", sentence)
+        if not self._registry.has_image(repository, digest):
+            sentence = (
+                f"ami-lifecycle: the image {reference} could not be pulled; check that ECR still has it\n"
+            )
+            return CommandResult(seconds, _NOT_PULLED, f"pulling {reference}\n", sentence)
+        architecture = _DOCKER_ARCHITECTURES.get(instance.image.architecture, instance.image.architecture)
+        if refusal := self._registry.refusal_of_pull(repository, digest, architecture):
+            sentence = (
+                f"ami-lifecycle: {reference} cannot be used: {refusal}; push an image for this instance\n"
+            )
+            return CommandResult(seconds, _WRONG_IMAGE, f"pulling {reference}\n", sentence)
+        variant = self._registry.variant_for(repository, digest, architecture)
+        size = self._registry.image_size(repository, variant)
+        facts = {
+            **self._facts("provision", digest, size, instance),
+            "image_labels": self._registry.labels(repository, variant),
+            "mode": parameters["Mode"],
+            "duration_seconds": _phases(
+                seconds,
+                {"cloud_init": 0.02, "packages": 0.2, "pull": 0.7, "configure": 0.03, "cleanup": 0.05},
+            ),
+        }
+        content = provisioned_content(parameters, size)
+        stdout = f"pulling {reference}\nthe unit is enabled\n{_line(facts)}\n"
+        return CommandResult(seconds, 0, stdout, "", content)
+
+    def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
+        seconds = self._durations.verify
+        content = self._ec2.content_of(instance)
+        digest, present = parameters["ImageDigest"], content.get("image_digest")
+        if present != digest:
+            sentence = f"ami-lifecycle: the image holds {present or 'no Docker image'}, not {digest}; build it again\n"
+            return CommandResult(seconds, _WRONG_IMAGE, "", sentence)
+        if not content.get("unit_enabled"):
+            sentence = "ami-lifecycle: the unit is not enabled; build the image again\n"
+            return CommandResult(seconds, _WRONG_UNIT, "", sentence)
+        boot = self._durations.canary_online
+        facts = {
+            **self._facts("verify", digest, int(content.get("image_size_bytes", 0)), instance),
+            "health_check": parameters.get("HealthCheck", "none"),
+            "boot_to_container_seconds": round(boot * 0.9, 1),
+            "boot_to_healthy_seconds": round(boot + seconds * 0.5, 1),
+            "first_read_bytes": 2**28,
+            "first_read_seconds": round(seconds * 0.3, 1),
+            "duration_seconds": _phases(
+                seconds,
+                {
+                    "cloud_init": 0.05,
+                    "image": 0.05,
+                    "start": 0.0,
+                    "health": 0.6,
+                    "read": 0.25,
+                    "cleanliness": 0.05,
+                },
+            ),
+        }
+        return CommandResult(seconds, 0, f"waiting for the application to be healthy\n{_line(facts)}\n", "")
+
+    def _facts(self, kind: str, digest: str, size: int, instance: Instance) -> dict[str, Any]:
+        disk = self._ec2.root_volume(instance).device.volume_size * 2**30
+        return {
+            "schema": 1,
+            "kind": kind,
+            "image_digest": digest,
+            "image_size_bytes": size,
+            "os": _OS,
+            "kernel": _KERNEL,
+            "docker_version": _DOCKER,
+            "free_bytes": max(0, disk - _SYSTEM_BYTES - size),
+        }
+
+
+def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
+    """What is on a disk after `ProvisionImage`, as far as the emulator cares."""
+    return {
+        "image_uri": parameters["ImageUri"],
+        "image_digest": parameters["ImageDigest"],
+        "image_tag": parameters.get("ImageTag", "-"),
+        "image_size_bytes": size,
+        "unit_enabled": True,
+        "application": parameters.get("Application", ""),
+        "environment": parameters.get("Environment", ""),
+        "run_id": parameters.get("RunId", ""),
+        "mode": parameters["Mode"],
+    }
+
+
+def _version(agent: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in agent.split("."))
+
+
+def _repository(uri: str) -> str:
+    return uri.partition("/")[2]
+
+
+def _phases(seconds: float, shares: Mapping[str, float]) -> dict[str, int]:
+    return {name: int(seconds * share) for name, share in shares.items()} | {"total": int(seconds)}
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, separators=(",", ":"))
+
+
+def _shell(parameters: Mapping[str, Any]) -> CommandResult:
+    commands = parameters.get("commands", [])
+    match = _EXIT.search("\n".join(commands) if isinstance(commands, list) else str(commands))
+    code = int(match.group(1)) if match else 0
+    return CommandResult(1.0, code, "", "" if code == 0 else f"failed to run commands: exit status {code}")
