@@ -29,9 +29,9 @@ import boto3
 import yaml
 
 from ami_lifecycle_cli.demo.docker_push import push_image
+from ami_lifecycle_testbed.emulator import Emulator
 from aws_emulator.lambda_.containers import Containers
 from aws_emulator.lambda_.functions import Function
-from aws_emulator.server import Emulator
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 BUILT: Final = PROJECT / ".aws-sam" / "local"

@@ -12,7 +12,6 @@ from aws_emulator.ssm import ParameterStore
 
 ACCOUNT_ID: Final = "123456789012"
 REGION: Final = "us-east-1"
-REPOSITORY: Final = "comfyui"
 CANONICAL: Final = "099720109477"
 UBUNTU_PARAMETER: Final = "/aws/service/canonical/ubuntu/server/22.04/stable/current/{}/hvm/ebs-gp2/ami-id"
 # Canonical's name of an architecture, and EC2's.
@@ -38,8 +37,7 @@ class Network:
 
 
 def prepare_account(api: Api, ec2: Ec2, parameters: ParameterStore) -> Network:
-    """Create the ECR repository and publish the Ubuntu images; the network of the account."""
-    api.call("operator", "ecr", "CreateRepository", {"repositoryName": REPOSITORY})
+    """Publish the Ubuntu images, and give the default VPC its way out; the network of the account."""
     for name, architecture in _ARCHITECTURES.items():
         image_id = ec2.seed_image(
             f"ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-{name}-server-20260101",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class DurationsError(ValueError):
@@ -21,9 +21,6 @@ class Durations:
     Attributes:
         instance_running: from RunInstances or StartInstances to `running`.
         agent_online: from RunInstances or StartInstances until the SSM agent reports.
-        canary_online: the same for an instance whose tag `ami-lifecycle:role` is `canary`.
-        provision: what the document `ProvisionImage` takes.
-        verify: what the document `VerifyImage` takes.
         stop: from StopInstances to `stopped`.
         terminate: from TerminateInstances to `terminated`.
         terminated_visible: how long a terminated instance can still be described.
@@ -41,9 +38,6 @@ class Durations:
 
     instance_running: float = 8.0
     agent_online: float = 40.0
-    canary_online: float = 40.0
-    provision: float = 120.0
-    verify: float = 20.0
     stop: float = 30.0
     terminate: float = 30.0
     terminated_visible: float = 3600.0
@@ -58,8 +52,12 @@ class Durations:
     parameter_validation: float = 0.3
     parameter_recreate: float = 30.0
 
+    def agent_online_of(self, role: str) -> float:  # noqa: ARG002 - for those who tell roles apart
+        """From RunInstances until the SSM agent of an instance of a role reports."""
+        return self.agent_online
+
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Durations:
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Build durations from a mapping of some of the names; the others keep their defaults.
 
         Raises:
@@ -76,7 +74,7 @@ class Durations:
         return cls(**{name: float(value) for name, value in values.items()})
 
     @classmethod
-    def load(cls, path: Path) -> Durations:
+    def load(cls, path: Path) -> Self:
         """Read durations from a JSON file.
 
         Raises:

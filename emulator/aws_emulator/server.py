@@ -1,4 +1,4 @@
-"""The emulator: an emulated account with this project's stack deployed, served on 127.0.0.1."""
+"""The emulator: an emulated account with a project's stack deployed, served on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import yaml
-
-from ami_lifecycle_testbed.machines.builders import ContainerBuilders
-from ami_lifecycle_testbed.observers.setup import observe
 from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
@@ -44,14 +39,13 @@ from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers
 from aws_emulator.lambda_.pool import Runtime
 from aws_emulator.lambda_.service import Lambda
 from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
-from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.project import Project
+from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.ssm.command_logs import CommandLogs
 from aws_emulator.step_functions.execution import Execution
 from aws_emulator.step_functions.service import StepFunctions
 
-STACK_NAME: Final = "ami-lifecycle"
 _TEMPLATE: Final = "template.yaml"
-_BUILD_CONFIG: Final = "build_config.yml"
 # What happens to the function process behind a call. A stopped one is killed at its timeout.
 _SIGNALS: Final = {ProcessKilled: signal.SIGKILL, ProcessHangs: signal.SIGSTOP}
 _running = threading.Lock()
@@ -68,7 +62,7 @@ class Emulator:
     moto's state belongs to the process.
 
     Args:
-        project_dir: directory of `template.yaml`.
+        project: directory of `template.yaml`, or a `Project` that brings more.
         port: of 127.0.0.1; 0 for any free one.
         time_scale: seconds of this machine for one emulated second.
         durations: how long things take in the account.
@@ -78,14 +72,15 @@ class Emulator:
         parameters: template parameters that differ from their defaults.
         enforce_permissions: hold every call of a function, state machine, rule, schedule or instance against
             its role. Others are administrators.
-        builder: `simulated`, or `container` to run the documents for real, on machines (needs root).
         log_level: level of the package's logger; `debug` shows the functions' output.
 
     Attributes:
+        project: what is emulated beside AWS.
+        durations: how long things take in the account.
+        config_dir: the directory in the place of the configuration layer, if there is one.
         endpoint_url: the AWS endpoint for all services, once started.
         identities: the callers of the account.
         calls: every API call.
-        observers: hold the promises against the account; `GET /_emulator/violations` shows what was broken.
         enforcement: the check of permissions, which remembers every question that was asked.
         ec2, auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
@@ -93,7 +88,7 @@ class Emulator:
 
     def __init__(
         self,
-        project_dir: Path | str,
+        project: Project | Path | str,
         *,
         port: int = 0,
         time_scale: float = 1.0,
@@ -103,26 +98,23 @@ class Emulator:
         function_endpoint_url: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         enforce_permissions: bool = True,
-        builder: str = "simulated",
         log_level: str = "warning",
     ) -> None:
-        self.project_dir = Path(project_dir).resolve()
+        self.project = project if isinstance(project, Project) else Project(project)
         self.region = REGION
         self.account_id = ACCOUNT_ID
-        self.stack_name = STACK_NAME
+        self.stack_name = self.project.stack_name
         self.endpoint_url = ""
         self.identities = Identities()
         self.calls = CallLog()
         self._port = port
         self._time_scale = time_scale
-        self._durations = durations or Durations()
+        self.durations = durations or self.project.durations()
         self._seed = seed
-        self._config_dir = Path(config_dir).resolve() if config_dir is not None else None
+        self.config_dir = Path(config_dir).resolve() if config_dir is not None else None
         self._function_endpoint_url = function_endpoint_url
         self._parameters = dict(parameters or {})
         self._enforce_permissions = enforce_permissions
-        self._builder = builder
-        self.builders: ContainerBuilders | None = None
         self._log_level = log_level.upper()
         self._cleanup = ExitStack()
 
@@ -168,15 +160,6 @@ class Emulator:
         return next(iter(self.stack.physical_ids("AWS::StepFunctions::StateMachine").values()), "")
 
     @property
-    def environments(self) -> list[str]:
-        """The environments that the configuration declares."""
-        path = (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG
-        if not path.is_file():
-            return []
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return list(content.get("environments") or {})
-
-    @property
     def ready(self) -> dict[str, Any]:
         """What a client needs to know."""
         return {
@@ -185,8 +168,7 @@ class Emulator:
             "account_id": self.account_id,
             "state_machine_arn": self.state_machine_arn,
             "stack_name": self.stack_name,
-            "environments": self.environments,
-            **({"registry": self.builders.registry_address} if self.builders else {}),
+            **self.project.describe(),
         }
 
     def _start_platform(self) -> None:
@@ -205,12 +187,38 @@ class Emulator:
         place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
         self.faults = Faults(self.clock, self._seed)
         self.bus.deliveries = self.faults.deliveries
-        self.ec2 = Ec2(self.clock, self.bus, self._durations, faults=self.faults, **place)
+        self.ec2 = Ec2(
+            self.clock,
+            self.bus,
+            self.durations,
+            faults=self.faults,
+            role_tag=self.project.role_tag,
+            agent_may_report=self._agent_may_report,
+            refused_key=self._refused_key,
+            **place,
+        )
         self.auto_scaling = AutoScaling(self.ec2)
         self.registry = Registry(self.clock, self.bus, **place)
-        self.parameter_store = ParameterStore(self.clock, self.bus, self._durations, self.ec2, **place)
-        provisioner = self._make_provisioner()
-        self.run_command = RunCommand(self.clock, self.bus, self._durations, self.ec2, provisioner, **place)
+        self.parameter_store = ParameterStore(
+            self.clock,
+            self.bus,
+            self.durations,
+            self.ec2,
+            can_describe_images=self._can_describe_images,
+            **place,
+        )
+        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
+        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
+        logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)
+        self.run_command = RunCommand(
+            self.clock,
+            self.bus,
+            self.durations,
+            self.ec2,
+            self.project.provisioner(self, self._cleanup),
+            deliver_output=logs.deliver,
+            **place,
+        )
         tags = ResourceTags(self.parameter_store, self.run_command)
         self.gateway = Gateway(
             handlers_of(
@@ -224,32 +232,14 @@ class Emulator:
             self.identities.caller_of,
         )
         self.faults.attach(self.gateway)
-        self._start_enforcement(provisioner)
-        self.api = self._make_api()
-        self._start_event_services()
-
-    def _make_provisioner(self) -> SimulatedProvisioner:
-        parts = (self._durations, self.ec2, self.registry, self.faults)
-        if self._builder == "simulated":
-            return SimulatedProvisioner(*parts)
-        self.builders = ContainerBuilders(self._cleanup, self.account_id, self.region)
-        return self.builders.provisioner(*parts, self.project_dir / "documents")
-
-    def _make_api(self) -> Api:
-        return Api(self.gateway, self.identities, self.endpoint_url, self.region)
-
-    def _start_enforcement(self, provisioner: SimulatedProvisioner) -> None:
-        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
-        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
         # Outermost, because a call that is denied reaches neither a service nor a fault.
         self.gateway.middlewares.insert(0, self.enforcement)
         self.gateway.routes["GET", "/_emulator/permissions"] = self._show_permissions
-        self.parameter_store.can_describe_images = self._can_describe_images
-        self.ec2.refused_key = self.enforcement.refused_key
-        self.ec2.agent_may_report = self.enforcement.agent_may_report
-        provisioner.refused_pull = self.enforcement.refused_pull
-        logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)
-        self.run_command.deliver_output = logs.deliver
+        self.api = self._make_api()
+        self._start_event_services()
+
+    def _make_api(self) -> Api:
+        return Api(self.gateway, self.identities, self.endpoint_url, self.region)
 
     def _start_event_services(self) -> None:
         place = (self.account_id, self.region)
@@ -263,8 +253,8 @@ class Emulator:
             invoke=WorkflowInvoker(self.gateway, self.clock),
             caller_of=self._name_of_role,
             seed=self._seed,
+            on_state=self._end_by_fault,
         )
-        self.step_functions.on_state = self._end_by_fault
         self._cleanup.callback(self.step_functions.close)
         self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
         self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
@@ -302,20 +292,19 @@ class Emulator:
 
     def _deploy(self) -> None:
         network = prepare_account(self.api, self.ec2, self.parameter_store)
-        if self.builders is not None:
-            self.builders.serve_registry(partial(self.api.call, CLIENT, "ecr"))
+        self.project.prepare(self)
         self.stack = self._make_stack(network)
         self.stack.deploy()
         self._check_trust()
         self.gateway.handlers.update(handlers_of(self.stack))
-        self.observers = observe(self, (self._config_dir or self.project_dir / "config") / _BUILD_CONFIG)
+        self.project.deployed(self)
 
     def _make_stack(self, network: Network) -> Stack:
         self.account = Account(self.api, self.account_id, self.region, self.stack_name)
         return Stack(
-            load_template(self.project_dir / _TEMPLATE, self.region),
+            load_template(self.project.directory / _TEMPLATE, self.region),
             self.account,
-            Workloads(self.account, self.functions, self.identities, self._config_dir),
+            Workloads(self.account, self.functions, self.identities, self.config_dir),
             self.clock,
             values=self._parameters,
             network=network.parameter_values(),
@@ -337,6 +326,12 @@ class Emulator:
         if ":function:" in arn:
             return self.functions.permits(arn, principal, source_arn)
         return self.enforcement.queue_admits(arn, principal, source_arn)
+
+    def _agent_may_report(self, profile: Mapping[str, str]) -> bool:
+        return self.enforcement.agent_may_report(profile)
+
+    def _refused_key(self, caller: str, key: str) -> str | None:
+        return self.enforcement.refused_key(caller, key)
 
     def _can_describe_images(self, caller: str) -> bool:
         return self.enforcement.allows(caller, "ec2:DescribeImages")

@@ -1,30 +1,26 @@
-"""What commands do on the emulated instances.
+"""What the documents `ProvisionImage` and `VerifyImage` do on emulated instances.
 
-No shell script runs: a provisioner says how long a command takes, how it ends, and what it changes on
-the disk. The simulated one knows the documents `ProvisionImage` and `VerifyImage` by what
-`documents/README.md` states of their parameters, facts and exit codes.
+No shell script runs: what they do is known by what `documents/README.md` states of their parameters, facts
+and exit codes.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.durations import BuildDurations
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Content, Instance
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
+from aws_emulator.ssm.provisioner import CommandResult, PendingResult, ShellProvisioner
 
 _OS: Final = {"name": "Ubuntu", "version": "22.04"}
 _KERNEL: Final = "6.8.0-1021-aws"
 _DOCKER: Final = "27.5.1"
 _SYSTEM_BYTES: Final = 6 * 2**30
-_EXIT: Final = re.compile(r"^\s*exit\s+(\d+)\s*$", re.MULTILINE)
 # Systems Manager user guide, Troubleshooting parameter handling: interpolationType ENV_VAR needs this agent.
 _KNOWS_VARIABLES: Final = (3, 3, 2746, 0)
 # Exit codes of the documents (documents/README.md, Failures).
@@ -34,73 +30,29 @@ _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
 _DOCKER_ARCHITECTURES: Final = {"x86_64": "amd64"}
+RefusedPull = Callable[[Mapping[str, str] | None, str], str | None]
 
 
-@dataclass(frozen=True)
-class CommandResult:
-    """How a command ends on an instance.
+class SimulatedProvisioner(ShellProvisioner):
+    """Provisions and verifies by looking at the emulated ECR and at the content of disks.
 
-    Attributes:
-        duration_seconds: emulated seconds that it takes.
-        content: what is on the disk afterwards, or None if that stays as it was.
+    Args:
+        refused_pull: what the registry says to an instance that may not pull from a repository; None if it may.
     """
 
-    duration_seconds: float
-    exit_code: int
-    stdout: str
-    stderr: str
-    content: Content | None = None
-
-
-class PendingResult:
-    """A result that comes when a command that really runs has ended; its duration is what it took.
-
-    It never comes from an instance that goes away in the middle.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._result: CommandResult | None = None
-        self._listener: Callable[[CommandResult], None] | None = None
-
-    def complete(self, result: CommandResult) -> None:
-        """Give the result."""
-        with self._lock:
-            self._result = result
-            listener = self._listener
-        if listener is not None:
-            listener(result)
-
-    def when_complete(self, listener: Callable[[CommandResult], None]) -> None:
-        """Have `listener` called with the result, on another thread or at once."""
-        with self._lock:
-            self._listener = listener
-            result = self._result
-        if result is not None:
-            listener(result)
-
-
-class Provisioner(Protocol):
-    """Decides what a command does when the agent begins with it."""
-
-    def run(
-        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
-    ) -> CommandResult | PendingResult:
-        """The result of running a document with bound parameters on an instance."""
-
-
-class SimulatedProvisioner:
-    """Provisions and verifies by looking at the emulated ECR and at the content of disks."""
-
-    def __init__(self, durations: Durations, ec2: Ec2, registry: Registry, faults: Faults) -> None:
+    def __init__(
+        self,
+        durations: BuildDurations,
+        ec2: Ec2,
+        registry: Registry,
+        faults: Faults,
+        refused_pull: RefusedPull = lambda _profile, _repository: None,
+    ) -> None:
         self._durations = durations
         self._ec2 = ec2
         self._registry = registry
         self._faults = faults
-        # What the registry says to an instance that may not pull from a repository; None if it may.
-        self.refused_pull: Callable[[Mapping[str, str] | None, str], str | None] = (
-            lambda _profile, _repository: None
-        )
+        self._refused_pull = refused_pull
 
     def run(
         self, document_name: str, parameters: Mapping[str, Any], instance: Instance
@@ -109,7 +61,7 @@ class SimulatedProvisioner:
         provisions = "ProvisionImage" in document_name
         verifies = "VerifyImage" in document_name
         if not provisions and not verifies:
-            return _shell(parameters)
+            return super().run(document_name, parameters, instance)
         if _version(instance.agent_version) < _KNOWS_VARIABLES:
             # Our documents pass every parameter as an environment variable, and such an agent sets none.
             parameters = {}
@@ -129,7 +81,7 @@ class SimulatedProvisioner:
         seconds = self._durations.provision
         repository, digest = _repository(parameters["ImageUri"]), parameters["ImageDigest"]
         reference = f"{parameters['ImageUri']}@{digest}"
-        if refusal := self.refused_pull(instance.profile, repository):
+        if refusal := self._refused_pull(instance.profile, repository):
             sentence = f"ami-lifecycle: the registry refused the builder; let its role pull\n{refusal}\n"
             return CommandResult(seconds, _NOT_SIGNED_IN, "", sentence)
         if not self._registry.has_image(repository, digest):
@@ -233,10 +185,3 @@ def _phases(seconds: float, shares: Mapping[str, float]) -> dict[str, int]:
 
 def _line(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, separators=(",", ":"))
-
-
-def _shell(parameters: Mapping[str, Any]) -> CommandResult:
-    commands = parameters.get("commands", [])
-    match = _EXIT.search("\n".join(commands) if isinstance(commands, list) else str(commands))
-    code = int(match.group(1)) if match else 0
-    return CommandResult(1.0, code, "", "" if code == 0 else f"failed to run commands: exit status {code}")

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from ami_lifecycle_cli.demo.docker_push import push_image
-from aws_emulator.durations import Durations
-from aws_emulator.server import Emulator
+from ami_lifecycle_testbed.durations import BuildDurations
+from ami_lifecycle_testbed.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -28,7 +28,7 @@ AWS_CLI = EXAMPLES / "aws-cli"
 NODE = shutil.which("node")
 HAS_NODE_PACKAGES = (EXAMPLES / "nodejs" / "node_modules").is_dir()
 KEYS = {"AWS_ACCESS_KEY_ID": "consumer", "AWS_SECRET_ACCESS_KEY": "consumer"}
-DURATIONS = Durations(
+DURATIONS = BuildDurations(
     instance_running=1, agent_online=4, canary_online=4, provision=6, verify=4, stop=3, image=8
 )
 

@@ -11,9 +11,9 @@ import boto3
 from tests.workflows.configuration import DURATIONS, PROJECT, write_configuration
 
 from ami_lifecycle_cli.demo.docker_push import push_image
+from ami_lifecycle_testbed.emulator import Simulation
 from ami_lifecycle_testbed.observers.view import GONE
 from aws_emulator.ec2.model import Image
-from aws_emulator.simulation.account import Simulation
 from aws_emulator.step_functions.execution import Execution
 
 REPOSITORY = "comfyui"

@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.durations import BuildDurations
 
 PROJECT = Path(__file__).resolve().parents[2]
 # One emulated second takes this long. Much smaller, and a Lambda retry after a minute would come while
 # the function before it still runs, which no AWS account shows.
 TIME_SCALE = 0.01
 # Emulated seconds: long enough that every wait is a wait, short enough for many builds.
-DURATIONS = Durations(
+DURATIONS = BuildDurations(
     instance_running=1, agent_online=4, canary_online=4, provision=6, verify=4, stop=3, terminate=3, image=8
 )
 _DEFAULTS: dict[str, Any] = {

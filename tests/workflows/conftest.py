@@ -14,7 +14,7 @@ from tests.workflows.configuration import DURATIONS, PROJECT, TIME_SCALE, write_
 from tests.workflows.guard import Guard
 from tests.workflows.service import Environment, Service
 
-from aws_emulator.server import Emulator
+from ami_lifecycle_testbed.emulator import Emulator
 
 _NAMES = tuple(f"env-{number:02}" for number in range(60))
 _KEEPING = {"retirement": {"keep_previous": 1}}

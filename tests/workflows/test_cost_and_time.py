@@ -11,10 +11,10 @@ import pytest
 from tests.workflows.conftest import Running
 from tests.workflows.service import Service
 
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.durations import BuildDurations
 
 TIME_SCALE = 0.02
-USUAL = Durations()
+USUAL = BuildDurations()
 SETTINGS: dict[str, Any] = {
     "time_scale": TIME_SCALE,
     "durations": USUAL,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.workflows.service import Environment, Service
 
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.durations import BuildDurations
 
 SETTINGS: dict[str, Any] = {
     "time_scale": 0.001,
-    "durations": Durations(),
+    "durations": BuildDurations(),
     "environments": {f"env-{number}": {} for number in range(12)},
 }
 COMPLETION = (

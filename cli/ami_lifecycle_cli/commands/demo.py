@@ -25,7 +25,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""
-    from aws_emulator.server import Emulator  # noqa: PLC0415 - moto is slow to import
+    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
 
     console = Console(quiet=as_json, highlight=False)
     began = time.monotonic()

@@ -80,18 +80,19 @@ def start(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415 - moto is slow to import
-    from aws_emulator.durations import Durations, DurationsError  # noqa: PLC0415
+    from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
+    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415
+    from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415
+    from aws_emulator.durations import DurationsError  # noqa: PLC0415
     from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
     from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
-    from aws_emulator.server import Emulator  # noqa: PLC0415
 
     try:
         emulator = Emulator(
             find_project(),
             port=port,
             time_scale=time_scale,
-            durations=Durations.load(durations) if durations else None,
+            durations=BuildDurations.load(durations) if durations else None,
             seed=seed,
             config_dir=config_dir,
             function_endpoint_url=function_endpoint_url,

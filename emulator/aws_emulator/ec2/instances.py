@@ -28,7 +28,7 @@ class Instances(InstanceViews):
     def begin_life(self, instance: Instance) -> None:
         """Start a launched instance on its way from `pending`."""
         self._notify(instance)
-        fault = self.faults.instance(instance.role)
+        fault = self.faults.instance(self.role_of(instance))
         if fault is None or fault.after is not None:
             self._boot(instance)
         if fault is None:
@@ -62,8 +62,7 @@ class Instances(InstanceViews):
                 self._enter(instance, "running")
 
         self.later(self.durations.instance_running, run)
-        canary = instance.role == "canary"
-        online = self.durations.canary_online if canary else self.durations.agent_online
+        online = self.durations.agent_online_of(self.role_of(instance))
         self.start_agent(instance, max(online, self.durations.instance_running))
 
     def start_agent(self, instance: Instance, seconds: float) -> None:
@@ -73,7 +72,7 @@ class Instances(InstanceViews):
         permissions, on a disk that the image's attributes cannot boot, or when a fault says so.
         """
         start = instance.starts
-        if instance.profile is None or not instance.bootable or self.faults.agent(instance.role):
+        if instance.profile is None or not instance.bootable or self.faults.agent(self.role_of(instance)):
             return
         if not self.agent_may_report(instance.profile):
             return
@@ -85,7 +84,7 @@ class Instances(InstanceViews):
             if instance.state == "running" and instance.starts == start:
                 instance.agent_online = True
                 instance.agent_since = self.clock.now()
-                if (fault := self.faults.vanishing_agent(instance.role)) is not None:
+                if (fault := self.faults.vanishing_agent(self.role_of(instance))) is not None:
                     self.later(fault.after, vanish)
 
         self.later(seconds, report)

@@ -155,11 +155,6 @@ class Instance(Resource):
     agent_since: datetime | None = None
     starts: int = 0
 
-    @property
-    def role(self) -> str:
-        """The tag `ami-lifecycle:role`."""
-        return self.tags.get("ami-lifecycle:role", "")
-
 
 @dataclass(kw_only=True)
 class TemplateVersion:

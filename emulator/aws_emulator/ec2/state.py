@@ -37,9 +37,13 @@ class Ec2State:
     All methods that read or change them hold `lock`. `resolve_image_parameter` is set by the account's
     Parameter Store: it gives the image id of a parameter (`name`, `name:version` or `name:label`) and
     raises `ApiError` unless it is a String of data type `aws:ec2:image`.
-    `refused_key` gives the reason for which EBS cannot use a key with a caller's rights, None where it can.
-    `image_parameters` gives the ARNs of the parameters that name an image. `agent_may_report` says whether
-    an instance profile has the permissions without which the SSM agent never registers.
+    `image_parameters` gives the ARNs of the parameters that name an image.
+
+    Args:
+        role_tag: the tag that says what an instance is for.
+        agent_may_report: whether an instance profile has the permissions without which the SSM agent never
+            registers.
+        refused_key: the reason for which EBS cannot use a key with a caller's rights, None where it can.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class Ec2State:
         region: str,
         faults: Faults | None = None,
         surroundings: Surroundings | None = None,
+        role_tag: str = "role",
+        agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True,
+        refused_key: Callable[[str, str], str | None] = lambda _caller, _key: None,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -75,12 +82,17 @@ class Ec2State:
         self.image_parameters: Callable[[str], list[str]] = lambda _image_id: []
         self.encrypts_by_default = False
         self.default_volume_key = KEY_OF_AWS
-        self.refused_key: Callable[[str, str], str | None] = lambda _caller, _key: None
-        self.agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True
+        self.refused_key = refused_key
+        self.agent_may_report = agent_may_report
+        self._role_tag = role_tag
 
     def stamp(self) -> dict[str, Any]:
         """The creation fields of a new resource."""
         return {"created": self.clock.now(), "created_elapsed": self.clock.elapsed()}
+
+    def role_of(self, instance: Instance) -> str:
+        """What an instance is for, as its tags say; durations and faults can differ by it."""
+        return instance.tags.get(self._role_tag, "")
 
     def new_id(self, prefix: str) -> str:
         """A new resource id such as `ami-0123456789abcdef0`."""

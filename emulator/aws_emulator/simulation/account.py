@@ -8,28 +8,30 @@ permissions and the strict services are the same.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
+import time
 import types
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import datetime, tzinfo
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from unittest import mock
 
 import boto3
 import botocore.endpoint
 import botocore.session
+from botocore.session import Session
 
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.gateway.api import Api
+from aws_emulator.project import Project
 from aws_emulator.server import Emulator
 from aws_emulator.simulation.functions import SimulatedFunctions
 from aws_emulator.simulation.transport import ENDPOINT_URL, Transport
 from aws_emulator.simulation.virtual_clock import VirtualClock
 
+StandIns = Callable[[VirtualClock, SimulatedFunctions, Session], AbstractContextManager[None]]
 _LATENCY_SECONDS: Final = (0.02, 0.12)
 _ENVIRONMENT: Final = {
     "AWS_ACCESS_KEY_ID": "simulated",
@@ -57,8 +59,10 @@ class Simulation(Emulator):
     """An emulated account in virtual time, driven by the thread that makes it.
 
     Args:
-        project_dir: directory of `template.yaml`.
+        project: directory of `template.yaml`, or a `Project` that brings more.
         seed: makes what is random repeatable: latencies, jitter of retries.
+        stand_ins: give the code of the functions the virtual time, the environment variables of each
+            invocation, and the session of the SDK, until they are left.
         settings: further arguments of `Emulator`.
 
     Attributes:
@@ -69,8 +73,16 @@ class Simulation(Emulator):
 
     clock: VirtualClock
 
-    def __init__(self, project_dir: Path | str, *, seed: int = 0, **settings: Any) -> None:
-        super().__init__(project_dir, seed=seed, **settings)
+    def __init__(
+        self,
+        project: Project | Path | str,
+        *,
+        seed: int = 0,
+        stand_ins: StandIns = lambda _clock, _functions, _session: nullcontext(),
+        **settings: Any,
+    ) -> None:
+        super().__init__(project, seed=seed, **settings)
+        self._stand_ins = stand_ins
         self.latency = _LATENCY_SECONDS
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
@@ -103,68 +115,34 @@ class Simulation(Emulator):
         transport = Transport(self.gateway, self._processes)
         # First the session of its own, because the other one is then everybody's.
         api = Api(self.gateway, self.identities, self.endpoint_url, self.region, before_send=transport)
-        self._cleanup.enter_context(_stand_ins(self.clock, self._processes, transport))
+        session = self._cleanup.enter_context(_virtual_sdk(self.clock, self._processes, transport))
+        self._cleanup.enter_context(self._stand_ins(self.clock, self._processes, session))
         return api
 
 
 @contextmanager
-def _stand_ins(clock: VirtualClock, functions: SimulatedFunctions, transport: Transport) -> Iterator[None]:
-    """Give the code of the functions the virtual time, its environment variables and the transport."""
-    from ami_lifecycle import entry  # noqa: PLC0415 - the emulator itself does not need the product
-    from ami_lifecycle.adapters import clients  # noqa: PLC0415
-    from ami_lifecycle.adapters import clock as adapter_clock  # noqa: PLC0415
+def _virtual_sdk(
+    clock: VirtualClock, functions: SimulatedFunctions, transport: Transport
+) -> Iterator[Session]:
+    """A session of the SDK whose requests reach the gateway, and whose pauses pass in virtual time.
 
-    virtual_time = types.SimpleNamespace(sleep=_sleep_of(clock, functions))
+    It is boto3's default session, too. Environment variables say what a function's would.
+    """
     session = botocore.session.Session()
     session.get_component("event_emitter").register("before-send", transport)
-    loggers = [logging.getLogger(name) for name in ("ami-lifecycle", "service_undefined")]
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT))
-        stack.enter_context(mock.patch.object(botocore.session, "get_session", return_value=session))
-        stack.enter_context(
-            mock.patch.object(boto3, "DEFAULT_SESSION", boto3.session.Session(botocore_session=session))
-        )
-        stack.enter_context(mock.patch.object(botocore.endpoint, "time", virtual_time))
-        stack.enter_context(mock.patch.object(adapter_clock, "time", virtual_time))
-        stack.enter_context(mock.patch.object(adapter_clock, "datetime", _virtual_datetime(clock)))
-        stack.enter_context(mock.patch.object(entry, "datetime", _virtual_datetime(clock)))
-        stack.enter_context(mock.patch.object(entry, "os", _Variables(functions)))
-        for logger in loggers:
-            stack.enter_context(mock.patch.object(logger, "disabled", new=True))
-        for made in (clients.client, clients._session):  # noqa: SLF001 - clients outlive a simulation otherwise
-            made.cache_clear()
-            stack.callback(made.cache_clear)
-        yield
-
-
-class _Variables:
-    """What the functions see as the module `os`."""
-
-    def __init__(self, functions: SimulatedFunctions) -> None:
-        self._functions = functions
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return self._functions.environment
-
-
-def _sleep_of(clock: VirtualClock, functions: SimulatedFunctions) -> Any:
-    def sleep(seconds: float) -> None:
-        invocation = functions.current
-        if invocation is None:
-            clock.sleep(seconds)
-        else:
-            invocation.pass_time(seconds)
-
-    return sleep
-
-
-def _virtual_datetime(clock: VirtualClock) -> type[datetime]:
-    class VirtualDatetime(datetime):
-        """`datetime` whose present is the clock's."""
-
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return clock.now().astimezone(tz)
-
-    return VirtualDatetime
+    variables = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    default = boto3.DEFAULT_SESSION
+    os.environ.update(_ENVIRONMENT)
+    boto3.setup_default_session(botocore_session=session)
+    # botocore sleeps between attempts by itself, and has no other place to say how.
+    botocore.endpoint.time = types.SimpleNamespace(sleep=partial(functions.sleep, clock))
+    try:
+        yield session
+    finally:
+        botocore.endpoint.time = time
+        boto3.DEFAULT_SESSION = default
+        for name, value in variables.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -132,6 +132,13 @@ class SimulatedFunctions:
             return dict(os.environ)
         return invocation.function.environment_variables(self._region, ENDPOINT_URL)
 
+    def sleep(self, clock: VirtualClock, seconds: float) -> None:
+        """Let virtual time pass for whoever asks; no longer than an invocation may take."""
+        if (invocation := self.current) is None:
+            clock.sleep(seconds)
+        else:
+            invocation.pass_time(seconds)
+
     @contextmanager
     def calling(self) -> Iterator[str | None]:
         """Around an API call: the access key of the function that makes it, None for anybody else.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ami_lifecycle_testbed.provisioner import CommandResult, Provisioner, SimulatedProvisioner
 from aws_emulator.ssm.parameter_store import ParameterStore
+from aws_emulator.ssm.provisioner import CommandResult, Provisioner, ShellProvisioner
 from aws_emulator.ssm.run_command import RunCommand
 from aws_emulator.ssm.tags import ResourceTags
 
@@ -13,5 +13,5 @@ __all__ = [
     "Provisioner",
     "ResourceTags",
     "RunCommand",
-    "SimulatedProvisioner",
+    "ShellProvisioner",
 ]

@@ -46,6 +46,7 @@ class ParameterWrites:
         *,
         account_id: str,
         region: str,
+        can_describe_images: Callable[[str], bool] = lambda _caller: True,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -55,7 +56,7 @@ class ParameterWrites:
         self.region = region
         self.lock = threading.RLock()
         self.parameters: dict[str, Parameter] = {}
-        self.can_describe_images: Callable[[str], bool] = lambda _caller: True
+        self.can_describe_images = can_describe_images
         self._pending: dict[str, Parameter] = {}
         self._deleted: dict[str, float] = {}
         # The standard tier's quota; 100,000 in the advanced one.

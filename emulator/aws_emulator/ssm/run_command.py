@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ami_lifecycle_testbed.provisioner import CommandResult, PendingResult, Provisioner
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
@@ -26,6 +25,7 @@ from aws_emulator.ssm.commands import (
 from aws_emulator.ssm.document_content import bind
 from aws_emulator.ssm.documents import Documents
 from aws_emulator.ssm.fleet import Fleet
+from aws_emulator.ssm.provisioner import CommandResult, PendingResult, Provisioner
 
 _EMULATED: Final = (
     "CloudWatchOutputConfig",
@@ -44,6 +44,8 @@ _EMULATED: Final = (
 )
 _OUTPUT: Final = ("CloudWatchOutputConfig", "OutputS3BucketName", "OutputS3KeyPrefix", "OutputS3Region")
 _KILLED: Final = 137
+# What takes the output of a command to CloudWatch Logs, under the instance profile that it ran with.
+DeliverOutput = Callable[[Command, Invocation, Mapping[str, str] | None], None]
 
 
 class RunCommand(Documents, Fleet):
@@ -59,6 +61,7 @@ class RunCommand(Documents, Fleet):
         *,
         account_id: str,
         region: str,
+        deliver_output: DeliverOutput = lambda _command, _invocation, _profile: None,
     ) -> None:
         super().__init__(clock, durations, account_id=account_id)
         self.bus = bus
@@ -67,10 +70,7 @@ class RunCommand(Documents, Fleet):
         self.provisioner = provisioner
         self.region = region
         self.commands: dict[str, Command] = {}
-        # Set by an account whose CloudWatch Logs takes the output of commands.
-        self.deliver_output: Callable[[Command, Invocation, Mapping[str, str] | None], None] = (
-            lambda _command, _invocation, _profile: None
-        )
+        self._deliver_output = deliver_output
 
     @operation("ssm", "SendCommand")
     def send_command(self, request: Request) -> Response:
@@ -194,7 +194,7 @@ class RunCommand(Documents, Fleet):
                 content.update(result.content)
             profile = self.ec2.instances[invocation.instance_id].profile
         invocation.stdout, invocation.stderr = result.stdout, result.stderr
-        self.deliver_output(command, invocation, profile)
+        self._deliver_output(command, invocation, profile)
         status = "Success" if result.exit_code == 0 else "Failed"
         self._end(command, invocation, status, status, result.exit_code)
 

@@ -61,6 +61,7 @@ class StepFunctions:
         invoke: FunctionInvoker,
         caller_of: Callable[[str], str],
         seed: int | None = None,
+        on_state: Callable[[Execution, str], None] = lambda _execution, _state: None,
     ) -> None:
         self._clock = clock
         self._bus = bus
@@ -69,7 +70,7 @@ class StepFunctions:
         self._tasks = TaskRunner(invoke, self._tokens, caller_of)
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._machines: dict[str, StateMachine] = {}
-        self.on_state: Callable[[Execution, str], None] = lambda _execution, _state: None
+        self._on_state = on_state
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -210,7 +211,7 @@ class StepFunctions:
                 start_date=self._clock.now(),
                 clock=self._clock,
                 on_change=self._emit,
-                on_state=self.on_state,
+                on_state=self._on_state,
             )
             machine.executions[name] = execution
         execution.begin()

@@ -25,7 +25,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.operations import handlers_of
-from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -158,7 +158,7 @@ class Account:
         self.state = Ec2(self.clock, bus, durations, faults=self.faults, **place)
         self.auto_scaling = AutoScaling(self.state)
         self.registry = Registry(self.clock, bus, **place)
-        provisioner = SimulatedProvisioner(durations, self.state, self.registry, self.faults)
+        provisioner = self.make_provisioner()
         self.run_command = RunCommand(self.clock, bus, durations, self.state, provisioner, **place)
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
         tags = ResourceTags(self.store, self.run_command)
@@ -183,6 +183,9 @@ class Account:
         self.autoscaling = server.client("autoscaling")
         self.ecr = server.client("ecr")
         self.ubuntu = self.state.seed_image("ubuntu-jammy-22.04-amd64", owner_id=CANONICAL)
+
+    def make_provisioner(self) -> Provisioner:
+        return ShellProvisioner()
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

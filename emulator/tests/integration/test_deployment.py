@@ -102,7 +102,7 @@ def test_the_stack_knows_its_roles_and_policies(platform: Any) -> None:
 
 def test_a_second_emulator_in_the_process_is_refused(platform: Any) -> None:
     with pytest.raises(RuntimeError, match="already"):
-        Emulator(platform.emulator.project_dir).start()
+        Emulator(platform.emulator.project.directory).start()
 
 
 def project(directory: Path, resources: str, rest: str = "") -> Path:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.measures import Measure, measures_of
+from ami_lifecycle.process import current_process
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -30,7 +30,7 @@ for _name in ("boto3", "botocore", "urllib3"):
 
 def environment() -> FunctionEnvironment:
     """The environment variables that the stack gave to this function."""
-    return FunctionEnvironment.model_validate(dict(os.environ))
+    return FunctionEnvironment.model_validate(dict(current_process().variables()))
 
 
 def parsed_by(model: type[_Model]) -> Callable[[Any], _Model]:
@@ -58,7 +58,9 @@ def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], L
         @wraps(step)
         def handler(event: Any, context: Any) -> Any:
             logger.append_keys(**_ids(event), request_id=getattr(context, "aws_request_id", None))
-            deadline = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis())
+            deadline = current_process().now() + timedelta(
+                milliseconds=context.get_remaining_time_in_millis()
+            )
             try:
                 result = step(parse(event), deadline)
             except AmiLifecycleError as error:

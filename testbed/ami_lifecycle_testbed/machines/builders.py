@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.machines.container_provisioner import ContainerProvisioner
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.provisioner import RefusedPull
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
@@ -47,11 +48,19 @@ class ContainerBuilders:
         self.registry_address = ""
 
     def provisioner(
-        self, durations: Durations, ec2: Ec2, registry: Registry, faults: Faults, documents: Path
+        self,
+        durations: BuildDurations,
+        ec2: Ec2,
+        registry: Registry,
+        faults: Faults,
+        refused_pull: RefusedPull,
+        documents: Path,
     ) -> ContainerProvisioner:
         """The provisioner of an account whose ECR is `registry`."""
         registry.new_token = self.room.authority.issue
-        return ContainerProvisioner(durations, ec2, registry, faults, documents=documents, room=self.room)
+        return ContainerProvisioner(
+            durations, ec2, registry, faults, refused_pull, documents=documents, room=self.room
+        )
 
     def serve_registry(self, call: Callable[[str, dict[str, Any]], Any]) -> None:
         """Serve the registry, and tell the account's ECR what is pushed.

@@ -15,13 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ami_lifecycle_testbed.provisioner import (
-    CommandResult,
-    PendingResult,
-    SimulatedProvisioner,
-    provisioned_content,
-)
-from aws_emulator.durations import Durations
+from ami_lifecycle_testbed.durations import BuildDurations
+from ami_lifecycle_testbed.provisioner import RefusedPull, SimulatedProvisioner, provisioned_content
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Instance
 from aws_emulator.ecr import Registry
@@ -31,6 +26,7 @@ from aws_emulator.machines.errors import CommandError, MachineError
 from aws_emulator.machines.instance_metadata import Identity, RoleCredentials
 from aws_emulator.machines.machine import Machine
 from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +56,16 @@ class ContainerProvisioner(SimulatedProvisioner):
 
     def __init__(
         self,
-        durations: Durations,
+        durations: BuildDurations,
         ec2: Ec2,
         registry: Registry,
         faults: Faults,
+        refused_pull: RefusedPull,
         *,
         documents: Path,
         room: MachineRoom,
     ) -> None:
-        super().__init__(durations, ec2, registry, faults)
+        super().__init__(durations, ec2, registry, faults, refused_pull)
         self._room = room
         self._steps = {
             "provision": DocumentStep.read(documents / "provision_image.yaml"),
@@ -98,7 +95,7 @@ class ContainerProvisioner(SimulatedProvisioner):
     def _launch(self, instance_id: str) -> None:
         with self._ec2.lock:
             instance = self._ec2.instances.get(instance_id)
-        if instance is not None and instance.role in _ROLES:
+        if instance is not None and self._ec2.role_of(instance) in _ROLES:
             self._host_of(instance)
 
     def _host_of(self, instance: Instance) -> _Host:
@@ -168,7 +165,7 @@ class ContainerProvisioner(SimulatedProvisioner):
     def _may_pull(self, access_key_id: str) -> bool:
         repositories = list(self._registry.repositories)
         profile = self._profiles.get(access_key_id)
-        return any(self.refused_pull(profile, each) is None for each in repositories)
+        return any(self._refused_pull(profile, each) is None for each in repositories)
 
     def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
         return self._run("provision", parameters, instance)

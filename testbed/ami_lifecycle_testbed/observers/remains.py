@@ -12,6 +12,7 @@ from ami_lifecycle_testbed.observers.view import (
     ENVIRONMENT_TAG,
     EXECUTION_TAG,
     GONE,
+    ROLE_TAG,
     View,
 )
 from ami_lifecycle_testbed.observers.violations import Book
@@ -133,7 +134,9 @@ class RemainsObserver:
             if instance is None or self._is_running(instance.tags.get(EXECUTION_TAG, "")):
                 continue
             if instance.state not in GONE:
-                self._book.add("P4", f"{instance_id} ({instance.role}) is still {instance.state}")
+                self._book.add(
+                    "P4", f"{instance_id} ({instance.tags.get(ROLE_TAG)}) is still {instance.state}"
+                )
             self._check_volumes(instance_id)
         for image_id, snapshot_ids in self.created.images.items():
             self._check_image(image_id, snapshot_ids)

@@ -12,7 +12,6 @@ import yaml
 from ami_lifecycle_testbed.observers.observers import Observers
 from ami_lifecycle_testbed.observers.remains import Source
 from ami_lifecycle_testbed.observers.view import View
-from aws_emulator.account import REPOSITORY
 from aws_emulator.gateway.operations import ApiError
 
 if TYPE_CHECKING:
@@ -24,11 +23,12 @@ _OBSERVER: Final = "observer"
 _EXPLICIT: Final = ("force", "fresh", "image_digest", "image_tag", "publish_image_id")
 
 
-def observe(emulator: Emulator, build_config: Path) -> Observers:
+def observe(emulator: Emulator, build_config: Path, repository: str) -> Observers:
     """Have observers watch an account whose stack is deployed.
 
     Args:
         build_config: the file that says which environments there are and what they are built from.
+        repository: the account's ECR repository.
     """
     content = yaml.safe_load(build_config.read_text(encoding="utf-8")) if build_config.is_file() else {}
     application = str(content.get("application", ""))
@@ -45,7 +45,7 @@ def observe(emulator: Emulator, build_config: Path) -> Observers:
     observers = Observers(
         view,
         emulator.clock.elapsed,
-        sources={name: _source(content, name) for name in settings},
+        sources={name: _source(content, name, repository) for name in settings},
         items=lambda: _items(emulator),
         is_running=lambda arn: _is_running(emulator, arn),
         is_forced=lambda arn: _is_forced(emulator, arn),
@@ -64,10 +64,10 @@ def observe(emulator: Emulator, build_config: Path) -> Observers:
     return observers
 
 
-def _source(content: Mapping[str, Any], environment: str) -> Source:
+def _source(content: Mapping[str, Any], environment: str, repository: str) -> Source:
     pattern = str(content.get("image_tag", "{environment}-latest"))
     names = {"environment": environment, "application": content.get("application", "")}
-    return Source(REPOSITORY, pattern.format_map(names))
+    return Source(repository, pattern.format_map(names))
 
 
 def _setting(

@@ -23,6 +23,7 @@ from aws_emulator.ssm.run_command import RunCommand
 APPLICATION_TAG: Final = "ami-lifecycle:application"
 ENVIRONMENT_TAG: Final = "ami-lifecycle:environment"
 EXECUTION_TAG: Final = "ami-lifecycle:execution"
+ROLE_TAG: Final = "ami-lifecycle:role"
 DIGEST_TAG: Final = "ami-lifecycle:image-digest"
 LATEST: Final = re.compile(r"/([^/]+)/ami/([^/]+)/latest")
 GONE: Final = frozenset({"shutting-down", "terminated"})

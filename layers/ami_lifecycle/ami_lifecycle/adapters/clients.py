@@ -6,23 +6,17 @@ transfer manager, which takes as long as a third of a cold start and is used by 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final
 
-import botocore.session
 from botocore.config import Config
+
+from ami_lifecycle.process import current_process
 
 USER_AGENT: Final = "app/ami-lifecycle"
 CONNECT_TIMEOUT_SECONDS: Final = 3
 READ_TIMEOUT_SECONDS: Final = 10
 
 
-@cache
-def _session() -> Any:
-    return botocore.session.get_session()
-
-
-@cache
 def client(service: str, *, attempts: int = 4, read_timeout: int = READ_TIMEOUT_SECONDS) -> Any:
     """The low-level client of a service, in the process's own account and Region.
 
@@ -30,7 +24,15 @@ def client(service: str, *, attempts: int = 4, read_timeout: int = READ_TIMEOUT_
     `ServiceUnavailableError`; that is for calls which have no client token and must not happen twice.
     `read_timeout` is how many seconds one attempt may take to answer.
     """
-    return _session().create_client(
+    process = current_process()
+    made = (service, attempts, read_timeout)
+    if made not in process.clients:
+        process.clients[made] = _make_client(process.session, service, attempts, read_timeout)
+    return process.clients[made]
+
+
+def _make_client(session: Any, service: str, attempts: int, read_timeout: int) -> Any:
+    return session.create_client(
         service,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
@@ -46,6 +48,6 @@ def prepare_clients(*services: str, **options: int) -> None:
 
     A process that has no Region is not a function, and makes them when they are needed.
     """
-    if _session().get_config_variable("region"):
+    if current_process().session.get_config_variable("region"):
         for service in services:
             client(service, **options)

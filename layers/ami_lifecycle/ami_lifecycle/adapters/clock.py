@@ -1,18 +1,19 @@
-"""The real time."""
+"""The time of the process."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
+from datetime import datetime
+
+from ami_lifecycle.process import current_process
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of the process."""
 
     def now(self) -> datetime:
         """The current date (UTC, aware)."""
-        return datetime.now(UTC)
+        return current_process().now()
 
     def pause(self, seconds: float) -> None:
         """Sleep for a moment; never to wait for a resource."""
-        time.sleep(seconds)
+        current_process().sleep(seconds)

@@ -1,0 +1,1 @@
+"""This service in an emulated AWS account, and the observers that hold its promises against it."""

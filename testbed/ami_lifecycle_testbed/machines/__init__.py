@@ -1,0 +1,1 @@
+"""Builders and canaries as real machines."""
