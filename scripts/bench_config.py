@@ -25,6 +25,7 @@ from botocore.config import Config as BotoConfig
 from rich.console import Console
 from rich.table import Table
 
+from aws_emulator.api.operations import Request, Response, handlers_of
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
@@ -34,7 +35,6 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.moto_backend import start_moto
-from aws_emulator.gateway.operations import Request, Response, handlers_of
 from aws_emulator.ssm import ParameterStore
 from aws_emulator.ssm.throttle import TokenBucket
 from parameter_config import load_config

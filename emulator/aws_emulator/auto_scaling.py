@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.ec2 import Ec2
-from aws_emulator.errors import refuse_unsupported_parameters
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 
 REFRESH_SECONDS: Final = 300.0
 _SOURCES: Final = ("LaunchTemplate", "LaunchConfigurationName", "MixedInstancesPolicy")

@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
+from aws_emulator.api.disruptions import Disruption, ProcessHangs, ProcessKilled
+from aws_emulator.api.operations import ApiError, handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
 from aws_emulator.cloudformation.resources import Account
 from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.cloudformation.template import TemplateError, load_template
 from aws_emulator.cloudformation.workloads import Workloads
-from aws_emulator.disruptions import Disruption, ProcessHangs, ProcessKilled
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ecr import Registry
@@ -33,7 +34,6 @@ from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.identities import CLIENT, Identities
 from aws_emulator.gateway.moto_backend import start_moto
-from aws_emulator.gateway.operations import ApiError, handlers_of
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from aws_emulator.lambda_.pool import Runtime

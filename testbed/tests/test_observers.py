@@ -12,7 +12,7 @@ from emulator.tests.contract.account import Account
 from ami_lifecycle_testbed.observers import Observers
 from ami_lifecycle_testbed.observers.remains import Source
 from ami_lifecycle_testbed.observers.view import View
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 FUNCTION = "function"
 LATEST = "/comfyui/ami/prod/latest"

@@ -21,7 +21,7 @@ from tests.faults.cases import UNKNOWN_CODE, Baseline, Case, Point
 from tests.faults.scenarios import Scenario
 from tests.faults.world import AFTERMATH, World
 
-from aws_emulator.gateway.operations import Request, Response
+from aws_emulator.api.operations import Request, Response
 
 # Real seconds that one case may take on a busy machine.
 LIMIT_SECONDS = 300.0

@@ -14,7 +14,7 @@ from typing import Any
 from tests.template.stack import functions
 
 from ami_lifecycle_testbed.emulator import Emulator
-from aws_emulator.gateway.operations import Request, Response
+from aws_emulator.api.operations import Request, Response
 
 APPLICATION_TAG = "ami-lifecycle:application"
 APPLICATION = "comfyui"

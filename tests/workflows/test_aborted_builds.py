@@ -19,7 +19,7 @@ from tests.workflows.conftest import Running
 from tests.workflows.service import Environment, Left, Service, until
 
 from ami_lifecycle_testbed.emulator import Emulator
-from aws_emulator.gateway.operations import Request, Response
+from aws_emulator.api.operations import Request, Response
 
 # Aborted there, the candidate has been published: `latest` names the image of the stopped build.
 PUBLISHING = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError
 from aws_emulator.cloudformation.template import Template, TemplateError
-from aws_emulator.gateway.operations import ApiError
 
 Describe = Callable[..., dict[str, Any]]
 _LIST: Final = "List<{}>"

@@ -11,13 +11,13 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.cloudformation.intrinsics import NO_VALUE, Resolver, references_in
 from aws_emulator.cloudformation.resources import CREATORS, Account, Created
 from aws_emulator.cloudformation.rules import Rules
 from aws_emulator.cloudformation.template import LOCAL_SOURCE, Template, TemplateError
 from aws_emulator.cloudformation.workloads import Workloads
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _RESOURCE_MEMBERS: Final = {
     "Type",

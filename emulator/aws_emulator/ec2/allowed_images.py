@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.model import Image
 from aws_emulator.ec2.state import Ec2State, refuse_dry_run, supported
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _CRITERIA: Final = frozenset(
     {"ImageProviders", "ImageNames", "CreationDateCondition", "DeprecationTimeCondition"}

@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError
 from aws_emulator.ec2.model import BlockDevice, Image, Snapshot
-from aws_emulator.gateway.operations import ApiError
 
 _SIZES: Final = {
     "standard": (1, 1024),

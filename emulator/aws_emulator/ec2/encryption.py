@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from aws_emulator.api.operations import Request, Response, operation
 from aws_emulator.ec2.state import KEY_OF_AWS, Ec2State, refuse_dry_run, supported
-from aws_emulator.gateway.operations import Request, Response, operation
 
 
 class Encryption(Ec2State):

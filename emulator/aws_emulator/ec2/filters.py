@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 Values = Callable[[Any], Iterable[str | None]]
 

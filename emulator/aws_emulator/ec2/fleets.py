@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.errors import UNSUPPORTED_PARAMETER
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.launches import Launches
 from aws_emulator.ec2.model import Fleet
 from aws_emulator.ec2.state import refuse_dry_run, supported, tag_list, tags_for
-from aws_emulator.errors import UNSUPPORTED_PARAMETER
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _ALIAS: Final = "resolve:ssm:"
 _FLEET_FILTERS: Final[Mapping[str, Values]] = {

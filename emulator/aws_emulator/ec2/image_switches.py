@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.image_views import ImageViews
 from aws_emulator.ec2.state import refuse_dry_run, supported
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 
 class ImageSwitches(ImageViews):

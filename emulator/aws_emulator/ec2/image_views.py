@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.allowed_images import is_allowed, is_hidden
 from aws_emulator.ec2.block_devices import shown_for_image
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Image
 from aws_emulator.ec2.state import Ec2State, refuse_dry_run, require_id, supported, tag_list
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 from aws_emulator.gateway.wire.scalars import iso8601
 
 _FILTERS: Final[Mapping[str, Values]] = {

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.block_devices import for_new_image, from_registration
 from aws_emulator.ec2.image_views import ImageViews
 from aws_emulator.ec2.instances import Instances
 from aws_emulator.ec2.model import BlockDevice, Image, Snapshot
 from aws_emulator.ec2.snapshots import Snapshots
 from aws_emulator.ec2.state import refuse_dry_run, supported, tags_for
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _SNAPSHOT_FAILED: Final = "Client.InvalidSnapshot.Error"

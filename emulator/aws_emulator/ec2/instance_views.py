@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Instance, Volume
 from aws_emulator.ec2.state import Ec2State, require_id, supported, tag_list
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _CODES: Final = {
     "pending": 0,

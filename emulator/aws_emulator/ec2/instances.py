@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.instance_views import InstanceViews, shown_state
 from aws_emulator.ec2.model import Content, Instance, Volume
 from aws_emulator.ec2.state import refuse_dry_run, supported
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _ENDED: Final = ("shutting-down", "terminated")
 

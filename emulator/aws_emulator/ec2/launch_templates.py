@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import LaunchTemplate, TemplateVersion
 from aws_emulator.ec2.state import (
@@ -17,7 +18,6 @@ from aws_emulator.ec2.state import (
     tag_list,
     tags_for,
 )
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _SSM: Final = "resolve:ssm:"
 _FILTERS: Final[Mapping[str, Values]] = {

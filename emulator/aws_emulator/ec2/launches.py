@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.allowed_images import is_hidden
 from aws_emulator.ec2.block_devices import overlay
 from aws_emulator.ec2.instance_views import shown_instance
@@ -25,7 +26,6 @@ from aws_emulator.ec2.state import (
     tags_for,
 )
 from aws_emulator.ec2.surroundings import Subnet
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 # Parameters that change nothing which the emulator shows are accepted too.
 _EMULATED: Final = (

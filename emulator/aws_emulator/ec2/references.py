@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import page
 from aws_emulator.ec2.image_views import ImageViews
 from aws_emulator.ec2.launch_templates import LaunchTemplates
 from aws_emulator.ec2.state import refuse_dry_run, require_id, supported
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 # How many of a launch template's newest versions are looked at unless `version-depth` says otherwise.
 _VERSION_DEPTH: Final = 10

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Content, Snapshot, Volume
 from aws_emulator.ec2.state import (
@@ -16,7 +17,6 @@ from aws_emulator.ec2.state import (
     tag_list,
     tags_for,
 )
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 from aws_emulator.gateway.wire.scalars import iso8601
 
 _SNAPSHOT_FILTERS: Final[Mapping[str, Values]] = {

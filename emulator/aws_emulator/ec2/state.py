@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2.model import (
@@ -20,10 +22,8 @@ from aws_emulator.ec2.model import (
     Volume,
 )
 from aws_emulator.ec2.surroundings import Surroundings
-from aws_emulator.errors import refuse_unsupported_parameters
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
-from aws_emulator.gateway.operations import ApiError, Request
 
 _ID: Final = re.compile(r"(i|ami|snap|vol|lt)-([0-9a-f]{8}|[0-9a-f]{17})")
 # What EC2 calls its own key, which every principal of the account may use through EC2.

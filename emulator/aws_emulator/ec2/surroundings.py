@@ -10,7 +10,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.iam.models import iam_backends
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 
 @dataclass(frozen=True)

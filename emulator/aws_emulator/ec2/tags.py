@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Resource
 from aws_emulator.ec2.state import (
@@ -16,7 +17,6 @@ from aws_emulator.ec2.state import (
     require_tag_count,
     supported,
 )
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 # Prefix of the id: resource type, error code, and how the message calls it.
 _KINDS: Final = {

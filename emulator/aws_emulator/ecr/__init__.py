@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.ecr.layers import Layers
 from aws_emulator.ecr.model import ImageId, Repository, StoredImage, read_manifest, shown_id
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 
 _DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _LABEL_LIMIT: Final = 200

@@ -6,9 +6,9 @@ import base64
 import hashlib
 import uuid
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ecr.model import Repository
 from aws_emulator.ecr.repositories import Repositories
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 
 class Layers(Repositories):

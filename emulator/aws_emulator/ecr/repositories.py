@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.ecr.model import Repository
-from aws_emulator.errors import refuse_unsupported_parameters
 from aws_emulator.eventbridge.bus import EventBus
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 
 _MUTABILITIES: Final = ("MUTABLE", "IMMUTABLE")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError
 from aws_emulator.clock import Clock
 from aws_emulator.gateway.api import Api
-from aws_emulator.gateway.operations import ApiError
 
 LOGGER: Final = logging.getLogger(__name__)
 NO_PERMISSIONS: Final = "NO_PERMISSIONS"

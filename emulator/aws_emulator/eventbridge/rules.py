@@ -16,15 +16,15 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
-from aws_emulator.errors import refuse_unsupported_parameters
 from aws_emulator.eventbridge.bus import Event, EventBus
 from aws_emulator.eventbridge.delivery import Delivery, Shipment, retry_policy
 from aws_emulator.eventbridge.patterns import PatternError, matches, parse_pattern
 from aws_emulator.eventbridge.recurrence import ExpressionError, Ticker, parse_recurrence
 from aws_emulator.eventbridge.target_inputs import InputError, target_input
 from aws_emulator.gateway.identities import Identities
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 LOGGER: Final = logging.getLogger(__name__)
 _TARGETS_PER_RULE: Final = 5

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
-from aws_emulator.errors import refuse_unsupported_parameters
 from aws_emulator.eventbridge.delivery import Delivery, Shipment, retry_policy
 from aws_emulator.eventbridge.recurrence import ExpressionError, Ticker, parse_recurrence
 from aws_emulator.gateway.identities import Identities
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 
 _TARGET_MEMBERS: Final = ("Arn", "RoleArn", "Input", "RetryPolicy", "DeadLetterConfig")
 _GROUP: Final = "default"

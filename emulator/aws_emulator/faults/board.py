@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from aws_emulator.api.operations import Request, Response
 from aws_emulator.clock import Clock
 from aws_emulator.faults import rules
 from aws_emulator.faults.call_faults import CallFaults, at, matches_call
 from aws_emulator.gateway.gateway import Gateway
-from aws_emulator.gateway.operations import Request, Response
 
 _Kind = TypeVar("_Kind", bound=rules.Rule)
 

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_emulator.api.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
+from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.clock import Clock
-from aws_emulator.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
 from aws_emulator.faults import rules
-from aws_emulator.gateway.operations import ApiError, Request, Response
 from aws_emulator.gateway.passthrough import CutAnswer, without
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from aws_emulator.disruptions import ProcessHangs, ProcessKilled
+from aws_emulator.api.disruptions import ProcessHangs, ProcessKilled
+from aws_emulator.api.operations import ApiError, Response
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.identities import Identities
-from aws_emulator.gateway.operations import ApiError, Response
 
 
 class Api:

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from aws_emulator.api.disruptions import Disruption
+from aws_emulator.api.errors import unsupported_operation
+from aws_emulator.api.operations import ApiError, Handler, Request, Response
 from aws_emulator.clock import Clock
-from aws_emulator.disruptions import Disruption
-from aws_emulator.errors import unsupported_operation
 from aws_emulator.gateway.calls import OK, CallLog
-from aws_emulator.gateway.operations import ApiError, Handler, Request, Response
 from aws_emulator.gateway.passthrough import (
     MOTO_OPERATIONS,
     CutAnswer,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, Final
 
-from aws_emulator.errors import unsupported_operation
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.errors import unsupported_operation
+from aws_emulator.api.operations import ApiError
 from aws_emulator.gateway.wire.http import HttpResponse
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

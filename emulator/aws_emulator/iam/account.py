@@ -11,9 +11,9 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.sqs.models import sqs_backends
 
+from aws_emulator.api.operations import ApiError
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Resource
-from aws_emulator.gateway.operations import ApiError
 from aws_emulator.ssm import ParameterStore
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 from aws_emulator.iam.policies import EVERYTHING, Check, Decision
 
 # Error code and HTTP status; the JSON services say AccessDeniedException with 400 (each service's API reference,

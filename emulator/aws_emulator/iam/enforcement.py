@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.identities import CLIENT, Identities
-from aws_emulator.gateway.operations import ApiError, Request, Response
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.calls import needs_of
 from aws_emulator.iam.conditions import PolicyError

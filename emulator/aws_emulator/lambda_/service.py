@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 from aws_emulator.lambda_.containers import FunctionRuntime
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.worker import Outcome

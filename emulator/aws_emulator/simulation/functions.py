@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from aws_emulator.disruptions import ProcessHangs, ProcessKilled
+from aws_emulator.api.disruptions import ProcessHangs, ProcessKilled
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.worker import Outcome
 from aws_emulator.simulation.transport import ENDPOINT_URL

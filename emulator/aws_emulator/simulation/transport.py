@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 
-from aws_emulator.disruptions import LostAnswer
+from aws_emulator.api.disruptions import LostAnswer
 from aws_emulator.gateway.gateway import Gateway
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 MAX_BYTES: Final = 65_536
 _PLUGINS: Final = frozenset(

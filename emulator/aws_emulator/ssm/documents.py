@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import yaml
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
-from aws_emulator.errors import refuse_unsupported_parameters
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 from aws_emulator.ssm.document_content import DocumentContent, parse
 
 _RESERVED: Final = ("aws", "amazon", "amzn", "awsec2", "awsconfigremediation", "awssupport")

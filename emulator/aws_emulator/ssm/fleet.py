@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Instance
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 
 
 class Fleet:

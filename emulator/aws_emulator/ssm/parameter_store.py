@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aws_emulator.errors import validation
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
+from aws_emulator.api.errors import validation
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.ssm.parameter_writes import ParameterWrites, encrypted
 from aws_emulator.ssm.parameters import IMAGE, Parameter, Version, check_read_name, split_selector
 

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aws_emulator.api.errors import refuse_unsupported_parameters, validation
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.launches import may_launch
-from aws_emulator.errors import refuse_unsupported_parameters, validation
 from aws_emulator.eventbridge.bus import EventBus
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 from aws_emulator.ssm.parameters import (
     IMAGE,
     MAX_PARAMETERS,

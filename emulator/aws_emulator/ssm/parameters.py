@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from aws_emulator.errors import validation
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.errors import validation
+from aws_emulator.api.operations import ApiError
 
 IMAGE: Final = "aws:ec2:image"
 DATA_TYPES: Final = ("text", IMAGE)

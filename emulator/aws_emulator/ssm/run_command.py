@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
-from aws_emulator.errors import refuse_unsupported_parameters
 from aws_emulator.eventbridge.bus import EventBus
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
-from aws_emulator.gateway.paging import page
 from aws_emulator.gateway.wire.scalars import iso8601
 from aws_emulator.ssm.commands import (
     Command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ssm.documents import Documents
 from aws_emulator.ssm.parameter_store import ParameterStore
 

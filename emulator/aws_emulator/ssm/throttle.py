@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from aws_emulator.api.errors import throttled
 from aws_emulator.clock import Clock
-from aws_emulator.errors import throttled
 
 
 class TokenBucket:

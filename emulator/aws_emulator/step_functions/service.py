@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import EventBus
-from aws_emulator.gateway.operations import ApiError, Request, Response, operation
 from aws_emulator.step_functions.definition import parse_definition
 from aws_emulator.step_functions.errors import DefinitionError, StateError
 from aws_emulator.step_functions.execution import PAYLOAD_BYTES, Execution

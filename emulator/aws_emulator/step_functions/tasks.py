@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 from aws_emulator.step_functions.definition import LAMBDA_CALLBACK, LAMBDA_INVOKE
 from aws_emulator.step_functions.errors import StateError
 from aws_emulator.step_functions.execution import Execution, dump

@@ -15,6 +15,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock, Timer
 from aws_emulator.durations import Durations
@@ -24,7 +25,6 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
-from aws_emulator.gateway.operations import handlers_of
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 
 ACCOUNT = "123456789012"

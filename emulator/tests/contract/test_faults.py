@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from emulator.tests.contract.account import Account
 
-from aws_emulator.disruptions import LostAnswer, ProcessHangs, ProcessKilled
+from aws_emulator.api.disruptions import LostAnswer, ProcessHangs, ProcessKilled
+from aws_emulator.api.operations import ApiError, Request
 from aws_emulator.faults import FaultError
-from aws_emulator.gateway.operations import ApiError, Request
 
 LATEST = "/comfyui/ami/prod/latest"
 

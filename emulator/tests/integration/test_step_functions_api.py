@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from emulator.tests.integration.workflow_bench import ROLE, Bench, callback_task, machine, single, task
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 PASS = single({"Type": "Pass"})
 FOREVER = single({"Type": "Wait", "Seconds": 1_000_000})

@@ -20,7 +20,7 @@ from emulator.tests.integration.workflow_bench import (
     task,
 )
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from aws_emulator.api.operations import ApiError, Request
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import Event, EventBus
-from aws_emulator.gateway.operations import ApiError, Request
 from aws_emulator.step_functions.service import StepFunctions
 from aws_emulator.step_functions.tasks import Invocation
 

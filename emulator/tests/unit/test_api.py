@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from aws_emulator.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
+from aws_emulator.api.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
+from aws_emulator.api.operations import ApiError
 from aws_emulator.gateway.api import Api
 from aws_emulator.gateway.identities import Identities
-from aws_emulator.gateway.operations import ApiError
 
 
 class DisruptedGateway:

@@ -11,10 +11,10 @@ from typing import Any, Final
 from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.machines.container_provisioner import ContainerProvisioner
 from ami_lifecycle_testbed.provisioner import RefusedPull
+from aws_emulator.api.operations import ApiError
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
-from aws_emulator.gateway.operations import ApiError
 from aws_emulator.machines.base_image import prepare_base_image
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
 from aws_emulator.machines.errors import MissingRequirementsError

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ami_lifecycle_testbed.observers.view import View
 from ami_lifecycle_testbed.observers.violations import Book
-from aws_emulator.gateway.operations import Request
+from aws_emulator.api.operations import Request
 
 # The look-ups that show who uses an image; without one of them nobody can know.
 _LOOK_UPS: Final = (

@@ -10,8 +10,8 @@ from ami_lifecycle_testbed.observers.publication import PublicationObserver
 from ami_lifecycle_testbed.observers.remains import Created, RemainsObserver, Source
 from ami_lifecycle_testbed.observers.view import View
 from ami_lifecycle_testbed.observers.violations import Book, Violation
+from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.gateway import Gateway
-from aws_emulator.gateway.operations import ApiError, Request, Response
 
 _SERVICES: Final = frozenset({"ec2", "ssm", "autoscaling"})
 

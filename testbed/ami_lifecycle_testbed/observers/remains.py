@@ -16,7 +16,7 @@ from ami_lifecycle_testbed.observers.view import (
     View,
 )
 from ami_lifecycle_testbed.observers.violations import Book
-from aws_emulator.gateway.operations import Request, Response
+from aws_emulator.api.operations import Request, Response
 
 _OWNER_TAGS = (APPLICATION_TAG, ENVIRONMENT_TAG, EXECUTION_TAG)
 

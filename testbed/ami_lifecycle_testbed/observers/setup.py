@@ -12,7 +12,7 @@ import yaml
 from ami_lifecycle_testbed.observers.observers import Observers
 from ami_lifecycle_testbed.observers.remains import Source
 from ami_lifecycle_testbed.observers.view import View
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 if TYPE_CHECKING:
     from aws_emulator.server import Emulator

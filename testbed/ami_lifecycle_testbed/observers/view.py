@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.operations import ApiError
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Image, Instance, Snapshot
 from aws_emulator.ecr import Registry
-from aws_emulator.gateway.operations import ApiError
 from aws_emulator.ssm import ParameterStore
 from aws_emulator.ssm.run_command import RunCommand
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aws_emulator.gateway.operations import Request
+from aws_emulator.api.operations import Request
 
 
 @dataclass(frozen=True)

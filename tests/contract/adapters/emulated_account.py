@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
+from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
@@ -24,7 +25,6 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
-from aws_emulator.gateway.operations import handlers_of
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
 from aws_emulator.step_functions.service import StepFunctions
 from aws_emulator.step_functions.tasks import Invocation

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from aws_emulator.api.operations import handlers_of
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
@@ -18,7 +19,6 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.moto_backend import start_moto
-from aws_emulator.gateway.operations import handlers_of
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
 
 ACCOUNT = "123456789012"

@@ -24,7 +24,7 @@ from ami_lifecycle.domain.forms import DOCUMENT_PATTERNS, FORMS
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 from aws_emulator.ssm.document_content import DocumentContent, bind, parse
 
 REGION: Final = "eu-central-1"

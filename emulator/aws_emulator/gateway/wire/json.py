@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from botocore.utils import parse_timestamp
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import epoch_seconds, iso8601
 

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from botocore.utils import parse_timestamp
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import iso8601
 

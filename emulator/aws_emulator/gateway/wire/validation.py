@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 _SHORTER = "Member must have length greater than or equal to {}"
 _LONGER = "Member must have length less than or equal to {}"

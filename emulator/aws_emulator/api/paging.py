@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeVar
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 Item = TypeVar("Item")
 

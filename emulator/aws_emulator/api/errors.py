@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aws_emulator.gateway.operations import ApiError
+from aws_emulator.api.operations import ApiError
 
 UNSUPPORTED_OPERATION: Final = "EmulatorUnsupportedOperation"
 UNSUPPORTED_PARAMETER: Final = "EmulatorUnsupportedParameter"
