@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from aws_emulator.clock import Clock
+from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.durations import Durations
+from aws_emulator.ec2 import Ec2
+from aws_emulator.ecr import Registry
+from aws_emulator.eventbridge.bus import EventBus
+from aws_emulator.faults import Faults
+from aws_emulator.gateway.api import Api
+from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.identities import Identities
+from aws_emulator.iam.enforcement import Enforcement
+from aws_emulator.ssm import ParameterStore, RunCommand
 from aws_emulator.ssm.provisioner import Provisioner, ShellProvisioner
 
-if TYPE_CHECKING:
-    from aws_emulator.server import Emulator
+
+class Services(Protocol):
+    """The emulator, as a project sees it."""
+
+    account_id: str
+    region: str
+    durations: Durations
+    clock: Clock
+    bus: EventBus
+    faults: Faults
+    identities: Identities
+    ec2: Ec2
+    registry: Registry
+    parameter_store: ParameterStore
+    run_command: RunCommand
+    enforcement: Enforcement
+    gateway: Gateway
+    api: Api
+    stack: Stack
 
 
 class Project:
@@ -34,7 +62,7 @@ class Project:
         """How long things take where nobody says so."""
         return Durations()
 
-    def provisioner(self, emulator: Emulator, cleanup: ExitStack) -> Provisioner:  # noqa: ARG002 - for others
+    def provisioner(self, emulator: Services, cleanup: ExitStack) -> Provisioner:  # noqa: ARG002 - for others
         """What Run Command does on instances.
 
         Args:
@@ -43,10 +71,10 @@ class Project:
         """
         return ShellProvisioner()
 
-    def prepare(self, emulator: Emulator) -> None:
+    def prepare(self, emulator: Services) -> None:
         """Make what the account has before the stack is deployed."""
 
-    def deployed(self, emulator: Emulator) -> None:
+    def deployed(self, emulator: Services) -> None:
         """Act on the account, whose stack has been deployed."""
 
     def describe(self) -> dict[str, Any]:

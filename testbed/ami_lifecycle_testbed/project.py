@@ -12,13 +12,12 @@ import yaml
 from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.provisioner import SimulatedProvisioner
 from aws_emulator.gateway.identities import CLIENT
-from aws_emulator.project import Project
+from aws_emulator.project import Project, Services
 from aws_emulator.ssm.provisioner import Provisioner
 
 if TYPE_CHECKING:
     from ami_lifecycle_testbed.machines.builders import ContainerBuilders
     from ami_lifecycle_testbed.observers import Observers
-    from aws_emulator.server import Emulator
 
 REPOSITORY: Final = "comfyui"
 _BUILD_CONFIG: Final = "build_config.yml"
@@ -68,7 +67,7 @@ class LifecycleProject(Project):
         """How long things take where nobody says so."""
         return BuildDurations()
 
-    def provisioner(self, emulator: Emulator, cleanup: ExitStack) -> Provisioner:
+    def provisioner(self, emulator: Services, cleanup: ExitStack) -> Provisioner:
         """Simulates builds, or has machines do them.
 
         Raises:
@@ -87,13 +86,13 @@ class LifecycleProject(Project):
         self.builders = ContainerBuilders(cleanup, emulator.account_id, emulator.region)
         return self.builders.provisioner(*parts, refused_pull, self.directory / "documents")
 
-    def prepare(self, emulator: Emulator) -> None:
+    def prepare(self, emulator: Services) -> None:
         """Create the repository, and serve it where machines pull from it."""
         emulator.api.call("operator", "ecr", "CreateRepository", {"repositoryName": self.repository})
         if self.builders is not None:
             self.builders.serve_registry(partial(emulator.api.call, CLIENT, "ecr"))
 
-    def deployed(self, emulator: Emulator) -> None:
+    def deployed(self, emulator: Services) -> None:
         """Have observers watch the account."""
         # The observers look at the emulator, which is being put together here.
         from ami_lifecycle_testbed.observers.setup import observe  # noqa: PLC0415

@@ -144,7 +144,10 @@ def test_a_changed_configuration_reaches_the_next_invocation(platform: Any) -> N
     client.update_function_configuration(
         FunctionName=name,
         Environment={
-            "Variables": {"STAGE": "changed", "CONFIG_DIR": str(platform.emulator.project.directory / "config")}
+            "Variables": {
+                "STAGE": "changed",
+                "CONFIG_DIR": str(platform.emulator.project.directory / "config"),
+            }
         },
     )
     try:

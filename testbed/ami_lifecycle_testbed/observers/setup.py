@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
@@ -13,9 +13,7 @@ from ami_lifecycle_testbed.observers.observers import Observers
 from ami_lifecycle_testbed.observers.remains import Source
 from ami_lifecycle_testbed.observers.view import View
 from aws_emulator.api.operations import ApiError
-
-if TYPE_CHECKING:
-    from aws_emulator.server import Emulator
+from aws_emulator.project import Services
 
 _KEY: Final = "environment#"
 _OBSERVER: Final = "observer"
@@ -23,7 +21,7 @@ _OBSERVER: Final = "observer"
 _EXPLICIT: Final = ("force", "fresh", "image_digest", "image_tag", "publish_image_id")
 
 
-def observe(emulator: Emulator, build_config: Path, repository: str) -> Observers:
+def observe(emulator: Services, build_config: Path, repository: str) -> Observers:
     """Have observers watch an account whose stack is deployed.
 
     Args:
@@ -79,7 +77,7 @@ def _setting(
     return otherwise
 
 
-def _items(emulator: Emulator) -> dict[str, dict[str, Any]]:
+def _items(emulator: Services) -> dict[str, dict[str, Any]]:
     found = {}
     for table in emulator.stack.physical_ids("AWS::DynamoDB::Table").values():
         for item in _scan(emulator, table):
@@ -91,7 +89,7 @@ def _items(emulator: Emulator) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _scan(emulator: Emulator, table: str) -> Iterator[dict[str, Any]]:
+def _scan(emulator: Services, table: str) -> Iterator[dict[str, Any]]:
     request: dict[str, Any] = {"TableName": table, "ConsistentRead": True}
     while request:
         page = emulator.api.call(_OBSERVER, "dynamodb", "Scan", request)
@@ -100,16 +98,16 @@ def _scan(emulator: Emulator, table: str) -> Iterator[dict[str, Any]]:
         request = {**request, "ExclusiveStartKey": last} if last else {}
 
 
-def _is_running(emulator: Emulator, arn: str) -> bool:
+def _is_running(emulator: Services, arn: str) -> bool:
     return bool(_execution(emulator, arn).get("status") == "RUNNING")
 
 
-def _is_forced(emulator: Emulator, arn: str) -> bool:
+def _is_forced(emulator: Services, arn: str) -> bool:
     request = json.loads(_execution(emulator, arn).get("input", "{}"))
     return isinstance(request, dict) and any(request.get(name) for name in _EXPLICIT)
 
 
-def _execution(emulator: Emulator, arn: str) -> dict[str, Any]:
+def _execution(emulator: Services, arn: str) -> dict[str, Any]:
     try:
         return emulator.api.call(_OBSERVER, "stepfunctions", "DescribeExecution", {"executionArn": arn})
     except ApiError:
