@@ -8,16 +8,13 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from aws_emulator.api.disruptions import Disruption, LostAnswer, ProcessHangs, ProcessKilled
 from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.clock import Clock
 from aws_emulator.faults import rules
 from aws_emulator.gateway.passthrough import CutAnswer, without
-
-if TYPE_CHECKING:
-    from aws_emulator.faults.board import Faults
 
 _READS: Final = ("Describe*", "Get*", "List*", "BatchGet*")
 _DISRUPTIONS: Final[Mapping[type[rules.Rule], type[Disruption]]] = {
@@ -27,6 +24,20 @@ _DISRUPTIONS: Final[Mapping[type[rules.Rule], type[Disruption]]] = {
 }
 
 
+class RulesOfCalls(Protocol):
+    """What rules say of API calls."""
+
+    def for_call(self, request: Request) -> rules.Rule | None:
+        """The first rule that applies to a call."""
+
+    def slowness(self, request: Request) -> float:
+        """How many emulated seconds all rules together add to a call."""
+
+    @property
+    def knows_stale_reads(self) -> bool:
+        """Whether answers to reads have to be remembered."""
+
+
 class CallFaults:
     """Applies rules to the gateway's calls.
 
@@ -34,7 +45,7 @@ class CallFaults:
         faults: the rules.
     """
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
+    def __init__(self, clock: Clock, faults: RulesOfCalls) -> None:
         self._clock = clock
         self._faults = faults
         self._answers: dict[str, deque[Response]] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
@@ -13,11 +14,15 @@ from botocore.exceptions import ReadTimeoutError
 from aws_emulator.api.disruptions import LostAnswer
 from aws_emulator.gateway.gateway import Gateway
 
-if TYPE_CHECKING:
-    from aws_emulator.simulation.functions import SimulatedFunctions
-
 ENDPOINT_URL: Final = "http://127.0.0.1:9"
 _KEY_FIELD: Final = "Credential="
+
+
+class Callers(Protocol):
+    """Who makes the calls of a simulation."""
+
+    def calling(self) -> AbstractContextManager[str | None]:
+        """Around an API call: the access key of the function that makes it, None for anybody else."""
 
 
 class Transport:
@@ -27,7 +32,7 @@ class Transport:
         functions: tells which invocation a call belongs to.
     """
 
-    def __init__(self, gateway: Gateway, functions: SimulatedFunctions) -> None:
+    def __init__(self, gateway: Gateway, functions: Callers) -> None:
         self._gateway = gateway
         self._functions = functions
 

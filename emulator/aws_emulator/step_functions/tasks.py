@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from aws_emulator.api.operations import ApiError
 from aws_emulator.step_functions.definition import LAMBDA_CALLBACK, LAMBDA_INVOKE
 from aws_emulator.step_functions.errors import StateError
 from aws_emulator.step_functions.execution import Execution, dump
+from aws_emulator.step_functions.timeline import Timeline
 from aws_emulator.step_functions.tokens import Callback, Tokens
-
-if TYPE_CHECKING:
-    from aws_emulator.step_functions.interpreter import Branch
 
 State = Mapping[str, Any]
 _FOREVER = 99_999_999.0
@@ -36,6 +34,25 @@ class Invocation:
     request_id: str
 
 
+class TaskBranch(Protocol):
+    """The branch of an execution that a task runs in."""
+
+    execution: Execution
+    context: dict[str, Any]
+    timeline: Timeline
+
+    def select_input(self, state: State, data: Any) -> Any:
+        """The effective input of a state."""
+
+    def pause(
+        self, emulated_seconds: float, ready: Callable[[], bool] = lambda: False, *, working: bool = False
+    ) -> bool:
+        """Wait for `ready()`; False when the time is over first."""
+
+    def read(self, text: str, data: Any) -> Any:
+        """Read a path, or evaluate an intrinsic function."""
+
+
 class FunctionInvoker(Protocol):
     """Invokes functions for a caller; the future may hold an ApiError."""
 
@@ -46,7 +63,7 @@ class FunctionInvoker(Protocol):
 class _Deadline:
     """TimeoutSeconds of one attempt: emulated seconds of the branch's timeline."""
 
-    def __init__(self, branch: Branch, seconds: float) -> None:
+    def __init__(self, branch: TaskBranch, seconds: float) -> None:
         self._timeline = branch.timeline
         self._end = branch.timeline.spent_seconds + seconds
 
@@ -68,7 +85,7 @@ class TaskRunner:
         self._tokens = tokens
         self._caller_of = caller_of
 
-    def run(self, branch: Branch, state: State, data: Any) -> Any:
+    def run(self, branch: TaskBranch, state: State, data: Any) -> Any:
         """One attempt of a task with the state's data; raises StateError."""
         resource = state["Resource"]
         deadline = _Deadline(branch, _seconds(branch, state, "TimeoutSeconds", data) or _FOREVER)
@@ -79,7 +96,7 @@ class TaskRunner:
             return self._run_invoke(branch, selected, deadline)
         return self._run_function(branch, resource, selected, deadline)
 
-    def _run_function(self, branch: Branch, function: str, data: Any, deadline: _Deadline) -> Any:
+    def _run_function(self, branch: TaskBranch, function: str, data: Any, deadline: _Deadline) -> Any:
         execution = branch.execution
         _record(execution, "LambdaFunctionScheduled", resource=function, input=dump(data))
         execution.record("LambdaFunctionStarted")
@@ -92,7 +109,7 @@ class TaskRunner:
         _record(execution, "LambdaFunctionSucceeded", output=invocation.payload)
         return json.loads(invocation.payload)
 
-    def _run_invoke(self, branch: Branch, parameters: Mapping[str, Any], deadline: _Deadline) -> Any:
+    def _run_invoke(self, branch: TaskBranch, parameters: Mapping[str, Any], deadline: _Deadline) -> Any:
         _schedule(branch.execution, "invoke", parameters)
         try:
             result = _service_result(parameters, self._call(branch, parameters, deadline))
@@ -104,7 +121,7 @@ class TaskRunner:
         )
         return result
 
-    def _run_callback(self, branch: Branch, state: State, data: Any, deadline: _Deadline) -> Any:
+    def _run_callback(self, branch: TaskBranch, state: State, data: Any, deadline: _Deadline) -> Any:
         resource = "invoke.waitForTaskToken"
         callback = self._tokens.open(branch.execution)
         # Each attempt has a token of its own.
@@ -126,7 +143,7 @@ class TaskRunner:
         )
         return output
 
-    def _call(self, branch: Branch, parameters: Mapping[str, Any], deadline: _Deadline) -> Invocation:
+    def _call(self, branch: TaskBranch, parameters: Mapping[str, Any], deadline: _Deadline) -> Invocation:
         payload = dump(parameters.get("Payload", {}))
         try:
             future = self._invoke(
@@ -148,7 +165,9 @@ class TaskRunner:
             raise StateError(_error_type(invocation.payload), invocation.payload)
         return invocation
 
-    def _await(self, branch: Branch, callback: Callback, deadline: _Deadline, heartbeat: float | None) -> Any:
+    def _await(
+        self, branch: TaskBranch, callback: Callback, deadline: _Deadline, heartbeat: float | None
+    ) -> Any:
         while not callback.answered:
             span = min(deadline.left(), heartbeat or _FOREVER)
             if not branch.pause(span, partial(callback.heard_since, callback.heartbeats)):
@@ -158,7 +177,7 @@ class TaskRunner:
         return callback.output
 
 
-def _seconds(branch: Branch, state: State, field: str, data: Any) -> float | None:
+def _seconds(branch: TaskBranch, state: State, field: str, data: Any) -> float | None:
     if field + "Path" not in state:
         return state.get(field)
     value = branch.read(state[field + "Path"], data)
