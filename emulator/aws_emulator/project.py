@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
 from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.durations import Durations
@@ -32,6 +33,7 @@ class Services(Protocol):
     faults: Faults
     identities: Identities
     ec2: Ec2
+    auto_scaling: AutoScaling
     registry: Registry
     parameter_store: ParameterStore
     run_command: RunCommand

@@ -11,9 +11,8 @@ from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.waits import DynamoWaits
-from ami_lifecycle.contracts import AwaitInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.waiting import Seen, Watcher
+from ami_lifecycle.steps.waiting import AwaitInput, Seen, Watcher
 
 prepare_clients("dynamodb", "ec2", "ssm", "stepfunctions")
 

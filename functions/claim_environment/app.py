@@ -8,7 +8,7 @@ from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
-from ami_lifecycle.contracts import ClaimResult, StepInput
+from ami_lifecycle.domain.execution import ClaimResult, StepInput
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.claim_environment import claim_environment
 

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.clients import prepare_clients
 from ami_lifecycle.adapters.composition import build_cleaner
-from ami_lifecycle.contracts import CleanUpInput, CleanUpResult
+from ami_lifecycle.domain.result import CleanUpResult
 from ami_lifecycle.entry import environment, lambda_handler
-from ami_lifecycle.steps.clean_up_build import parse_clean_up
+from ami_lifecycle.steps.clean_up_build import CleanUpInput, parse_clean_up
 
 prepare_clients("autoscaling", "dynamodb", "ec2", "events", "sns", "ssm", "stepfunctions")
 

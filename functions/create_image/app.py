@@ -7,9 +7,9 @@ from datetime import datetime
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
-from ami_lifecycle.contracts import CreateImageInput, ImageRef
+from ami_lifecycle.domain.execution import ImageRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.create_image import create_image
+from ami_lifecycle.steps.create_image import CreateImageInput, create_image
 
 prepare_clients("dynamodb", "ec2")
 

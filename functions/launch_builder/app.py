@@ -9,7 +9,7 @@ from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.contracts import ClaimedInput, InstanceRef
+from ami_lifecycle.domain.execution import ClaimedInput, InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
 

@@ -9,9 +9,9 @@ from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.contracts import CanaryInput, InstanceRef
+from ami_lifecycle.domain.execution import InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+from ami_lifecycle.steps.launch_instance import CanaryInput, Infrastructure, Launcher
 
 prepare_clients("dynamodb")
 prepare_clients("ec2", attempts=1)

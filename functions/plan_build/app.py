@@ -11,10 +11,10 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
-from ami_lifecycle.contracts import BuildState, PlanInput
+from ami_lifecycle.domain.execution import BuildState
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
 from ami_lifecycle.settings import load_catalogue
-from ami_lifecycle.steps.plan_build import Planner
+from ami_lifecycle.steps.plan_build import PlanInput, Planner
 from ami_lifecycle.steps.preflight import Preflight
 
 prepare_clients("dynamodb", "ec2", "ecr", "ssm")

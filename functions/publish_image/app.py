@@ -9,9 +9,9 @@ from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.parameters import SsmParameters
-from ami_lifecycle.contracts import Published, PublishInput
+from ami_lifecycle.domain.execution import Published
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.publish_image import Publisher
+from ami_lifecycle.steps.publish_image import Publisher, PublishInput
 
 prepare_clients("dynamodb", "ec2", "ssm")
 

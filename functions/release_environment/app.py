@@ -10,9 +10,9 @@ from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.notifier import AwsNotifier
-from ami_lifecycle.contracts import ReleaseInput, ReleaseResult
+from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.release_environment import Releaser
+from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
 
 prepare_clients("dynamodb", "ec2", "events", "sns", "stepfunctions")
 

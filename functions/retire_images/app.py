@@ -11,9 +11,9 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import usage_in_account
-from ami_lifecycle.contracts import RetireInput, Retirement
+from ami_lifecycle.domain.decision import Retirement
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.retire_images import RetireInput, Retirer
 
 prepare_clients("autoscaling", "dynamodb", "ec2", "ssm")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.contracts import InstanceInput
+from ami_lifecycle.domain.execution import InstanceInput
 from ami_lifecycle.entry import lambda_handler, parsed_by
 from ami_lifecycle.steps.stop_builder import stop_builder
 

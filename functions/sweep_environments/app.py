@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.clients import prepare_clients
 from ami_lifecycle.adapters.composition import sweeper
-from ami_lifecycle.contracts import SweepResult
+from ami_lifecycle.domain.result import SweepResult
 from ami_lifecycle.entry import environment, lambda_handler
 from ami_lifecycle.steps.sweep_environments import parse_sweep
 

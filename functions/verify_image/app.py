@@ -7,9 +7,9 @@ from datetime import datetime
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.instances import Ec2Instances
-from ami_lifecycle.contracts import CommandInput, CommandRef
+from ami_lifecycle.domain.execution import CommandRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.run_document import DocumentRunner
+from ami_lifecycle.steps.run_document import CommandInput, DocumentRunner
 
 prepare_clients("ec2")
 prepare_clients("ssm", attempts=1)

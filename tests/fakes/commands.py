@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from tests.fakes.faults import Faulty, port_call
 
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.errors import AgentNotOnlineError
-from ami_lifecycle.ports import CommandResult, CommandStatus
 
 
 class SentCommand(NamedTuple):

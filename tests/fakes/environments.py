@@ -8,7 +8,6 @@ from typing import Any
 
 from tests.fakes.faults import Faulty, port_call
 
-from ami_lifecycle.contracts import BuildRequest
 from ami_lifecycle.domain.environment import (
     Claim,
     EnvironmentRecord,
@@ -18,6 +17,7 @@ from ami_lifecycle.domain.environment import (
     Pin,
     UnusableBase,
 )
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import ClaimLostError
 
 

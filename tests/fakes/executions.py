@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from tests.fakes.faults import Faulty, port_call
 
-from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.request import BuildRequest
 
 
 class StartedExecution(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from tests.fakes.clock import FakeClock
 from tests.fakes.faults import Faulty, port_call
 
+from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import Instance, InstanceState
 from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
-from ami_lifecycle.ports import Clock, LaunchRefusal, LaunchRequest, LaunchResult
+from ami_lifecycle.ports import Clock
 
 SETTLED = {
     InstanceState.PENDING: InstanceState.RUNNING,

@@ -28,9 +28,10 @@ from tests.faults.world import World
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.usage import fleets, groups, parameters
 from ami_lifecycle.adapters.usage.looking import Look
-from ami_lifecycle.contracts import ClaimResult, Decision, RetireAction, StepInput, Wait, WaitKind
 from ami_lifecycle.domain import launching, planning, retirement
+from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKind
 from ami_lifecycle.domain.launching import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.steps import claim_environment

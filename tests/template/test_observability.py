@@ -10,22 +10,12 @@ import pytest
 from pydantic import BaseModel
 from tests.template.stack import ROOT, resources, template
 
-from ami_lifecycle.contracts import (
-    Action,
-    Blocked,
-    ClaimResult,
-    ClaimStatus,
-    CleanUpResult,
-    Decision,
-    FindingKind,
-    ReleaseResult,
-    Resumed,
-    RetireAction,
-    SweepFinding,
-    SweepResult,
-    WaitKind,
-)
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction
+from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, WaitKind
+from ami_lifecycle.domain.request import Action
+from ami_lifecycle.domain.result import CleanUpResult, FindingKind, ReleaseResult, SweepFinding, SweepResult
 from ami_lifecycle.measures import Measure, Unit, measures_of
+from ami_lifecycle.steps.waiting import Resumed
 
 IMAGE = "ami-0123456789abcdef0"
 ALARMS = resources("AWS::CloudWatch::Alarm")

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from ami_lifecycle.contracts import CleanUpInput, ImageRef, StepInput
+from ami_lifecycle.domain.execution import ImageRef, StepInput
 from ami_lifecycle.entry import environment, lambda_handler, logger, parsed_by
 from ami_lifecycle.errors import InvalidRequestError, ThrottledError
+from ami_lifecycle.steps.clean_up_build import CleanUpInput
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:build-image:e1"
 

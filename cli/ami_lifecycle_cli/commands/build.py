@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from ami_lifecycle.contracts import Action, BuildPlan, BuildRequest
 from ami_lifecycle.domain import requests
+from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import InvalidRequestError, RepositoryNotFoundError
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import (

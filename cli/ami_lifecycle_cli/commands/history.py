@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from ami_lifecycle.contracts import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack

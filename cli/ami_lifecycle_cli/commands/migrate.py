@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ami_lifecycle.contracts import Blocked
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from ami_lifecycle.contracts import Action, BuildRequest, Decision, RetireAction
+from ami_lifecycle.domain.decision import Decision, RetireAction
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import RefusedError
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import (

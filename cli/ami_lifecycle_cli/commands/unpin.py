@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ami_lifecycle.contracts import Action, BuildRequest
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ami_lifecycle.adapters.tags import to_tags
 from ami_lifecycle.adapters.translation import aws_errors
-from ami_lifecycle.contracts import Blocked, RetireAction
+from ami_lifecycle.domain.decision import Blocked, RetireAction
 from ami_lifecycle.domain.model import TAG_APPLICATION, Image, Usage
 from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ami_lifecycle.contracts import HistoryRecord
 from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
 from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle_cli.stack.deployment import Stack

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ami_lifecycle.contracts import BuildRequest, Decision, HistoryRecord, Metadata, RetireAction
+from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, HeldBack
 from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.record import HistoryRecord, Metadata
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.observing import read_record

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ami_lifecycle.contracts import HistoryRecord, Metadata
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.steps.observing import parameter_name, read_live
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.showing import parse_date

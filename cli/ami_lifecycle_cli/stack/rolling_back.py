@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ami_lifecycle.contracts import Action, BuildRequest, HistoryRecord, Trigger
 from ami_lifecycle.domain.model import Image, is_ami_id
+from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import make_request, words_for_a_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError

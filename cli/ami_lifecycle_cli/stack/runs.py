@@ -12,7 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
-from ami_lifecycle.contracts import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.demo.telling import WAITS

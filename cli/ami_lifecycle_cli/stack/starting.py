@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from ami_lifecycle.contracts import BuildRequest
 from ami_lifecycle.domain.naming import execution_name
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.stack.deployment import Stack

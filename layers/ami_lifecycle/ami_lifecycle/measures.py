@@ -9,17 +9,10 @@ from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
-from ami_lifecycle.contracts import (
-    ClaimResult,
-    ClaimStatus,
-    CleanUpResult,
-    FindingKind,
-    ReleaseResult,
-    Resumed,
-    RetireAction,
-    SweepResult,
-    WaitKind,
-)
+from ami_lifecycle.domain.decision import RetireAction
+from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, WaitKind
+from ami_lifecycle.domain.result import CleanUpResult, FindingKind, ReleaseResult, SweepResult
+from ami_lifecycle.steps.waiting import Resumed
 
 
 class Unit(StrEnum):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.command import CommandResult
 from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
 from ami_lifecycle.domain.environment import (
     Claim,
@@ -21,15 +20,16 @@ from ami_lifecycle.domain.environment import (
     Pin,
     UnusableBase,
 )
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.launch import LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import (
-    Frozen,
     Image,
     Instance,
     Snapshot,
     Usage,
-    VolatileDevice,
 )
 from ami_lifecycle.domain.outcomes import Outcome
+from ami_lifecycle.domain.request import BuildRequest
 
 
 class Clock(Protocol):
@@ -40,63 +40,6 @@ class Clock(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Wait for a moment; never for a resource."""
-
-
-class LaunchRequest(Frozen):
-    """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s.
-
-    With `volume_key_arn` all its volumes are encrypted with that key, without it as the account's default says.
-    """
-
-    client_token: str
-    image_id: str
-    instance_type: str
-    subnet_id: str
-    security_group_ids: tuple[str, ...]
-    instance_profile_arn: str
-    root_device_name: str
-    root_volume_gib: int
-    volume_type: str
-    iops: int
-    throughput: int
-    volatile_devices: tuple[VolatileDevice, ...] = ()
-    volume_key_arn: str = ""
-    metadata_hop_limit: int = 1
-    user_data: str
-    tags: Mapping[str, str]
-
-
-class LaunchRefusal(StrEnum):
-    """Why EC2 launches no instance of a type in a subnet, by what may help.
-
-    `CAPACITY`: time, another subnet or another type. `UNSUPPORTED`: another subnet or type.
-    `INELIGIBLE`: another type only. `QUOTA_IN_USE`: time or a type of another quota. `QUOTA_TOO_SMALL`:
-    a type of another quota; until somebody raises this one, it has no room for a single instance.
-    """
-
-    CAPACITY = "capacity"
-    UNSUPPORTED = "unsupported"
-    INELIGIBLE = "ineligible"
-    QUOTA_IN_USE = "quota in use"
-    QUOTA_TOO_SMALL = "quota too small"
-
-    @property
-    def concerns_every_subnet(self) -> bool:
-        """Whether the type is refused alike in all subnets."""
-        return self not in {LaunchRefusal.CAPACITY, LaunchRefusal.UNSUPPORTED}
-
-    @property
-    def passes(self) -> bool:
-        """Whether waiting can help."""
-        return self in {LaunchRefusal.CAPACITY, LaunchRefusal.QUOTA_IN_USE}
-
-
-class LaunchResult(NamedTuple):
-    """An instance, or the refusal and EC2's words for it."""
-
-    instance: Instance | None
-    refusal: LaunchRefusal | None = None
-    message: str = ""
 
 
 class Instances(Protocol):
@@ -187,27 +130,6 @@ class ImageUsage(Protocol):
         Args:
             parameter_paths: below which paths parameters are read for image ids, whatever their data type.
         """
-
-
-class CommandStatus(StrEnum):
-    """Outcome of a command on one instance. UNDELIVERED: it never began there, and will not."""
-
-    RUNNING = "running"
-    SUCCESS = "success"
-    FAILED = "failed"
-    TIMED_OUT = "timed out"
-    CANCELLED = "cancelled"
-    UNDELIVERED = "undelivered"
-
-
-class CommandResult(Frozen):
-    """A command invocation. Outputs are what SSM keeps: the first 24,000 and 8,000 characters."""
-
-    status: CommandStatus
-    status_details: str = ""
-    exit_code: int | None = None
-    stdout: str = ""
-    stderr: str = ""
 
 
 class Commands(Protocol):
@@ -378,23 +300,6 @@ class Waits(Protocol):
 
     def delete(self, resource_id: str, token: str) -> None:
         """Forget the token, unless another has taken its place."""
-
-
-class ExecutionStatus(StrEnum):
-    """Status of an execution; UNKNOWN when Step Functions has forgotten it (90 days after its end)."""
-
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    TIMED_OUT = "TIMED_OUT"
-    ABORTED = "ABORTED"
-    PENDING_REDRIVE = "PENDING_REDRIVE"
-    UNKNOWN = "UNKNOWN"
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the execution can change nothing any more."""
-        return self not in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}
 
 
 class Executions(Protocol):

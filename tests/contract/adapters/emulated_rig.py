@@ -20,17 +20,17 @@ from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.waits import DynamoWaits
+from ami_lifecycle.domain.command import CommandStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import ImageState, Instance, InstanceState, UsageKind
 from ami_lifecycle.ports import (
     Commands,
-    CommandStatus,
     Environments,
     Executions,
-    ExecutionStatus,
     Images,
     ImageUsage,
     Instances,
-    LaunchRefusal,
     Notifier,
     Parameters,
     Repository,

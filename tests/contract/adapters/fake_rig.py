@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.fakes import World
 
+from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, UsageKind
 from ami_lifecycle.ports import (
     Commands,
@@ -14,7 +15,6 @@ from ami_lifecycle.ports import (
     Images,
     ImageUsage,
     Instances,
-    LaunchRefusal,
     Notifier,
     Parameters,
     Repository,

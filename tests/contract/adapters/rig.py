@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
 from ami_lifecycle.domain.model import Instance, UsageKind
 from ami_lifecycle.ports import (
     Commands,
@@ -12,8 +13,6 @@ from ami_lifecycle.ports import (
     Images,
     ImageUsage,
     Instances,
-    LaunchRefusal,
-    LaunchRequest,
     Notifier,
     Parameters,
     Repository,

@@ -4,8 +4,8 @@ import pytest
 from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig, launch_request, running_instance
 
+from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.errors import AgentNotOnlineError, ServiceUnavailableError, SettingsError
-from ami_lifecycle.ports import CommandStatus
 
 MESSAGE = {"Message": "hello"}
 

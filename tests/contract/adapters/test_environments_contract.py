@@ -9,7 +9,6 @@ from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig
 from tests.fakes.clock import START
 
-from ami_lifecycle.contracts import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.environment import (
     Claim,
     EnvironmentRecord,
@@ -19,6 +18,7 @@ from ami_lifecycle.domain.environment import (
     UnusableBase,
 )
 from ami_lifecycle.domain.model import Role
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import ClaimLostError, ServiceUnavailableError
 
 DIGEST = "sha256:" + "a" * 64

@@ -5,8 +5,8 @@ import json
 from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig
 
-from ami_lifecycle.contracts import BuildRequest
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.request import BuildRequest
 
 
 def test_a_started_execution_runs(rig: Rig) -> None:

@@ -4,6 +4,7 @@ import pytest
 from tests.contract.adapters.emulated_rig import EmulatedRig
 from tests.contract.adapters.rig import Rig, launch_request, running_instance, tags
 
+from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import InstanceState
 from ami_lifecycle.errors import (
     BuilderLostError,
@@ -11,7 +12,6 @@ from ami_lifecycle.errors import (
     ResourceNotVisibleError,
     ServiceUnavailableError,
 )
-from ami_lifecycle.ports import LaunchRefusal
 
 UNKNOWN = "i-0ffffffffffffffff"
 

@@ -32,10 +32,10 @@ from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.waits import DynamoWaits
-from ami_lifecycle.contracts import Action, BuildRequest
 from ami_lifecycle.domain.environment import Claim, LaunchProgress, Pin
 from ami_lifecycle.domain.model import Role, UsageKind
 from ami_lifecycle.domain.outcomes import BuildFailed
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AmiLifecycleError, ServiceUnavailableError
 from ami_lifecycle.ports import StoredWait
 

@@ -20,6 +20,8 @@ from ami_lifecycle.adapters.usage.fleets import read_fleets, read_spot_requests
 from ami_lifecycle.adapters.usage.groups import read_refreshes
 from ami_lifecycle.adapters.usage.looking import TimeLimit
 from ami_lifecycle.adapters.usage.parameters import resolve_aliases
+from ami_lifecycle.domain.command import CommandStatus
+from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
 from ami_lifecycle.domain.launching import Launcher, Resolution, TemplateReference
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind, VolatileDevice
 from ami_lifecycle.errors import (
@@ -32,7 +34,6 @@ from ami_lifecycle.errors import (
     SettingsError,
     ThrottledError,
 )
-from ami_lifecycle.ports import CommandStatus, LaunchRefusal, LaunchRequest
 
 Stub = Callable[[str], tuple[Any, Stubber]]
 AMI = "ami-0123456789abcdef0"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ami_lifecycle.contracts import Action, HistoryRecord, RecordStatus, Trigger
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
 from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle_cli.stack.observation import Observation
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.runs import Run

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from tests.unit.cli.samples import NOW
 
-from ami_lifecycle.contracts import Action
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import following, starting
 from ami_lifecycle_cli.stack.following import Follower

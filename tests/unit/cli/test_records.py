@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.cli.samples import a_record, digest, image_id
 
-from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import RecordNotFoundError
 from ami_lifecycle_cli.stack.records import builds_of, is_passing_name
 from ami_lifecycle_cli.stack.rolling_back import _back

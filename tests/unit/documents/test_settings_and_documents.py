@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.documents.scratch_machine import DOCUMENTS, script_of
 
-from ami_lifecycle.contracts import Action, BuildMode, BuildPlan, Source, Trigger
 from ami_lifecycle.domain import forms
 from ami_lifecycle.domain.forms import DOCUMENT_PATTERNS, FORMS
 from ami_lifecycle.domain.naming import run_id
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
+from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
 from aws_emulator.api.operations import ApiError

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ami_lifecycle.contracts import Action, BuildRequest
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
@@ -16,6 +15,7 @@ from ami_lifecycle.domain.model import (
     ImageState,
 )
 from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
 ACCOUNT_ID = "123456789012"

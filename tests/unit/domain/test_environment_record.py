@@ -17,8 +17,8 @@ from tests.unit.domain.builders import (
     image_id,
 )
 
-from ami_lifecycle.contracts import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.environment import merge_requests
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 
 PUSHED = a_request(trigger=Trigger.PUSH)
 ROLLBACK = a_request(action=Action.PUBLISH, trigger=Trigger.ROLLBACK, publish_image_id=image_id(1), pin=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_lifecycle.contracts import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.history import corrections, doubtful
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 
 IDS = [f"ami-{number:017x}" for number in range(1, 6)]
 

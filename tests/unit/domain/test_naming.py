@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, settings
 
-from ami_lifecycle.contracts import Action, BuildPlan, Trigger
 from ami_lifecycle.domain.model import Role
 from ami_lifecycle.domain.naming import client_token, document_comment, execution_name, run_id
+from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.request import Action, Trigger
 
 ARNS = st.text(min_size=1, max_size=200)
 DIGESTS = st.none() | st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)

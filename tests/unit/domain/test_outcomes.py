@@ -8,24 +8,17 @@ from typing import Any
 import pytest
 from tests.unit.domain.builders import settings as make_settings
 
-from ami_lifecycle.contracts import (
-    Action,
-    BuildPlan,
-    BuildRequest,
-    CleanUpResult,
-    Decision,
-    ReleaseInput,
-    ReleaseResult,
-    RetireAction,
-    Retirement,
-    Trigger,
-)
+from ami_lifecycle.domain.decision import Decision, RetireAction, Retirement
 from ami_lifecycle.domain.outcomes import (
     OUTCOMES,
     merged_decisions,
     outcome_of_failure,
     outcomes_of_release,
 )
+from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
+from ami_lifecycle.steps.release_environment import ReleaseInput
 
 NEW, OLD, USED = "ami-0123456789abcde02", "ami-0123456789abcde01", "ami-0123456789abcde00"
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:build-image:run"

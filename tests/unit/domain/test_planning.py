@@ -24,7 +24,6 @@ from tests.unit.domain.builders import (
     settings,
 )
 
-from ami_lifecycle.contracts import Action, BuildMode, Trigger
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
@@ -35,6 +34,7 @@ from ami_lifecycle.domain.model import (
     Image,
     ImageState,
 )
+from ami_lifecycle.domain.plan import BuildMode
 from ami_lifecycle.domain.planning import (
     BaseChoice,
     base_of,
@@ -43,6 +43,7 @@ from ami_lifecycle.domain.planning import (
     newest_usable,
     reason_for_nothing,
 )
+from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.domain.settings import RefreshSettings
 
 UBUNTU = an_image(99, name="ubuntu", tags={}, owner_id="099720109477", creation_date=NOW)

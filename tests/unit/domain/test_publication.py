@@ -11,18 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_id, settings
 
-from ami_lifecycle.contracts import (
-    Action,
-    BuildMode,
-    BuildPlan,
-    CommandFacts,
-    HistoryRecord,
-    Metadata,
-    RecordStatus,
-    Source,
-    Trigger,
-)
+from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.model import TAG_GENERATION
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.publication import (
     dump,
     history_of,
@@ -32,6 +23,8 @@ from ami_lifecycle.domain.publication import (
     metadata_of,
     timestamp,
 )
+from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.request import Action, Trigger
 
 # The metadata schema that consumers were given.
 PUBLISHED_KEYS = {

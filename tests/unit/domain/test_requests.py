@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_lifecycle.contracts import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.errors import InvalidRequestError
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import NOW, an_image, image_id
 
-from ami_lifecycle.contracts import RetireAction
+from ami_lifecycle.domain.decision import RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import RetirementSettings

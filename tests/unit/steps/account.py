@@ -13,7 +13,7 @@ from typing import Any
 from tests.fakes import SentCommand, World
 from tests.fakes.images import OWNER
 
-from ami_lifecycle.contracts import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_DIGEST,
@@ -26,7 +26,7 @@ from ami_lifecycle.domain.model import (
     ImageState,
 )
 from ami_lifecycle.domain.publication import dump, history_of, load, timestamp
-from ami_lifecycle.ports import CommandResult, CommandStatus
+from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner

@@ -10,43 +10,35 @@ from tests.fakes import Call, Faulty
 from tests.template.stack import states
 from tests.unit.steps.account import INFRASTRUCTURE, MACHINE, Account, arn_of
 
-from ami_lifecycle.contracts import (
-    AdoptInput,
-    AwaitInput,
-    BuildRequest,
+from ami_lifecycle.domain.command import CommandFacts
+from ami_lifecycle.domain.decision import Retirement, Unfinished
+from ami_lifecycle.domain.execution import (
     BuildState,
-    CanaryInput,
     ClaimedInput,
     ClaimResult,
     ClaimStatus,
-    CleanUpInput,
-    CommandFacts,
-    CommandInput,
     CommandRef,
-    CreateImageInput,
-    PlanInput,
+    ExecutionStatus,
     Published,
-    PublishInput,
-    ReleaseInput,
-    ReleaseResult,
-    RetireInput,
-    Retirement,
     StepInput,
-    Unfinished,
     Wait,
     WaitKind,
 )
+from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import AmiLifecycleError, CommandUndeliveredError
-from ami_lifecycle.ports import ExecutionStatus
-from ami_lifecycle.steps.adopt_image_name import NameAdopter
+from ami_lifecycle.steps.adopt_image_name import AdoptInput, NameAdopter
 from ami_lifecycle.steps.claim_environment import claim_environment
-from ami_lifecycle.steps.create_image import create_image
-from ami_lifecycle.steps.launch_instance import Launcher
-from ami_lifecycle.steps.publish_image import Publisher
-from ami_lifecycle.steps.release_environment import Releaser
-from ami_lifecycle.steps.run_document import DocumentRunner
+from ami_lifecycle.steps.clean_up_build import CleanUpInput
+from ami_lifecycle.steps.create_image import CreateImageInput, create_image
+from ami_lifecycle.steps.launch_instance import CanaryInput, Launcher
+from ami_lifecycle.steps.plan_build import PlanInput
+from ami_lifecycle.steps.publish_image import Publisher, PublishInput
+from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
+from ami_lifecycle.steps.retire_images import RetireInput
+from ami_lifecycle.steps.run_document import CommandInput, DocumentRunner
 from ami_lifecycle.steps.stop_builder import stop_builder
-from ami_lifecycle.steps.waiting import Watcher
+from ami_lifecycle.steps.waiting import AwaitInput, Watcher
 
 T = TypeVar("T")
 _PLANS_ANEW: Final = 10

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.steps.account import MACHINE, Account, an_image, arn_of
 
-from ami_lifecycle.contracts import BuildRequest, CleanUpInput, SweepResult
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_ENVIRONMENT,
@@ -16,7 +16,9 @@ from ami_lifecycle.domain.model import (
     InstanceState,
     Snapshot,
 )
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.result import SweepResult
+from ami_lifecycle.steps.clean_up_build import CleanUpInput
 
 ENDED = [
     ExecutionStatus.SUCCEEDED,

@@ -12,26 +12,17 @@ from tests.unit.steps.execution import Execution
 from tests.unit.steps.interleaving import schedules
 from tests.unit.steps.promises import Promises
 
-from ami_lifecycle.contracts import (
-    Action,
-    BuildRequest,
-    ClaimResult,
-    ClaimStatus,
-    CleanUpInput,
-    CleanUpResult,
-    PlanInput,
-    Published,
-    PublishInput,
-    ReleaseInput,
-    ReleaseResult,
-    StepInput,
-)
 from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, ExecutionStatus, Published, StepInput
 from ami_lifecycle.domain.model import TAG_DIGEST
+from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, ClaimLostError
-from ami_lifecycle.ports import ExecutionStatus
 from ami_lifecycle.steps.claim_environment import claim_environment
-from ami_lifecycle.steps.release_environment import Releaser
+from ami_lifecycle.steps.clean_up_build import CleanUpInput
+from ami_lifecycle.steps.plan_build import PlanInput
+from ami_lifecycle.steps.publish_image import PublishInput
+from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
 
 MANY = 25
 LOOKS = 20

@@ -11,10 +11,11 @@ from tests.unit.steps.account import Account, an_image
 from tests.unit.steps.execution import Crash, Execution, FaultAt, FaultHook, converge, run
 from tests.unit.steps.promises import Promises
 
-from ami_lifecycle.contracts import Action, BuildRequest, RecordStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, UsageKind
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import CleanUpIncompleteError, ServiceUnavailableError
-from ami_lifecycle.ports import ExecutionStatus
 
 
 class Scene(NamedTuple):

@@ -16,18 +16,12 @@ from tests.unit.steps.execution import Execution
 from tests.unit.steps.test_claim_races import holder_of
 
 from ami_lifecycle.adapters.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
-from ami_lifecycle.contracts import (
-    AwaitInput,
-    BuildRequest,
-    CanaryInput,
-    ClaimedInput,
-    CommandInput,
-    Event,
-    StepInput,
-    Wait,
-    WaitKind,
-)
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
+from ami_lifecycle.domain.events import Event
+from ami_lifecycle.domain.execution import ClaimedInput, StepInput, Wait, WaitKind
+from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import Image, ImageState, Instance, InstanceState
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import (
     AgentNotOnlineError,
     AgentTooOldError,
@@ -46,10 +40,9 @@ from ami_lifecycle.errors import (
     ThrottledError,
     VerificationFailedError,
 )
-from ami_lifecycle.ports import CommandResult, CommandStatus, LaunchRefusal
-from ami_lifecycle.steps.launch_instance import LONGEST_CALL, Infrastructure, Launcher
-from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
-from ami_lifecycle.steps.waiting import parse_facts
+from ami_lifecycle.steps.launch_instance import LONGEST_CALL, CanaryInput, Infrastructure, Launcher
+from ami_lifecycle.steps.run_document import CommandInput, provisioning_parameters, verification_parameters
+from ami_lifecycle.steps.waiting import AwaitInput, parse_facts
 
 INSTANCE = "i-0123456789abcdef0"
 TOKEN = "token"

@@ -8,9 +8,9 @@ from tests.unit.steps.account import Account
 from tests.unit.steps.execution import run
 from tests.unit.steps.promises import Promises
 
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, InstanceState
 from ami_lifecycle.errors import ServiceUnavailableError
-from ami_lifecycle.ports import CommandResult, CommandStatus
 from ami_lifecycle.steps.run_document import MOST_COMMANDS
 
 LOST = CommandResult(status=CommandStatus.UNDELIVERED, status_details="DeliveryTimedOut")

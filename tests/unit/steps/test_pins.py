@@ -11,10 +11,10 @@ from tests.unit.steps.account import Account, an_image, arn_of
 from tests.unit.steps.execution import Crash, Execution, converge, run, run_started
 from tests.unit.steps.leftovers import started
 
-from ami_lifecycle.contracts import Action
 from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.domain.request import Action
 
 
 @pytest.fixture

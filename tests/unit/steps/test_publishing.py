@@ -13,18 +13,11 @@ from tests.unit.steps.execution import Execution
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.contracts import (
-    AdoptInput,
-    BuildRequest,
-    ClaimedInput,
-    CommandFacts,
-    CreateImageInput,
-    Published,
-    PublishInput,
-    RetireInput,
-)
+from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_EXECUTION, Image, ImageState, Instance, InstanceState, UsageKind
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import (
     AmiLifecycleError,
     ClaimLostError,
@@ -37,7 +30,10 @@ from ami_lifecycle.errors import (
     ResourceNotVisibleError,
 )
 from ami_lifecycle.ports import StoredParameter
-from ami_lifecycle.steps.create_image import create_image
+from ami_lifecycle.steps.adopt_image_name import AdoptInput
+from ami_lifecycle.steps.create_image import CreateImageInput, create_image
+from ami_lifecycle.steps.publish_image import PublishInput
+from ami_lifecycle.steps.retire_images import RetireInput
 from ami_lifecycle.steps.waiting import parse_facts
 
 CANDIDATE = "comfyui-multitenant-prod.candidate.x"

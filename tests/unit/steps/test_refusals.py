@@ -21,10 +21,14 @@ from tests.unit.steps.leftovers import (
     tags_of,
 )
 
-from ami_lifecycle.contracts import Action, Blocked, Metadata
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, back_off
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, Snapshot
 from ami_lifecycle.domain.publication import dump
+from ami_lifecycle.domain.record import Metadata
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
     AccessDeniedError,
     CapacityUnavailableError,
@@ -34,7 +38,6 @@ from ami_lifecycle.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from ami_lifecycle.ports import CommandResult, CommandStatus, ExecutionStatus
 from ami_lifecycle.steps.one_by_one import one_by_one
 
 NAME = "comfyui-multitenant-prod"

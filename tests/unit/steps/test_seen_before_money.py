@@ -9,16 +9,18 @@ from tests.fakes.repository import PLAIN_IMAGE
 from tests.unit.steps.account import Account, arn_of, image_id_of
 from tests.unit.steps.execution import run
 
-from ami_lifecycle.contracts import BuildState, Metadata, PlanInput
 from ami_lifecycle.domain.docker_image import Child, Manifest, read_manifest
+from ami_lifecycle.domain.execution import BuildState
 from ami_lifecycle.domain.model import TAG_DIGEST
 from ami_lifecycle.domain.publication import dump, load
+from ami_lifecycle.domain.record import Metadata
 from ami_lifecycle.errors import (
     DockerImageUnusableError,
     InvalidRequestError,
     ParameterUnusableError,
     SettingsError,
 )
+from ami_lifecycle.steps.plan_build import PlanInput
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -19,9 +19,9 @@ from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 from tests.unit.steps.test_faults import CALLS, SCENES
 
-from ami_lifecycle.contracts import RecordStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError
-from ami_lifecycle.ports import ExecutionStatus
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from tests.unit.steps.leftovers import (
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.contracts import BuildRequest, SweepResult
 from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_DIGEST,
@@ -31,11 +31,12 @@ from ami_lifecycle.domain.model import (
     InstanceState,
     UsageKind,
 )
+from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.result import SweepResult
 from ami_lifecycle.errors import (
     CleanUpIncompleteError,
     ServiceUnavailableError,
 )
-from ami_lifecycle.ports import ExecutionStatus
 
 
 def test_a_sweep_of_an_environment_in_order_finds_nothing_and_changes_nothing(account: Account) -> None:

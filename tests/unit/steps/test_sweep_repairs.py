@@ -15,19 +15,20 @@ from tests.unit.steps.leftovers import (
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.contracts import Action, RecordStatus
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
     TAG_ENVIRONMENT,
     ImageState,
     UsageKind,
 )
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
     AccessDeniedError,
     CleanUpIncompleteError,
     ThrottledError,
 )
-from ami_lifecycle.ports import ExecutionStatus
 
 # Records and parameters that people or interruptions spoiled.
 

@@ -11,9 +11,9 @@ from tests.fakes.clock import START
 from tests.unit.steps.account import Account, an_image, arn_of
 from tests.unit.steps.execution import Execution, converge, run
 
-from ami_lifecycle.contracts import Action
 from ami_lifecycle.domain.environment import Claim, UnusableBase, learn_from_failure
 from ami_lifecycle.domain.model import Image
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, names_of
 
 OLD = "3.1.1927.0"

@@ -10,8 +10,9 @@ from tests.unit.steps.account import UBUNTU, Account, an_image, catalogue
 from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.promises import Promises
 
-from ami_lifecycle.contracts import Action, RecordStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, ImageState, UsageKind
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.ports import AllowedImages
 
 CANONICAL = "comfyui-multitenant-prod"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.showing import duration, parse_date, short_digest, utc_date
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
-from ami_lifecycle.contracts import HistoryRecord
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.observation import Observation, observe_all
 from ami_lifecycle_cli.stack.records import is_passing_name, read_history

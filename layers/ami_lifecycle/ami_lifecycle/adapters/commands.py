@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of
-from ami_lifecycle.ports import CommandResult, CommandStatus
+from ami_lifecycle.domain.command import CommandResult, CommandStatus
 
 # SSM API reference, SendCommand: this bounds the delivery alone. An agent that is replacing itself loses
 # what it was sent, and this bounds how long that takes to show.

@@ -17,7 +17,6 @@ from pydantic import BaseModel, TypeAdapter
 from ami_lifecycle.adapters.items import from_item, to_attribute
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled
-from ami_lifecycle.contracts import BuildRequest
 from ami_lifecycle.domain.environment import (
     Claim,
     EnvironmentRecord,
@@ -27,6 +26,7 @@ from ami_lifecycle.domain.environment import (
     Pin,
     UnusableBase,
 )
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import ClaimLostError
 
 KEY_PREFIX: Final = "environment#"

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.translation import aws_errors, code_of
-from ami_lifecycle.contracts import BuildRequest
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.outcomes import unwrapped
-from ami_lifecycle.ports import ExecutionStatus
+from ami_lifecycle.domain.request import BuildRequest
 
 # Step Functions API reference, SendTaskSuccess. A closed token answers TaskTimedOut, not InvalidToken.
 NOT_WAITING: Final = frozenset({"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"})

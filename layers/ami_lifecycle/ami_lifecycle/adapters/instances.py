@@ -12,9 +12,9 @@ from ami_lifecycle.adapters.launch_refusals import WRONG_PARAMETERS, refusal_of,
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.tags import carries, filters, from_tags, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
+from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import Instance, InstanceState
 from ami_lifecycle.errors import BuilderLostError, ResourceNotVisibleError, SettingsError
-from ami_lifecycle.ports import LaunchRefusal, LaunchRequest, LaunchResult
 
 ABSENT: Final = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 

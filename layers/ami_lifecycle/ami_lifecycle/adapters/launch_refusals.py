@@ -13,7 +13,7 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import code_of, message_of
-from ami_lifecycle.ports import LaunchRefusal
+from ami_lifecycle.domain.launch import LaunchRefusal
 
 REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
     # Nothing left there at this moment: of the type, of addresses in the subnet, of volumes in the zone.

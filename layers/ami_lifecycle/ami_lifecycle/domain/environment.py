@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from ami_lifecycle.contracts import Action, Blocked, BuildRequest
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.model import AmiId, Frozen, Role
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 
 # A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.

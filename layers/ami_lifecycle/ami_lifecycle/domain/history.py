@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from ami_lifecycle.contracts import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 
 
 class Correction(NamedTuple):

@@ -10,16 +10,11 @@ import json
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
-from ami_lifecycle.contracts import (
-    CleanUpResult,
-    Decision,
-    ReleaseResult,
-    RetireAction,
-    Retirement,
-    StepInput,
-    Trigger,
-)
+from ami_lifecycle.domain.decision import Decision, RetireAction, Retirement
+from ami_lifecycle.domain.execution import StepInput
 from ami_lifecycle.domain.model import AmiId, Frozen
+from ami_lifecycle.domain.request import Trigger
+from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
 
 SOURCE: Final = "ami-lifecycle"
 OUTCOME_SCHEMA_VERSION: Final = 1

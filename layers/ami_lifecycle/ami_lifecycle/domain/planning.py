@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ami_lifecycle.contracts import Action, Base, BuildMode, BuildRequest, Trigger
 from ami_lifecycle.domain.environment import EnvironmentRecord, UnusableBase
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
@@ -21,6 +20,8 @@ from ami_lifecycle.domain.model import (
     Role,
     is_ami_id,
 )
+from ami_lifecycle.domain.plan import Base, BuildMode
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
 

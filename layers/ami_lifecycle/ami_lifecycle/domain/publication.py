@@ -9,19 +9,15 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ami_lifecycle.contracts import (
-    BuildPlan,
-    CommandFacts,
-    HistoryRecord,
-    Metadata,
-    RecordStatus,
-)
+from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.model import (
     TAG_BASE_CREATED,
     TAG_DIGEST,
     TAG_GENERATION,
     Image,
 )
+from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 
 # SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
 MAXIMUM_CHARACTERS: Final = 4_096

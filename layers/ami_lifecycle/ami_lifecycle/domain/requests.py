@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.contracts import BuildRequest, Event, PushDetail
+from ami_lifecycle.domain.events import Event, PushDetail
 from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.texts import CONTROL
 from ami_lifecycle.errors import InvalidRequestError
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from ami_lifecycle.contracts import Decision, RetireAction
+from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
 from ami_lifecycle.domain.settings import RetirementSettings
 

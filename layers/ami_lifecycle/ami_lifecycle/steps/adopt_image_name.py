@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ami_lifecycle.contracts import AdoptInput, Adoption
-from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_ROLE, Image, ImageState, Role
+from ami_lifecycle.domain.execution import Adoption, ClaimedInput
+from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_ROLE, AmiId, Image, ImageState, Role
 from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import parameter_name
+
+
+class AdoptInput(ClaimedInput):
+    """Input of `adopt_image_name`: the candidate that `latest` names."""
+
+    image_id: AmiId
 
 
 @dataclass(frozen=True)

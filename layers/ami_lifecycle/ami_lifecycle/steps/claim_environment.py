@@ -5,18 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from ami_lifecycle.contracts import (
-    Action,
-    BuildMode,
-    BuildRequest,
-    ClaimResult,
-    ClaimStatus,
-    StepInput,
-    Trigger,
-)
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, merge_requests
+from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, ExecutionStatus, StepInput
+from ami_lifecycle.domain.plan import BuildMode
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError
-from ami_lifecycle.ports import Clock, Environments, Executions, ExecutionStatus
+from ami_lifecycle.ports import Clock, Environments, Executions
 
 # TimeoutSeconds of the state machine: no execution can hold a claim for longer.
 EXECUTION_TIMEOUT: Final = timedelta(hours=30)

@@ -8,11 +8,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.contracts import Action, Blocked, CleanUpInput, CleanUpResult, Event
 from ami_lifecycle.domain.attempts import is_the_images_fault
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord, learn_from_failure
+from ami_lifecycle.domain.events import Event
+from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.requests import explain
+from ami_lifecycle.domain.result import CleanUpResult
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
 from ami_lifecycle.steps.cleaning import Cleaner
@@ -25,6 +29,16 @@ from ami_lifecycle.steps.telling import tell
 _CAUSE_CHARACTERS: Final = 4_000
 # What the environment's record and `status` say of it.
 _ERROR_CHARACTERS: Final = 400
+
+
+class CleanUpInput(Frozen):
+    """Input of `clean_up_build`, from the state machine; or made from an execution's status event."""
+
+    execution_arn: str
+    state_machine_arn: str
+    error: str = ""
+    cause: str = ""
+    status: str = "RUNNING"
 
 
 @dataclass(frozen=True)

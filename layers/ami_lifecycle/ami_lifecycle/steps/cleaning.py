@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ami_lifecycle.contracts import Blocked, Decision, HistoryRecord, RecordStatus, RetireAction
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_ENVIRONMENT,
@@ -15,6 +15,7 @@ from ami_lifecycle.domain.model import (
     ImageState,
 )
 from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.ports import Images, ImageUsage, Instances, Parameters, StoredParameter

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ami_lifecycle.contracts import HistoryRecord
 from ami_lifecycle.domain.history import corrections, doubtful
 from ami_lifecycle.domain.publication import history_of, load
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.ports import Clock, Images, Parameters
 from ami_lifecycle.steps.observing import missing_images, parameter_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.contracts import BuildPlan, CreateImageInput, ImageRef
+from ami_lifecycle.domain.execution import ClaimedInput, ImageRef
 from ami_lifecycle.domain.model import (
     TAG_BASE_CREATED,
     TAG_EXECUTION,
@@ -12,9 +12,16 @@ from ami_lifecycle.domain.model import (
     Role,
     owner_tags,
 )
+from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.errors import ForeignResourceError, ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images
 from ami_lifecycle.steps.fencing import writing
+
+
+class CreateImageInput(ClaimedInput):
+    """Input of `create_image`."""
+
+    instance_id: str
 
 
 def create_image(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
-from ami_lifecycle.contracts import ClaimedInput
 from ami_lifecycle.domain.environment import IN_FLIGHT_MARGIN, Claim
+from ami_lifecycle.domain.execution import ClaimedInput
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.ports import Environments
 

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from ami_lifecycle.contracts import BuildPlan, CanaryInput, ClaimedInput, InstanceRef
 from ami_lifecycle.domain.environment import Claim, LaunchProgress
+from ami_lifecycle.domain.execution import ClaimedInput, InstanceRef
+from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     TAG_ROLE,
+    AmiId,
     Instance,
     Role,
     VolatileDevice,
     owner_tags,
 )
 from ami_lifecycle.domain.naming import client_token
+from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import (
     AmiLifecycleError,
@@ -28,15 +31,7 @@ from ami_lifecycle.errors import (
     SettingsError,
     ThrottledError,
 )
-from ami_lifecycle.ports import (
-    Clock,
-    Environments,
-    Images,
-    Instances,
-    LaunchRefusal,
-    LaunchRequest,
-    LaunchResult,
-)
+from ami_lifecycle.ports import Clock, Environments, Images, Instances
 from ami_lifecycle.steps.fencing import writing
 
 # What one more call may take: one attempt of RunInstances and one of DescribeInstanceTypes, each with the
@@ -58,6 +53,12 @@ set -e
 shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'
 timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
 """
+
+
+class CanaryInput(ClaimedInput):
+    """Input of `launch_canary`."""
+
+    image_id: AmiId
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ami_lifecycle.contracts import HistoryRecord
 from ami_lifecycle.domain.model import TAG_ROLE, Image, Role, is_ami_id
 from ami_lifecycle.domain.planning import Live, judge_live
 from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import BuilderLostError, CanaryLostError
 from ami_lifecycle.ports import Clock, Images, Instances, Parameters
 

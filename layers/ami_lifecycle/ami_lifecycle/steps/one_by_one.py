@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ami_lifecycle.contracts import Blocked
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.errors import AmiLifecycleError, ClaimLostError, TransientError
 
 _Item = TypeVar("_Item")

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from ami_lifecycle.contracts import (
-    Action,
-    BuildMode,
-    BuildPlan,
-    BuildRequest,
-    BuildState,
-    ImageRef,
-    PlanInput,
-    Source,
-    Trigger,
-)
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState, is_ami_id
+from ami_lifecycle.domain.execution import BuildState, ImageRef
+from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
 from ami_lifecycle.domain.preflight import Problem
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
@@ -51,6 +43,14 @@ CANONICAL_OWNERS: Final = {
 # As the contract of requests bounds it.
 _LONGEST_REASON: Final = 200
 _UBUNTU_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+class PlanInput(Frozen):
+    """Input of `plan_build`: the execution's own input, untouched."""
+
+    request: Any
+    execution_arn: str
+    execution_name: str
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ami_lifecycle.contracts import (
-    Action,
-    HistoryRecord,
-    Metadata,
-    Published,
-    PublishInput,
-    RecordStatus,
-)
+from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_DIGEST,
     TAG_ENVIRONMENT,
+    AmiId,
     Image,
     ImageState,
     is_ami_id,
@@ -33,6 +28,8 @@ from ami_lifecycle.domain.publication import (
     metadata_of,
     timestamp,
 )
+from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageMismatchError,
@@ -64,6 +61,15 @@ _COPIED: Final = (
     "platform_details",
     "usage_operation",
 )
+
+
+class PublishInput(ClaimedInput):
+    """Input of `publish_image`. `copy_of` names the verified candidate when a canonical copy is published."""
+
+    image_id: AmiId
+    provisioned: CommandFacts | None = None
+    verified: CommandFacts | None = None
+    copy_of: AmiId | None = None
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from ami_lifecycle.contracts import Action, Blocked, ReleaseInput, ReleaseResult
+from ami_lifecycle.domain.decision import Blocked, Retirement, Unfinished
+from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
 from ami_lifecycle.domain.outcomes import merged_decisions, outcomes_of_release, unwrapped
+from ami_lifecycle.domain.request import Action
+from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import ClaimContendedError
 from ami_lifecycle.ports import Clock, Environments, Executions, Instances, Notifier
 from ami_lifecycle.steps.handing_over import start_wanted
 from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
 from ami_lifecycle.steps.telling import tell
+
+
+class ReleaseInput(ClaimedInput):
+    """Input of `release_environment`. `unfinished` is what ended a step after the publication, if one was."""
+
+    state_machine_arn: str
+    published: Published | None = None
+    retirement: Retirement | None = None
+    candidate_retirement: Retirement | None = None
+    unfinished: Unfinished | None = None
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,14 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from ami_lifecycle.contracts import (
-    Blocked,
-    BuildPlan,
-    Decision,
-    HistoryRecord,
-    RecordStatus,
-    RetireAction,
-    RetireInput,
-    Retirement,
-)
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, Image
+from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import dump, history_of, load
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
@@ -32,6 +26,12 @@ from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
 
 _LOOKS: Final = 8
 _LOOK_SECONDS: Final = 0.25
+
+
+class RetireInput(ClaimedInput):
+    """Input of `retire_images`. `published` is what this execution has made `latest` say, if it has."""
+
+    published: Published | None = None
 
 
 @dataclass(frozen=True)

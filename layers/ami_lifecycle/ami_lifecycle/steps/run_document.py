@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ami_lifecycle.contracts import BuildMode, BuildPlan, CommandInput, CommandRef
+from ami_lifecycle.domain.execution import CommandRef, InstanceInput
 from ami_lifecycle.domain.naming import document_comment
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan
 from ami_lifecycle.domain.settings import encoded
 from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError, CommandUndeliveredError
 from ami_lifecycle.ports import Commands, Instances
@@ -19,6 +20,12 @@ MINIMUM_AGENT: Final = (3, 3, 2746, 0)
 NOTHING: Final = "-"
 # An agent that updates or restarts loses what it was sent, for a minute or two; each command may wait for one.
 MOST_COMMANDS: Final = 5
+
+
+class CommandInput(InstanceInput):
+    """Input of the steps that send a document. `undelivered` is the last one sent, which never began."""
+
+    undelivered: CommandRef | None = None
 
 
 @dataclass(frozen=True)

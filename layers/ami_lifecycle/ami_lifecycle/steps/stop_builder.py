@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ami_lifecycle.contracts import InstanceInput
+from ami_lifecycle.domain.execution import InstanceInput
 from ami_lifecycle.ports import Instances
 
 

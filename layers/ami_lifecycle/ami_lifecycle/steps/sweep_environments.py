@@ -8,41 +8,23 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
-from ami_lifecycle.contracts import (
-    Action,
-    Blocked,
-    BuildRequest,
-    CleanUpInput,
-    FindingKind,
-    HistoryRecord,
-    Metadata,
-    RecordStatus,
-    RetireAction,
-    SweepFinding,
-    SweepResult,
-    Trigger,
-)
+from ami_lifecycle.domain.decision import Blocked, RetireAction
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
+from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
 from ami_lifecycle.domain.publication import load
+from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.domain.texts import one_line
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
-from ami_lifecycle.ports import (
-    Clock,
-    Environments,
-    Executions,
-    ExecutionStatus,
-    Images,
-    Instances,
-    Parameters,
-    Repository,
-)
+from ami_lifecycle.ports import Clock, Environments, Executions, Images, Instances, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
-from ami_lifecycle.steps.clean_up_build import BuildCleaner
+from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.handing_over import start_wanted

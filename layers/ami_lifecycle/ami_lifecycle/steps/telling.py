@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ami_lifecycle.contracts import Blocked
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.ports import Clock, Notifier
 from ami_lifecycle.steps.one_by_one import blocked_by, one_by_one

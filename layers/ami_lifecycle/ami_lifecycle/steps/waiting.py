@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.contracts import AwaitInput, CommandFacts, Event, Resumed, Wait, WaitKind
 from ami_lifecycle.domain.attempts import is_an_interruption
+from ami_lifecycle.domain.command import CommandFacts, CommandStatus
+from ami_lifecycle.domain.events import Event
+from ami_lifecycle.domain.execution import Wait, WaitKind
 from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
@@ -25,16 +27,7 @@ from ami_lifecycle.errors import (
     ResourceNotVisibleError,
     VerificationFailedError,
 )
-from ami_lifecycle.ports import (
-    Clock,
-    Commands,
-    CommandStatus,
-    Executions,
-    Images,
-    Instances,
-    StoredWait,
-    Waits,
-)
+from ami_lifecycle.ports import Clock, Commands, Executions, Images, Instances, StoredWait, Waits
 from ami_lifecycle.steps.observing import require_alive
 
 # Longer than the longest wait, an image's; DynamoDB deletes the item some time after.
@@ -47,6 +40,29 @@ _EVENT_RESOURCE: Final = {
     "EC2 Instance State-change Notification": "instance-id",
     "EC2 Command Invocation Status-change Notification": "command-id",
 }
+
+
+class AwaitInput(Frozen):
+    """Input of `await_resource`; without a token the function answers or raises at once."""
+
+    wait: Wait
+    execution_arn: str
+    task_token: str | None = None
+
+
+class Resumed(Frozen):
+    """Output of `resume_build`: what a completion event led to.
+
+    Attributes:
+        kind: what the task waited for, where one did.
+        waited_seconds: since the task began to wait for it.
+    """
+
+    resource_id: str
+    resumed: bool
+    reason: str
+    kind: WaitKind | None = None
+    waited_seconds: float | None = None
 
 
 class Seen(Frozen):

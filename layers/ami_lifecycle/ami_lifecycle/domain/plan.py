@@ -1,0 +1,77 @@
+"""What was decided before any money is spent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.settings import EnvironmentSettings
+
+
+class BuildMode(StrEnum):
+    """Whether a build starts from Ubuntu or from the environment's own image."""
+
+    FRESH = "fresh"
+    UPDATE = "update"
+
+
+class Source(Frozen):
+    """The Docker image that is built in. `size_bytes`: of its compressed layers, where the registry tells it."""
+
+    repository_uri: str
+    digest: Digest
+    tag: str | None = None
+    size_bytes: int | None = None
+
+    @property
+    def reference(self) -> str:
+        """`registry/repository:tag`, or by digest where no tag is known."""
+        return f"{self.repository_uri}:{self.tag}" if self.tag else f"{self.repository_uri}@{self.digest}"
+
+
+class Base(Frozen):
+    """The image that the builder boots."""
+
+    image_id: AmiId
+    root_device_name: str
+    root_volume_gib: int | None = None
+    volatile_devices: tuple[VolatileDevice, ...] = ()
+    created: datetime | None = None
+
+
+class BuildPlan(Frozen):
+    """Everything that was decided before any money is spent; the same for all steps of an execution."""
+
+    action: Action
+    trigger: Trigger
+    environment: str
+    reasons: tuple[str, ...]
+    run_id: str = ""
+    settings: EnvironmentSettings | None = None
+    fencing: int = 0
+    source: Source | None = None
+    mode: BuildMode | None = None
+    base: Base | None = None
+    generation: int = 1
+    request: BuildRequest | None = None
+
+    @property
+    def configured(self) -> EnvironmentSettings:
+        """The settings, which every plan that does something has."""
+        if self.settings is None:
+            raise ValueError(f"the plan for {self.environment} does nothing and has no settings")
+        return self.settings
+
+    @property
+    def image(self) -> Source:
+        """The Docker image, which every plan that builds has."""
+        if self.source is None:
+            raise ValueError(f"the plan for {self.environment} names no Docker image")
+        return self.source
+
+    @property
+    def candidate_name(self) -> str:
+        """Name of the image until it is adopted under the canonical one."""
+        return f"{self.configured.image_name}.candidate.{self.run_id}"

@@ -1,0 +1,66 @@
+"""What is published of an image, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ami_lifecycle.domain.model import AmiId
+from ami_lifecycle.domain.plan import BuildMode
+
+SCHEMA_VERSION = 1
+
+
+class Metadata(BaseModel):
+    """The value of `metadata`: the keys of the published schema, and ours. At most 4,096 characters as JSON.
+
+    Consumers ignore keys that they do not know, and so does this reader.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    ami_id: AmiId
+    docker_image: str
+    environment: str
+    creation_date: str
+    branch: str | None
+    commit_sha: str | None
+    region: str
+    workflow_run_id: str
+    workflow_run_number: str
+    image_digest: str
+    base_ami_id: str | None = None
+    build_mode: BuildMode | None = None
+    generation: int = 1
+    base_created: str | None = None
+    verified_at: str | None = None
+    snapshot_ids: tuple[str, ...] = ()
+    replaces: str | None = None
+    reason: str = ""
+    facts: Mapping[str, Any] = Field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+class RecordStatus(StrEnum):
+    """What became of an image that `latest` has named."""
+
+    LIVE = "live"
+    SUPERSEDED = "superseded"
+    KEPT = "kept"
+    RETIRED = "retired"
+
+
+class HistoryRecord(Metadata):
+    """The value of `history/{ami-id}`: the metadata, and what became of the image.
+
+    `published_by` is the ARN of the execution that made `latest` name it, or was about to.
+    """
+
+    status: RecordStatus = RecordStatus.LIVE
+    status_reason: str = ""
+    status_since: str = ""
+    superseded_by: str | None = None
+    published_by: str | None = None

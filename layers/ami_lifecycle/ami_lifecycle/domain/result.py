@@ -1,0 +1,71 @@
+"""How executions and sweeps have ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ami_lifecycle.domain.decision import Blocked, Decision
+from ami_lifecycle.domain.model import AmiId, Frozen
+from ami_lifecycle.domain.request import Action
+
+
+class ReleaseResult(Frozen):
+    """Output of an execution that went well. `blocked` is what was left undone beside the publication, `untold`
+    which notifications could not be sent.
+    """
+
+    environment: str
+    action: Action
+    image_id: AmiId | None = None
+    image_digest: str | None = None
+    replaced: AmiId | None = None
+    decisions: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    untold: tuple[Blocked, ...] = ()
+    started_execution: str | None = None
+
+
+class CleanUpResult(Frozen):
+    """What failed, in words for a person, and what was removed."""
+
+    error: str
+    cause: str
+    terminated: tuple[str, ...] = ()
+    deregistered: tuple[str, ...] = ()
+    deleted_snapshots: tuple[str, ...] = ()
+    kept: tuple[Decision, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    released: tuple[str, ...] = ()
+    untold: tuple[Blocked, ...] = ()
+    started_execution: str | None = None
+
+
+class FindingKind(StrEnum):
+    """What a finding is about, as far as an alarm asks."""
+
+    BLOCKED = "blocked"
+    DEAD_CLAIM = "dead_claim"
+    METADATA = "metadata"
+    ORPHAN = "orphan"
+    OTHER = "other"
+    RETIREMENT_DUE = "retirement_due"
+
+
+class SweepFinding(Frozen):
+    """One thing that the sweep saw; `repaired` tells whether it was set right or only reported."""
+
+    environment: str | None
+    finding: str
+    repaired: bool
+    kind: FindingKind = FindingKind.OTHER
+
+
+class SweepResult(Frozen):
+    """All findings of one sweep, the environments for which a request waits, those that do not publish the
+    digest that their tag names, whatever the reason, and all that AWS refuses to let go.
+    """
+
+    findings: tuple[SweepFinding, ...] = ()
+    waiting: tuple[str, ...] = ()
+    unpublished: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
