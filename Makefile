@@ -14,8 +14,10 @@ MACHINE_ARCHITECTURE := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCHITECTURE ?= arm64
 JOBS ?= 2
 ARGUMENTS ?=
-SOURCES := layers cli emulator functions tests scripts
-SUITES ?= unit template contract/adapters contract/config contract/emulator integration workflows e2e faults
+SOURCES := layers client cli emulator testbed functions tests scripts
+# A suite is a folder of tests, by its path, or by the name that it had below tests/.
+SUITES ?= unit layers/parameter_config/tests client/tests template contract/adapters contract/config emulator/tests/unit emulator/tests/contract \
+	emulator/tests/integration testbed/tests integration workflows e2e faults
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
@@ -37,8 +39,9 @@ demo: $(STAMP)  ## the whole life of an environment on the embedded emulator
 
 # A process for each suite: an emulated account belongs to its process. The workflows wait more than they compute.
 RUN_SUITES = status=0; for suite in $(SUITES); do \
-	echo "tests/$$suite"; workers=2; [ "$$suite" != workflows ] || workers=3; \
-	$(BIN)/python -m pytest -n $$workers --dist loadfile --quiet tests/$$suite -m $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; \
+	[ -d "$$suite" ] || suite=tests/$$suite; \
+	echo "$$suite"; workers=2; [ "$$suite" != tests/workflows ] || workers=3; \
+	$(BIN)/python -m pytest -n $$workers --dist loadfile --quiet $$suite -m $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; \
 	done; exit $$status
 
 test: $(STAMP)  ## run the tests (SUITES="unit contract" for some of them)
@@ -71,7 +74,7 @@ check: $(STAMP) $(BUILD_STAMP) $(SCAN_STAMP)  ## lint, types, templates, scripts
 	$(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(BUILD_VENV)/bin/sam validate --lint --region us-east-1
 	LOG_LEVEL=ERROR $(SCAN_VENV)/bin/checkov --config-file .checkov.yaml
-	$(BIN)/shellcheck documents/*.sh scripts/*.sh emulator/aws_emulator/provisioning/boot.sh $(wildcard .ci/run)
+	$(BIN)/shellcheck documents/*.sh scripts/*.sh emulator/aws_emulator/machines/boot.sh $(wildcard .ci/run)
 	$(BIN)/python scripts/generate.py --check
 
 fix: $(STAMP)  ## format, apply safe fixes, regenerate what is generated

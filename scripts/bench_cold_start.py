@@ -136,9 +136,9 @@ def subjects(scratch: Path) -> list[Subject]:
 
 
 def prepare_layers(built: Path, scratch: Path) -> Path:
-    """Both layers in one directory, as Lambda merges them into /opt/python."""
+    """All layers in one directory, as Lambda merges them into /opt/python."""
     target = scratch / "python"
-    for name in ("DependenciesLayer", "AmiLifecycleLayer"):
+    for name in ("DependenciesLayer", "AmiLifecycleLayer", "ParameterConfigLayer"):
         shutil.copytree(built / name / "python", target, dirs_exist_ok=True)
     return target
 

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from client.tests.parameter_store import FakeStore, record, refusal
 
-from ami_lifecycle import client as module
+import ami_lifecycle_client as module
 from ami_lifecycle_client import (
     PAIRING_SECONDS,
     AccessDeniedError,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from ami_lifecycle.process import Process, running_in
+from ami_lifecycle.adapters.process import Process, running_in
 from aws_emulator.simulation.functions import SimulatedFunctions
 from aws_emulator.simulation.virtual_clock import VirtualClock
 

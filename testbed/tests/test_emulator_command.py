@@ -18,7 +18,7 @@ import boto3
 import pytest
 import requests
 
-PROJECT = Path(__file__).parent / "fixtures" / "project"
+PROJECT = Path(__file__).parents[2] / "emulator/tests/integration/fixtures/project"
 Start = Callable[..., "tuple[subprocess.Popen[str], dict[str, Any]]"]
 
 

@@ -115,7 +115,11 @@ def test_a_function_gets_the_variables_that_it_reads_and_no_others(name: str) ->
 def test_all_functions_share_runtime_and_layers() -> None:
     shared = template()["Globals"]["Function"]
     assert shared["Handler"] == "app.handler"
-    assert shared["Layers"] == [{"Ref": "DependenciesLayer"}, {"Ref": "AmiLifecycleLayer"}]
+    assert shared["Layers"] == [
+        {"Ref": "DependenciesLayer"},
+        {"Ref": "AmiLifecycleLayer"},
+        {"Ref": "ParameterConfigLayer"},
+    ]
     overriding = [
         name
         for name, function in functions().items()

@@ -12,7 +12,7 @@ import yaml
 from parameter_config import load_config
 from parameter_config.schema import ParameterSchema, config_json_schema
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 FILES = sorted([*REPOSITORY.glob("config/*_config.yml"), *REPOSITORY.glob("config/examples/*/*_config.yml")])
 SCHEMA = json.loads((REPOSITORY / "config/config.schema.json").read_text(encoding="utf-8"))
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import typer
 
 from ami_lifecycle.errors import AmiLifecycleError
-from ami_lifecycle_cli.commands.arguments import CommandWithArguments
+from ami_lifecycle_cli.console.arguments import CommandWithArguments
 from ami_lifecycle_cli.console.output import print_error
-from parameter_config import Config, load_config
+from parameter_config import Config, ConfigError, load_config
 from parameter_config.aws_errors import translated
 from parameter_config.clients import make_client
 
@@ -113,7 +113,7 @@ def register(
             target = target_type(**{option.name: arguments.pop(option.name) for option in shared})
             try:
                 function(target, **arguments)
-            except AmiLifecycleError as error:
+            except (AmiLifecycleError, ConfigError) as error:
                 print_error(error)
                 raise typer.Exit(1) from error
 

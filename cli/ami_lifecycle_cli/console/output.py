@@ -19,7 +19,7 @@ from parameter_config.errors import ConfigFileError
 _PIPE_WIDTH: Final = 10_000
 
 
-def print_error(error: AmiLifecycleError) -> None:
+def print_error(error: AmiLifecycleError | ConfigError) -> None:
     """Print an error to standard error; one of the configuration with its place and its remedy."""
     console = Console(stderr=True, highlight=False)
     if not isinstance(error, ConfigError):

@@ -15,8 +15,8 @@ from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.service import AsynchronousConfiguration, Lambda, Permission
 
 _SUBSTITUTION: Final = re.compile(r"\$\{(\w+)\}")
-# These directories of this repository are layers by what is installed, not by their files.
-_DEPENDENCIES: Final = "dependencies"
+# A directory with this file is a layer by what is installed, not by its own files.
+_REQUIREMENTS: Final = "requirements.txt"
 # Lambda API reference, LoggingConfig.
 _LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
@@ -96,8 +96,8 @@ class Workloads:
             source = self._layers.get(arn)
             if source is None:
                 raise TemplateError(f"the emulator does not have the layer {arn}")
-            # What the dependencies layer holds after a build is installed beside this interpreter.
-            if source.name != _DEPENDENCIES and source != self._opt_source(arns):
+            # What such a layer holds after a build is installed beside this interpreter.
+            if not (source / _REQUIREMENTS).is_file() and source != self._opt_source(arns):
                 layers.append(source / "python" if (source / "python").is_dir() else source)
         return tuple(layers)
 
@@ -200,7 +200,7 @@ class Workloads:
 def _is_data(directory: Path) -> bool:
     """Whether a layer's directory holds files rather than Python packages."""
     packages = any((child / "__init__.py").is_file() for child in directory.iterdir() if child.is_dir())
-    return directory.name != _DEPENDENCIES and not packages and not (directory / "python").is_dir()
+    return not (directory / _REQUIREMENTS).is_file() and not packages and not (directory / "python").is_dir()
 
 
 def _drop(properties: dict[str, Any], *names: str) -> None:

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,17 +20,20 @@ from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock, Timer
 from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.model import Content, Instance
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
+from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 CANONICAL = "099720109477"
 DURATIONS = Durations()
+ROLE_TAG = "role"
 COMMAND_DOCUMENT = {
     "schemaVersion": "2.2",
     "description": "A document for tests.",
@@ -143,6 +146,22 @@ class Server:
         self._server.server_close()
 
 
+class Script(ShellProvisioner):
+    """What every command does: for how long, how it ends, what it writes."""
+
+    def __init__(self) -> None:
+        self.seconds = 120.0
+        self.exit_code = 0
+        self.stdout = "done\n"
+        self.stderr = ""
+        self.content: Content = {"written": True}
+
+    def run(
+        self, document_name: str, parameters: Mapping[str, Any], instance: Instance
+    ) -> CommandResult | PendingResult:
+        return CommandResult(self.seconds, self.exit_code, self.stdout, self.stderr, self.content)
+
+
 class Account:
     """A fresh account behind the server, with the builders that tests need."""
 
@@ -155,9 +174,10 @@ class Account:
         self.durations = durations
         self.faults = Faults(self.clock)
         bus.deliveries = self.faults.deliveries
-        self.state = Ec2(self.clock, bus, durations, faults=self.faults, **place)
+        self.state = Ec2(self.clock, bus, durations, faults=self.faults, role_tag=ROLE_TAG, **place)
         self.auto_scaling = AutoScaling(self.state)
         self.registry = Registry(self.clock, bus, **place)
+        self.script = Script()
         provisioner = self.make_provisioner()
         self.run_command = RunCommand(self.clock, bus, durations, self.state, provisioner, **place)
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
@@ -185,7 +205,7 @@ class Account:
         self.ubuntu = self.state.seed_image("ubuntu-jammy-22.04-amd64", owner_id=CANONICAL)
 
     def make_provisioner(self) -> Provisioner:
-        return ShellProvisioner()
+        return self.script
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

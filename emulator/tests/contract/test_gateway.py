@@ -10,7 +10,7 @@ import boto3
 import pytest
 import urllib3
 from botocore.config import Config
-from emulator.tests.contract.account import Account
+from emulator.tests.contract.account import ROLE_TAG, Account
 from emulator.tests.contract.asserting import refused
 
 from aws_emulator.durations import Durations, DurationsError
@@ -277,7 +277,7 @@ def test_a_slow_call_takes_emulated_seconds(account: Account) -> None:
 def test_an_agent_can_stay_away(account: Account) -> None:
     """kind agent_never_online."""
     account.faults.add({"kind": "agent_never_online", "role": "builder"})
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "ami-lifecycle:role", "Value": "builder"}]}]
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": ROLE_TAG, "Value": "builder"}]}]
     instance_id = account.running(TagSpecifications=tags)
     account.advance(3600)
     assert account.ssm.describe_instance_information()["InstanceInformationList"] == []

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from emulator.tests.contract.account import Account, Server
+from emulator.tests.contract.account import Account
 from emulator.tests.contract.asserting import refused
-
-from aws_emulator.durations import Durations
 
 
 def test_an_instance_takes_time_to_run(account: Account) -> None:
@@ -308,16 +306,6 @@ def test_metadata_options_follow_the_image(account: Account) -> None:
     assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 2)
     options = account.instance(account.launch(MetadataOptions={"HttpTokens": "required"}))["MetadataOptions"]
     assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
-
-
-def test_the_canarys_agent_has_a_time_of_its_own(server: Server) -> None:
-    """The instance with the role canary uses canary_online instead of agent_online."""
-    account = Account(server, Durations(agent_online=100, canary_online=20))
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "ami-lifecycle:role", "Value": "canary"}]}]
-    canary, builder = account.launch(TagSpecifications=tags), account.launch()
-    account.advance(20)
-    assert account.state.instances[canary].agent_online
-    assert not account.state.instances[builder].agent_online
 
 
 def test_instances_are_filtered_by_what_ec2_knows_and_nothing_is_ignored(account: Account) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -163,63 +162,47 @@ def test_a_command_runs_only_where_it_was_sent(account: Account) -> None:
         account.invocation(command_id, first)
 
 
-def provisioned(account: Account, **changes: str) -> tuple[str, str, str]:
-    """Send ProvisionImage and let it end: instance, command and digest."""
-    account.repository()
-    digest = account.push()
-    instance_id, document = account.running(), account.document("stack-ProvisionImage-1")
-    command_id = account.send(instance_id, document, **{"ImageUri": URI, "ImageDigest": digest} | changes)
-    account.advance(account.durations.provision + 1)
-    return instance_id, command_id, digest
+def run(account: Account) -> tuple[str, str]:
+    """Send a command and let it end: instance and command."""
+    instance_id, document = account.running(), account.document()
+    command_id = account.send(instance_id, document)
+    account.advance(account.script.seconds + 1)
+    return instance_id, command_id
 
 
-def test_provisioning_ends_with_facts_and_an_event(account: Account) -> None:
-    """documents/README.md: the last line of the output is one JSON object."""
-    instance_id, command_id, digest = provisioned(account)
+def test_a_command_ends_with_its_output_and_an_event(account: Account) -> None:
+    """Systems Manager user guide, Monitoring Run Command status changes using EventBridge."""
+    instance_id, command_id = run(account)
     invocation = account.invocation(command_id, instance_id)
     assert (invocation["Status"], invocation["ResponseCode"]) == ("Success", 0)
-    assert invocation["PluginName"] == "theStep"
-    facts = json.loads(invocation["StandardOutputContent"].splitlines()[-1])
-    assert (facts["kind"], facts["image_digest"], facts["mode"]) == ("provision", digest, "fresh")
+    assert (invocation["PluginName"], invocation["StandardOutputContent"]) == ("theStep", "done\n")
+    assert account.state.content_of(account.state.instances[instance_id]) == {"written": True}
     details = account.events_of("EC2 Command Invocation Status-change Notification")
     assert [each["status"] for each in details] == ["InProgress", "Success"]
     assert details[1]["instance-id"] == instance_id
     details = account.events_of("EC2 Command Status-change Notification")
     assert [each["status"] for each in details] == ["InProgress", "Success"]
-    assert details[0]["parameters"]["ImageDigest"] == [digest]
+    assert details[0]["parameters"]["ImageDigest"] == ["sha256:" + "0" * 64]
 
 
-def test_provisioning_a_digest_that_ecr_does_not_have_fails(account: Account) -> None:
-    """documents/README.md: exit code 16, and one clear sentence."""
-    instance_id, command_id, _ = provisioned(account, ImageDigest="sha256:" + "f" * 64)
+def test_a_command_that_fails_says_so(account: Account) -> None:
+    """Recorded calls: Failed with the exit code of the script."""
+    account.script.exit_code, account.script.stderr = 16, "no such thing\n"
+    instance_id, command_id = run(account)
     invocation = account.invocation(command_id, instance_id)
     assert (invocation["Status"], invocation["StatusDetails"], invocation["ResponseCode"]) == (
         "Failed",
         "Failed",
         16,
     )
-    assert invocation["StandardErrorContent"].startswith("ami-lifecycle: ")
-
-
-def test_a_canary_holds_what_was_provisioned(account: Account) -> None:
-    """VerifyImage finds the digest on an instance of the image, and only that digest."""
-    instance_id, _, digest = provisioned(account)
-    canary = account.running(ImageId=account.image(InstanceId=instance_id))
-    document = account.document("stack-VerifyImage-1")
-    for wanted, status, code in ((digest, "Success", 0), ("sha256:" + "f" * 64, "Failed", 17)):
-        command_id = account.send(canary, document, ImageUri=URI, ImageDigest=wanted)
-        account.advance(account.durations.verify + 1)
-        invocation = account.invocation(command_id, canary)
-        assert (invocation["Status"], invocation["ResponseCode"]) == (status, code)
+    assert invocation["StandardErrorContent"] == "no such thing\n"
 
 
 def test_there_is_no_output_before_the_end(account: Account) -> None:
     """Systems Manager API reference, GetCommandInvocation: the output is there when the command has ended."""
-    account.repository()
-    digest = account.push()
-    instance_id, document = account.running(), account.document("ProvisionImage")
-    command_id = account.send(instance_id, document, ImageUri=URI, ImageDigest=digest)
-    account.advance(account.durations.provision - 1)
+    instance_id, document = account.running(), account.document()
+    command_id = account.send(instance_id, document)
+    account.advance(account.script.seconds - 1)
     invocation = account.invocation(command_id, instance_id)
     assert (invocation["Status"], invocation["StandardOutputContent"]) == ("InProgress", "")
     assert invocation["ResponseCode"] == -1
@@ -227,8 +210,8 @@ def test_there_is_no_output_before_the_end(account: Account) -> None:
 
 def test_long_output_is_cut(account: Account) -> None:
     """Systems Manager API reference: 24,000 characters of output, 8,000 of errors, 2,500 in lists."""
-    account.faults.add({"kind": "command_fails", "document": "Provision", "stderr": "e" * 9000})
-    instance_id, command_id, _ = provisioned(account)
+    account.script.exit_code, account.script.stderr = 1, "e" * 9000
+    instance_id, command_id = run(account)
     assert len(account.invocation(command_id, instance_id)["StandardErrorContent"]) == 8000
     (listed,) = account.ssm.list_command_invocations(CommandId=command_id, Details=True)["CommandInvocations"]
     assert len(listed["CommandPlugins"][0]["Output"]) == 2500
@@ -236,7 +219,7 @@ def test_long_output_is_cut(account: Account) -> None:
 
 def test_a_plugin_name_must_be_a_step(account: Account) -> None:
     """Systems Manager API reference: InvalidPluginName."""
-    instance_id, command_id, _ = provisioned(account)
+    instance_id, command_id = run(account)
     request = {"CommandId": command_id, "InstanceId": instance_id}
     assert account.ssm.get_command_invocation(PluginName="theStep", **request)["Status"] == "Success"
     with refused("InvalidPluginName"):
@@ -247,10 +230,8 @@ def test_an_execution_timeout_kills_the_command(account: Account) -> None:
     """Recorded calls: TimedOut and ExecutionTimedOut with 137; ListCommands says Failed."""
     step = COMMAND_DOCUMENT["mainSteps"][0]  # type: ignore[index]  # the literal's values have several types
     steps = [step | {"inputs": {"timeoutSeconds": "60", "runCommand": ["true"]}}]
-    account.repository()
-    digest = account.push()
-    instance_id, document = account.running(), account.document("ProvisionImage", mainSteps=steps)
-    command_id = account.send(instance_id, document, ImageUri=URI, ImageDigest=digest)
+    instance_id, document = account.running(), account.document(mainSteps=steps)
+    command_id = account.send(instance_id, document)
     account.advance(61)
     invocation = account.invocation(command_id, instance_id)
     assert (invocation["Status"], invocation["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut")
@@ -278,13 +259,11 @@ def test_a_command_that_is_never_delivered_times_out(account: Account) -> None:
 
 def test_an_instance_that_stops_never_reports_its_result(account: Account) -> None:
     """The command stays InProgress until its time is over; nothing is on the disk."""
-    account.repository()
-    digest = account.push()
-    instance_id, document = account.running(), account.document("ProvisionImage")
-    command_id = account.send(instance_id, document, ImageUri=URI, ImageDigest=digest)
+    instance_id, document = account.running(), account.document()
+    command_id = account.send(instance_id, document)
     account.advance(10)
     account.ec2.stop_instances(InstanceIds=[instance_id])
-    account.advance(account.durations.provision)
+    account.advance(account.script.seconds)
     assert account.invocation(command_id, instance_id)["Status"] == "InProgress"
     assert account.state.content_of(account.state.instances[instance_id]) == {}
     account.advance(3600 + 600)
@@ -293,14 +272,12 @@ def test_an_instance_that_stops_never_reports_its_result(account: Account) -> No
 
 def test_a_running_command_can_be_cancelled(account: Account) -> None:
     """Recorded calls: Cancelling, then Cancelled with 137."""
-    account.repository()
-    digest = account.push()
-    instance_id, document = account.running(), account.document("ProvisionImage")
-    command_id = account.send(instance_id, document, ImageUri=URI, ImageDigest=digest)
+    instance_id, document = account.running(), account.document()
+    command_id = account.send(instance_id, document)
     account.advance(5)
     account.ssm.cancel_command(CommandId=command_id)
     assert account.invocation(command_id, instance_id)["Status"] == "Cancelling"
-    account.advance(account.durations.provision)
+    account.advance(account.script.seconds)
     invocation = account.invocation(command_id, instance_id)
     assert (invocation["Status"], invocation["ResponseCode"]) == ("Cancelled", 137)
 
@@ -319,30 +296,3 @@ def test_sending_twice_runs_twice_and_the_comment_finds_both(account: Account) -
     assert [each["Comment"] for each in commands] == ["build-1", "build-1"]
     filters = [{"key": "DocumentName", "value": "Other"}]
     assert account.ssm.list_commands(InstanceId=instance_id, Filters=filters)["Commands"] == []
-
-
-def test_labels_of_the_pushed_image_are_in_the_facts(account: Account) -> None:
-    """Labels come from the image's config, where it was uploaded."""
-    account.repository()
-    labels = {"ami-lifecycle.commit": "0a1b", "org.opencontainers.image.ref.name": "ubuntu"}
-    config = json.dumps({"config": {"Labels": labels | {"maintainer": "nobody"}}}).encode()
-    upload = account.ecr.initiate_layer_upload(repositoryName="comfyui")["uploadId"]
-    account.ecr.upload_layer_part(
-        repositoryName="comfyui",
-        uploadId=upload,
-        partFirstByte=0,
-        partLastByte=len(config) - 1,
-        layerPartBlob=config,
-    )
-    blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    account.ecr.complete_layer_upload(repositoryName="comfyui", uploadId=upload, layerDigests=[blob])
-    manifest = json.dumps({"schemaVersion": 2, "config": {"digest": blob, "size": len(config)}, "layers": []})
-    answer = account.ecr.put_image(repositoryName="comfyui", imageManifest=manifest, imageTag="latest")
-    digest = answer["image"]["imageId"]["imageDigest"]
-    instance_id, document = account.running(), account.document("ProvisionImage")
-    command_id = account.send(instance_id, document, ImageUri=URI, ImageDigest=digest)
-    account.advance(account.durations.provision + 1)
-    output = account.invocation(command_id, instance_id)["StandardOutputContent"]
-    facts = json.loads(output.splitlines()[-1])
-    assert facts["image_labels"] == labels
-    assert facts["image_size_bytes"] == len(config)

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from aws_emulator.project import Project, Services
 from aws_emulator.server import Emulator
 
 PROJECT = Path(__file__).parent / "fixtures" / "project"
@@ -82,9 +83,16 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     raise AssertionError("it has not happened")
 
 
+class WithRepository(Project):
+    """A project whose account has a repository before its stack."""
+
+    def prepare(self, emulator: Services) -> None:
+        emulator.api.call("operator", "ecr", "CreateRepository", {"repositoryName": "application"})
+
+
 @pytest.fixture(scope="session")
 def running_platform() -> Iterator[Platform]:
-    with Emulator(PROJECT, time_scale=0.01) as emulator:
+    with Emulator(WithRepository(PROJECT), time_scale=0.01) as emulator:
         yield Platform(emulator)
 
 

@@ -23,14 +23,14 @@ from aws_emulator.server import Emulator
 
 def test_the_stack_is_visible_through_cloudformation(platform: Any) -> None:
     client = platform.client("cloudformation")
-    stack = client.describe_stacks(StackName="ami-lifecycle")["Stacks"][0]
+    stack = client.describe_stacks(StackName="stack")["Stacks"][0]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     assert {"ParameterKey": "Stage", "ParameterValue": "test"} in stack["Parameters"]
-    rows = client.describe_stack_resources(StackName="ami-lifecycle")["StackResources"]
+    rows = client.describe_stack_resources(StackName="stack")["StackResources"]
     kinds = {row["LogicalResourceId"]: row["ResourceType"] for row in rows}
     assert kinds["Machine"] == "AWS::StepFunctions::StateMachine"
     assert all(row["PhysicalResourceId"] for row in rows)
-    summaries = client.list_stack_resources(StackName="ami-lifecycle")["StackResourceSummaries"]
+    summaries = client.list_stack_resources(StackName="stack")["StackResourceSummaries"]
     assert {row["LogicalResourceId"] for row in summaries} == set(kinds)
 
 
@@ -53,7 +53,7 @@ def test_resources_exist_in_their_services(platform: Any) -> None:
     assert [rule["FromPort"] for rule in group["SecurityGroups"][0]["IpPermissionsEgress"]] == [443]
     ttl = platform.client("dynamodb").describe_time_to_live(TableName=platform.outputs["TableName"])
     assert ttl["TimeToLiveDescription"]["AttributeName"] == "expires_at"
-    document = platform.client("ssm").get_document(Name="ami-lifecycle-Greet")
+    document = platform.client("ssm").get_document(Name="stack-Greet")
     assert json.loads(document["Content"])["mainSteps"][0]["name"] == "greet"
     profile = platform.client("iam").get_instance_profile(
         InstanceProfileName=platform.physical_id("InstanceProfile")
@@ -64,9 +64,7 @@ def test_resources_exist_in_their_services(platform: Any) -> None:
     )
     assert queue["Attributes"]["MessageRetentionPeriod"] == "1209600"
     assert "Policy" in queue["Attributes"]
-    groups = platform.client("logs").describe_log_groups(logGroupNamePrefix="ami-lifecycle-LogGroup")[
-        "logGroups"
-    ]
+    groups = platform.client("logs").describe_log_groups(logGroupNamePrefix="stack-LogGroup")["logGroups"]
     assert groups[0]["retentionInDays"] == 7
 
 
@@ -83,7 +81,7 @@ def test_substitutions_keep_numbers_numbers(platform: Any) -> None:
 
 def test_the_account_is_prepared_as_a_user_would_have_done(platform: Any) -> None:
     repositories = platform.client("ecr").describe_repositories()["repositories"]
-    assert [repository["repositoryName"] for repository in repositories] == ["comfyui"]
+    assert [repository["repositoryName"] for repository in repositories] == ["application"]
     for name, architecture in (("amd64", "x86_64"), ("arm64", "arm64")):
         parameter = f"/aws/service/canonical/ubuntu/server/22.04/stable/current/{name}/hvm/ebs-gp2/ami-id"
         image_id = platform.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]

@@ -40,7 +40,9 @@ def test_a_matching_event_starts_the_state_machine_with_the_transformed_input(
 def test_a_real_push_to_the_registry_starts_it_too(platform: Any, eventually: Any) -> None:
     before = len(executions(platform))
     manifest = json.dumps({"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64}, "layers": []})
-    platform.client("ecr").put_image(repositoryName="comfyui", imageManifest=manifest, imageTag="dev-latest")
+    platform.client("ecr").put_image(
+        repositoryName="application", imageManifest=manifest, imageTag="dev-latest"
+    )
     eventually(lambda: len(executions(platform)) > before)
 
 

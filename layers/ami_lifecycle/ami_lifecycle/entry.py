@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from aws_lambda_powertools.logging import Logger
 from pydantic import BaseModel, ValidationError
 
+from ami_lifecycle.adapters.process import current_process
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.measures import Measure, measures_of
-from ami_lifecycle.process import current_process
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ami_lifecycle.domain.build_config import (
@@ -17,8 +18,30 @@ from ami_lifecycle.domain.build_config import (
     value_problems,
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
-from parameter_config import Config, load_config
+from ami_lifecycle.errors import (
+    AccessDeniedError,
+    ServiceUnavailableError,
+    SettingsError,
+    ThrottledError,
+    UnknownEnvironmentError,
+)
+from parameter_config import Config, ConfigError, load_config
+from parameter_config import errors as configuration
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """Give the configuration's errors the names that the state machine knows."""
+    try:
+        yield
+    except configuration.ThrottledError as error:
+        raise ThrottledError(str(error)) from error
+    except configuration.ConfigTransientError as error:
+        raise ServiceUnavailableError(str(error)) from error
+    except configuration.AccessDeniedError as error:
+        raise AccessDeniedError(str(error)) from error
+    except ConfigError as error:
+        raise SettingsError(str(error)) from error
 
 
 class Catalogue:
@@ -64,6 +87,7 @@ class Catalogue:
         )
         return EnvironmentSettings.model_validate(values)
 
+    @named_errors()
     def values_of(self, environment: str) -> dict[str, Any]:
         """The values of an environment as they are written and stored, not checked."""
         own = self._config.for_environment(environment, self.application)
@@ -89,6 +113,7 @@ class Catalogue:
             None,
         )
 
+    @named_errors()
     def repository_of(self, environment: str) -> str:
         """The repository of an environment."""
         own = (self._build["environments"][environment] or {}).get("repository")
@@ -108,7 +133,8 @@ class Catalogue:
 
 def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = None) -> Catalogue:
     """Read the configuration directory."""
-    config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
+    with named_errors():
+        config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
     return Catalogue(config, application)
 
 

@@ -29,16 +29,12 @@
         ├── AccessDeniedError           the caller lacks an IAM permission
         └── ForeignParameterError       the parameter does not carry our tags
 
-Each is also an `InputError`, a `TransientError` or a `RefusedError` of `ami_lifecycle.errors`. Those that
-have a namesake there inherit from it: Step Functions matches the name of the class, so a state machine
-that retries `ThrottledError` retries this one too.
+`ConfigTransientError` may pass when it is tried again; nothing else does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from ami_lifecycle import errors
 
 
 @dataclass(frozen=True, order=True)
@@ -53,7 +49,7 @@ class Location:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-class ConfigError(errors.AmiLifecycleError):
+class ConfigError(Exception):
     """A configuration that cannot be read, resolved or written.
 
     Args:
@@ -70,15 +66,15 @@ class ConfigError(errors.AmiLifecycleError):
         super().__init__(f"{where}{message}" + (f" {remedy}" if remedy else ""))
 
 
-class ConfigInputError(ConfigError, errors.InputError):
+class ConfigInputError(ConfigError):
     """Files, values or permissions that a person must change; a retry cannot help."""
 
 
-class ConfigTransientError(ConfigError, errors.TransientError):
+class ConfigTransientError(ConfigError):
     """AWS did not answer in time; the same request may succeed later."""
 
 
-class ConfigRefusedError(ConfigError, errors.RefusedError):
+class ConfigRefusedError(ConfigError):
     """A safety stop: the change is possible, and a person must want it."""
 
 
@@ -150,7 +146,7 @@ class VersionNotFoundError(ConfigInputError):
     """A parameter, or the wanted version of it, does not exist."""
 
 
-class AccessDeniedError(ConfigRefusedError, errors.AccessDeniedError):
+class AccessDeniedError(ConfigRefusedError):
     """The caller may not perform an action on a resource.
 
     Attributes:
@@ -184,11 +180,11 @@ class StoreRequestError(ConfigInputError):
         self.code = code
 
 
-class ThrottledError(ConfigTransientError, errors.ThrottledError):
+class ThrottledError(ConfigTransientError):
     """AWS throttled every attempt."""
 
 
-class ServiceUnavailableError(ConfigTransientError, errors.ServiceUnavailableError):
+class ServiceUnavailableError(ConfigTransientError):
     """AWS did not answer, or answered with a server error."""
 
 
@@ -196,5 +192,5 @@ class ParameterRecentlyDeletedError(ConfigInputError):
     """The name was deleted less than 30 seconds ago and cannot be created yet."""
 
 
-class ForeignParameterError(ConfigRefusedError, errors.ForeignResourceError):
+class ForeignParameterError(ConfigRefusedError):
     """A parameter that does not carry our tags would be changed."""

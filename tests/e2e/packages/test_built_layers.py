@@ -97,7 +97,9 @@ def test_every_service_that_a_function_makes_a_client_of_is_kept() -> None:
 
 @needs_build
 def test_the_layers_are_at_most_30_mib_unpacked() -> None:
-    total = size(layer("DependenciesLayer")) + size(layer("AmiLifecycleLayer"))
+    total = sum(
+        size(layer(name)) for name in ("DependenciesLayer", "AmiLifecycleLayer", "ParameterConfigLayer")
+    )
     assert total <= 30 * MIB
 
 
@@ -116,16 +118,16 @@ def test_the_dependencies_are_the_pinned_ones_and_no_others() -> None:
 @needs_build
 def test_nothing_of_tests_or_type_stubs_is_in_a_layer() -> None:
     unwanted = re.compile(r"(^|/)(tests?|testing|examples)/|\.pyi$|(^|/)py\.typed$|(^|/)bin/")
-    for name in ("DependenciesLayer", "AmiLifecycleLayer"):
+    for name in ("DependenciesLayer", "AmiLifecycleLayer", "ParameterConfigLayer"):
         root = layer(name) / "python"
         names = [path.relative_to(root).as_posix() for path in files(root)]
         # Type information of our own package is for those who import it elsewhere.
-        found = [each for each in names if unwanted.search(each) and each != "ami_lifecycle/py.typed"]
+        found = [each for each in names if unwanted.search(each) and each.split("/")[-1] != "py.typed"]
         assert found == []
 
 
 @needs_build
-@pytest.mark.parametrize("name", ["DependenciesLayer", "AmiLifecycleLayer"])
+@pytest.mark.parametrize("name", ["DependenciesLayer", "AmiLifecycleLayer", "ParameterConfigLayer"])
 def test_every_module_has_bytecode_that_needs_no_look_at_its_source(name: str) -> None:
     root = layer(name) / "python"
     for source in root.rglob("*.py"):
@@ -188,7 +190,10 @@ def test_every_function_starts_with_nothing_but_the_layers() -> None:
     libraries = [path.name for path in files(layer("DependenciesLayer")) if path.suffix == ".so"]
     if not python or not any(platform.machine() in name for name in libraries):
         pytest.skip("no Python 3.13 here, or the layers are for another processor")
-    layers = [str(layer(name) / "python") for name in ("DependenciesLayer", "AmiLifecycleLayer")]
+    layers = [
+        str(layer(name) / "python")
+        for name in ("DependenciesLayer", "AmiLifecycleLayer", "ParameterConfigLayer")
+    ]
     environment = {
         "PYTHONPATH": ":".join(layers),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -7,18 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from ami_lifecycle.adapters import clients
 from ami_lifecycle.adapters.clients import client, prepare_clients
+from ami_lifecycle.adapters.process import Process, running_in
 
 
 @pytest.fixture(autouse=True)
-def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+    """A process that has made nothing yet."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    client.cache_clear()
-    yield
-    client.cache_clear()
+    process = Process()
+    with running_in(process):
+        yield process
 
 
 def test_a_client_is_made_once_per_service() -> None:
@@ -45,9 +46,9 @@ def test_a_call_that_takes_longer_may_have_more_time_to_answer() -> None:
 def test_importing_the_adapters_makes_no_client_and_needs_no_account() -> None:
     code = (
         "import sys\n"
-        "import ami_lifecycle.adapters.clients as c, ami_lifecycle.adapters.images, "
+        "import ami_lifecycle.adapters.process as process, ami_lifecycle.adapters.images, "
         "ami_lifecycle.adapters.environments, ami_lifecycle.adapters.usage\n"
-        "assert c.client.cache_info().currsize == 0\n"
+        "assert not process.current_process().clients\n"
         "assert 'boto3' not in sys.modules"
     )
     command = [sys.executable, "-c", code]
@@ -55,21 +56,17 @@ def test_importing_the_adapters_makes_no_client_and_needs_no_account() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_without_a_region_prepares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_a_region_prepares_nothing(
+    monkeypatch: pytest.MonkeyPatch, process: Process
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    clients._session.cache_clear()
     prepare_clients("sns")
-    assert client.cache_info().currsize == 0
-    clients._session.cache_clear()
+    assert process.clients == {}
 
 
-def test_prepared_clients_are_those_that_are_used_later() -> None:
-    clients._session.cache_clear()
+def test_prepared_clients_are_those_that_are_used_later(process: Process) -> None:
     prepare_clients("sns")
     prepare_clients("ssm", attempts=1)
-    before = client.cache_info().misses
-    client("sns")
-    client("ssm", attempts=1)
-    assert client.cache_info().misses == before
+    assert list(process.clients.values()) == [client("sns"), client("ssm", attempts=1)]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botocore.config import Config
 
-from ami_lifecycle.process import current_process
+from ami_lifecycle.adapters.process import current_process
 
 USER_AGENT: Final = "app/ami-lifecycle"
 CONNECT_TIMEOUT_SECONDS: Final = 3

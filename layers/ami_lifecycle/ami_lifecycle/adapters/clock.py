@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ami_lifecycle.process import current_process
+from ami_lifecycle.adapters.process import current_process
 
 
 class SystemClock:
