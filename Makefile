@@ -71,6 +71,7 @@ check: $(STAMP) $(BUILD_STAMP) $(SCAN_STAMP)  ## lint, types, templates, scripts
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(BUILD_VENV)/bin/sam validate --lint --region us-east-1
 	LOG_LEVEL=ERROR $(SCAN_VENV)/bin/checkov --config-file .checkov.yaml

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from state_machine import deployed_definition, states_table
 from state_picture import draw
 
 from ami_lifecycle_cli.settings_reference import build_config_json_schema, settings_markdown
@@ -22,6 +23,8 @@ from parameter_config.schema import config_json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")
+STATE_MACHINE = Path("statemachines/build_image.asl.yaml")
+SOURCE = ROOT / "statemachines" / "build_image.source.yaml"
 PICTURE_BEGINS = "<!-- picture of the state machine: generated -->"
 PICTURE_ENDS = "<!-- end of the picture -->"
 
@@ -105,6 +108,11 @@ GENERATED: list[Generated] = [
     Generated(Path("config/config.schema.json"), lambda: schema_text(config_json_schema())),
     Generated(Path("config/build_config.schema.json"), lambda: schema_text(build_config_json_schema())),
     Generated(Path("docs/settings.md"), settings_markdown),
+    Generated(STATE_MACHINE, lambda: deployed_definition(SOURCE.read_text(encoding="utf-8"))),
+    Generated(
+        Path("cli/ami_lifecycle_cli/stack/states.json"),
+        lambda: states_table(SOURCE.read_text(encoding="utf-8")),
+    ),
     Generated(Path("README.md"), with_picture),
     Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
     Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),

@@ -13,7 +13,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import is_passing_name, read_history
-from ami_lifecycle_cli.stack.runs import FUNCTIONS, Run, Runs, totals_by_phase
+from ami_lifecycle_cli.stack.runs import Run, Runs, totals_by_phase
 from ami_lifecycle_cli.stack.showing import (
     duration,
     iso_date,
@@ -23,6 +23,7 @@ from ami_lifecycle_cli.stack.showing import (
     short_digest,
     utc_date,
 )
+from ami_lifecycle_cli.stack.states import FUNCTIONS
 
 app = typer.Typer(add_completion=False)
 

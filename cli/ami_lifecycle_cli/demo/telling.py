@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
@@ -11,21 +11,8 @@ from rich.text import Text
 
 from ami_lifecycle_cli.demo.following import Followed, StateRun
 from ami_lifecycle_cli.demo.story import Picture, Scene
+from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 
-WAITS: Final[Mapping[str, str]] = {
-    "Let Builder Boot": "boot builder",
-    "Await Builder": "boot builder",
-    "Await Provisioning": "provision",
-    "Await Stop": "stop builder",
-    "Await Image": "create image",
-    "Let Canary Boot": "boot canary",
-    "Await Canary": "boot canary",
-    "Await Verification": "verify",
-    "Grace Period": "grace periods",
-    "Await Canonical Image": "adopt name",
-    "Canonical Grace Period": "grace periods",
-}
-_FUNCTIONS: Final = "functions"
 _BAR: Final = 30
 
 
@@ -106,7 +93,7 @@ class Teller:
         """Seconds by phase of a build, as `seconds` counts them."""
         totals: dict[str, float] = {}
         for run in execution.states:
-            phase = WAITS.get(run.name, _FUNCTIONS)
+            phase = WAITS.get(run.name, FUNCTIONS)
             totals[phase] = totals.get(phase, 0.0) + self.seconds(run)
         return totals
 

@@ -24,7 +24,6 @@ from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle_cli.console.stack_target import OperatorTarget
-from parameter_config.errors import ConfigFileError
 
 
 class StackNotFoundError(InputError):
@@ -112,18 +111,15 @@ class Stack:
         """The environments and their settings, from the configuration directory.
 
         Raises:
-            ConfigFileError: there is no such directory.
-            SettingsError: it does not make sense, or is that of another application.
+            SettingsError: there is no such directory, or what is in it does not make sense or is another
+                application's.
         """
         return load_catalogue(str(self._target.config_dir), self.client("ssm"), self.application)
 
     @cached_property
     def has_configuration(self) -> bool:
         """Whether the configuration is at hand; an operator may be anywhere."""
-        try:
-            return bool(self.catalogue.environments)
-        except ConfigFileError:
-            return False
+        return self._target.config_dir.is_dir() and bool(self.catalogue.environments)
 
     def environment_names(self) -> list[str]:
         """The configured environments; without a configuration, those that something is published in."""

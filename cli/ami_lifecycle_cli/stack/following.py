@@ -20,29 +20,14 @@ from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of, totals_by_state
 from ami_lifecycle_cli.stack.showing import duration, iso_date, note_console, short_name
+from ami_lifecycle_cli.stack.states import OF_COMMANDS, SILENT
 
-# Choices and ends take no time, and say nothing that the states around them do not say.
-_SILENT: Final = frozenset(
-    {
-        "Build Needed?",
-        "Environment Free?",
-        "Verification Wanted?",
-        "Canonical Name Free?",
-        "Name Adopted?",
-        "Nothing To Do",
-        "Queued Behind Running Build",
-        "Published",
-    }
-)
 _FIRST_POLL_SECONDS: Final = 0.2
 _LAST_POLL_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 300.0
 # What has just been started is listed a moment later.
 _LOOKS_FOR_NEXT: Final = 15
 _LOG_LINES: Final = 20
-_FAILING_STATES: Final = frozenset(
-    {"Await Provisioning", "Await Verification", "Verify Image", "Provision Builder"}
-)
 
 
 @dataclass(frozen=True)
@@ -170,7 +155,7 @@ class Follower:
 
     def _log_of(self, run: Run, states: list[StateRun]) -> tuple[str, ...]:
         """The last lines of the command that failed."""
-        if run.status == "SUCCEEDED" or not any(state.name in _FAILING_STATES for state in states):
+        if run.status == "SUCCEEDED" or not any(state.name in OF_COMMANDS for state in states):
             return ()
         sent = command_of(states)
         if sent is None:
@@ -206,7 +191,7 @@ class _Display:
             yield lambda states, now: live.update(self._table(states, now, spinner))
 
     def _print_new(self, states: list[StateRun], now: datetime) -> None:
-        shown = [state for state in states if state.name not in _SILENT]
+        shown = [state for state in states if state.name not in SILENT]
         for state in shown[self._told :]:
             if state.exited is None:
                 break
@@ -217,7 +202,7 @@ class _Display:
         table = Table(box=None, pad_edge=False, show_header=False)
         for _ in range(3):
             table.add_column(no_wrap=True)
-        for state in (state for state in states if state.name not in _SILENT):
+        for state in (state for state in states if state.name not in SILENT):
             failed = bool(state.errors) and state.exited is not None and state.output is None
             mark = (
                 spinner

@@ -15,11 +15,10 @@ from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.errors import InvalidRequestError
-from ami_lifecycle_cli.demo.telling import WAITS
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 
 RUNNING: Final = "RUNNING"
-FUNCTIONS: Final = "functions"
 # Step Functions API reference, ListExecutions and GetExecutionHistory: at most 1,000 in a page.
 _PAGE: Final = 1_000
 _SAMPLES: Final = 5

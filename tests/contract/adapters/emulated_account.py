@@ -16,22 +16,24 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
+from ami_lifecycle_testbed.durations import BuildDurations
+from ami_lifecycle_testbed.project import LifecycleProject
+from ami_lifecycle_testbed.provisioner import SimulatedProvisioner
 from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
-from aws_emulator.durations import Durations
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
-from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.step_functions.service import StepFunctions
 from aws_emulator.step_functions.tasks import Invocation
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-DURATIONS = Durations()
+DURATIONS = BuildDurations()
 SAYING_DOCUMENT = {
     "schemaVersion": "2.2",
     "parameters": {"Message": {"type": "String", "allowedPattern": "^[a-z]*$"}},
@@ -66,7 +68,15 @@ class EmulatedAccount:
         self.clock = HeldClock()
         self.bus = EventBus(self.clock, ACCOUNT, REGION)
         self.faults = Faults(self.clock)
-        self.ec2 = Ec2(self.clock, self.bus, DURATIONS, account_id=ACCOUNT, region=REGION, faults=self.faults)
+        self.ec2 = Ec2(
+            self.clock,
+            self.bus,
+            DURATIONS,
+            account_id=ACCOUNT,
+            region=REGION,
+            faults=self.faults,
+            role_tag=LifecycleProject.role_tag,
+        )
         self.tokens: dict[str, str] = {}
         self.calls = CallLog()
         self.step_functions = StepFunctions(

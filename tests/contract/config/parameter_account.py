@@ -19,7 +19,7 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.moto_backend import start_moto
-from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, SimulatedProvisioner
+from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, ShellProvisioner
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -45,7 +45,7 @@ class ParameterAccount:
         ec2 = Ec2(self.clock, bus, Durations(), faults=self.faults, **place)
         registry = Registry(self.clock, bus, **place)
         self.parameter_store = ParameterStore(self.clock, bus, Durations(), ec2, **place)
-        provisioner = SimulatedProvisioner(Durations(), ec2, registry, self.faults)
+        provisioner = ShellProvisioner()
         run_command = RunCommand(self.clock, bus, Durations(), ec2, provisioner, **place)
         tags = ResourceTags(self.parameter_store, run_command)
         self.calls = CallLog()
