@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")
 STATE_MACHINE = Path("statemachines/build_image.asl.yaml")
 SOURCE = ROOT / "statemachines" / "build_image.source.yaml"
+ARCHITECTURE = Path("docs/architecture.md")
 PICTURE_BEGINS = "<!-- picture of the state machine: generated -->"
 PICTURE_ENDS = "<!-- end of the picture -->"
 
@@ -89,12 +90,12 @@ VERIFY_IMAGE = partial(command_document, "verify_image", "verifyImage", 3000)
 
 
 def with_picture() -> str:
-    """Return the README with the current picture of the state machine between its two markers."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Return the page on architecture with the current picture of the state machine between its markers."""
+    text = (ROOT / ARCHITECTURE).read_text(encoding="utf-8")
     before, begin, rest = text.partition(PICTURE_BEGINS)
     _, end, after = rest.partition(PICTURE_ENDS)
     if not (begin and end):
-        raise ValueError(f"README.md must have the lines {PICTURE_BEGINS} and {PICTURE_ENDS}")
+        raise ValueError(f"{ARCHITECTURE} must have the lines {PICTURE_BEGINS} and {PICTURE_ENDS}")
     picture = draw(ROOT / "statemachines" / "build_image.asl.yaml")
     return f"{before}{begin}\n\n```mermaid\n{picture}```\n\n{end}{after}"
 
@@ -113,7 +114,7 @@ GENERATED: list[Generated] = [
         Path("cli/ami_lifecycle_cli/stack/states.json"),
         lambda: states_table(SOURCE.read_text(encoding="utf-8")),
     ),
-    Generated(Path("README.md"), with_picture),
+    Generated(ARCHITECTURE, with_picture),
     Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
     Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),
     Generated(DOCUMENTS / "verify_image.yaml", VERIFY_IMAGE),

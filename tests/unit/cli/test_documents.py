@@ -18,6 +18,12 @@ from ami_lifecycle_cli.main import app
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
 COMMAND = re.compile(r"(?:^ {4}(?:\.venv/bin/)?|`)(ami-lifecycle [a-z][^`\n]*)", re.MULTILINE)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "documents/README.md", "examples/README.md")),
+    *(ROOT / f"{part}/README.md" for part in ("client", "emulator", "testbed", "layers/parameter_config")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LINK = re.compile(r"\]\(([\w./:-]+)(?:#[^)]*)?\)")
 GROUPS = {"InputError", "TransientError", "BuildError"}
 
 
@@ -49,6 +55,27 @@ def test_a_documented_command_can_be_typed(line: str) -> None:
 
 def test_documents_have_commands() -> None:
     assert len(commands()) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_leads_to_what_is_there(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_index_of_the_documentation_has_every_page() -> None:
+    linked = set(LINK.findall((ROOT / "docs" / "README.md").read_text()))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= linked
+
+
+def test_the_map_of_the_repository_has_every_room() -> None:
+    text = (ROOT / "README.md").read_text()
+    ignored = set(re.findall(r"^([\w.]+)/$", (ROOT / ".gitignore").read_text(), re.MULTILINE))
+    rooms = {
+        path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")
+    } - ignored
+    assert [room for room in sorted(rooms) if f"`{room}/" not in text] == []
 
 
 def test_the_runbook_has_every_error_once() -> None:
