@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final
+import importlib.metadata
+from typing import Annotated, Any, Final
 
 import typer
 import typer.core
@@ -64,13 +65,27 @@ app = typer.Typer(
     help="A Docker image pushed to ECR becomes a tested, published AMI: one per environment.",
     no_args_is_help=True,
     add_completion=False,
+    # Handed down to every command.
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ami-lifecycle {importlib.metadata.version('ami-lifecycle')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Options of the whole command would be here; there are none."""
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -138,3 +139,19 @@ def test_two_ways_to_name_the_target_of_a_rollback_exclude_each_other() -> None:
     code, output, notes = run("rollback", "--to", "ami-0123456789abcdef0", "--steps", "2", env=KEYS)
     assert (code, output) == (1, "")
     assert "exclude each other" in notes
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"ami-lifecycle {importlib.metadata.version('ami-lifecycle')}\n",
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("status",), ("config",), ("config", "show"), ("emulator", "start")])
+def test_help_has_a_short_option_everywhere(words: tuple[str, ...]) -> None:
+    short, long = (CliRunner().invoke(app, [*words, option]) for option in ("-h", "--help"))
+    assert short.exit_code == 0
+    assert short.stdout == long.stdout
+    assert "Usage: " in short.stdout
