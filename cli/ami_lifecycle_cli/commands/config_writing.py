@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ami_lifecycle_cli.commands.config_reading import PathArgument
 from ami_lifecycle_cli.console.connection import Target
-from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_table
+from ami_lifecycle_cli.console.output import print_error, print_json, print_line, print_note, print_table
 from parameter_config import Config, ConfigError
 from parameter_config.changes import (
     PlannedChange,
@@ -23,8 +24,13 @@ from parameter_config.changes import (
     plan_rollback,
     plan_set,
 )
-from parameter_config.drift import apply_prune, plan_prune
-from parameter_config.errors import ConfigFileError, ConfigRefusedError, InvalidDeclarationError
+from parameter_config.drift import PruneOutcome, apply_prune, plan_prune
+from parameter_config.errors import (
+    OF_ONE_PARAMETER,
+    ConfigFileError,
+    ConfigRefusedError,
+    InvalidDeclarationError,
+)
 from parameter_config.exporting import ExportFormat, import_tree, unknown_in_import
 from parameter_config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
 from parameter_config.sensitive import MASK
@@ -263,15 +269,39 @@ def import_values(
         for row in rows:
             print_note(f"{row['name']}: {_before(row)} -> {row['after']}")
         _confirm(f"Store {_values(len(changes))}?", yes=yes)
-    for row, change in zip(rows, changes, strict=True):
-        if not dry_run:
-            row["version"] = apply_change(config, change)
-        if not target.as_json:
-            print_line(_change_text(row))
+    failed = _store_each(target, config, rows, changes, dry_run=dry_run)
     if target.as_json:
         print_json(rows)
     else:
-        print_line(f"{_values(len(changes))} {'would be stored (dry run)' if dry_run else 'stored'}.")
+        done = _values(len(changes) - failed)
+        print_line(f"{done} {'would be stored (dry run)' if dry_run else 'stored'}.")
+    if failed:
+        print_note(f"{_values(failed)} could not be stored.")
+        raise typer.Exit(1)
+
+
+def _store_each(
+    target: Target,
+    config: Config,
+    rows: list[dict[str, Any]],
+    changes: Sequence[PlannedChange],
+    *,
+    dry_run: bool,
+) -> int:
+    """Make the changes, and tell of each; returns how many were refused."""
+    failed = 0
+    for row, change in zip(rows, changes, strict=True):
+        try:
+            if not dry_run:
+                row["version"] = apply_change(config, change)
+        except OF_ONE_PARAMETER as error:
+            failed += 1
+            row["error"] = error.message
+            print_error(error)
+            continue
+        if not target.as_json:
+            print_line(_change_text(row))
+    return failed
 
 
 def _values(count: int) -> str:
@@ -300,11 +330,16 @@ def prune(target: Target, dry_run: DryRunOption = False, yes: YesOption = False)
     if not target.as_json:
         for name in names:
             print_line(f"{'would delete' if dry_run else 'delete'}  {name}")
-    deleted: list[str] = []
+    outcome = PruneOutcome([], [])
     if names and not dry_run:
         _confirm(f"Delete {len(names)} parameters with their history?", yes=yes)
-        deleted = apply_prune(config, names)
+        outcome = apply_prune(config, names)
+    for _, error in outcome.failed:
+        print_error(error)
     if target.as_json:
-        print_json({"dry_run": dry_run, "orphans": names, "deleted": deleted})
+        failed = [{"name": name, "error": error.message} for name, error in outcome.failed]
+        print_json({"dry_run": dry_run, "orphans": names, "deleted": outcome.deleted, "failed": failed})
     else:
-        print_line(f"{len(deleted)} deleted." if names and not dry_run else f"{len(names)} orphans.")
+        print_line(f"{len(outcome.deleted)} deleted." if names and not dry_run else f"{len(names)} orphans.")
+    if outcome.failed:
+        raise typer.Exit(1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from parameter_config.attributes import read_changes, remedy_for
 from parameter_config.environments import declared_parameters, each_environment
-from parameter_config.errors import ConfigError
+from parameter_config.errors import OF_ONE_PARAMETER, ConfigError
 from parameter_config.loading import Config
 from parameter_config.ownership import identifying_tags, is_ours, orphans_among, prefixes_of, project_of
+from parameter_config.parameter_store import BATCH
 from parameter_config.sensitive import MASK
 
 DriftKind: TypeAlias = Literal["missing", "differs", "invalid", "attributes", "orphaned"]
@@ -121,6 +122,33 @@ def plan_prune(config: Config) -> list[str]:
     ]
 
 
-def apply_prune(config: Config, names: Sequence[str]) -> list[str]:
-    """Delete orphans; returns the names that were deleted."""
-    return config.parameter_store.delete(names)
+class PruneOutcome(NamedTuple):
+    """The orphans that were deleted, and those that could not be, with the reason of each."""
+
+    deleted: list[str]
+    failed: list[tuple[str, ConfigError]]
+
+
+def apply_prune(config: Config, names: Sequence[str]) -> PruneOutcome:
+    """Delete orphans. One that is refused does not keep the others.
+
+    Raises:
+        ConfigError: nothing more can be deleted.
+    """
+    outcome = PruneOutcome([], [])
+    for start in range(0, len(names), BATCH):
+        batch = list(names[start : start + BATCH])
+        try:
+            outcome.deleted.extend(config.parameter_store.delete(batch))
+        except OF_ONE_PARAMETER:
+            # AWS refuses all ten for one of them, and does not always say which.
+            for name in batch:
+                _delete_alone(config, name, outcome)
+    return outcome
+
+
+def _delete_alone(config: Config, name: str, outcome: PruneOutcome) -> None:
+    try:
+        outcome.deleted.extend(config.parameter_store.delete([name]))
+    except OF_ONE_PARAMETER as error:
+        outcome.failed.append((name, error))

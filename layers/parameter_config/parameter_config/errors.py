@@ -35,6 +35,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, order=True)
@@ -194,3 +195,13 @@ class ParameterRecentlyDeletedError(ConfigInputError):
 
 class ForeignParameterError(ConfigRefusedError):
     """A parameter that does not carry our tags would be changed."""
+
+
+# What concerns one parameter alone: whoever works on several reports it, and goes on with the others.
+OF_ONE_PARAMETER: Final = (
+    AccessDeniedError,
+    ForeignParameterError,
+    ParameterRecentlyDeletedError,
+    StoreRequestError,
+    VersionNotFoundError,
+)

@@ -10,9 +10,8 @@ from parameter_config.attributes import AttributeChange, arguments_of, read_chan
 from parameter_config.declarations import Declaration
 from parameter_config.environments import declared_parameters, known_environments
 from parameter_config.errors import (
+    OF_ONE_PARAMETER,
     ConfigError,
-    ForeignParameterError,
-    ParameterRecentlyDeletedError,
     PlaceholderError,
     StoreRequestError,
 )
@@ -145,13 +144,13 @@ def apply_init(
 
     Raises:
         ConfigError: nothing more can be written; what was written stays. An error that concerns one
-            parameter alone is in the outcome instead.
+            parameter alone, such as a refusal, is in the outcome instead.
     """
     outcome = InitOutcome()
     for planned in plan:
         try:
             _carry_out(_config_for(config, planned), planned, outcome)
-        except (ParameterRecentlyDeletedError, StoreRequestError, ForeignParameterError) as error:
+        except OF_ONE_PARAMETER as error:
             outcome.failed.append((planned.name, error))
         on_progress(planned)
     return outcome

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeSsm
+from layers.parameter_config.tests.fake_aws import FakeSsm, client_error
 
 from parameter_config import Config, MissingValueError, load_config
 from parameter_config.changes import (
@@ -208,7 +208,7 @@ def test_prune_deletes_orphans_with_our_tags_alone(config: Config, ssm: FakeSsm)
     planned = plan_prune(config)
     assert planned == [f"/project/old-{index:02}" for index in range(23)]
     assert ssm.count("DeleteParameters") == 0
-    assert apply_prune(config, planned) == planned
+    assert apply_prune(config, planned) == (planned, [])
     assert set(ssm.parameters) == {
         "/project/by-hand",
         "/project/other-application",
@@ -216,6 +216,18 @@ def test_prune_deletes_orphans_with_our_tags_alone(config: Config, ssm: FakeSsm)
         "/project/size",
         "/elsewhere/old",
     }
+
+
+def test_an_orphan_that_may_not_be_deleted_keeps_no_other(config: Config, ssm: FakeSsm) -> None:
+    names = [f"/project/old-{index:02}" for index in range(3)]
+    for name in names:
+        ssm.put(name, "x", tags=OURS)
+    # The batch for one of its three, and that one by itself.
+    ssm.faults = [client_error("AccessDeniedException"), None, client_error("AccessDeniedException"), None]
+    deleted, failed = apply_prune(config, names)
+    assert deleted == [names[0], names[2]]
+    assert [name for name, _ in failed] == [names[1]]
+    assert names[1] in ssm.parameters
 
 
 def test_another_environment_is_no_orphan(write_config: WriteConfig, ssm: FakeSsm) -> None:

@@ -23,7 +23,12 @@ def test_diff_and_prune_know_orphans(project: Project) -> None:
     }
     project.run("diff", "--exit-code", code=1)
     orphans = [f"/{project.name}/ec2/instance-type", f"/{project.name}/prod/stage"]
-    assert project.json("prune", "--dry-run") == {"dry_run": True, "orphans": orphans, "deleted": []}
+    assert project.json("prune", "--dry-run") == {
+        "dry_run": True,
+        "orphans": orphans,
+        "deleted": [],
+        "failed": [],
+    }
     assert "--yes" in project.run("prune", code=1).stderr
     assert project.text("prod/stage") == "none"
     assert sorted(project.json("prune", "--yes")["deleted"]) == orphans
