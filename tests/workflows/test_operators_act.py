@@ -72,6 +72,45 @@ def test_an_image_of_another_repository_is_refused(operator: Operator, environme
     assert "is built from 123456789012.dkr.ecr.us-east-1.amazonaws.com/comfyui" in answer.notes
 
 
+def test_a_stop_ends_the_execution_that_builds_and_waits_for_its_clean_up(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    service.inject({"kind": "agent_never_online", "role": "builder"})
+    digest = environment.push("1" * 40)
+    arn = environment.wait_for_state("Await Builder")
+    planned = operator.ask("stop", environment.name, "--dry-run")
+    assert (planned["execution_arn"], planned["image_digest"]) == (arn, digest)
+    assert service.client("stepfunctions").describe_execution(executionArn=arn)["status"] == "RUNNING"
+    assert operator.run("stop", environment.name).exit_code == 1  # nobody to ask
+    other = operator.run("stop", environment.name, "--execution", "another", "--yes")
+    assert (other.exit_code, "does not run for" in other.notes) == (1, True)
+
+    stopped = operator.ask("stop", environment.name, "--yes", "--reason", "the wrong image")
+    assert (stopped["execution_arn"], stopped["status"], stopped["left"]) == (arn, "ABORTED", [])
+    found = service.client("stepfunctions").describe_execution(executionArn=arn)
+    assert (found["status"], "the wrong image" in found["cause"]) == ("ABORTED", True)
+    assert "claim" not in environment.item()
+    assert not environment.instances()
+    assert operator.ask("stop", environment.name, "--yes")["status"] == "NOTHING_RUNS"
+    assert environment.latest() is None
+
+
+@pytest.mark.slow
+def test_what_was_queued_behind_a_stopped_build_is_built(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    service.inject({"kind": "agent_never_online", "role": "builder"})
+    environment.push("1" * 40)
+    arn = environment.wait_for_state("Await Builder")
+    environment.push("2" * 40)
+    until("the second push is queued", lambda: "wanted" in environment.item())
+    stopped = operator.ask("stop", environment.name, "--yes")
+    assert stopped["execution_arn"] == arn
+    assert stopped["next_execution_arn"] not in {None, arn}
+    environment.wait_until_idle()
+    assert published_commit(environment) == "2" * 40
+
+
 @pytest.mark.slow
 def test_the_rollback_drill(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2", "3"):

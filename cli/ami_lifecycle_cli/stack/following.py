@@ -67,6 +67,8 @@ class Follower:
         self._stack = stack
         self._runs = Runs(stack)
         self._console = console or note_console()
+        # What is followed at this moment: behind a queue, another execution than the one that was started.
+        self.followed_arn: str | None = None
 
     def follow(self, arn: str, environment: str) -> Followed:
         """Follow an execution to its end. When it was queued, follow the holder of the environment, and then
@@ -109,6 +111,7 @@ class Follower:
             return {}
 
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
+        self.followed_arn = arn
         with _Display(self._console, arn, usual).open() as show:
             pause = _FIRST_POLL_SECONDS
             seen = 0

@@ -140,6 +140,16 @@ class Runs:
                 found.append(run)
         return found
 
+    def running(self, environment: str) -> list[Run]:
+        """The environment's executions that run, the newest first."""
+        found = (self.describe(arn) for arn in self._arns(_PAGE, status=RUNNING))
+        return [run for run in found if run.environment == environment and run.status == RUNNING]
+
+    def stop(self, arn: str, cause: str) -> None:
+        """Stop an execution; what it has made is then removed by the clean-up."""
+        with aws_errors("states:StopExecution", arn):
+            self._client.stop_execution(executionArn=arn, cause=cause)
+
     def states(self, arn: str) -> list[StateRun]:
         """Visits to states in their order; the last one is not left while the execution runs."""
         runs: list[StateRun] = []
@@ -182,9 +192,10 @@ class Runs:
                 samples.setdefault(name, []).append(seconds)
         return {name: median(values) for name, values in samples.items()}
 
-    def _arns(self, limit: int) -> Iterator[str]:
+    def _arns(self, limit: int, *, status: str | None = None) -> Iterator[str]:
         pages = self._client.get_paginator("list_executions").paginate(
             stateMachineArn=self._stack.state_machine_arn,
+            **({"statusFilter": status} if status else {}),
             PaginationConfig={"MaxItems": limit, "PageSize": 100},
         )
         with aws_errors("states:ListExecutions", self._stack.state_machine_arn):

@@ -69,23 +69,32 @@ def start_and_report(stack: Stack, request: BuildRequest, *, watch: bool, as_jso
 
 def follow(stack: Stack, arn: str, environment: str, *, as_json: bool) -> Followed:
     """Follow an execution; Ctrl-C or an error ends the following, never the execution."""
+    follower = Follower(stack)
     try:
-        return Follower(stack).follow(arn, environment)
+        return follower.follow(arn, environment)
     except KeyboardInterrupt:
-        _tell_that_it_goes_on(arn, environment, as_json=as_json)
+        _tell_that_it_goes_on(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise typer.Exit(_INTERRUPTED) from None
     except Exception:
         # What was started must not be lost with the error, which the command reports.
-        _tell_that_it_goes_on(arn, environment, as_json=as_json)
+        _tell_that_it_goes_on(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise
 
 
-def _tell_that_it_goes_on(arn: str, environment: str, *, as_json: bool) -> None:
+def _tell_that_it_goes_on(started: str, followed: str, environment: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"execution_arn": arn, "environment": environment, "status": "NOT_FOLLOWED"})
+        print_json(
+            {
+                "execution_arn": followed,
+                "started_execution_arn": started,
+                "environment": environment,
+                "status": "NOT_FOLLOWED",
+            }
+        )
+    name = short_name(followed)
     print_note(
-        f"\nNot followed any more; {short_name(arn)} goes on. See how it goes: ami-lifecycle status {environment}\n"
-        f"Stop it: aws stepfunctions stop-execution --execution-arn {arn}"
+        f"\nNot followed any more; {name} goes on. See how it goes: ami-lifecycle status {environment}\n"
+        f"Stop it: ami-lifecycle stop {environment} --execution {name}"
     )
 
 

@@ -14,6 +14,7 @@ from ami_lifecycle_cli.main import COMMANDS, app
 OPERATORS = {
     "status": ("status",),
     "build": ("build", "prod"),
+    "stop": ("stop", "prod", "--yes"),
     "history": ("history", "prod"),
     "show": ("show", "ami-0123456789abcdef0"),
     "diff": ("diff", "ami-0123456789abcdef0", "ami-0123456789abcdef1"),

@@ -145,8 +145,32 @@ def test_what_was_started_is_named_when_it_cannot_be_followed(
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {
         "execution_arn": MINE,
+        "started_execution_arn": MINE,
         "environment": "prod",
         "status": "NOT_FOLLOWED",
     }
     assert "goes on" in printed.err
-    assert MINE in printed.err
+    assert "ami-lifecycle stop prod --execution mine" in printed.err
+
+
+@pytest.mark.parametrize("error", [AccessDeniedError("states:DescribeExecution"), KeyboardInterrupt()])
+def test_what_is_followed_at_the_moment_is_named_and_not_what_was_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    class Interrupted(FakeRuns):
+        def describe(self, arn: str) -> Run:
+            if arn == HOLDER:
+                raise error
+            return super().describe(arn)
+
+    mine = a_run(MINE, 1, {"status": "already_building", "reason": "it builds this digest"})
+    follower = a_follower(monkeypatch, Interrupted([mine]), HOLDER)
+    monkeypatch.setattr(starting, "Follower", lambda _stack: follower)
+    stack: Any = None
+    with pytest.raises(typer.Exit if isinstance(error, KeyboardInterrupt) else type(error)):
+        starting.follow(stack, MINE, "prod", as_json=True)
+    printed = capsys.readouterr()
+    named = json.loads(printed.out)
+    assert (named["execution_arn"], named["started_execution_arn"]) == (HOLDER, MINE)
+    assert "holder goes on" in printed.err
+    assert "ami-lifecycle stop prod --execution holder" in printed.err

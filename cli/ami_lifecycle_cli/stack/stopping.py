@@ -1,0 +1,129 @@
+"""Stopping what holds an environment, and seeing that nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ami_lifecycle.adapters.instances import Ec2Instances
+from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
+from ami_lifecycle.errors import InvalidRequestError, TransientError
+from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs
+from ami_lifecycle_cli.stack.showing import short_digest, short_name
+
+_PAUSE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Stoppable:
+    """The execution that is to be stopped."""
+
+    run: Run
+    environment: str
+    claim: Claim | None
+    state: str | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs; otherwise it has ended, and its clean-up has not."""
+        return self.run.status == RUNNING
+
+    @property
+    def what(self) -> str:
+        """What it does, in words."""
+        where = f", in {self.state}" if self.state and self.is_running else ""
+        if self.claim is None:
+            return f"it has not claimed the environment yet{where}"
+        return f"{self.claim.action.value} of {short_digest(self.claim.digest)}{where}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "environment": self.environment,
+            "execution_arn": self.run.arn,
+            "action": self.claim.action.value if self.claim else None,
+            "image_digest": self.claim.digest if self.claim else None,
+            "state": self.state,
+        }
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What came of a stop. `left` is what the clean-up has not removed in the time that was given."""
+
+    run: Run
+    left: tuple[str, ...]
+    next_arn: str | None
+
+
+def find_stoppable(stack: Stack, environment: str, name: str | None = None) -> Stoppable | None:
+    """What holds the environment, else what runs for it and has not claimed it yet; None where nothing does.
+
+    Raises:
+        InvalidRequestError: `name` is given, and another execution or none runs.
+    """
+    runs = Runs(stack)
+    claim = stack.environments.get(environment).claim
+    arns = [claim.execution_arn] if claim else []
+    if name is not None and name not in map(short_name, arns):
+        arns = [run.arn for run in runs.running(environment) if run.name == name]
+        if not arns:
+            raise InvalidRequestError(
+                f"{name} does not run for {environment}: "
+                + (f"{short_name(claim.execution_arn)} holds it now" if claim else "nothing holds it now")
+                + f". Nothing was stopped; see: ami-lifecycle status {environment}"
+            )
+    elif not arns:
+        arns = [run.arn for run in runs.running(environment)]
+    if not arns:
+        return None
+    held = claim if claim and claim.execution_arn == arns[0] else None
+    return Stoppable(runs.describe(arns[0]), environment, held, runs.current_state(arns[0]))
+
+
+def stop(stack: Stack, found: Stoppable, *, reason: str | None) -> None:
+    """Stop the execution; one that has ended meanwhile is left as it is."""
+    if found.is_running:
+        why = f": {reason}" if reason else ""
+        Runs(stack).stop(found.run.arn, f"a person has stopped it with `ami-lifecycle stop`{why}")
+
+
+def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
+    """Wait until the execution has ended, holds nothing, and what it made and did not publish is gone."""
+    limit = time.monotonic() + seconds
+    run, left = found.run, tuple[str, ...]()
+    while True:
+        try:
+            run = Runs(stack).describe(found.run.arn)
+            left = () if run.status == "SUCCEEDED" else _left_of(stack, found, run)
+        except TransientError as error:
+            left = (str(error),)
+        if not left or time.monotonic() > limit:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    claim = stack.environments.get(found.environment).claim
+    following = claim.execution_arn if claim and claim.execution_arn != run.arn else None
+    return Stopped(run, left, following)
+
+
+def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
+    """What of the execution is still there; empty when it is cleaned up."""
+    if run.status == RUNNING:
+        return (f"{run.name} still runs",)
+    claim = stack.environments.get(found.environment).claim
+    if claim is not None and claim.execution_arn == run.arn:
+        return (f"{run.name} still holds {found.environment}",)
+    instances = Ec2Instances(stack.client("ec2"))
+    cleaner = Cleaner(instances, stack.images, stack.usage, stack.parameters, stack.application)
+    mine = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
+    images = stack.images.find(mine)
+    snapshots = [each for each in stack.images.find_snapshots(mine) if not each.is_copy]
+    return (
+        *(each.instance_id for each in instances.find(mine) if not each.state.is_over),
+        *(image.image_id for image in images if not cleaner.is_settled(image)),
+        *(each.snapshot_id for each in snapshots if not stack.images.images_of_snapshot(each.snapshot_id)),
+    )
