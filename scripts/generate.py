@@ -23,6 +23,7 @@ from parameter_config.schema import config_json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = Path("documents")
+DASHBOARD = Path("dashboard")
 STATE_MACHINE = Path("statemachines/build_image.asl.yaml")
 SOURCE = ROOT / "statemachines" / "build_image.source.yaml"
 ARCHITECTURE = Path("docs/architecture.md")
@@ -85,6 +86,16 @@ def as_json(text: Callable[[], str]) -> str:
     return json.dumps(yaml.safe_load(text()), indent=2) + "\n"
 
 
+def dashboard_body() -> str:
+    """Return the template's `DashboardBody`, which CloudWatch wants as one text of JSON.
+
+    CloudFormation includes a file before it evaluates functions, and takes their long forms alone.
+    Source: CloudFormation Template Reference, "AWS::Include transform".
+    """
+    body = yaml.safe_load((ROOT / DASHBOARD / "dashboard.source.yaml").read_text(encoding="utf-8"))
+    return json.dumps({"Fn::Sub": json.dumps(body)}, indent=2) + "\n"
+
+
 PROVISION_IMAGE = partial(command_document, "provision_image", "provisionImage", 7200)
 VERIFY_IMAGE = partial(command_document, "verify_image", "verifyImage", 3000)
 
@@ -115,6 +126,7 @@ GENERATED: list[Generated] = [
         lambda: states_table(SOURCE.read_text(encoding="utf-8")),
     ),
     Generated(ARCHITECTURE, with_picture),
+    Generated(DASHBOARD / "dashboard.json", dashboard_body),
     Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
     Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),
     Generated(DOCUMENTS / "verify_image.yaml", VERIFY_IMAGE),

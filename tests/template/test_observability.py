@@ -42,8 +42,11 @@ def headings() -> set[str]:
 
 
 def dashboard() -> dict[str, Any]:
+    """As CloudFormation substitutes it: the names in ${} are still there."""
     (properties,) = resources("AWS::CloudWatch::Dashboard").values()
-    loaded: dict[str, Any] = json.loads(properties["DashboardBody"]["Fn::Sub"])
+    location = properties["DashboardBody"]["Fn::Transform"]["Parameters"]["Location"]
+    included = json.loads((ROOT / location).read_text())
+    loaded: dict[str, Any] = json.loads(included["Fn::Sub"])
     return loaded
 
 

@@ -36,12 +36,22 @@ def test_every_file_that_the_template_names_is_there() -> None:
     layers = resources("AWS::Serverless::LayerVersion")
     machines = resources("AWS::Serverless::StateMachine")
     documents = resources("AWS::SSM::Document")
+    dashboards = resources("AWS::CloudWatch::Dashboard")
+    included = [
+        *(document["Content"] for document in documents.values()),
+        *(dashboard["DashboardBody"] for dashboard in dashboards.values()),
+    ]
     named = [
         *(layer["ContentUri"] for layer in layers.values()),
         *(machine["DefinitionUri"] for machine in machines.values()),
-        *(document["Content"]["Fn::Transform"]["Parameters"]["Location"] for document in documents.values()),
+        *(each["Fn::Transform"]["Parameters"]["Location"] for each in included),
     ]
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_no_document_stands_in_a_line_of_the_template() -> None:
+    long = [line for line in (ROOT / "template.yaml").read_text().splitlines() if len(line) > 180]
+    assert long == []
 
 
 # Parameters.
