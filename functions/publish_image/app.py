@@ -21,10 +21,11 @@ def handler(step: PublishInput, deadline: datetime) -> Published:
     """Publish an image."""
     variables = environment()
     return Publisher(
+        step,
         images=Ec2Images(client("ec2")),
         parameters=SsmParameters(client("ssm")),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         clock=SystemClock(),
         region=variables.AWS_REGION,
         deadline=deadline,
-    ).publish(step)
+    ).publish()

@@ -23,6 +23,7 @@ def handler(step: RetireInput, deadline: datetime) -> Retirement:
     """Retire the previous images of the environment."""
     ec2 = client("ec2")
     return Retirer(
+        step,
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
         usage=usage_in_account(deadline),
@@ -30,4 +31,4 @@ def handler(step: RetireInput, deadline: datetime) -> Retirement:
         environments=DynamoEnvironments(environment().TABLE_NAME, client("dynamodb")),
         clock=SystemClock(),
         deadline=deadline,
-    ).retire(step)
+    ).retire()

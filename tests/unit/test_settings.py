@@ -45,7 +45,7 @@ def test_the_shipped_configuration_has_three_environments_with_the_documented_na
         assert settings.image_name == f"comfyui-multitenant-{environment}"
         assert settings.image_tag == f"{environment}-latest"
         assert settings.repository == "comfyui"
-        assert settings.parameter_prefix == f"/comfyui/ami/{environment}"
+        assert settings.parameter_names.prefix == f"/comfyui/ami/{environment}"
         assert settings.verification.enabled
 
 

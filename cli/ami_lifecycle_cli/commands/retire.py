@@ -44,7 +44,7 @@ def retire(
     if live.image is None:
         raise RefusedError(f"nothing is retired while {live.problem}; publish an image first")
     kept = Decision(image_id=live.image.image_id, action=RetireAction.KEEP, reason="`latest` names it")
-    decisions = [kept, *stack.retirer().decide(settings, live.image)]
+    decisions = [kept, *stack.retirement_review(settings).decide(live.image)]
     going = [each for each in decisions if each.action is RetireAction.RETIRE]
     if target.as_json and (dry_run or not going):
         print_json({"dry_run": dry_run, "decisions": [each.model_dump(mode="json") for each in decisions]})

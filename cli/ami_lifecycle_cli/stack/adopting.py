@@ -14,7 +14,6 @@ from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError
-from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle.steps.one_by_one import blocked_by, one_by_one
 from ami_lifecycle.steps.retire_images import environment_tags
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -86,7 +85,7 @@ def propose_each(
     is_published = live.image is not None
     when = "goes with the next sweep, within 15 minutes" if is_published else "goes with the next publication"
     base = newest_usable(images, settings) if live.image is None else None
-    own_latest = parameter_name(settings.parameter_prefix, "latest")
+    own_latest = settings.parameter_names.latest
     decisions = {each.image_id: each for each in decide(usages, settings.retirement, own_latest)}
     proposals = []
     for image in images:

@@ -17,12 +17,15 @@ from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
+from ami_lifecycle.domain.naming import ParameterNames
+from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InputError, UnknownEnvironmentError
 from ami_lifecycle.settings import Catalogue, load_catalogue
 from ami_lifecycle.steps.observing import account_of
 from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle_cli.console.stack_target import OperatorTarget
 
 
@@ -139,9 +142,9 @@ class Stack:
             )
         return environment
 
-    def prefix(self, environment: str) -> str:
-        """Path of the environment's published parameters."""
-        return f"/{self.application}/ami/{environment}"
+    def published(self, environment: str) -> PublishedRecords:
+        """What the environment publishes: `latest`, `metadata`, history."""
+        return PublishedRecords(self.parameters, ParameterNames(self.application, environment))
 
     @cached_property
     def images(self) -> Ec2Images:
@@ -199,16 +202,14 @@ class Stack:
             security_group_id=self.outputs.get("SecurityGroupId", ""),
         )
 
-    def retirer(self) -> Retirer:
-        """The decisions about old images; only `decide` and `can_adopt` are meant to be called."""
-        return Retirer(
+    def retirement_review(self, settings: EnvironmentSettings) -> RetirementReview:
+        """The decisions about the old images of an environment."""
+        return RetirementReview(
+            settings=settings,
             instances=Ec2Instances(self.client("ec2")),
             images=self.images,
             usage=self.usage,
-            parameters=self.parameters,
             environments=self.environments,
-            clock=self.clock,
-            deadline=self.clock.now(),
         )
 
     def execution_arn(self, name: str) -> str:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
-from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
-from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle_cli.stack.deployment import Stack
 
 
@@ -98,8 +96,7 @@ def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> Known
     tagged = image.tags.get(TAG_ENVIRONMENT) if image else None
     environments = [tagged] if tagged else stack.environment_names()
     for environment in environments:
-        stored = stack.parameters.get(parameter_name(stack.prefix(environment), "history", image_id))
-        record = load(HistoryRecord, stored.value if stored else None)
+        record = stack.published(environment).read_record(image_id)
         if record is not None or tagged:
             uses = stack.usage.usage_of([image_id])[0].uses if with_uses and image else ()
             return KnownImage(image_id, environment, image, record, uses)

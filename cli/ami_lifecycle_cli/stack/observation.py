@@ -15,13 +15,11 @@ from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
-from ami_lifecycle.steps.observing import read_record
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import (
     data_type_of_latest,
     published_since,
     read_environment_live,
-    read_metadata,
 )
 from ami_lifecycle_cli.stack.runs import Runs
 from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest
@@ -116,16 +114,16 @@ def observe_all(stack: Stack, environments: list[str]) -> list[Observation]:
 def observe(stack: Stack, environment: str) -> Observation:
     """Look at one environment."""
     live = read_environment_live(stack, environment)
-    metadata = read_metadata(stack, environment)
+    metadata = stack.published(environment).read_metadata()
     record = stack.environments.get(environment)
-    history = read_record(stack.prefix(environment), live.value, stack.parameters)
+    history = stack.published(environment).read_record(live.value)
     state = Runs(stack).current_state(record.claim.execution_arn) if record.claim else None
     settings = stack.catalogue.get(environment) if stack.has_configuration else None
     decisions: tuple[Decision, ...] = ()
     unread: list[str] = []
     if settings is not None and live.image is not None:
         try:
-            decisions = tuple(stack.retirer().decide(settings, live.image))
+            decisions = tuple(stack.retirement_review(settings).decide(live.image))
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
     drift = [
@@ -233,7 +231,7 @@ def _retirement_drift(
     if settings is None or live.image is None or record.claim is not None:
         return
     if live.image.is_ours(settings.application, settings.environment):
-        can_adopt, why = stack.retirer().can_adopt(settings, live.image)
+        can_adopt, why = stack.retirement_review(settings).can_adopt(live.image)
         if live.image.name != settings.image_name and settings.publication.image_naming == "canonical":
             yield (
                 f"{live.value} is not named {settings.image_name} yet: {why}"

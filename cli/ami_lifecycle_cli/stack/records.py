@@ -9,9 +9,7 @@ from datetime import datetime
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
-from ami_lifecycle.domain.publication import load
-from ami_lifecycle.domain.record import HistoryRecord, Metadata
-from ami_lifecycle.steps.observing import parameter_name, read_live
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.showing import parse_date
 
@@ -30,12 +28,14 @@ class History:
 
 def read_history(stack: Stack, environment: str) -> History:
     """Read the history of an environment."""
-    stored = stack.parameters.list_below(parameter_name(stack.prefix(environment), "history"))
-    loaded = {name: load(HistoryRecord, each.value) for name, each in stored.items()}
+    published = stack.published(environment)
+    loaded = published.read_history()
     records = sorted(
         (record for record in loaded.values() if record is not None), key=publication_order, reverse=True
     )
-    unreadable = sorted(name for name, record in loaded.items() if record is None)
+    unreadable = sorted(
+        published.names.record(image_id) for image_id, record in loaded.items() if record is None
+    )
     return History(tuple(records), tuple(unreadable))
 
 
@@ -47,20 +47,14 @@ def publication_order(record: HistoryRecord) -> tuple[int, str]:
 
 def read_environment_live(stack: Stack, environment: str) -> Live:
     """What `latest` names."""
-    return read_live(stack.prefix(environment), stack.account_id, stack.parameters, stack.images, stack.clock)
-
-
-def read_metadata(stack: Stack, environment: str) -> Metadata | None:
-    """The parameter `metadata`; None where it is missing or cannot be read."""
-    stored = stack.parameters.get(parameter_name(stack.prefix(environment), "metadata"))
-    return load(Metadata, stored.value if stored else None)
+    return stack.published(environment).read_live(stack.account_id, stack.images, stack.clock)
 
 
 def data_type_of_latest(stack: Stack, environment: str) -> str | None:
     """What consumers of `latest` cannot do because of its data type, in words; None when nothing keeps them."""
-    name = parameter_name(stack.prefix(environment), "latest")
-    stored = stack.parameters.get(name)
-    return data_type_finding(name, stored.data_type, stored.value) if stored else None
+    published = stack.published(environment)
+    stored = published.read_latest()
+    return data_type_finding(published.names.latest, stored.data_type, stored.value) if stored else None
 
 
 def published_since(record: HistoryRecord | None) -> datetime | None:

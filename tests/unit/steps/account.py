@@ -33,7 +33,7 @@ from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.launch_instance import Infrastructure
 from ami_lifecycle.steps.plan_build import UBUNTU_PARAMETER, Planner
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.retire_images import RetireInput, Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
 from parameter_config import load_config
 
@@ -289,10 +289,10 @@ class Account:
             clock=world.clock,
         )
 
-    @property
-    def retirer(self) -> Retirer:
+    def retirer(self, step: RetireInput) -> Retirer:
         world = self.world
         return Retirer(
+            step,
             instances=world.instances,
             images=world.images,
             usage=world.usage,
@@ -315,7 +315,7 @@ class Account:
             executions=world.executions,
             build_cleaner=self.build_cleaner,
             cleaner=self.cleaner,
-            retirer=self.retirer,
+            usage=world.usage,
             preflight=self.preflight,
             clock=world.clock,
             state_machine_arn=MACHINE,

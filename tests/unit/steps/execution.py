@@ -193,7 +193,7 @@ class Execution:
             image_id, provisioned, verified = self._build(held)
         if state.plan.action != "retire":
             publish = PublishInput(**held, image_id=image_id, provisioned=provisioned, verified=verified)
-            published = self._do("Publish Image", lambda: self.publisher.publish(publish))
+            published = self._do("Publish Image", lambda: self.publisher(publish).publish())
             self._pass("Grace Period")
         after = _After(published)
         unfinished = None
@@ -232,7 +232,7 @@ class Execution:
         """What follows the publication: retirement, the canonical name, the candidate."""
         after.retirement = self._do(
             "Retire Previous Images",
-            lambda: self.account.retirer.retire(RetireInput(**held, published=after.published)),
+            lambda: self.account.retirer(RetireInput(**held, published=after.published)).retire(),
         )
         if not after.retirement.adopt_name:
             return
@@ -249,11 +249,11 @@ class Execution:
             verified=verified,
             copy_of=image_id,
         )
-        after.published = self._do("Publish Canonical Image", lambda: self.publisher.publish(copy))
+        after.published = self._do("Publish Canonical Image", lambda: self.publisher(copy).publish())
         self._pass("Canonical Grace Period")
         after.of_candidate = self._do(
             "Retire Candidate",
-            lambda: self.account.retirer.retire(RetireInput(**held, published=after.published)),
+            lambda: self.account.retirer(RetireInput(**held, published=after.published)).retire(),
         )
 
     def _build(self, held: dict[str, Any]) -> tuple[str, CommandFacts, CommandFacts | None]:
@@ -375,10 +375,10 @@ class Execution:
             world.instances, world.images, world.commands, world.waits, world.executions, world.clock
         )
 
-    @property
-    def publisher(self) -> Publisher:
+    def publisher(self, step: PublishInput) -> Publisher:
         world = self.account.world
         return Publisher(
+            step,
             world.images,
             world.parameters,
             world.environments,

@@ -286,7 +286,7 @@ def a_function_that_publishes(account: Account, claim: Claim) -> Callable[[], Pu
     step = PublishInput(
         plan=plan, execution_arn=claim.execution_arn, claim_number=claim.number, image_id=image.image_id
     )
-    return lambda: Execution(account, "zombie").publisher.publish(step)
+    return lambda: Execution(account, "zombie").publisher(step).publish()
 
 
 def test_a_function_of_an_aborted_execution_writes_before_the_clean_up_or_not_at_all() -> None:

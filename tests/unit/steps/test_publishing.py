@@ -74,13 +74,13 @@ class Build:
 
     def publish(self, image: Image | None = None, **changes: Any) -> Any:
         values = {"image_id": (image or self.candidate).image_id, "verified": self.verified}
-        return self.execution.publisher.publish(PublishInput(**self.held, **values | changes))
+        return self.execution.publisher(PublishInput(**self.held, **values | changes)).publish()
 
     def adopt(self) -> Any:
         return self.execution.adopter.adopt(AdoptInput(**self.held, image_id=self.candidate.image_id))
 
     def retire(self, published: Published | None = None) -> Any:
-        return self.account.retirer.retire(RetireInput(**self.held, published=published))
+        return self.account.retirer(RetireInput(**self.held, published=published)).retire()
 
     def create(self) -> Any:
         world = self.account.world
@@ -232,10 +232,10 @@ def test_a_dropped_write_is_not_taken_for_an_earlier_one_of_the_same_image(build
 
 def test_a_write_that_could_outlive_the_function_is_not_begun(build: Build) -> None:
     step = PublishInput(**build.held, image_id=build.candidate.image_id, verified=build.verified)
-    publisher = build.execution.publisher
+    publisher = build.execution.publisher(step)
     build.account.world.clock.advance(46)
     with pytest.raises(PublicationPendingError, match="too little time"):
-        publisher.publish(step)
+        publisher.publish()
     assert build.account.latest == build.old.image_id
     assert "put" not in build.written()
 

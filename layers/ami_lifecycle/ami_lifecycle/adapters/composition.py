@@ -1,4 +1,4 @@
-"""The two keepers put together: they need almost every adapter."""
+"""The clean-up and the sweep put together: they need almost every adapter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.retire_images import Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
 
 
@@ -49,29 +48,19 @@ def build_cleaner(variables: FunctionEnvironment, deadline: datetime) -> BuildCl
 def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
     """The sweep of all environments."""
     ec2, ssm = client("ec2"), client("ssm")
-    environments = DynamoEnvironments(variables.TABLE_NAME, client("dynamodb"))
-    images, parameters, clock = Ec2Images(ec2), SsmParameters(ssm), SystemClock()
     return Sweeper(
         catalogue=load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
         repository=EcrRepository(client("ecr")),
         instances=Ec2Instances(ec2),
-        images=images,
-        parameters=parameters,
-        environments=environments,
+        images=Ec2Images(ec2),
+        parameters=SsmParameters(ssm),
+        environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         build_cleaner=build_cleaner(variables, deadline),
         cleaner=_cleaner(variables, deadline),
-        retirer=Retirer(
-            instances=Ec2Instances(ec2),
-            images=images,
-            usage=usage_in_account(deadline),
-            parameters=parameters,
-            environments=environments,
-            clock=clock,
-            deadline=deadline,
-        ),
+        usage=usage_in_account(deadline),
         preflight=preflight(variables),
-        clock=clock,
+        clock=SystemClock(),
         state_machine_arn=variables.STATE_MACHINE_ARN,
     )
 

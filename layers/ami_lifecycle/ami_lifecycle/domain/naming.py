@@ -4,8 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import NamedTuple
 
 from ami_lifecycle.domain.model import Role
+
+
+class ParameterNames(NamedTuple):
+    """Names of the parameters that an environment publishes; consumers know them, so they never change."""
+
+    application: str
+    environment: str
+
+    @property
+    def prefix(self) -> str:
+        """Path that all of them are below."""
+        return f"/{self.application}/ami/{self.environment}"
+
+    @property
+    def latest(self) -> str:
+        """The parameter that names the live image."""
+        return f"{self.prefix}/latest"
+
+    @property
+    def metadata(self) -> str:
+        """The parameter that describes the live image."""
+        return f"{self.prefix}/metadata"
+
+    @property
+    def history(self) -> str:
+        """Path below which each image that was published has its record."""
+        return f"{self.prefix}/history"
+
+    def record(self, image_id: str) -> str:
+        """The history record of an image."""
+        return f"{self.history}/{image_id}"
 
 
 def _short_hash(*parts: str, length: int) -> str:

@@ -135,7 +135,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             image_id=result.image_id,
             image_digest=result.image_digest,
             replaced=result.replaced,
-            parameter=f"{settings.parameter_prefix}/latest",
+            parameter=settings.parameter_names.latest,
             trigger=plan.trigger,
             reasons=plan.reasons,
         )

@@ -30,6 +30,7 @@ from ami_lifecycle.domain.forms import (
     VolumeMapping,
 )
 from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.tagging import problem_of_tags
 
 __all__ = ["EnvironmentName", "EnvironmentSettings", "ImageTag"]
@@ -208,9 +209,9 @@ class EnvironmentSettings(Frozen):
         return tags
 
     @property
-    def parameter_prefix(self) -> str:
-        """Path below which consumers find this environment."""
-        return f"/{self.application}/ami/{self.environment}"
+    def parameter_names(self) -> ParameterNames:
+        """Names of the parameters that this environment publishes."""
+        return ParameterNames(self.application, self.environment)
 
 
 def encoded(value: Mapping[str, str] | Iterable[str]) -> str:

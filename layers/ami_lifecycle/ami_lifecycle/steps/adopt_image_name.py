@@ -10,7 +10,7 @@ from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_ROLE, AmiId, Image, Im
 from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import parameter_name
+from ami_lifecycle.steps.published import PublishedRecords
 
 
 class AdoptInput(ClaimedInput):
@@ -40,9 +40,9 @@ class NameAdopter:
         """
         settings = step.plan.configured
         with writing(self.environments, step, self.deadline):
-            latest = self.parameters.get(parameter_name(settings.parameter_prefix, "latest"))
+            is_latest = PublishedRecords(self.parameters, settings.parameter_names).is_latest(step.image_id)
             candidate = self.images.get(step.image_id)
-            if candidate is None or latest is None or latest.value != step.image_id:
+            if candidate is None or not is_latest:
                 return Adoption(
                     adopted=False,
                     reason=f"`latest` does not name {step.image_id} any more, so its name stays",

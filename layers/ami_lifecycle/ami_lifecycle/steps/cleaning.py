@@ -14,13 +14,14 @@ from ami_lifecycle.domain.model import (
     Image,
     ImageState,
 )
+from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.ports import Images, ImageUsage, Instances, Parameters, StoredParameter
-from ami_lifecycle.steps.observing import parameter_name
 from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
+from ami_lifecycle.steps.published import PublishedRecords
 from ami_lifecycle.steps.retire_images import delete_unused_snapshots
 
 _STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
@@ -110,13 +111,13 @@ class Cleaner:
         decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
             # Once more, because Parameter Store may have answered with an old value.
-            if self._is_live(image):
+            records = self._records(image)
+            if records.is_latest(image.image_id):
                 return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason="`latest` names it")
             # The record first: once the image is gone, nobody looks again. `latest` never named it, so
             # history does not either.
-            name = self._name(image, f"history/{image.image_id}")
-            if self.parameters.get(name) is not None:
-                self.parameters.delete(name)
+            if records.find_record(image.image_id) is not None:
+                records.delete_record(image.image_id)
             self.images.deregister(image.image_id)
         return decision
 
@@ -125,10 +126,11 @@ class Cleaner:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
         if not image.tags.get(TAG_ENVIRONMENT):
             return f"somebody has removed its tag {TAG_ENVIRONMENT}, so nothing tells whether it is published"
-        latest = self.parameters.get(self._name(image, "latest"))
+        records = self._records(image)
+        latest = records.read_latest()
         if latest is not None and latest.value == image.image_id:
             return "`latest` names it"
-        stored = self.parameters.get(self._name(image, f"history/{image.image_id}"))
+        stored = records.find_record(image.image_id)
         if stored is None:
             return None
         record = load(HistoryRecord, stored.value)
@@ -136,10 +138,6 @@ class Cleaner:
         if record is not None and not went_well and _was_interrupted(record, latest, owner):
             return None
         return "it was published; retirement decides about it"
-
-    def _is_live(self, image: Image) -> bool:
-        latest = self.parameters.get(self._name(image, "latest"))
-        return latest is not None and latest.value == image.image_id
 
     def _check_use(self, image: Image, temporary: frozenset[str]) -> Decision:
         """Nobody should know an unpublished image, but a person may have deleted its record."""
@@ -150,9 +148,9 @@ class Cleaner:
         # No `latest` ever named it, so one that seems to is a write that our own reading has missed.
         return decide(usages, _STRICT, None, temporary)[0]
 
-    def _name(self, image: Image, name: str) -> str:
-        environment = image.tags.get(TAG_ENVIRONMENT, "")
-        return parameter_name(f"/{self.application}/ami/{environment}", name)
+    def _records(self, image: Image) -> PublishedRecords:
+        names = ParameterNames(self.application, image.tags.get(TAG_ENVIRONMENT, ""))
+        return PublishedRecords(self.parameters, names)
 
 
 def _without(ids: Sequence[str], held_back: frozenset[str]) -> list[str]:

@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ami_lifecycle.domain.model import TAG_ROLE, Image, Role, is_ami_id
-from ami_lifecycle.domain.planning import Live, judge_live
-from ami_lifecycle.domain.publication import load
-from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.model import TAG_ROLE, Image, Role
 from ami_lifecycle.errors import BuilderLostError, CanaryLostError
-from ami_lifecycle.ports import Clock, Images, Instances, Parameters
+from ami_lifecycle.ports import Clock, Images, Instances
 
 # Two seconds in all, which only an image that is really gone costs.
 _LOOKS: Final = 4
 _LOOK_SECONDS: Final = 0.5
-
-
-def parameter_name(prefix: str, *parts: str) -> str:
-    """Name of a parameter of an environment: `latest`, `metadata`, or `history/{ami-id}`."""
-    return "/".join((prefix, *parts))
-
-
-def read_live(prefix: str, account_id: str, parameters: Parameters, images: Images, clock: Clock) -> Live:
-    """Read `latest` and the image that it names."""
-    stored = parameters.get(parameter_name(prefix, "latest"))
-    if stored is None:
-        return judge_live(None, None, account_id)
-    image = find_image(stored.value, images, clock) if is_ami_id(stored.value) else None
-    return judge_live(stored.value, image, account_id)
 
 
 def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
@@ -53,17 +36,6 @@ def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> se
         clock.pause(_LOOK_SECONDS)
         missing = {image_id for image_id in sorted(missing) if images.get(image_id) is None}
     return missing
-
-
-def read_record(prefix: str, image_id: str | None, parameters: Parameters) -> HistoryRecord | None:
-    """The history record of an image; None where there is none, or the text is no image's id.
-
-    Parameter Store refuses names with other characters, and `latest` may hold any text before the first build.
-    """
-    if image_id is None or not is_ami_id(image_id):
-        return None
-    stored = parameters.get(parameter_name(prefix, "history", image_id))
-    return load(HistoryRecord, stored.value if stored else None)
 
 
 def account_of(execution_arn: str) -> str:

@@ -27,8 +27,9 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
-from ami_lifecycle.steps.observing import account_of, find_image, read_live, read_record
+from ami_lifecycle.steps.observing import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
+from ami_lifecycle.steps.published import PublishedRecords
 
 # Canonical, "Finding images with SSM": public parameters of the current Ubuntu images.
 UBUNTU_PARAMETER: Final = (
@@ -82,9 +83,8 @@ class Planner:
         settings = self.catalogue.get(request.environment)
         # Read before anything else: whoever claims or releases from here on makes this plan outdated.
         record = self.environments.get(request.environment)
-        live = read_live(
-            settings.parameter_prefix, account_of(execution_arn), self.parameters, self.images, self.clock
-        )
+        records = PublishedRecords(self.parameters, settings.parameter_names)
+        live = records.read_live(account_of(execution_arn), self.images, self.clock)
         if request.action is Action.RETIRE:
             return self._plan_retirement(request, execution_arn, settings, record, live)
         if request.action is Action.PUBLISH or request.publish_image_id:
@@ -261,7 +261,8 @@ class Planner:
         return BuildState(plan=plan, image=ImageRef(image_id=image.image_id))
 
     def _require_verified_record(self, image: Image, settings: EnvironmentSettings) -> None:
-        history = read_record(settings.parameter_prefix, image.image_id, self.parameters)
+        records = PublishedRecords(self.parameters, settings.parameter_names)
+        history = records.read_record(image.image_id)
         if history is None:
             raise RecordNotFoundError(
                 f"history has no readable record of {image.image_id}, so nobody knows whether it was verified; "

@@ -17,7 +17,6 @@ from ami_lifecycle.domain.preflight import (
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.ports import Network, Parameters, Repository
-from ami_lifecycle.steps.observing import parameter_name
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,13 @@ class Preflight:
 
     def parameter_problems(self, settings: EnvironmentSettings, live_id: str | None = None) -> list[Problem]:
         """What keeps the parameters of an environment from being written; `live_id` names a history record."""
-        names = ["latest", "metadata", *([f"history/{live_id}"] if live_id else [])]
+        published = settings.parameter_names
+        names = [published.latest, published.metadata, *([published.record(live_id)] if live_id else [])]
         problems = []
         for name in names:
-            full_name = parameter_name(settings.parameter_prefix, name)
-            stored = self.parameters.get(full_name)
+            stored = self.parameters.get(name)
             if stored is not None:
-                shape = ParameterShape(full_name, stored.type, stored.data_type)
+                shape = ParameterShape(name, stored.type, stored.data_type)
                 problems.append(parameter_problem(shape, settings.environment))
         return [problem for problem in problems if problem is not None]
 

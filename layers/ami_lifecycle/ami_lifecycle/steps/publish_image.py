@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import (
-    TAG_APPLICATION,
     TAG_DIGEST,
-    TAG_ENVIRONMENT,
     AmiId,
     Image,
     ImageState,
     is_ami_id,
 )
-from ami_lifecycle.domain.preflight import IMAGE_DATA_TYPE, TEXT
 from ami_lifecycle.domain.publication import (
-    dump,
     history_of,
-    load,
     metadata_from,
     metadata_from_tags,
     metadata_of,
@@ -34,18 +30,12 @@ from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageMismatchError,
     ImageNotVerifiedError,
-    PublicationPendingError,
     ResourceNotVisibleError,
 )
-from ami_lifecycle.ports import Clock, Environments, Images, Parameters, StoredParameter
-from ami_lifecycle.steps.correct_history import HistoryKeeper
+from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import find_image, parameter_name, read_record
-
-# `aws:ec2:image` is validated after PutParameter has answered, usually within a second.
-_READ_BACKS: Final = 8
-_READ_BACK_SECONDS: Final = 0.25
-_WRITE_TIME: Final = timedelta(seconds=15)
+from ami_lifecycle.steps.observing import find_image
+from ami_lifecycle.steps.published import PublishedRecords, RecordWriter
 
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
 # (EC2 API reference, RegisterImage).
@@ -74,8 +64,9 @@ class PublishInput(ClaimedInput):
 
 @dataclass(frozen=True)
 class Publisher:
-    """Publishes an image in its environment."""
+    """Publishes one image in its environment."""
 
+    step: PublishInput
     images: Images
     parameters: Parameters
     environments: Environments
@@ -83,7 +74,7 @@ class Publisher:
     region: str
     deadline: datetime
 
-    def publish(self, step: PublishInput) -> Published:
+    def publish(self) -> Published:
         """Make `latest` name the image. Repeating it changes nothing that is right already.
 
         Raises:
@@ -92,35 +83,42 @@ class Publisher:
             ResourceNotVisibleError: EC2 does not show the image as available.
             PublicationPendingError: `latest` does not read back yet.
         """
+        step, writer = self.step, self._writer
         with writing(self.environments, step, self.deadline):
-            image = self._require_publishable(step)
-            latest = self.parameters.get(self._name(step, "latest"))
+            image = self._require_publishable()
+            latest = self._records.read_latest()
             is_live = latest is not None and latest.value == image.image_id
             # What others put there before the first build may be any text, of which there is no record to keep.
             old_id = latest.value if latest and not is_live and is_ami_id(latest.value) else None
             # A copy of the disks that are live publishes nothing that was not published before.
             is_copy_of_live = old_id is not None and old_id == step.copy_of
-            origin = self._origin(step, image)
-            verified_at = self._require_verified(step, image, origin, is_live=is_live or is_copy_of_live)
-            number = self._number(step, origin, is_live=is_live)
+            origin = self._origin(image)
+            verified_at = self._require_verified(image, origin, is_live=is_live or is_copy_of_live)
+            number = self._number(origin, is_live=is_live)
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
-            metadata = self._metadata(step, image, origin, number, replaces, verified_at)
+            metadata = self._metadata(image, origin, number, replaces, verified_at)
             if old_id is not None:
-                self._archive(step, old_id, image.image_id)
-            self._correct_history(step, image.image_id)
-            self._write_record(step, metadata, is_live=is_live)
-            self._write_text(
-                step, "metadata", dump(metadata), f"Metadata of the latest image of {step.plan.environment}"
-            )
+                self._archive(old_id, image.image_id)
+            writer.correct_history(image.image_id, self.images)
+            self._write_record(metadata, is_live=is_live)
+            writer.write_metadata(metadata)
             # Before `latest`: a rollback that is live and not pinned would be undone by the next push.
-            self._move_pin(step, image)
-            self._write_latest(step, image.image_id)
+            self._move_pin(image)
+            writer.write_latest(image.image_id)
         return Published(
             image_id=image.image_id, number=number, replaced=replaces if is_ami_id(replaces) else None
         )
 
-    def _require_publishable(self, step: PublishInput) -> Image:
-        plan = step.plan
+    @cached_property
+    def _records(self) -> PublishedRecords:
+        return PublishedRecords(self.parameters, self.step.plan.configured.parameter_names)
+
+    @cached_property
+    def _writer(self) -> RecordWriter:
+        return RecordWriter(self.parameters, self.step.plan.configured, self.clock, self.deadline)
+
+    def _require_publishable(self) -> Image:
+        step, plan = self.step, self.step.plan
         image = self.images.get(step.image_id)
         if image is None or image.state is not ImageState.AVAILABLE:
             state = "not shown" if image is None else image.state.value
@@ -138,18 +136,16 @@ class Publisher:
             )
         return image
 
-    def _origin(self, step: PublishInput, image: Image) -> HistoryRecord | None:
+    def _origin(self, image: Image) -> HistoryRecord | None:
         """What is recorded of the image, or of the candidate that it is a copy of."""
-        return self._record(step, image.image_id) or (
-            self._record(step, step.copy_of) if step.copy_of else None
-        )
+        records = self._records
+        return records.read_record(image.image_id) or records.read_record(self.step.copy_of)
 
-    def _require_verified(
-        self, step: PublishInput, image: Image, origin: HistoryRecord | None, *, is_live: bool
-    ) -> str | None:
+    def _require_verified(self, image: Image, origin: HistoryRecord | None, *, is_live: bool) -> str | None:
         """The date of the verification that makes the image publishable, or None where none is needed."""
+        step = self.step
         if step.copy_of is not None:
-            self._require_same_disks(step, image)
+            self._require_same_disks(image, step.copy_of)
         if origin is not None and origin.verified_at is not None:
             return origin.verified_at
         if is_live or not step.plan.configured.verification.enabled:
@@ -162,42 +158,42 @@ class Publisher:
             )
         return timestamp(self.clock.now())
 
-    def _number(self, step: PublishInput, origin: HistoryRecord | None, *, is_live: bool) -> int:
+    def _number(self, origin: HistoryRecord | None, *, is_live: bool) -> int:
         """Number of the published build; adopting a name and repairing a record publish no new one."""
+        step = self.step
         known = origin.workflow_run_number if origin and (is_live or step.copy_of) else ""
         if known.isdecimal() and int(known) > 0:
             return int(known)
         return self.environments.count_publication(step.plan.environment, step.execution_arn)
 
-    def _require_same_disks(self, step: PublishInput, image: Image) -> None:
-        candidate = find_image(step.copy_of or "", self.images, self.clock)
+    def _require_same_disks(self, image: Image, copy_of: str) -> None:
+        candidate = find_image(copy_of, self.images, self.clock)
         if candidate is None or not image.snapshot_ids or image.snapshot_ids != candidate.snapshot_ids:
             raise ImageMismatchError(
-                f"{image.image_id} is not made of the snapshots of the verified {step.copy_of}; "
+                f"{image.image_id} is not made of the snapshots of the verified {copy_of}; "
                 "`latest` stays as it is, and the sweep tries again"
             )
         for attribute in _COPIED:
             if getattr(image, attribute) != getattr(candidate, attribute):
                 raise ImageMismatchError(
-                    f"{image.image_id} differs from the verified {step.copy_of} in {attribute}: "
+                    f"{image.image_id} differs from the verified {copy_of} in {attribute}: "
                     f"{getattr(image, attribute)!r}, not {getattr(candidate, attribute)!r}"
                 )
         if _disks(image) != _disks(candidate):
             raise ImageMismatchError(
-                f"{image.image_id} differs from the verified {step.copy_of} in its block devices: "
+                f"{image.image_id} differs from the verified {copy_of} in its block devices: "
                 f"{_disks(image)}, not {_disks(candidate)}"
             )
 
     def _metadata(
         self,
-        step: PublishInput,
         image: Image,
         origin: HistoryRecord | None,
         number: int,
         replaces: str | None,
         verified_at: str | None,
     ) -> Metadata:
-        plan = step.plan
+        step, plan = self.step, self.step.plan
         reason = "; ".join(plan.reasons)
         if plan.action is Action.BUILD:
             return metadata_of(
@@ -216,13 +212,11 @@ class Publisher:
         own = origin.model_copy(update={"ami_id": image.image_id, "snapshot_ids": image.snapshot_ids})
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
 
-    def _archive(self, step: PublishInput, old_id: str, new_id: str) -> None:
+    def _archive(self, old_id: str, new_id: str) -> None:
         """Record the image that `latest` names now, whoever published it, before it is replaced."""
-        record = self._record(step, old_id)
-        metadata: Metadata | None = record
-        if metadata is None:
-            stored = self.parameters.get(self._name(step, "metadata"))
-            metadata = load(Metadata, stored.value if stored else None)
+        step = self.step
+        record = self._records.read_record(old_id)
+        metadata = record or self._records.read_metadata()
         if metadata is None or metadata.ami_id != old_id:
             # Also of an image that is gone: `latest` has named it, and nobody can tell more of it later.
             image = find_image(old_id, self.images, self.clock)
@@ -240,71 +234,24 @@ class Publisher:
             published_by=record.published_by if record else None,
         )
         if record is None or (record.status, record.superseded_by) != (RecordStatus.SUPERSEDED, new_id):
-            self._write_text(step, f"history/{old_id}", dump(archived), f"History of {old_id}")
+            self._writer.write_record(old_id, archived)
 
-    def _correct_history(self, step: PublishInput, image_id: str) -> None:
-        """Have no other record say live: what was interrupted before may have left some that do."""
-        keeper = HistoryKeeper(self.parameters, self.images, self.clock, step.plan.configured)
-        for wrong_id, record in keeper.wrong_records(image_id).items():
-            # The image's own record is written next.
-            if record is not None and wrong_id != image_id:
-                self._write_text(step, f"history/{wrong_id}", dump(record), f"History of {wrong_id}")
-
-    def _write_record(self, step: PublishInput, metadata: Metadata, *, is_live: bool) -> None:
-        known = self._record(step, metadata.ami_id)
-        publisher = known.published_by if known and is_live else step.execution_arn
+    def _write_record(self, metadata: Metadata, *, is_live: bool) -> None:
+        known = self._records.read_record(metadata.ami_id)
+        publisher = known.published_by if known and is_live else self.step.execution_arn
         record = history_of(
             metadata, RecordStatus.LIVE, "published", self.clock.now(), published_by=publisher
         )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
             return
-        self._write_text(step, f"history/{metadata.ami_id}", dump(record), f"History of {metadata.ami_id}")
+        self._writer.write_record(metadata.ami_id, record)
 
-    def _write_text(self, step: PublishInput, name: str, value: str, description: str) -> None:
-        full_name = self._name(step, name)
-        stored = self.parameters.get(full_name)
-        if stored is None or stored.value != value:
-            self._put(step, full_name, value, TEXT, description)
-
-    def _write_latest(self, step: PublishInput, image_id: str) -> None:
-        name = self._name(step, "latest")
-        stored = self.parameters.get(name)
-        if stored is not None and stored.value == image_id:
-            return
-        version = self._put(
-            step,
-            name,
-            image_id,
-            IMAGE_DATA_TYPE,
-            f"Latest AMI of {step.plan.configured.application} {step.plan.environment}",
-        )
-        for _ in range(_READ_BACKS):
-            stored = self.parameters.get(name)
-            if _is_written(stored, image_id, version):
-                return
-            self.clock.pause(_READ_BACK_SECONDS)
-        raise PublicationPendingError(
-            f"{name} was written as {image_id} in version {version} and reads "
-            f"{stored.value if stored else 'nothing'}; it is written again. If it never changes: the function needs "
-            "ec2:DescribeImages, and the image must be available"
-        )
-
-    def _put(self, step: PublishInput, name: str, value: str, data_type: str, description: str) -> int:
-        # A write that begins too late could arrive after somebody else has taken the environment over.
-        if self.clock.now() + _WRITE_TIME > self.deadline:
-            raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
-        tags = {
-            **step.plan.configured.tags,
-            TAG_APPLICATION: step.plan.configured.application,
-            TAG_ENVIRONMENT: step.plan.environment,
-        }
-        return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
-
-    def _move_pin(self, step: PublishInput, image: Image) -> None:
+    def _move_pin(self, image: Image) -> None:
         """Pin as asked; follow a pinned image to its canonical copy; lift the pin that a person overrode.
 
         The copy pins nothing anew: where the pin is gone by then, somebody has lifted it.
         """
+        step = self.step
         request, environment = step.plan.request, step.plan.environment
         pinned = self.environments.get(environment).pin
         if request is not None and request.pin and step.copy_of is None:
@@ -319,12 +266,6 @@ class Publisher:
         elif pinned is not None and pinned.image_id != image.image_id and step.plan.action is Action.BUILD:
             self.environments.set_pin(environment, None)
 
-    def _record(self, step: PublishInput, image_id: str) -> HistoryRecord | None:
-        return read_record(step.plan.configured.parameter_prefix, image_id, self.parameters)
-
-    def _name(self, step: PublishInput, name: str) -> str:
-        return parameter_name(step.plan.configured.parameter_prefix, name)
-
 
 def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]]:
     """What an image says of its EBS devices, in the order of their names."""
@@ -333,7 +274,3 @@ def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]
         for found in image.block_devices
         if found.snapshot_id
     )
-
-
-def _is_written(stored: StoredParameter | None, value: str, version: int) -> bool:
-    return stored is not None and stored.value == value and stored.version >= version

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 from typing import Final
 
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, Image
-from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle.domain.publication import dump, history_of, load
-from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.publication import history_of
+from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import account_of, parameter_name, read_live
+from ami_lifecycle.steps.observing import account_of
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
+from ami_lifecycle.steps.published import PublishedRecords, RecordWriter
 
 _LOOKS: Final = 8
 _LOOK_SECONDS: Final = 0.25
@@ -35,131 +35,32 @@ class RetireInput(ClaimedInput):
 
 
 @dataclass(frozen=True)
-class Retirer:
-    """Retires the images of an environment that are not `latest`."""
+class RetirementReview:
+    """Which images of an environment can go, and whether its name can be adopted. It changes nothing."""
 
+    settings: EnvironmentSettings
     instances: Instances
     images: Images
     usage: ImageUsage
-    parameters: Parameters
     environments: Environments
-    clock: Clock
-    deadline: datetime
 
-    def retire(self, step: RetireInput) -> Retirement:
-        """Decide for each image, and carry the decisions out.
-
-        Raises:
-            ClaimLostError: the environment is not held any more.
-            TransientError: in its kinds, when one thing failed for now; the others are done, and the step
-                is repeated. What AWS refuses is reported as blocked instead.
-        """
-        plan = step.plan
-        settings = plan.configured
-        with writing(self.environments, step, self.deadline):
-            live = self._read_live(step)
-            if live.image is None:
-                return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
-            if (doubt := _doubt(live.value, step)) is not None:
-                return Retirement(adopt_reason=doubt)
-            decisions = self.decide(settings, live.image)
-            # Uses of the image that `latest` names are not asked for, so an old value would cost the live
-            # image: it is read once more, after all else has been read and before anything is removed.
-            again = self.parameters.get(parameter_name(settings.parameter_prefix, "latest"))
-            if again is None or again.value != live.value:
-                return Retirement(
-                    adopt_reason=f"nothing is retired while `latest` reads {live.value}, and then "
-                    f"{again.value if again else 'nothing'}; the sweep decides again"
-                )
-            kept = [decision for decision in decisions if decision.action is RetireAction.KEEP]
-            due = [decision for decision in decisions if decision.action is RetireAction.RETIRE]
-            noted = self._note(plan, kept)
-            retired = one_by_one(due, lambda decision: decision.image_id, partial(self._retire, plan))
-            left = [_left(blocked) for blocked in retired.blocked]
-            corrected = self._note(plan, left)
-            deleted = self._delete_unused_snapshots(settings, just_deregistered=bool(retired.done))
-            # All is tried before a passing fault of one thing repeats the step.
-            raise_passing(noted, retired, corrected, deleted)
-            adopt, reason = self.can_adopt(settings, live.image)
-        return Retirement(
-            decisions=(*kept, *retired.done, *left),
-            blocked=(*noted.blocked, *retired.blocked, *corrected.blocked, *deleted.blocked),
-            adopt_name=adopt,
-            adopt_reason=reason,
-        )
-
-    def _read_live(self, step: RetireInput) -> Live:
-        """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
-        for _ in range(_LOOKS):
-            live = read_live(
-                step.plan.configured.parameter_prefix,
-                account_of(step.execution_arn),
-                self.parameters,
-                self.images,
-                self.clock,
-            )
-            if _doubt(live.value, step) is None:
-                break
-            self.clock.pause(_LOOK_SECONDS)
-        return live
-
-    def decide(self, settings: EnvironmentSettings, live: Image) -> list[Decision]:
-        """Decide for each image of the environment but the live one; changes nothing."""
+    def decide(self, live: Image) -> list[Decision]:
+        """Decide for each image of the environment but the live one."""
+        settings = self.settings
         owned = self.images.find(environment_tags(settings))
         awaited = _awaited(self.environments.get(settings.environment))
         sorted_out = sort_out(live, owned, settings.retirement.keep_previous, awaited)
         usages = self.usage.usage_of(
             [image.image_id for image in sorted_out.open], settings.retirement.parameter_paths
         )
-        own_latest = parameter_name(settings.parameter_prefix, "latest")
+        own_latest = settings.parameter_names.latest
         ours = self.instances.find(environment_tags(settings))
         temporary = frozenset(instance.instance_id for instance in ours)
         return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
 
-    def _note(self, plan: BuildPlan, kept: Sequence[Decision]) -> Outcomes[None]:
-        """Say in the records of images that they are kept, and why."""
-        prefix = plan.configured.parameter_prefix
-        return one_by_one(
-            kept,
-            lambda decision: parameter_name(prefix, "history", decision.image_id),
-            lambda decision: self._record(plan, decision, RecordStatus.KEPT),
-        )
-
-    def _retire(self, plan: BuildPlan, decision: Decision) -> Decision:
-        # The record comes first: nobody looks at an image again that is gone.
-        self._record(plan, decision, RecordStatus.RETIRED)
-        self.images.deregister(decision.image_id)
-        return decision
-
-    def _record(self, plan: BuildPlan, decision: Decision, status: RecordStatus) -> None:
-        name = parameter_name(plan.configured.parameter_prefix, "history", decision.image_id)
-        stored = self.parameters.get(name)
-        record = load(HistoryRecord, stored.value if stored else None)
-        if record is None or (record.status, record.status_reason) == (status, decision.reason[:300]):
-            return
-        changed = history_of(
-            record, status, decision.reason, self.clock.now(), record.superseded_by, record.published_by
-        )
-        self.parameters.put(
-            name,
-            dump(changed),
-            data_type="text",
-            description=f"History of {decision.image_id}",
-            tags={**plan.configured.tags, **environment_tags(plan.configured)},
-        )
-
-    def _delete_unused_snapshots(
-        self, settings: EnvironmentSettings, *, just_deregistered: bool
-    ) -> Outcomes[str | None]:
-        found = self.images.find_snapshots(environment_tags(settings))
-        return delete_unused_snapshots(
-            self.images,
-            [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy],
-            just_deregistered=just_deregistered,
-        )
-
-    def can_adopt(self, settings: EnvironmentSettings, live: Image) -> tuple[bool, str]:
-        """Whether the canonical name can be adopted now, and why or why not; changes nothing."""
+    def can_adopt(self, live: Image) -> tuple[bool, str]:
+        """Whether the canonical name can be adopted now, and why or why not."""
+        settings = self.settings
         if settings.publication.image_naming == "unique":
             return False, "image_naming is unique, so the image keeps its own name"
         if live.name == settings.image_name:
@@ -168,6 +69,109 @@ class Retirer:
         if holders:
             return False, f"{', '.join(holders)} still has the name {settings.image_name}"
         return True, f"the name {settings.image_name} is free"
+
+
+@dataclass(frozen=True)
+class Retirer:
+    """Retires the images of one environment that are not `latest`."""
+
+    step: RetireInput
+    instances: Instances
+    images: Images
+    usage: ImageUsage
+    parameters: Parameters
+    environments: Environments
+    clock: Clock
+    deadline: datetime
+
+    def retire(self) -> Retirement:
+        """Decide for each image, and carry the decisions out.
+
+        Raises:
+            ClaimLostError: the environment is not held any more.
+            TransientError: in its kinds, when one thing failed for now; the others are done, and the step
+                is repeated. What AWS refuses is reported as blocked instead.
+        """
+        review = RetirementReview(self._settings, self.instances, self.images, self.usage, self.environments)
+        with writing(self.environments, self.step, self.deadline):
+            live = self._read_live()
+            if live.image is None:
+                return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
+            if (doubt := _doubt(live.value, self.step)) is not None:
+                return Retirement(adopt_reason=doubt)
+            decisions = review.decide(live.image)
+            # Uses of the image that `latest` names are not asked for, so an old value would cost the live
+            # image: it is read once more, after all else has been read and before anything is removed.
+            again = self._records.read_latest()
+            if again is None or again.value != live.value:
+                return Retirement(
+                    adopt_reason=f"nothing is retired while `latest` reads {live.value}, and then "
+                    f"{again.value if again else 'nothing'}; the sweep decides again"
+                )
+            kept = [decision for decision in decisions if decision.action is RetireAction.KEEP]
+            due = [decision for decision in decisions if decision.action is RetireAction.RETIRE]
+            noted = self._note(kept)
+            retired = one_by_one(due, lambda decision: decision.image_id, self._retire)
+            left = [_left(blocked) for blocked in retired.blocked]
+            corrected = self._note(left)
+            deleted = self._delete_unused_snapshots(just_deregistered=bool(retired.done))
+            # All is tried before a passing fault of one thing repeats the step.
+            raise_passing(noted, retired, corrected, deleted)
+            adopt, reason = review.can_adopt(live.image)
+        return Retirement(
+            decisions=(*kept, *retired.done, *left),
+            blocked=(*noted.blocked, *retired.blocked, *corrected.blocked, *deleted.blocked),
+            adopt_name=adopt,
+            adopt_reason=reason,
+        )
+
+    @property
+    def _settings(self) -> EnvironmentSettings:
+        return self.step.plan.configured
+
+    @cached_property
+    def _records(self) -> PublishedRecords:
+        return PublishedRecords(self.parameters, self._settings.parameter_names)
+
+    def _read_live(self) -> Live:
+        """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
+        for _ in range(_LOOKS):
+            live = self._records.read_live(account_of(self.step.execution_arn), self.images, self.clock)
+            if _doubt(live.value, self.step) is None:
+                break
+            self.clock.pause(_LOOK_SECONDS)
+        return live
+
+    def _note(self, kept: Sequence[Decision]) -> Outcomes[None]:
+        """Say in the records of images that they are kept, and why."""
+        return one_by_one(
+            kept,
+            lambda decision: self._records.names.record(decision.image_id),
+            lambda decision: self._record(decision, RecordStatus.KEPT),
+        )
+
+    def _retire(self, decision: Decision) -> Decision:
+        # The record comes first: nobody looks at an image again that is gone.
+        self._record(decision, RecordStatus.RETIRED)
+        self.images.deregister(decision.image_id)
+        return decision
+
+    def _record(self, decision: Decision, status: RecordStatus) -> None:
+        record = self._records.read_record(decision.image_id)
+        if record is None or (record.status, record.status_reason) == (status, decision.reason[:300]):
+            return
+        changed = history_of(
+            record, status, decision.reason, self.clock.now(), record.superseded_by, record.published_by
+        )
+        RecordWriter(self.parameters, self._settings, self.clock).write_record(decision.image_id, changed)
+
+    def _delete_unused_snapshots(self, *, just_deregistered: bool) -> Outcomes[str | None]:
+        found = self.images.find_snapshots(environment_tags(self._settings))
+        return delete_unused_snapshots(
+            self.images,
+            [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy],
+            just_deregistered=just_deregistered,
+        )
 
 
 def _awaited(record: EnvironmentRecord) -> dict[str, str]:

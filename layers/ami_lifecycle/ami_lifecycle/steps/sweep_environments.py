@@ -14,24 +14,32 @@ from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
-from ami_lifecycle.domain.publication import load
-from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.domain.texts import one_line
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
-from ami_lifecycle.ports import Clock, Environments, Executions, Images, Instances, Parameters, Repository
+from ami_lifecycle.ports import (
+    Clock,
+    Environments,
+    Executions,
+    Images,
+    ImageUsage,
+    Instances,
+    Parameters,
+    Repository,
+)
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
 from ami_lifecycle.steps.cleaning import Cleaner
-from ami_lifecycle.steps.correct_history import HistoryKeeper
 from ami_lifecycle.steps.handing_over import start_wanted
-from ami_lifecycle.steps.observing import account_of, find_image, parameter_name, read_live
+from ami_lifecycle.steps.observing import account_of, find_image
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.retire_images import RetirementReview
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
@@ -53,7 +61,7 @@ class Sweeper:
     executions: Executions
     build_cleaner: BuildCleaner
     cleaner: Cleaner
-    retirer: Retirer
+    usage: ImageUsage
     preflight: Preflight
     clock: Clock
     state_machine_arn: str
@@ -187,13 +195,7 @@ class Sweeper:
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
         settings = self.catalogue.get(environment)
-        live = read_live(
-            settings.parameter_prefix,
-            account_of(self.state_machine_arn),
-            self.parameters,
-            self.images,
-            self.clock,
-        )
+        live = self._records(settings).read_live(account_of(self.state_machine_arn), self.images, self.clock)
         digests = one_by_one(
             [settings], lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
         )
@@ -369,12 +371,11 @@ class Sweeper:
         """Which of `metadata` and `history` contradicts `latest`; publishing the live image again repairs both."""
         if live.image is None or not live.image.is_ours(settings.application, settings.environment):
             return None
-        stored = self.parameters.get(parameter_name(settings.parameter_prefix, "metadata"))
-        metadata = load(Metadata, stored.value if stored else None)
+        records = self._records(settings)
+        metadata = records.read_metadata()
         if metadata is None or metadata.ami_id != live.value:
             return "metadata"
-        keeper = HistoryKeeper(self.parameters, self.images, self.clock, settings)
-        return "history" if keeper.wrong_records(live.image.image_id) else None
+        return "history" if records.wrong_records(live.image.image_id, self.images, self.clock) else None
 
     def _retirable(self, seen: _Seen) -> list[str]:
         """Images that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
@@ -382,39 +383,42 @@ class Sweeper:
         if live.image is None:
             return []
         not_due = seen.record.not_due(self.clock.now())
-        decisions = self.retirer.decide(settings, live.image)
+        review = RetirementReview(settings, self.instances, self.images, self.usage, self.environments)
+        decisions = review.decide(live.image)
         due = [found.image_id for found in decisions if found.action is RetireAction.RETIRE]
         is_ours = live.image.is_ours(settings.application, settings.environment)
-        if is_ours and self.retirer.can_adopt(settings, live.image)[0]:
+        if is_ours and review.can_adopt(live.image)[0]:
             due.append(settings.image_name)
         return [found for found in due if found not in not_due]
 
     def _prune_history(self, settings: EnvironmentSettings, found: _Found) -> _Findings:
         """Delete the oldest records of retired images beyond the configured number."""
-        stored = self.parameters.list_below(parameter_name(settings.parameter_prefix, "history"))
-        records = [(name, load(HistoryRecord, parameter.value)) for name, parameter in stored.items()]
-        unreadable = [name for name, record in records if record is None]
+        records = self._records(settings)
+        history = records.read_history()
+        unreadable = [
+            records.names.record(image_id) for image_id, record in history.items() if record is None
+        ]
         if unreadable:
             text = f"history records that cannot be read: {', '.join(sorted(unreadable))}; correct or delete them"
             yield SweepFinding(environment=settings.environment, finding=text, repaired=False)
         known = sorted(
-            ((name, record) for name, record in records if record is not None),
+            ((image_id, record) for image_id, record in history.items() if record is not None),
             key=lambda item: (item[1].creation_date, item[0]),
             reverse=True,
         )
         surplus = [
-            name
-            for name, record in known[settings.publication.history_to_keep :]
+            image_id
+            for image_id, record in known[settings.publication.history_to_keep :]
             if record.status is RecordStatus.RETIRED
         ]
-        pruned = one_by_one(surplus[-_PRUNED_AT_ONCE:], str, self._delete_record)
+        pruned = one_by_one(surplus[-_PRUNED_AT_ONCE:], records.names.record, records.delete_record)
         found.report(settings.environment, pruned)
         if pruned.done:
             text = f"pruned {len(pruned.done)} history records of retired images"
             yield _repaired(settings.environment, text)
 
-    def _delete_record(self, name: str) -> None:
-        self.parameters.delete(name)
+    def _records(self, settings: EnvironmentSettings) -> PublishedRecords:
+        return PublishedRecords(self.parameters, settings.parameter_names)
 
 
 class _Owned(NamedTuple):

@@ -1,0 +1,183 @@
+"""What is published of an environment, in Parameter Store: `latest`, `metadata`, and `history/{ami-id}`.
+
+Whoever reads or writes one of them does it here, so that their names, their texts and the rule that they follow
+`latest` stand in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final, TypeVar
+
+from ami_lifecycle.domain.history import corrections, doubtful
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, is_ami_id
+from ami_lifecycle.domain.naming import ParameterNames
+from ami_lifecycle.domain.planning import Live, judge_live
+from ami_lifecycle.domain.preflight import IMAGE_DATA_TYPE, TEXT
+from ami_lifecycle.domain.publication import dump, history_of, load
+from ami_lifecycle.domain.record import HistoryRecord, Metadata
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import PublicationPendingError
+from ami_lifecycle.ports import Clock, Images, Parameters, StoredParameter
+from ami_lifecycle.steps.observing import find_image, missing_images
+
+# `aws:ec2:image` is validated after PutParameter has answered, usually within a second.
+_READ_BACKS: Final = 8
+_READ_BACK_SECONDS: Final = 0.25
+_WRITE_TIME: Final = timedelta(seconds=15)
+_Record = TypeVar("_Record", bound=Metadata)
+
+
+@dataclass(frozen=True)
+class PublishedRecords:
+    """The records of one environment, for everybody who reads them."""
+
+    parameters: Parameters
+    names: ParameterNames
+
+    def read_latest(self) -> StoredParameter | None:
+        """`latest` as it stands; None before the first publication."""
+        return self.parameters.get(self.names.latest)
+
+    def is_latest(self, image_id: str) -> bool:
+        """Whether `latest` names the image now."""
+        latest = self.read_latest()
+        return latest is not None and latest.value == image_id
+
+    def read_live(self, account_id: str, images: Images, clock: Clock) -> Live:
+        """`latest`, and the image that it names."""
+        stored = self.read_latest()
+        if stored is None:
+            return judge_live(None, None, account_id)
+        image = find_image(stored.value, images, clock) if is_ami_id(stored.value) else None
+        return judge_live(stored.value, image, account_id)
+
+    def read_metadata(self) -> Metadata | None:
+        """`metadata`; None where it is missing or cannot be read."""
+        return _parsed(Metadata, self.parameters.get(self.names.metadata))
+
+    def read_record(self, image_id: str | None) -> HistoryRecord | None:
+        """The history record of an image; None where there is none, or the text is no image's id.
+
+        Parameter Store refuses names with other characters, and `latest` may hold any text before the first build.
+        """
+        if image_id is None or not is_ami_id(image_id):
+            return None
+        return _parsed(HistoryRecord, self.find_record(image_id))
+
+    def find_record(self, image_id: str) -> StoredParameter | None:
+        """The history record of an image as it stands, whether or not it can be read."""
+        return self.parameters.get(self.names.record(image_id))
+
+    def read_history(self) -> dict[str, HistoryRecord | None]:
+        """All history records, by image id; None for one that cannot be read."""
+        below = f"{self.names.history}/"
+        return {
+            name.removeprefix(below): _parsed(HistoryRecord, stored)
+            for name, stored in self.parameters.list_below(self.names.history).items()
+        }
+
+    def wrong_records(self, live: str, images: Images, clock: Clock) -> dict[str, HistoryRecord | None]:
+        """What the records that contradict `latest` have to say, by image id.
+
+        None where there is no record yet. A record that cannot be read is left to a person.
+
+        Args:
+            live: what `latest` names, or is about to name.
+        """
+        records = {image_id: record for image_id, record in self.read_history().items() if record is not None}
+        missing = missing_images(doubtful(live, records), images, clock)
+        found: dict[str, HistoryRecord | None] = {}
+        for wrong in corrections(live, records, missing):
+            record = records.get(wrong.image_id)
+            found[wrong.image_id] = record and history_of(
+                record, wrong.status, wrong.reason, clock.now(), wrong.superseded_by, record.published_by
+            )
+        return found
+
+    def delete_record(self, image_id: str) -> None:
+        """Delete the history record of an image that is gone; a missing one is fine."""
+        self.parameters.delete(self.names.record(image_id))
+
+
+@dataclass(frozen=True)
+class RecordWriter:
+    """Writes the records of one environment. Only who holds the environment's claim may.
+
+    `deadline` is when the claim may be taken over; without one, a write begins whenever it is asked for.
+    """
+
+    parameters: Parameters
+    settings: EnvironmentSettings
+    clock: Clock
+    deadline: datetime | None = None
+
+    @cached_property
+    def records(self) -> PublishedRecords:
+        """The same records, for reading."""
+        return PublishedRecords(self.parameters, self.settings.parameter_names)
+
+    def write_latest(self, image_id: str) -> None:
+        """Have `latest` name the image, and read it back: by value and version, because a write of its data type may
+        be dropped after AWS has taken it (SSM API reference, PutParameter).
+
+        Raises:
+            PublicationPendingError: it does not read back yet, or there is too little time to write it.
+        """
+        name = self.records.names.latest
+        if self.records.is_latest(image_id):
+            return
+        description = f"Latest AMI of {self.settings.application} {self.settings.environment}"
+        version = self._put(name, image_id, IMAGE_DATA_TYPE, description)
+        for _ in range(_READ_BACKS):
+            stored = self.records.read_latest()
+            if _is_written(stored, image_id, version):
+                return
+            self.clock.pause(_READ_BACK_SECONDS)
+        raise PublicationPendingError(
+            f"{name} was written as {image_id} in version {version} and reads "
+            f"{stored.value if stored else 'nothing'}; it is written again. If it never changes: the function needs "
+            "ec2:DescribeImages, and the image must be available"
+        )
+
+    def write_metadata(self, metadata: Metadata) -> None:
+        """Have `metadata` describe the live image."""
+        description = f"Metadata of the latest image of {self.settings.environment}"
+        self._write_text(self.records.names.metadata, dump(metadata), description)
+
+    def write_record(self, image_id: str, record: HistoryRecord) -> None:
+        """Have history say this of the image, whatever image a person may have made the record name."""
+        self._write_text(self.records.names.record(image_id), dump(record), f"History of {image_id}")
+
+    def correct_history(self, live: str, images: Images) -> None:
+        """Have no other record than the live image's contradict `latest`: what was interrupted may have left some."""
+        for image_id, record in self.records.wrong_records(live, images, self.clock).items():
+            # The live image's own record is its publication's to write.
+            if record is not None and image_id != live:
+                self.write_record(image_id, record)
+
+    def _write_text(self, name: str, value: str, description: str) -> None:
+        stored = self.parameters.get(name)
+        if stored is None or stored.value != value:
+            self._put(name, value, TEXT, description)
+
+    def _put(self, name: str, value: str, data_type: str, description: str) -> int:
+        # A write that begins too late could arrive after somebody else has taken the environment over.
+        if self.deadline is not None and self.clock.now() + _WRITE_TIME > self.deadline:
+            raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
+        tags = {
+            **self.settings.tags,
+            TAG_APPLICATION: self.settings.application,
+            TAG_ENVIRONMENT: self.settings.environment,
+        }
+        return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
+
+
+def _parsed(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
+    return load(record, stored.value) if stored else None
+
+
+def _is_written(stored: StoredParameter | None, value: str, version: int) -> bool:
+    return stored is not None and stored.value == value and stored.version >= version
