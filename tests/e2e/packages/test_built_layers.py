@@ -20,6 +20,7 @@ BUILT = next(
     (each for each in (PROJECT / ".aws-sam" / name for name in ("local", "build")) if each.is_dir()), None
 )
 SOURCES = PROJECT / "layers" / "ami_lifecycle" / "ami_lifecycle"
+LIBRARY = PROJECT / "layers" / "parameter_config" / "parameter_config"
 MIB = 2**20
 # The flags of a .pyc that is trusted without a look at its source (PEP 552).
 UNCHECKED_HASH = 0b01
@@ -76,7 +77,7 @@ def test_every_operation_that_adapters_call_is_kept() -> None:
 
 def test_nothing_is_kept_that_no_code_calls() -> None:
     # GetParameters, ... GetSecretValue are called by name, or by what reads configuration.
-    text = "\n".join(path.read_text() for path in SOURCES.rglob("*.py"))
+    text = "\n".join(path.read_text() for path in (*SOURCES.rglob("*.py"), *LIBRARY.rglob("*.py")))
     unused = {
         operation
         for names in operations().values()
