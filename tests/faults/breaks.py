@@ -36,7 +36,7 @@ from ami_lifecycle.domain.launching import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
-from ami_lifecycle.steps.retire_images import Retirer
+from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.waiting import Seen, Watcher
 
 
@@ -56,10 +56,10 @@ class Break(NamedTuple):
 
 
 def _retire_the_live_image(_: World) -> None:
-    def decide(_self: Retirer, _settings: Any, live: Image) -> list[Decision]:
+    def decide(_self: RetirementReview, live: Image) -> list[Decision]:
         return [Decision(image_id=live.image_id, action=RetireAction.RETIRE, reason="broken")]
 
-    Retirer.decide = decide
+    RetirementReview.decide = decide
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:
