@@ -91,7 +91,10 @@ def _image_row(record: HistoryRecord) -> Sequence[str | Text]:
         utc_date(parse_date(record.creation_date)),
         short_digest(record.image_digest),
         (record.commit_sha or "-")[:7],
-        Text(record.status.value, style=_STATUS_STYLES.get(record.status, "")),
+        Text(
+            f"{record.status.value}{', rolled back from' if record.rolled_back else ''}",
+            style=_STATUS_STYLES.get(record.status, ""),
+        ),
     )
 
 

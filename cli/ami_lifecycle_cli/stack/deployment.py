@@ -209,6 +209,7 @@ class Stack:
             instances=Ec2Instances(self.client("ec2")),
             images=self.images,
             usage=self.usage,
+            parameters=self.parameters,
             environments=self.environments,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
@@ -39,12 +40,6 @@ def read_history(stack: Stack, environment: str) -> History:
     return History(tuple(records), tuple(unreadable))
 
 
-def publication_order(record: HistoryRecord) -> tuple[int, str]:
-    """Sorts records by publication: the number of the build, then the image's age."""
-    number = record.workflow_run_number
-    return int(number) if number.isdecimal() else 0, record.creation_date
-
-
 def read_environment_live(stack: Stack, environment: str) -> Live:
     """What `latest` names."""
     return stack.published(environment).read_live(stack.account_id, stack.images, stack.clock)
@@ -65,22 +60,6 @@ def published_since(record: HistoryRecord | None) -> datetime | None:
 def is_launchable(image: Image | None) -> bool:
     """Whether an image exists and can be launched."""
     return image is not None and image.state is ImageState.AVAILABLE
-
-
-def builds_of(records: Sequence[HistoryRecord]) -> list[HistoryRecord]:
-    """One record for each Docker image, by the age of its first build, the newest first.
-
-    An image that was published again keeps the place of its first build, so that one step back is always
-    the build before. Of several images with one digest the newest publication stands for all.
-    """
-    first: dict[str, tuple[str, int]] = {}
-    newest: dict[str, HistoryRecord] = {}
-    for record in sorted(records, key=publication_order):
-        key = record.image_digest or record.ami_id
-        built = (record.creation_date, publication_order(record)[0])
-        first[key] = min(first.get(key, built), built)
-        newest[key] = record
-    return [newest[key] for key in sorted(first, key=lambda key: (first[key], key), reverse=True)]
 
 
 def is_passing_name(record: HistoryRecord, records: Sequence[HistoryRecord]) -> bool:

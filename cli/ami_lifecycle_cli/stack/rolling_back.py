@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ami_lifecycle.domain.lineage import live_before
 from ami_lifecycle.domain.model import Image, is_ami_id
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
@@ -15,7 +16,6 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import (
-    builds_of,
     is_launchable,
     read_environment_live,
     read_history,
@@ -134,17 +134,17 @@ def _back(
     steps: int,
     environment: str,
 ) -> HistoryRecord:
-    """The build so many before the live one. Without a live image, the newest counts as one step back."""
-    builds = builds_of(records)
-    keys = [each.image_digest or each.ami_id for each in builds]
-    position = keys.index(live_digest or live_id or "") if (live_digest or live_id) in keys else -1
-    if position + steps >= len(builds):
+    """What was live so many publications before. Without a live image, the newest counts as one step back."""
+    earlier = live_before(records, live_id, live_digest)
+    if steps > len(earlier):
+        left = any(record.rolled_back for record in records)
         raise RecordNotFoundError(
-            f"history of {environment} has {max(0, len(builds) - position - 1)} earlier builds than "
-            f"{short_digest(live_digest) if live_digest else 'the live one'}, not {steps}; see: ami-lifecycle history "
-            f"{environment}"
+            f"history of {environment} has {len(earlier)} earlier builds than "
+            f"{short_digest(live_digest) if live_digest else 'the live one'}"
+            f"{' that nobody has rolled back from' if left else ''}, not {steps}; name one with --to, see: "
+            f"ami-lifecycle history {environment}"
         )
-    return builds[position + steps]
+    return earlier[steps - 1]
 
 
 def _existing(

@@ -11,6 +11,7 @@ from tests.unit.domain.builders import NOW, an_image, image_id
 
 from ami_lifecycle.domain.decision import RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import RetirementSettings
 
@@ -210,3 +211,52 @@ def test_somebodys_copy_with_our_tags_is_kept_and_does_not_count() -> None:
     kept, opened = sort_out(an_image(9), [copy, an_image(1)], 1)
     assert {decision.image_id for decision in kept} == {copy.image_id, image_id(1)}
     assert opened == []
+
+
+# By publication.
+
+
+def a_record(number: int, published: int, *, rolled_back: bool = False) -> HistoryRecord:
+    return HistoryRecord(
+        ami_id=image_id(number),
+        docker_image="registry/comfyui",
+        environment="prod",
+        creation_date=f"2026-01-{number:02d}T00:00:00Z",
+        branch=None,
+        commit_sha=None,
+        region="us-east-1",
+        workflow_run_id="run",
+        workflow_run_number=str(published),
+        image_digest=digest(number),
+        rolled_back=rolled_back,
+    )
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def built(number: int) -> Image:
+    return an_image(number, digest=digest(number), creation_date=NOW.replace(day=number))
+
+
+def test_the_image_that_was_live_before_is_kept_and_not_the_newer_one_that_was_left() -> None:
+    # One, two (bad), one again, three.
+    history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
+    kept, opened = sort_out(built(3), [built(1), built(2)], 1, history=history)
+    assert [decision.image_id for decision in kept] == [image_id(1)]
+    assert [image.image_id for image in opened] == [image_id(2)]
+
+
+def test_what_a_person_left_is_kept_only_where_a_place_is_free() -> None:
+    history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
+    kept, _ = sort_out(built(3), [built(1), built(2)], 2, history=history)
+    assert [decision.image_id for decision in kept] == [image_id(1), image_id(2)]
+    assert "a person has rolled back from it" in kept[1].reason
+
+
+def test_a_second_image_of_one_docker_image_takes_no_others_place() -> None:
+    twice = an_image(4, digest=digest(3), creation_date=NOW.replace(day=4))
+    kept, opened = sort_out(built(5), [built(1), built(3), twice], 2)
+    assert [decision.image_id for decision in kept] == [twice.image_id, image_id(1)]
+    assert [image.image_id for image in opened] == [image_id(3)]

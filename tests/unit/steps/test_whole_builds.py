@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -10,10 +11,13 @@ from tests.unit.steps.account import UBUNTU, Account, an_image, catalogue
 from tests.unit.steps.execution import Execution, converge, run, run_started
 from tests.unit.steps.promises import Promises
 
-from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, ImageState, UsageKind
-from ami_lifecycle.domain.record import RecordStatus
-from ami_lifecycle.domain.request import Action
+from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, UsageKind
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.ports import AllowedImages
+from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.retire_images import RetirementReview
 
 CANONICAL = "comfyui-multitenant-prod"
 
@@ -140,6 +144,70 @@ def test_a_rollback_publishes_the_kept_image_and_its_pin_holds_against_pushes_an
     converge(account, rounds=2)
     assert account.live.tags[TAG_DIGEST] == account.world.repository.tags["comfyui"]["prod-latest"]
     assert promises.broken == []
+
+
+def history(account: Account) -> dict[str, HistoryRecord]:
+    names = account.catalogue.get("prod").parameter_names
+    found = PublishedRecords(account.world.parameters, names).read_history()
+    return {image_id: record for image_id, record in found.items() if record is not None}
+
+
+def test_after_a_rollback_and_a_fix_the_good_image_is_kept_and_not_the_bad_one() -> None:
+    account, good = two_images_kept()
+    bad = account.latest
+    run(account, "back", action=Action.PUBLISH, trigger=Trigger.ROLLBACK, publish_image_id=good, pin=True)
+    records = history(account)
+    assert {image_id for image_id, record in records.items() if record.rolled_back} == {bad}
+    account.world.environments.set_pin("prod", None)
+    account.push("three")
+    run(account, "e3")
+    converge(account, rounds=2)
+    assert {image.image_id for image in account.own_images()} == {good, account.latest}
+    retired = history(account)[bad or ""]
+    assert (retired.status, retired.rolled_back) == (RecordStatus.RETIRED, True)
+
+
+def test_a_rollback_that_builds_leaves_the_image_before_and_not_its_own_candidate(account: Account) -> None:
+    first = account.push("one")
+    run(account, "e1")
+    account.push("two")
+    run(account, "e2")
+    bad = account.latest
+    ended = run(account, "back", trigger=Trigger.ROLLBACK, image_digest=first, force=True, pin=True)
+    assert ended.outcome == "published"
+    records = history(account)
+    assert {image_id for image_id, record in records.items() if record.rolled_back} == {bad}
+
+
+def test_the_candidate_of_a_running_build_is_no_previous_image_and_goes_not() -> None:
+    account, _ = two_images_kept()
+    account.push("three")
+    running = Execution(account, "e3")
+    candidate = an_image(
+        7, tags={**account.live.tags, TAG_EXECUTION: running.arn}, name=f"{CANONICAL}.candidate.1"
+    )
+    account.world.images.add(candidate)
+    now = account.world.clock.now()
+    claim = Claim(
+        execution_arn=running.arn,
+        number=account.world.environments.get("prod").fencing + 1,
+        action=Action.BUILD,
+        claimed_at=now,
+        lease_until=now + timedelta(hours=30),
+    )
+    assert account.world.environments.claim("prod", claim)
+    world = account.world
+    review = RetirementReview(
+        account.catalogue.get("prod"),
+        world.instances,
+        world.images,
+        world.usage,
+        world.parameters,
+        world.environments,
+    )
+    decisions = {each.image_id: each for each in review.decide(account.live)}
+    assert "still runs" in decisions.pop(candidate.image_id).reason
+    assert ["previous image 1 of 1" in each.reason for each in decisions.values()] == [True]
 
 
 def test_an_image_without_a_readable_record_is_not_rolled_back_to() -> None:

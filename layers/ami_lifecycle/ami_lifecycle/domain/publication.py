@@ -159,8 +159,11 @@ def history_of(
     now: datetime,
     superseded_by: str | None = None,
     published_by: str | None = None,
+    *,
+    rolled_back: bool = False,
 ) -> HistoryRecord:
-    """The history record of an image."""
+    """The history record of an image. That a person has gone back from it stays said of a known record."""
+    known = isinstance(metadata, HistoryRecord) and metadata.rolled_back
     return HistoryRecord.model_validate(
         {
             **metadata.model_dump(include=set(Metadata.model_fields)),
@@ -169,6 +172,7 @@ def history_of(
             "status_since": timestamp(now),
             "superseded_by": superseded_by,
             "published_by": published_by,
+            "rolled_back": rolled_back or known,
         }
     )
 

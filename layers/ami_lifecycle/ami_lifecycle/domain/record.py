@@ -56,7 +56,8 @@ class RecordStatus(StrEnum):
 class HistoryRecord(Metadata):
     """The value of `history/{ami-id}`: the metadata, and what became of the image.
 
-    `published_by` is the ARN of the execution that made `latest` name it, or was about to.
+    `published_by` is the ARN of the execution that made `latest` name it, or was about to. `rolled_back` says that a
+    person has gone back from it since; its next publication says no again.
     """
 
     status: RecordStatus = RecordStatus.LIVE
@@ -64,3 +65,4 @@ class HistoryRecord(Metadata):
     status_since: str = ""
     superseded_by: str | None = None
     published_by: str | None = None
+    rolled_back: bool = False

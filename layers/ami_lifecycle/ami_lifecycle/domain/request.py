@@ -54,3 +54,10 @@ class BuildRequest(Frozen):
     commit_sha: Annotated[str, Field(max_length=64)] | None = None
     workflow_run_id: ShortText | None = None
     reason: ShortText | None = None
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether a person goes back to an earlier image. The sweep, which publishes one again, only repairs."""
+        if self.trigger is Trigger.RECONCILE:
+            return False
+        return self.trigger is Trigger.ROLLBACK or self.action is Action.PUBLISH

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
-from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
+from ami_lifecycle.domain.lineage import lineage, lineage_key, publication_number
+from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState, ImageUse, Usage, UsageKind
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.settings import RetirementSettings
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,24 +23,25 @@ class Sorted(NamedTuple):
 
 
 def sort_out(
-    live: Image, owned: Sequence[Image], keep_previous: int, awaited: Mapping[str, str] | None = None
+    live: Image,
+    owned: Sequence[Image],
+    keep_previous: int,
+    awaited: Mapping[str, str] | None = None,
+    history: Sequence[HistoryRecord] = (),
 ) -> Sorted:
-    """Keep the newest previous images that the settings keep; the rest is open.
+    """Keep the previous images that the settings keep, those that were live last before others; the rest is open.
 
     An image that shares snapshots with the live one is the same disk under another name, so it does not
     count as a previous image.
 
     Args:
         awaited: images that are kept beside that number, by id, and why.
+        history: the environment's records, which tell when an image was live, and who left it.
     """
-    others = sorted(
-        (image for image in owned if image.image_id != live.image_id),
-        key=lambda image: (image.creation_date or _LONG_AGO, image.image_id),
-        reverse=True,
-    )
+    left = {lineage_key(record) for record in lineage(history) if record.rolled_back}
     result = Sorted([], [])
     number = 1
-    for image in others:
+    for image in _by_worth(live, owned, history, left):
         is_same_disk = bool(set(image.snapshot_ids) & set(live.snapshot_ids))
         if image.is_copy:
             reason = (
@@ -55,11 +58,47 @@ def sort_out(
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
         elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"
+            if _docker_image(image) in left:
+                reason += "; a person has rolled back from it, so it goes before any other"
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
             number += 1
         else:
             result.open.append(image)
     return result
+
+
+def _by_worth(
+    live: Image, owned: Sequence[Image], history: Sequence[HistoryRecord], left: Collection[str]
+) -> list[Image]:
+    """The images beside the live one, that first which a rollback would go to.
+
+    Behind those are second images of one Docker image, and then what a person has rolled back from: it takes no
+    other's place, and as long as there is a place, the rollback can be taken back.
+    """
+    numbers = {record.ami_id: publication_number(record) for record in history}
+    newest_first = sorted(
+        (image for image in owned if image.image_id != live.image_id),
+        key=lambda image: (
+            numbers.get(image.image_id, 0),
+            image.creation_date or _LONG_AGO,
+            image.image_id,
+        ),
+        reverse=True,
+    )
+    first: list[Image] = []
+    second: list[Image] = []
+    last: list[Image] = []
+    seen = {_docker_image(live)}
+    for image in newest_first:
+        docker_image = _docker_image(image)
+        group = last if docker_image in left else second if docker_image in seen else first
+        group.append(image)
+        seen.add(docker_image)
+    return [*first, *second, *last]
+
+
+def _docker_image(image: Image) -> str:
+    return image.tags.get(TAG_DIGEST) or image.image_id
 
 
 def decide(

@@ -10,6 +10,7 @@ from typing import Final
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import ClaimedInput, Published
+from ami_lifecycle.domain.lineage import passed_over
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
     AmiId,
@@ -98,7 +99,8 @@ class Publisher:
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(image, origin, number, replaces, verified_at)
             if old_id is not None:
-                self._archive(old_id, image.image_id)
+                left = self._leave_behind(old_id, image)
+                self._archive(old_id, image.image_id, is_left=old_id in left)
             writer.correct_history(image.image_id, self.images)
             self._write_record(metadata, is_live=is_live)
             writer.write_metadata(metadata)
@@ -212,7 +214,22 @@ class Publisher:
         own = origin.model_copy(update={"ami_id": image.image_id, "snapshot_ids": image.snapshot_ids})
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
 
-    def _archive(self, old_id: str, new_id: str) -> None:
+    def _leave_behind(self, old_id: str, image: Image) -> set[str]:
+        """Say in the records that a person goes back from them, so that no later way back leads to them; their ids.
+
+        Before the image's own record gets its new number: it tells where the way begins and ends.
+        """
+        request = self.step.plan.request
+        if request is None or not request.goes_back or self.step.copy_of is not None:
+            return set()
+        records = [record for record in self._records.read_history().values() if record is not None]
+        left = passed_over(records, old_id, image.tags.get(TAG_DIGEST) or image.image_id)
+        for record in left:
+            if record.ami_id != old_id:
+                self._writer.write_record(record.ami_id, record.model_copy(update={"rolled_back": True}))
+        return {record.ami_id for record in left}
+
+    def _archive(self, old_id: str, new_id: str, *, is_left: bool) -> None:
         """Record the image that `latest` names now, whoever published it, before it is replaced."""
         step = self.step
         record = self._records.read_record(old_id)
@@ -232,15 +249,22 @@ class Publisher:
             self.clock.now(),
             superseded_by=new_id,
             published_by=record.published_by if record else None,
+            rolled_back=is_left,
         )
-        if record is None or (record.status, record.superseded_by) != (RecordStatus.SUPERSEDED, new_id):
+        if record is None or _state(record) != _state(archived):
             self._writer.write_record(old_id, archived)
 
     def _write_record(self, metadata: Metadata, *, is_live: bool) -> None:
         known = self._records.read_record(metadata.ami_id)
         publisher = known.published_by if known and is_live else self.step.execution_arn
         record = history_of(
-            metadata, RecordStatus.LIVE, "published", self.clock.now(), published_by=publisher
+            metadata,
+            RecordStatus.LIVE,
+            "published",
+            self.clock.now(),
+            published_by=publisher,
+            # Publishing it anew takes back that somebody left it; writing its record once more does not.
+            rolled_back=known is not None and is_live and known.rolled_back,
         )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
             return
@@ -265,6 +289,10 @@ class Publisher:
             self.environments.set_pin(environment, pinned.model_copy(update={"image_id": image.image_id}))
         elif pinned is not None and pinned.image_id != image.image_id and step.plan.action is Action.BUILD:
             self.environments.set_pin(environment, None)
+
+
+def _state(record: HistoryRecord) -> tuple[RecordStatus, str | None, bool]:
+    return record.status, record.superseded_by, record.rolled_back
 
 
 def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]]:

@@ -11,10 +11,10 @@ from typing import Final
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, Image
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import history_of
-from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
@@ -42,14 +42,21 @@ class RetirementReview:
     instances: Instances
     images: Images
     usage: ImageUsage
+    parameters: Parameters
     environments: Environments
 
-    def decide(self, live: Image) -> list[Decision]:
-        """Decide for each image of the environment but the live one."""
+    def decide(self, live: Image, execution_arn: str | None = None) -> list[Decision]:
+        """Decide for each image of the environment but the live one.
+
+        Args:
+            execution_arn: the execution that decides, and knows what it has made itself.
+        """
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
-        awaited = _awaited(self.environments.get(settings.environment))
-        sorted_out = sort_out(live, owned, settings.retirement.keep_previous, awaited)
+        record = self.environments.get(settings.environment)
+        awaited = {**_awaited(record), **_being_made(record, owned, execution_arn)}
+        keep = settings.retirement.keep_previous
+        sorted_out = sort_out(live, owned, keep, awaited, self._history() if keep else ())
         usages = self.usage.usage_of(
             [image.image_id for image in sorted_out.open], settings.retirement.parameter_paths
         )
@@ -57,6 +64,10 @@ class RetirementReview:
         ours = self.instances.find(environment_tags(settings))
         temporary = frozenset(instance.instance_id for instance in ours)
         return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
+
+    def _history(self) -> list[HistoryRecord]:
+        found = PublishedRecords(self.parameters, self.settings.parameter_names).read_history()
+        return [record for record in found.values() if record is not None]
 
     def can_adopt(self, live: Image) -> tuple[bool, str]:
         """Whether the canonical name can be adopted now, and why or why not."""
@@ -92,14 +103,16 @@ class Retirer:
             TransientError: in its kinds, when one thing failed for now; the others are done, and the step
                 is repeated. What AWS refuses is reported as blocked instead.
         """
-        review = RetirementReview(self._settings, self.instances, self.images, self.usage, self.environments)
+        review = RetirementReview(
+            self._settings, self.instances, self.images, self.usage, self.parameters, self.environments
+        )
         with writing(self.environments, self.step, self.deadline):
             live = self._read_live()
             if live.image is None:
                 return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
             if (doubt := _doubt(live.value, self.step)) is not None:
                 return Retirement(adopt_reason=doubt)
-            decisions = review.decide(live.image)
+            decisions = review.decide(live.image, self.step.execution_arn)
             # Uses of the image that `latest` names are not asked for, so an old value would cost the live
             # image: it is read once more, after all else has been read and before anything is removed.
             again = self._records.read_latest()
@@ -182,6 +195,17 @@ def _awaited(record: EnvironmentRecord) -> dict[str, str]:
     if record.pin is not None:
         awaited[record.pin.image_id] = "the environment is pinned to it"
     return awaited
+
+
+def _being_made(
+    record: EnvironmentRecord, owned: Sequence[Image], execution_arn: str | None
+) -> dict[str, str]:
+    """Images of the execution that holds the environment, which are no previous ones, and why they stay."""
+    claim = record.claim
+    if claim is None or claim.execution_arn == execution_arn:
+        return {}
+    why = f"{claim.execution_arn.rsplit(':', 1)[-1]} has made it and still runs"
+    return {image.image_id: why for image in owned if image.tags.get(TAG_EXECUTION) == claim.execution_arn}
 
 
 def _doubt(value: str | None, step: RetireInput) -> str | None:

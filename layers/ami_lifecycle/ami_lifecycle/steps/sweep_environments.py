@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, assert_never
 from ami_lifecycle.domain.decision import Blocked, RetireAction
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
 from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
@@ -383,7 +384,9 @@ class Sweeper:
         if live.image is None:
             return []
         not_due = seen.record.not_due(self.clock.now())
-        review = RetirementReview(settings, self.instances, self.images, self.usage, self.environments)
+        review = RetirementReview(
+            settings, self.instances, self.images, self.usage, self.parameters, self.environments
+        )
         decisions = review.decide(live.image)
         due = [found.image_id for found in decisions if found.action is RetireAction.RETIRE]
         is_ours = live.image.is_ours(settings.application, settings.environment)
@@ -403,7 +406,7 @@ class Sweeper:
             yield SweepFinding(environment=settings.environment, finding=text, repaired=False)
         known = sorted(
             ((image_id, record) for image_id, record in history.items() if record is not None),
-            key=lambda item: (item[1].creation_date, item[0]),
+            key=lambda item: (publication_order(item[1]), item[0]),
             reverse=True,
         )
         surplus = [

@@ -1,0 +1,143 @@
+"""What a person who goes back leaves, and what stays a way back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.domain.builders import image_id
+
+from ami_lifecycle.domain.lineage import lineage, lineage_key, live_before, passed_over
+from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def published(build: int, number: int, *, rolled_back: bool = False) -> HistoryRecord:
+    """The record of this build, last published under this number."""
+    return HistoryRecord(
+        ami_id=image_id(build),
+        docker_image="registry/comfyui",
+        environment="prod",
+        creation_date=f"2026-01-{build:02d}T00:00:00Z",
+        branch=None,
+        commit_sha=None,
+        region="us-east-1",
+        workflow_run_id="run",
+        workflow_run_number=str(number),
+        image_digest=digest(build),
+        rolled_back=rolled_back,
+    )
+
+
+class Environment:
+    """Builds that are pushed and gone back to, as the publisher records them."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, HistoryRecord] = {}
+        self.live = 0
+        self.number = 0
+
+    def push(self, build: int) -> None:
+        self.number += 1
+        self.records[build] = published(build, self.number)
+        self.live = build
+
+    def go_to(self, build: int) -> None:
+        for record in passed_over(self._all(), image_id(self.live), digest(build)):
+            left = int(record.image_digest.removeprefix("sha256:"), 16)
+            self.records[left] = record.model_copy(update={"rolled_back": True})
+        self.push(build)
+
+    def back(self, steps: int = 1) -> int | None:
+        """Where that many steps back lead."""
+        earlier = live_before(self._all(), image_id(self.live), digest(self.live))
+        if steps > len(earlier):
+            return None
+        return int(earlier[steps - 1].image_digest.removeprefix("sha256:"), 16)
+
+    def _all(self) -> list[HistoryRecord]:
+        return list(self.records.values())
+
+
+def test_after_a_rollback_and_a_fix_the_way_back_leads_to_the_good_image() -> None:
+    environment = Environment()
+    environment.push(1)
+    environment.push(2)
+    environment.go_to(1)
+    environment.push(3)
+    assert (environment.back(), environment.back(2)) == (1, None)
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_and_fro() -> None:
+    environment = Environment()
+    for build in (1, 2, 3):
+        environment.push(build)
+    environment.go_to(2)
+    assert environment.back() == 1
+    environment.go_to(1)
+    assert environment.back() is None
+
+
+def test_two_steps_back_leave_the_step_between_too() -> None:
+    environment = Environment()
+    for build in (1, 2, 3, 4):
+        environment.push(build)
+    environment.go_to(2)
+    assert (environment.back(), environment.back(2)) == (1, None)
+
+
+def test_a_rollback_that_was_wrong_can_be_taken_back_and_leaves_nothing() -> None:
+    environment = Environment()
+    for build in (1, 2, 3):
+        environment.push(build)
+    environment.go_to(2)
+    environment.go_to(3)
+    assert (environment.back(), environment.back(2)) == (2, 1)
+
+
+def test_what_is_pushed_again_after_a_rollback_is_a_way_back_again() -> None:
+    environment = Environment()
+    for build in (1, 2):
+        environment.push(build)
+    environment.go_to(1)
+    environment.push(2)
+    environment.push(3)
+    assert (environment.back(), environment.back(2)) == (2, 1)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["push", "back"]), st.integers(1, 5)), min_size=1, max_size=30))
+def test_a_step_back_never_leads_to_the_live_image_nor_to_what_was_left(
+    deeds: list[tuple[str, int]],
+) -> None:
+    environment = Environment()
+    for deed, build in deeds:
+        target = environment.back() if deed == "back" else None
+        if deed == "push":
+            environment.push(build)
+        elif target is not None:
+            left = environment.live
+            environment.go_to(target)
+            assert environment.records[left].rolled_back
+        steps = [environment.back(number) for number in range(1, 6)]
+        assert environment.live not in steps
+        assert not any(environment.records[step].rolled_back for step in steps if step)
+    keys = [lineage_key(record) for record in lineage(list(environment.records.values()))]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("fields", "goes_back"),
+    [
+        ({"trigger": Trigger.ROLLBACK}, True),
+        ({"action": Action.PUBLISH, "publish_image_id": image_id(1)}, True),
+        ({"action": Action.PUBLISH, "trigger": Trigger.RECONCILE, "publish_image_id": image_id(1)}, False),
+        ({"image_digest": digest(1)}, False),
+        ({"trigger": Trigger.PUSH}, False),
+    ],
+)
+def test_the_sweep_and_a_build_go_back_from_nothing(fields: dict[str, object], goes_back: bool) -> None:
+    assert BuildRequest.model_validate({"environment": "prod", **fields}).goes_back is goes_back
