@@ -61,7 +61,7 @@ MEANINGS: Final[dict[str, str]] = {
         "`--gpus all`. Needs types with an NVIDIA GPU, `nvidia_toolkit` and a driver: [deploy.md](deploy.md)."
     ),
     "container.nvidia_toolkit": "Install NVIDIA's container toolkit.",
-    "container.nvidia_driver": "Branch of the driver in Ubuntu's archive, in quotes: `'535-server'`.",
+    "container.nvidia_driver": "Branch of the driver in Ubuntu's archive, in quotes: `'580-server'`.",
     "verification.enabled": "Boot the candidate and check it before it is published.",
     "verification.metadata_hop_limit": (
         "Hop limit of the canary's metadata: with 1, its container does not reach the role of the canary."

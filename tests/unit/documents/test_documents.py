@@ -36,7 +36,7 @@ GOOD = {
     "ContainerShmMiB": ["0", "8192"],
     "GpuEnabled": ["true", "false"],
     "NvidiaToolkit": ["true", "false"],
-    "NvidiaDriver": ["none", "535-server", "570", "550-server-open"],
+    "NvidiaDriver": ["none", "580-server", "570", "550-server-open"],
     "ImageSizeBytes": ["0", "123456789012345"],
     "MinimumFreeGiB": ["0", "100"],
     "HealthCheck": ["none", "http", "command"],

@@ -113,7 +113,7 @@ FORMS: Final[dict[str, Form]] = {
         "/host/directory:/container/directory, and :ro behind it where it is not written to",
         longest=512,
     ),
-    "nvidia_driver": Form(NVIDIA_DRIVER, "a branch of Ubuntu's driver packages in quotes: '535-server'"),
+    "nvidia_driver": Form(NVIDIA_DRIVER, "a branch of Ubuntu's driver packages in quotes: '580-server'"),
     "variable": Form(
         "[A-Za-z_][A-Za-z0-9_]*",
         "a variable's name: letters, digits and _, no digit at the start",
