@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,7 +32,7 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.identities import CLIENT, Identities
-from aws_emulator.gateway.moto_backend import start_moto
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from aws_emulator.lambda_.pool import Runtime
@@ -48,7 +47,6 @@ from aws_emulator.step_functions.service import StepFunctions
 _TEMPLATE: Final = "template.yaml"
 # What happens to the function process behind a call. A stopped one is killed at its timeout.
 _SIGNALS: Final = {ProcessKilled: signal.SIGKILL, ProcessHangs: signal.SIGSTOP}
-_running = threading.Lock()
 
 
 class EmulatorError(RuntimeError):
@@ -58,8 +56,7 @@ class EmulatorError(RuntimeError):
 class Emulator:
     """An emulated AWS account with a project's stack.
 
-    Use it as a context manager, or call `start` and `stop`. A process can run one at a time, because
-    moto's state belongs to the process.
+    Use it as a context manager, or call `start` and `stop`. A process can run several; each is an account of its own.
 
     Args:
         project: directory of `template.yaml`, or a `Project` that brings more.
@@ -81,6 +78,7 @@ class Emulator:
         endpoint_url: the AWS endpoint for all services, once started.
         identities: the callers of the account.
         calls: every API call.
+        moto: what moto keeps of the account.
         enforcement: the check of permissions, which remembers every question that was asked.
         ec2, auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
@@ -133,13 +131,9 @@ class Emulator:
         """Create the account, deploy the stack, and serve.
 
         Raises:
-            EmulatorError: another emulator runs in this process.
             PortInUseError: something else listens on the port.
             TemplateError: the stack cannot be deployed.
         """
-        if not _running.acquire(blocking=False):
-            raise EmulatorError("an emulator runs in this process already; stop it first")
-        self._cleanup.callback(_running.release)
         try:
             logging.getLogger("aws_emulator").setLevel(self._log_level)
             self._start_platform()
@@ -183,7 +177,8 @@ class Emulator:
         self.bus = EventBus(self.clock, self.account_id, self.region)
 
     def _start_services(self) -> None:
-        fallback = start_moto()
+        self.moto = MotoAccount(self.account_id, self.region)
+        self._cleanup.callback(self.moto.close)
         place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
         self.faults = Faults(self.clock, self._seed)
         self.bus.deliveries = self.faults.deliveries
@@ -191,6 +186,7 @@ class Emulator:
             self.clock,
             self.bus,
             self.durations,
+            moto=self.moto,
             faults=self.faults,
             role_tag=self.project.role_tag,
             agent_may_report=self._agent_may_report,
@@ -207,9 +203,9 @@ class Emulator:
             can_describe_images=self._can_describe_images,
             **place,
         )
-        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store)
+        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store, self.moto)
         self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
-        logs = CommandLogs(self.account_id, self.region, self.enforcement.may_write_command_log)
+        logs = CommandLogs(self.moto, self.enforcement.may_write_command_log)
         self.run_command = RunCommand(
             self.clock,
             self.bus,
@@ -224,7 +220,7 @@ class Emulator:
             handlers_of(
                 self.ec2, self.auto_scaling, self.registry, self.parameter_store, self.run_command, tags
             ),
-            fallback,
+            self.moto,
             self.clock,
             self.calls,
             self.account_id,

@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Running:
-    """The emulator of this process: a process can have one, so another setting replaces it."""
+    """The emulator of this process. One at a time is enough: another setting replaces it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

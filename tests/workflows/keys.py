@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from moto.kms.models import kms_backends
+from tests.workflows.conftest import Running
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -15,12 +13,16 @@ def key_arn(number: int) -> str:
     return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-{number:012}"
 
 
-def make_key(kms: Any, number: int) -> str:
+def make_key(running: Running, number: int) -> str:
     """Create the n-th key, unless it is there."""
-    arn, keys = key_arn(number), kms_backends[ACCOUNT][REGION].keys
+    arn = key_arn(number)
     key_id = arn.rpartition("/")[2]
-    if key_id not in keys:
-        key = keys.pop(kms.create_key()["KeyMetadata"]["KeyId"])
-        key.id, key.arn = key_id, arn
-        keys[key_id] = key
+    with running.emulator.moto.backend("kms") as backend:
+        known = key_id in backend.keys
+    if not known:
+        made = running.service.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        with running.emulator.moto.backend("kms") as backend:
+            key = backend.keys.pop(made)
+            key.id, key.arn = key_id, arn
+            backend.keys[key_id] = key
     return arn

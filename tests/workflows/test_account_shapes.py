@@ -162,9 +162,9 @@ def test_an_organization_binds_administrators_too(service: Service, organization
 
 
 @pytest.fixture
-def default_key(service: Service) -> Iterator[str]:
+def default_key(running: Running, service: Service) -> Iterator[str]:
     """An account whose volumes are encrypted with a customer's key, unless somebody says otherwise."""
-    ec2, arn = service.client("ec2"), make_key(service.client("kms"), 7)
+    ec2, arn = service.client("ec2"), make_key(running, 7)
     ec2.enable_ebs_encryption_by_default()
     ec2.modify_ebs_default_kms_key_id(KmsKeyId=arn)
     yield arn

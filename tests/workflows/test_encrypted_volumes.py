@@ -32,8 +32,8 @@ THROUGH_EC2 = {"kms:ViaService": "ec2.us-east-1.amazonaws.com", "kms:GrantIsForA
 
 
 @pytest.fixture(autouse=True)
-def key(service: Service) -> str:
-    return make_key(service.client("kms"), 1)
+def key(running: Running) -> str:
+    return make_key(running, 1)
 
 
 def test_everything_that_holds_data_is_encrypted_with_the_key(

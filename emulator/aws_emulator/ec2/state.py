@@ -24,6 +24,7 @@ from aws_emulator.ec2.model import (
 from aws_emulator.ec2.surroundings import Surroundings
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
+from aws_emulator.gateway.moto_backend import MotoAccount
 
 _ID: Final = re.compile(r"(i|ami|snap|vol|lt)-([0-9a-f]{8}|[0-9a-f]{17})")
 # What EC2 calls its own key, which every principal of the account may use through EC2.
@@ -40,6 +41,7 @@ class Ec2State:
     `image_parameters` gives the ARNs of the parameters that name an image.
 
     Args:
+        moto: keeps the network and the instance profiles.
         role_tag: the tag that says what an instance is for.
         agent_may_report: whether an instance profile has the permissions without which the SSM agent never
             registers.
@@ -54,8 +56,8 @@ class Ec2State:
         *,
         account_id: str,
         region: str,
+        moto: MotoAccount,
         faults: Faults | None = None,
-        surroundings: Surroundings | None = None,
         role_tag: str = "role",
         agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True,
         refused_key: Callable[[str, str], str | None] = lambda _caller, _key: None,
@@ -66,7 +68,7 @@ class Ec2State:
         self.account_id = account_id
         self.region = region
         self.faults = faults or Faults(clock)
-        self.surroundings = surroundings or Surroundings(account_id, region)
+        self.surroundings = Surroundings(moto, account_id)
         self.lock = threading.RLock()
         self.instances: dict[str, Instance] = {}
         self.volumes: dict[str, Volume] = {}

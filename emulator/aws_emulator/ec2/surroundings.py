@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.iam.models import iam_backends
 
 from aws_emulator.api.operations import ApiError
+from aws_emulator.gateway.moto_backend import MotoAccount
 
 
 @dataclass(frozen=True)
@@ -24,23 +23,20 @@ class Subnet:
 
 
 class Surroundings:
-    """Reads moto's backends of one account and Region."""
+    """Reads what moto keeps of one account and Region."""
 
-    def __init__(self, account_id: str, region: str) -> None:
+    def __init__(self, moto: MotoAccount, account_id: str) -> None:
+        self._moto = moto
         self._account_id = account_id
-        self._region = region
         self._owners: dict[str, str] = {}
-
-    @property
-    def _ec2(self) -> Any:
-        return ec2_backends[self._account_id][self._region]
 
     def subnets(self) -> list[Subnet]:
         """All subnets."""
-        return [
-            Subnet(subnet.id, subnet.vpc_id, subnet.availability_zone, _is_true(subnet.default_for_az))
-            for subnet in self._ec2.describe_subnets()
-        ]
+        with self._moto.backend("ec2") as ec2:
+            return [
+                Subnet(subnet.id, subnet.vpc_id, subnet.availability_zone, _is_true(subnet.default_for_az))
+                for subnet in ec2.describe_subnets()
+            ]
 
     def subnet(self, subnet_id: str) -> Subnet:
         """The subnet with an id.
@@ -76,7 +72,8 @@ class Surroundings:
 
     def private_ip(self, subnet_id: str, number: int) -> str:
         """An address in the subnet for the n-th instance."""
-        network = next(subnet.cidr for subnet in self._ec2.describe_subnets() if subnet.id == subnet_id)
+        with self._moto.backend("ec2") as ec2:
+            network = next(subnet.cidr for subnet in ec2.describe_subnets() if subnet.id == subnet_id)
         return str(network[4 + number % (network.num_addresses - 5)])
 
     def security_groups(self, vpc_id: str, group_ids: list[str]) -> list[dict[str, str]]:
@@ -85,7 +82,8 @@ class Surroundings:
         Raises:
             ApiError: `InvalidGroup.NotFound`, or `InvalidParameter` for a group of another VPC.
         """
-        groups = {group.id: group for group in self._ec2.describe_security_groups()}
+        with self._moto.backend("ec2") as ec2:
+            groups = {group.id: group for group in ec2.describe_security_groups()}
         if not group_ids:
             group_ids = [
                 group.id for group in groups.values() if group.vpc_id == vpc_id and group.name == "default"
@@ -119,9 +117,10 @@ class Surroundings:
         Raises:
             ApiError: `InvalidParameterValue` if IAM does not have it.
         """
-        backend = iam_backends[self._account_id]["aws"]
+        with self._moto.backend("iam") as iam:
+            profiles = list(iam.get_instance_profiles())
         name, arn = profile.get("Name"), profile.get("Arn")
-        for known in backend.get_instance_profiles():
+        for known in profiles:
             if known.arn == arn or (name is not None and known.name == name):
                 return {"Arn": known.arn, "Id": known.id}
         if arn is not None:
@@ -140,7 +139,8 @@ class Surroundings:
             ApiError: `InvalidID` for an id that nobody knows.
         """
         self._require(resource_id)
-        self._ec2.create_tags([resource_id], dict(tags))
+        with self._moto.backend("ec2") as ec2:
+            ec2.create_tags([resource_id], dict(tags))
 
     def delete_tags(self, resource_id: str, tags: Mapping[str, str | None]) -> None:
         """Remove tags from a resource that moto keeps; None stands for any value.
@@ -149,10 +149,13 @@ class Surroundings:
             ApiError: `InvalidID` for an id that nobody knows.
         """
         self._require(resource_id)
-        self._ec2.delete_tags([resource_id], dict(tags))
+        with self._moto.backend("ec2") as ec2:
+            ec2.delete_tags([resource_id], dict(tags))
 
     def tags(self) -> list[dict[str, str]]:
         """All tags of the resources that moto keeps, as DescribeTags shows them."""
+        with self._moto.backend("ec2") as ec2:
+            tags = list(ec2.describe_tags())
         return [
             {
                 "ResourceId": tag["resource_id"],
@@ -160,18 +163,18 @@ class Surroundings:
                 "Key": tag["key"],
                 "Value": tag["value"],
             }
-            for tag in self._ec2.describe_tags()
+            for tag in tags
         ]
 
     def _require(self, resource_id: str) -> None:
-        backend = self._ec2
-        known = {
-            *(subnet.id for subnet in backend.describe_subnets()),
-            *(vpc.id for vpc in backend.describe_vpcs()),
-            *(group.id for group in backend.describe_security_groups()),
-            *(table.id for table in backend.describe_route_tables()),
-            *(gateway.id for gateway in backend.describe_internet_gateways()),
-        }
+        with self._moto.backend("ec2") as ec2:
+            known = {
+                *(subnet.id for subnet in ec2.describe_subnets()),
+                *(vpc.id for vpc in ec2.describe_vpcs()),
+                *(group.id for group in ec2.describe_security_groups()),
+                *(table.id for table in ec2.describe_route_tables()),
+                *(gateway.id for gateway in ec2.describe_internet_gateways()),
+            }
         if resource_id not in known:
             raise ApiError("InvalidID", f"The ID '{resource_id}' is not valid")
 

@@ -6,25 +6,24 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moto.dynamodb.models import dynamodb_backends
-from moto.iam.models import iam_backends
-from moto.kms.models import kms_backends
-from moto.sqs.models import sqs_backends
-
 from aws_emulator.api.operations import ApiError
 from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Resource
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.ssm import ParameterStore
 
 
 class AccountView:
     """Reads what the services keep; it changes nothing."""
 
-    def __init__(self, account_id: str, region: str, ec2: Ec2, parameters: ParameterStore) -> None:
+    def __init__(
+        self, account_id: str, region: str, ec2: Ec2, parameters: ParameterStore, moto: MotoAccount
+    ) -> None:
         self.account_id = account_id
         self.region = region
         self.ec2 = ec2
         self._parameters = parameters
+        self._moto = moto
 
     def arn(self, service: str, resource: str, *, owned: bool = True) -> str:
         """An ARN of this account and Region; `owned` is False for what has no account in its ARN."""
@@ -34,36 +33,33 @@ class AccountView:
 
     def policies_of(self, role_arn: str) -> list[str]:
         """The documents of a role's policies, inline and attached; empty for an unknown role."""
-        role = self._role(role_arn)
-        if role is None:
-            return []
-        attached = [
-            _text(version.document)
-            for policy in role.managed_policies.values()
-            for version in policy.versions
-            if version.version_id == policy.default_version_id
-        ]
-        return [_text(document) for document in role.policies.values()] + attached
+        with self._moto.backend("iam") as iam:
+            role = _role(iam, role_arn)
+            if role is None:
+                return []
+            attached = [
+                _text(version.document)
+                for policy in role.managed_policies.values()
+                for version in policy.versions
+                if version.version_id == policy.default_version_id
+            ]
+            return [_text(document) for document in role.policies.values()] + attached
 
     def trust_of(self, role_arn: str) -> str:
         """A role's trust policy; one that trusts nobody for an unknown role."""
-        role = self._role(role_arn)
+        with self._moto.backend("iam") as iam:
+            role = _role(iam, role_arn)
         return _text(role.assume_role_policy_document) if role else '{"Statement": []}'
 
     def role_of_profile(self, profile: Mapping[str, str]) -> str | None:
         """The ARN of the role in an instance profile given by name or ARN."""
         name = profile.get("Name") or profile.get("Arn", "").rpartition("/")[2]
-        for each in self._iam.instance_profiles.values():
+        with self._moto.backend("iam") as iam:
+            profiles = list(iam.instance_profiles.values())
+        for each in profiles:
             if each.name == name and each.roles:
                 return str(each.roles[0].arn)
         return None
-
-    def _role(self, role_arn: str) -> Any:
-        return next((role for role in self._iam.roles.values() if role.arn == role_arn), None)
-
-    @property
-    def _iam(self) -> Any:
-        return iam_backends[self.account_id]["aws"]
 
     # EC2.
 
@@ -119,19 +115,26 @@ class AccountView:
 
     def hash_key(self, table: str) -> str | None:
         """The name of a table's partition key."""
-        found = dynamodb_backends[self.account_id][self.region].tables.get(table)
+        with self._moto.backend("dynamodb") as dynamodb:
+            found = dynamodb.tables.get(table)
         return str(found.hash_key_attr) if found else None
 
     def state_of_key(self, key_arn: str) -> str:
         """The state of a KMS key, as DescribeKey shows it; `Unknown` for one that does not exist."""
-        key = kms_backends[self.account_id][self.region].keys.get(key_arn.rpartition("/")[2])
+        with self._moto.backend("kms") as kms:
+            key = kms.keys.get(key_arn.rpartition("/")[2])
         return str(key.key_state) if key else "Unknown"
 
     def queue_policy(self, arn: str) -> str:
         """A queue's policy; one that admits nobody if it has none."""
-        queue = sqs_backends[self.account_id][self.region].queues.get(arn.rpartition(":")[2])
+        with self._moto.backend("sqs") as sqs:
+            queue = sqs.queues.get(arn.rpartition(":")[2])
         policy = queue.policy if queue else None
         return _text(policy) if policy else '{"Statement": []}'
+
+
+def _role(iam: Any, role_arn: str) -> Any:
+    return next((role for role in iam.roles.values() if role.arn == role_arn), None)
 
 
 def _text(document: Any) -> str:

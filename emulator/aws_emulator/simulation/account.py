@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +26,14 @@ from botocore.session import Session
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.gateway.api import Api
 from aws_emulator.project import Project
-from aws_emulator.server import Emulator
+from aws_emulator.server import Emulator, EmulatorError
 from aws_emulator.simulation.functions import SimulatedFunctions
 from aws_emulator.simulation.transport import ENDPOINT_URL, Transport
 from aws_emulator.simulation.virtual_clock import VirtualClock
 
 StandIns = Callable[[VirtualClock, SimulatedFunctions, Session], AbstractContextManager[None]]
+# The default session of boto3, the variables and the pauses of botocore are the process's.
+_simulating = threading.Lock()
 _LATENCY_SECONDS: Final = (0.02, 0.12)
 _ENVIRONMENT: Final = {
     "AWS_ACCESS_KEY_ID": "simulated",
@@ -57,6 +59,9 @@ class _NoServer:
 
 class Simulation(Emulator):
     """An emulated account in virtual time, driven by the thread that makes it.
+
+    A process can run one at a time, beside any number of served ones: until it stops, boto3's default session and
+    the environment variables are those of its functions.
 
     Args:
         project: directory of `template.yaml`, or a `Project` that brings more.
@@ -92,6 +97,10 @@ class Simulation(Emulator):
         random.seed(seed)  # botocore's jitter
 
     def _start_platform(self) -> None:
+        if not _simulating.acquire(blocking=False):
+            raise EmulatorError("a simulation runs in this process already; stop it first")
+        self._cleanup.callback(_simulating.release)
+        self._cleanup.callback(random.setstate, random.getstate())
         self._http = _NoServer()  # type: ignore[assignment]  # nothing connects to a simulation
         self.endpoint_url = ENDPOINT_URL
         self.clock = VirtualClock()
@@ -109,7 +118,7 @@ class Simulation(Emulator):
         # Powertools reads the process's own environment.
         for function in self.functions.functions():
             settings = {name: value for name, value in function.environment.items() if "POWERTOOLS" in name}
-            os.environ.update(settings)
+            self._cleanup.enter_context(_variables(settings))
 
     def _make_api(self) -> Api:
         transport = Transport(self.gateway, self._processes)
@@ -130,19 +139,35 @@ def _virtual_sdk(
     """
     session = botocore.session.Session()
     session.get_component("event_emitter").register("before-send", transport)
-    variables = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    default = boto3.DEFAULT_SESSION
-    os.environ.update(_ENVIRONMENT)
-    boto3.setup_default_session(botocore_session=session)
-    # botocore sleeps between attempts by itself, and has no other place to say how.
-    botocore.endpoint.time = types.SimpleNamespace(sleep=partial(functions.sleep, clock))
+    default, botocore_time = boto3.DEFAULT_SESSION, botocore.endpoint.time
+
+    def sleep(seconds: float) -> None:
+        if clock.actor is None:  # whoever calls another account
+            time.sleep(seconds)
+        else:
+            functions.sleep(clock, seconds)
+
+    with _variables(_ENVIRONMENT):
+        boto3.setup_default_session(botocore_session=session)
+        # botocore sleeps between attempts by itself, and has no other place to say how.
+        botocore.endpoint.time = types.SimpleNamespace(sleep=sleep)
+        try:
+            yield session
+        finally:
+            botocore.endpoint.time = botocore_time
+            boto3.DEFAULT_SESSION = default
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of the process, as they were once it is left."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        yield session
+        yield
     finally:
-        botocore.endpoint.time = time
-        boto3.DEFAULT_SESSION = default
-        for name, value in variables.items():
+        for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value

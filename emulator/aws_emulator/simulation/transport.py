@@ -15,6 +15,7 @@ from aws_emulator.api.disruptions import LostAnswer
 from aws_emulator.gateway.gateway import Gateway
 
 ENDPOINT_URL: Final = "http://127.0.0.1:9"
+_ENDPOINT: Final = urlsplit(ENDPOINT_URL)
 _KEY_FIELD: Final = "Credential="
 
 
@@ -26,7 +27,9 @@ class Callers(Protocol):
 
 
 class Transport:
-    """A `before-send` handler of botocore that answers every request from the gateway.
+    """A `before-send` handler of botocore that answers requests from the gateway.
+
+    All but those to another emulated account of this machine: nothing must reach AWS by mistake.
 
     Args:
         functions: tells which invocation a call belongs to.
@@ -36,12 +39,15 @@ class Transport:
         self._gateway = gateway
         self._functions = functions
 
-    def __call__(self, request: Any, **_: Any) -> AWSResponse:
-        """Answer one request.
+    def __call__(self, request: Any, **_: Any) -> AWSResponse | None:
+        """Answer one request; None for one that goes to another account.
 
         Raises:
             ReadTimeoutError: the answer is lost.
         """
+        url = urlsplit(request.url)
+        if url.hostname == _ENDPOINT.hostname and url.port != _ENDPOINT.port:
+            return None
         with self._functions.calling() as access_key_id:
             environ = _environ(request, access_key_id)
             answer: dict[str, Any] = {}

@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from aws_emulator.api.operations import handlers_of
@@ -26,6 +25,7 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
@@ -112,7 +112,7 @@ class Server:
 
     def __init__(self) -> None:
         self.gateway: Gateway | None = None
-        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.moto = MotoAccount(ACCOUNT, REGION)
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=QuietHandler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -144,6 +144,7 @@ class Server:
         self._server.shutdown()
         self._thread.join(timeout=5)
         self._server.server_close()
+        self.moto.close()
 
 
 class Script(ShellProvisioner):
@@ -170,11 +171,13 @@ class Account:
         self.events: list[dict[str, Any]] = []
         bus = EventBus(self.clock, ACCOUNT, REGION)
         bus.subscribe(self.events.append)
-        place = {"account_id": ACCOUNT, "region": REGION}
+        place: dict[str, Any] = {"account_id": ACCOUNT, "region": REGION}
         self.durations = durations
         self.faults = Faults(self.clock)
         bus.deliveries = self.faults.deliveries
-        self.state = Ec2(self.clock, bus, durations, faults=self.faults, role_tag=ROLE_TAG, **place)
+        self.state = Ec2(
+            self.clock, bus, durations, moto=server.moto, faults=self.faults, role_tag=ROLE_TAG, **place
+        )
         self.auto_scaling = AutoScaling(self.state)
         self.registry = Registry(self.clock, bus, **place)
         self.script = Script()

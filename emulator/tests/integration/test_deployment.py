@@ -18,7 +18,6 @@ from aws_emulator.gateway.api import Api
 from aws_emulator.gateway.identities import Identities
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.service import Lambda
-from aws_emulator.server import Emulator
 
 
 def test_the_stack_is_visible_through_cloudformation(platform: Any) -> None:
@@ -96,11 +95,6 @@ def test_the_stack_knows_its_roles_and_policies(platform: Any) -> None:
     assert role.trust["Statement"][0]["Principal"] == {"Service": "lambda.amazonaws.com"}
     documents = [account.managed_policies[arn] for arn in role.managed_policy_arns]
     assert documents[0]["Statement"][0]["Action"] == "dynamodb:*"
-
-
-def test_a_second_emulator_in_the_process_is_refused(platform: Any) -> None:
-    with pytest.raises(RuntimeError, match="already"):
-        Emulator(platform.emulator.project.directory).start()
 
 
 def project(directory: Path, resources: str, rest: str = "") -> Path:

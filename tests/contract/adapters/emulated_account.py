@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from tests.contract.adapters.held_clock import HeldClock
 from werkzeug.serving import make_server
 
@@ -27,6 +26,7 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.step_functions.service import StepFunctions
 from aws_emulator.step_functions.tasks import Invocation
@@ -66,6 +66,7 @@ class EmulatedAccount:
 
     def __init__(self) -> None:
         self.clock = HeldClock()
+        self.moto = MotoAccount(ACCOUNT, REGION)
         self.bus = EventBus(self.clock, ACCOUNT, REGION)
         self.faults = Faults(self.clock)
         self.ec2 = Ec2(
@@ -74,6 +75,7 @@ class EmulatedAccount:
             DURATIONS,
             account_id=ACCOUNT,
             region=REGION,
+            moto=self.moto,
             faults=self.faults,
             role_tag=LifecycleProject.role_tag,
         )
@@ -84,7 +86,7 @@ class EmulatedAccount:
         )
         self.gateway = Gateway(
             handlers_of(self.ec2, self.step_functions, *self._other_services()),
-            DomainDispatcherApplication(create_backend_app),
+            self.moto,
             self.clock,
             self.calls,
             ACCOUNT,
@@ -141,6 +143,7 @@ class EmulatedAccount:
         self.clock.close()
         for client in self._clients.values():
             client.close()
+        self.moto.close()
 
     def _prepare(self) -> None:
         unique = uuid.uuid4().hex[:8]

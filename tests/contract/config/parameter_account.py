@@ -18,7 +18,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
-from aws_emulator.gateway.moto_backend import start_moto
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand, ShellProvisioner
 
 ACCOUNT = "123456789012"
@@ -39,10 +39,11 @@ class ParameterAccount:
 
     def __init__(self, scale: float) -> None:
         self.clock = Clock(scale)
+        self.moto = MotoAccount(ACCOUNT, REGION)
         bus = EventBus(self.clock, ACCOUNT, REGION)
         place: dict[str, Any] = {"account_id": ACCOUNT, "region": REGION}
         self.faults = Faults(self.clock)
-        ec2 = Ec2(self.clock, bus, Durations(), faults=self.faults, **place)
+        ec2 = Ec2(self.clock, bus, Durations(), moto=self.moto, faults=self.faults, **place)
         registry = Registry(self.clock, bus, **place)
         self.parameter_store = ParameterStore(self.clock, bus, Durations(), ec2, **place)
         provisioner = ShellProvisioner()
@@ -51,7 +52,7 @@ class ParameterAccount:
         self.calls = CallLog()
         gateway = Gateway(
             handlers_of(ec2, registry, self.parameter_store, run_command, tags),
-            start_moto(),
+            self.moto,
             self.clock,
             self.calls,
             ACCOUNT,
@@ -91,4 +92,5 @@ class ParameterAccount:
         for client in self._clients.values():
             client.close()
         self._server.close()
+        self.moto.close()
         self.clock.close()
