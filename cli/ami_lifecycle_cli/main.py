@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "Configuration: what the files declare, and what Parameter Store holds.",
     "status": "What is live, what runs, what waits, what is not as it should be.",
     "build": "Start a build, or say what it would do.",
+    "wait": "Wait until an image is published for good; an exit code for each outcome.",
     "stop": "Stop what runs for an environment, and wait until it is cleaned up.",
     "history": "The images of an environment, or its builds over time.",
     "show": "One image: where it comes from, and what uses it.",

@@ -182,6 +182,49 @@ def test_a_pipeline_learns_that_its_build_failed(emulator: Emulator, clients: Ma
     assert "no space left" in done.stderr
 
 
+FAKE_AWS = """#!/bin/sh
+case "$*" in
+    *describe-stacks*) echo arn:machine ;;
+    *list-executions*) echo None ;;
+    *describe-images*ami-0c*) printf 'comfyui-prod.candidate.1\tarn:one\n' ;;
+    *describe-images*ami-0f*) printf 'comfyui-prod\tarn:one\n' ;;
+    *describe-execution*) echo x >>"$LOOKS"; [ "$(wc -l <"$LOOKS")" -gt 2 ] && echo SUCCEEDED || echo RUNNING ;;
+    *get-parameter*)
+        ami_id=$([ "$(wc -l <"$LOOKS")" -gt "$REPLACED_AFTER" ] && echo ami-0f || echo ami-0c)
+        case "$*" in
+            */metadata*) echo "{\\"ami_id\\": \\"$ami_id\\", \\"image_digest\\": \\"sha256:1\\"}" ;;
+            *) echo "$ami_id" ;;
+        esac ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("replaced_after", "printed"), [("1", "ami-0f"), ("2", "ami-0f"), ("99", "ami-0c")])
+def test_a_pipeline_does_not_take_a_candidate_for_the_publication(
+    tmp_path: Path, replaced_after: str, printed: str
+) -> None:
+    # Where the old image is in use, the candidate stays: then the end of its execution makes it final.
+    aws = tmp_path / "aws"
+    aws.write_text(FAKE_AWS)
+    aws.chmod(0o755)
+    looks = tmp_path / "looks"
+    looks.touch()
+    done = subprocess.run(  # noqa: S603 - our own example
+        ["sh", str(AWS_CLI / "wait-for-publication.sh"), "prod", "sha256:1", "30"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "LOOKS": str(looks),
+            "REPLACED_AFTER": replaced_after,
+            "POLL_SECONDS": "0.1",
+        },
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, printed), done.stderr
+
+
 def emulator_ask(emulator: Emulator, path: str, content: Any) -> None:
     command = ["curl", "-sf", "-H", "Content-Type: application/json", "-d", json.dumps(content)]
     subprocess.run([*command, f"{emulator.endpoint_url}/_emulator/{path}"], check=True, capture_output=True)  # noqa: S603

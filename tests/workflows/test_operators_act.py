@@ -112,6 +112,33 @@ def test_what_was_queued_behind_a_stopped_build_is_built(
 
 
 @pytest.mark.slow
+def test_waiting_ends_with_the_final_image_and_not_with_the_candidate(
+    operator: Operator, service: Service
+) -> None:
+    environment = service.environment("patient")
+    digest = environment.push("1" * 40)
+    candidate = until("the candidate is live", environment.latest)
+    answer = operator.run("wait", environment.name, "--digest", digest)
+    assert (answer.exit_code, answer.output) == (0, f"{environment.latest()}\n"), answer.notes
+    assert answer.output != f"{candidate}\n"
+    environment.wait_until_idle()
+    assert f"{environment.latest()}\n" == answer.output
+    waited = operator.ask("wait", environment.name, "--commit", "1" * 10)
+    assert (waited["image_digest"], waited["image_name"]) == (digest, environment.image_name)
+
+
+@pytest.mark.slow
+def test_waiting_tells_a_failed_build_apart(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    service.inject({"kind": "command_fails", "document": "ProvisionImage", "stderr": "no space left"})
+    environment.push("1" * 40)
+    answer = operator.run("wait", environment.name)
+    assert (answer.exit_code, answer.output) == (3, "")
+    assert "Failed: ProvisioningFailedError" in answer.notes
+
+
+@pytest.mark.slow
 def test_the_rollback_drill(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2", "3"):
         environment.must_build(revision * 40)

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import read_environment_live
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of, totals_by_state
 from ami_lifecycle_cli.stack.showing import duration, iso_date, note_console, short_name
 from ami_lifecycle_cli.stack.states import OF_COMMANDS, SILENT
@@ -89,6 +91,8 @@ class Follower:
                     queued, following = None, self._started_for(run, run, environment)
             elif run.output.get("status") == "already_building":
                 following, why = self._holder(run, environment), run.explanation
+            elif (finishing := self._finishing(run, environment)) is not None:
+                following, why = finishing, f"{run.explanation}, which is not the final image yet"
             elif queued is not None and run.started > queued.run.started:
                 return followed
             elif queued is not None:
@@ -139,6 +143,17 @@ class Follower:
     def _holder(self, run: Run, environment: str) -> str | None:
         claim = self._stack.environments.get(environment).claim
         return claim.execution_arn if claim is not None and claim.execution_arn != run.arn else None
+
+    def _finishing(self, run: Run, environment: str) -> str | None:
+        """Who has published the image for which there was nothing to do, and puts the final one in its place."""
+        if run.output.get("action") != Action.NONE.value:
+            return None
+        claim = self._stack.environments.get(environment).claim
+        if claim is None or claim.digest is None or claim.execution_arn == run.arn:
+            return None
+        live = read_environment_live(self._stack, environment)
+        is_it = live.digest == claim.digest and live.value is not None and live.value in run.explanation
+        return claim.execution_arn if is_it else None
 
     def _started_for(self, queued: Run, holder: Run, environment: str) -> str | None:
         """What the holder has started for the queue: it says so itself, unless it failed."""

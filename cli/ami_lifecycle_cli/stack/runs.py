@@ -55,6 +55,8 @@ class Run:
     output: Mapping[str, Any]
     error: str | None
     cause: str | None
+    # Of the Docker image, where the input names it.
+    digest: str | None = None
 
     @property
     def name(self) -> str:
@@ -110,7 +112,7 @@ class Runs:
         """One execution."""
         with aws_errors("states:DescribeExecution", arn):
             found = self._client.describe_execution(executionArn=arn)
-        environment, trigger, action = self._asked(found.get("input"))
+        environment, trigger, action, digest = self._asked(found.get("input"))
         output = _object(found.get("output"))
         return Run(
             arn=arn,
@@ -123,6 +125,7 @@ class Runs:
             output=output,
             error=found.get("error"),
             cause=found.get("cause"),
+            digest=digest,
         )
 
     def newest(self, environment: str, count: int, *, idle: bool = True, look_at: int = 300) -> list[Run]:
@@ -210,14 +213,14 @@ class Runs:
             for page in pages:
                 yield from page["events"]
 
-    def _asked(self, text: str | None) -> tuple[str | None, Trigger | None, Action | None]:
+    def _asked(self, text: str | None) -> tuple[str | None, Trigger | None, Action | None, str | None]:
         try:
             request = parse_request(json.loads(text or "null"))
         except (ValueError, InvalidRequestError):
-            return None, None, None
+            return None, None, None, None
         if isinstance(request, BuildRequest):
-            return request.environment, request.trigger, request.action
-        return self._environment_of(request), Trigger.PUSH, Action.BUILD
+            return request.environment, request.trigger, request.action, request.image_digest
+        return self._environment_of(request), Trigger.PUSH, Action.BUILD, request.digest
 
     def _environment_of(self, push: Push) -> str | None:
         if push.tag is None or not self._stack.has_configuration:

@@ -14,6 +14,7 @@ from ami_lifecycle_cli.main import COMMANDS, app
 OPERATORS = {
     "status": ("status",),
     "build": ("build", "prod"),
+    "wait": ("wait", "prod"),
     "stop": ("stop", "prod", "--yes"),
     "history": ("history", "prod"),
     "show": ("show", "ami-0123456789abcdef0"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 from rich.console import Console
-from tests.unit.cli.samples import NOW
+from tests.unit.cli.samples import NOW, a_live, digest
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
 from ami_lifecycle.domain.request import Action
@@ -69,9 +69,16 @@ class FakeRuns:
         return sorted(known, key=lambda run: run.started, reverse=True)[:count]
 
 
-def a_follower(monkeypatch: pytest.MonkeyPatch, runs: FakeRuns, holder: str | None = None) -> Follower:
+def a_follower(
+    monkeypatch: pytest.MonkeyPatch, runs: FakeRuns, holder: str | None = None, builds: str | None = None
+) -> Follower:
     claim = holder and Claim(
-        execution_arn=holder, number=1, action=Action.BUILD, claimed_at=NOW, lease_until=NOW
+        execution_arn=holder,
+        number=1,
+        action=Action.BUILD,
+        digest=builds,
+        claimed_at=NOW,
+        lease_until=NOW,
     )
     record = EnvironmentRecord(environment="prod", claim=claim or None)
     stack: Any = SimpleNamespace(
@@ -117,6 +124,18 @@ def test_a_build_of_the_same_digest_by_another_is_the_result(monkeypatch: pytest
     mine = a_run(MINE, 1, {"status": "already_building", "reason": "it builds this digest"})
     runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-good"}), mine])
     assert a_follower(monkeypatch, runs, HOLDER).follow(MINE, "prod").run.arn == HOLDER
+
+
+def test_a_candidate_that_is_live_is_followed_to_the_final_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = a_live(4)
+    monkeypatch.setattr(following, "read_environment_live", lambda _stack, _environment: live)
+    reason = f"{digest(4)} is published already, in {live.value}"
+    mine = a_run(MINE, 1, {"action": "none", "reasons": [reason]})
+    runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-final"}), mine])
+    ended = a_follower(monkeypatch, runs, HOLDER, digest(4)).follow(MINE, "prod")
+    assert (ended.run.arn, ended.run.explanation) == (HOLDER, "ami-final")
+    # While another digest is built, there is nothing to do is the answer.
+    assert a_follower(monkeypatch, runs, HOLDER, digest(5)).follow(MINE, "prod").run.arn == MINE
 
 
 def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,163 @@
+"""When waiting for a publication ends, and with what."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.unit.cli.samples import NOW, a_live, a_run, digest, image_id
+
+from ami_lifecycle.domain.environment import (
+    STOPPED_BY_A_PERSON,
+    Claim,
+    EnvironmentRecord,
+    FailedAttempts,
+    Pin,
+)
+from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
+from ami_lifecycle_cli.stack import waiting
+from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Seen, Wanted, judge
+
+THIS = Wanted("prod", digest(4))
+
+
+def a_claim(of: str | None = digest(4), action: Action = Action.BUILD) -> Claim:
+    return Claim(
+        execution_arn="arn:holder", number=1, action=action, digest=of, claimed_at=NOW, lease_until=NOW
+    )
+
+
+def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
+    record = {key: changes.pop(key) for key in ("claim", "wanted", "failed", "pin") if key in changes}
+    values: dict[str, Any] = {
+        "record": EnvironmentRecord(environment="prod", **record),
+        "live": a_live(live),
+        "live_commit": f"{live:040x}",
+        "is_final": True,
+        "tag_digest": digest(4),
+        "digest": digest(4),
+        "runs": tuple(runs),
+    }
+    return Seen(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "look"),
+    [
+        (THIS, seen()),  # the push has started nothing yet
+        (THIS, seen(claim=a_claim())),
+        (THIS, seen(4, claim=a_claim())),  # `latest` names the candidate
+        (THIS, seen(4, claim=a_claim(None, Action.RETIRE))),  # the name is being adopted
+        (THIS, seen(4, is_final=False)),  # the sweep adopts it
+        (THIS, seen(claim=a_claim(digest(3)), pin=Pin(image_id=image_id(3), at=NOW))),
+        (THIS, seen(wanted=BuildRequest(environment="prod"), tag_digest=digest(5))),
+        # What failed is tried again at this moment.
+        (
+            THIS,
+            seen(
+                failed=FailedAttempts(digest=digest(4), count=1),
+                runs=[a_run(9, status="RUNNING", stopped=None)],
+            ),
+        ),
+        (THIS, seen(runs=[a_run(9, digest=digest(3), status="FAILED", error="E")])),
+        (Wanted("prod", commit="abcdef0"), seen(3, digest=None, tag_digest=None)),
+        # The push of the commit is still to come.
+        (Wanted("prod", commit="abcdef0"), seen(4)),
+    ],
+)
+def test_waiting_goes_on_while_it_can_still_be_published(wanted: Wanted, look: Seen) -> None:
+    assert judge(wanted, look) is None
+
+
+@pytest.mark.parametrize(
+    ("look", "outcome", "words"),
+    [
+        (seen(4), Outcome.PUBLISHED, image_id(4)),
+        # The build of the next one has begun: this one has come as far as it comes.
+        (seen(4, claim=a_claim(digest(5)), tag_digest=digest(5)), Outcome.PUBLISHED, image_id(4)),
+        (
+            seen(failed=FailedAttempts(digest=digest(4), count=1, error="ProvisioningFailedError: no")),
+            Outcome.FAILED,
+            "ProvisioningFailedError: no",
+        ),
+        (
+            seen(failed=FailedAttempts(digest=digest(4), count=STOPPED_BY_A_PERSON)),
+            Outcome.STOPPED,
+            "stopped by a person",
+        ),
+        # The plan refused it, before anything was claimed.
+        (
+            seen(runs=[a_run(9, digest=digest(4), status="FAILED", error="ManifestError", cause="bad")]),
+            Outcome.FAILED,
+            "ManifestError: bad",
+        ),
+        (seen(runs=[a_run(9, digest=digest(4), status="ABORTED", output={})]), Outcome.STOPPED, "aborted"),
+        (seen(tag_digest=digest(5)), Outcome.SUPERSEDED, f"the tag names {digest(5)[7:19]}"),
+        (seen(tag_digest=None), Outcome.SUPERSEDED, "the tag names nothing"),
+        (seen(pin=Pin(image_id=image_id(3), at=NOW)), Outcome.PINNED, "ami-lifecycle unpin prod"),
+    ],
+)
+def test_each_end_has_its_outcome_and_its_reason(look: Seen, outcome: Outcome, words: str) -> None:
+    verdict = judge(THIS, look)
+    assert verdict is not None
+    assert verdict.outcome is outcome
+    assert words in verdict.explanation
+
+
+def test_a_commit_is_published_when_the_live_image_is_of_it() -> None:
+    verdict = judge(Wanted("prod", commit=f"{4:040x}"[:30]), seen(4))
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PUBLISHED
+
+
+def test_no_two_outcomes_share_an_exit_code_nor_take_that_of_an_error() -> None:
+    codes = list(EXIT_CODES.values())
+    assert len(set(codes)) == len(codes) == len(Outcome)
+    assert not {1, 2, 130} & set(codes)
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, *found: Seen | AmiLifecycleError) -> list[str]:
+    """What is seen, one look after the other; the last one for ever. The lines that are told."""
+    left = list(found)
+
+    def look(_stack: Any, _wanted: Wanted) -> Seen:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, AmiLifecycleError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(waiting, "look", look)
+    monkeypatch.setattr(waiting.time, "sleep", lambda _seconds: None)
+    return []
+
+
+STACK: Any = SimpleNamespace()
+
+
+def test_bad_news_of_one_look_may_be_a_list_that_is_not_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = seen(tag_digest=digest(5))
+    told = looks(monkeypatch, moved, seen(claim=a_claim()), moved, seen(4, claim=a_claim()), seen(4))
+    verdict = waiting.wait(STACK, THIS, 60, told.append)
+    assert (verdict.outcome, verdict.explanation) == (Outcome.PUBLISHED, image_id(4))
+    assert any("holder holds prod" in line for line in told)
+
+
+def test_bad_news_of_two_looks_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = looks(monkeypatch, ThrottledError("slower"), seen(tag_digest=digest(5)))
+    assert waiting.wait(STACK, THIS, 60, told.append).outcome is Outcome.SUPERSEDED
+    assert "AWS does not answer" in told[0]
+
+
+def test_the_time_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = looks(monkeypatch, seen())
+    verdict = waiting.wait(STACK, THIS, 0, told.append)
+    assert verdict.outcome is Outcome.TIMED_OUT
+    assert "the sweep finds a lost push" in verdict.explanation
+
+
+def test_what_may_not_be_read_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = looks(monkeypatch, AccessDeniedError("dynamodb:GetItem"))
+    with pytest.raises(AccessDeniedError):
+        waiting.wait(STACK, THIS, 60, told.append)
