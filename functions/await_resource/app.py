@@ -1,4 +1,4 @@
-"""Lambda function `await_resource`: looks once, and leaves the token for the event."""
+"""Lambda function `await_resource`: checks once, and leaves the token for the event."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.waits import DynamoWaits
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.waiting import AwaitInput, Seen, Watcher
+from ami_lifecycle.steps.await_resource import AwaitInput, await_resource
+from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
 
 prepare_clients("dynamodb", "ec2", "ssm", "stepfunctions")
 
 
 @lambda_handler(parsed_by(AwaitInput))
-def handler(step: AwaitInput, deadline: datetime) -> Seen:
-    """Look at what a task waits for."""
+def handler(step: AwaitInput, deadline: datetime) -> WaitState:
+    """Check what a task waits for."""
     ec2 = client("ec2")
-    return Watcher(
-        instances=Ec2Instances(ec2),
-        images=Ec2Images(ec2),
-        commands=SsmCommands(client("ssm")),
+    check = WaitCheck(Ec2Instances(ec2), Ec2Images(ec2), SsmCommands(client("ssm")))
+    return await_resource(
+        step,
+        check,
         waits=DynamoWaits(environment().TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         clock=SystemClock(),
-    ).await_resource(step)
+    )

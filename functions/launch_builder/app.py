@@ -7,11 +7,11 @@ from datetime import datetime
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
-from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.execution import ClaimedInput, InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.launch_instance import Infrastructure, Launcher
+from ami_lifecycle.steps.launch_builder import launch_builder
+from ami_lifecycle.steps.launcher import Infrastructure, Launcher
 
 prepare_clients("dynamodb")
 prepare_clients("ec2", attempts=1)
@@ -21,9 +21,8 @@ prepare_clients("ec2", attempts=1)
 def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
     """Launch the instance, or find it."""
     variables, ec2 = environment(), client("ec2", attempts=1)
-    return Launcher(
+    launcher = Launcher(
         instances=Ec2Instances(ec2),
-        images=Ec2Images(ec2),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         infrastructure=Infrastructure(
             subnet_ids=variables.subnet_ids,
@@ -33,4 +32,5 @@ def handler(step: ClaimedInput, deadline: datetime) -> InstanceRef:
         ),
         clock=SystemClock(),
         deadline=deadline,
-    ).launch_builder(step)
+    )
+    return launch_builder(step, launcher)

@@ -11,7 +11,8 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.execution import InstanceRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.launch_instance import CanaryInput, Infrastructure, Launcher
+from ami_lifecycle.steps.launch_canary import CanaryInput, launch_canary
+from ami_lifecycle.steps.launcher import Infrastructure, Launcher
 
 prepare_clients("dynamodb")
 prepare_clients("ec2", attempts=1)
@@ -21,9 +22,8 @@ prepare_clients("ec2", attempts=1)
 def handler(step: CanaryInput, deadline: datetime) -> InstanceRef:
     """Launch the instance, or find it."""
     variables, ec2 = environment(), client("ec2", attempts=1)
-    return Launcher(
+    launcher = Launcher(
         instances=Ec2Instances(ec2),
-        images=Ec2Images(ec2),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         infrastructure=Infrastructure(
             subnet_ids=variables.subnet_ids,
@@ -33,4 +33,5 @@ def handler(step: CanaryInput, deadline: datetime) -> InstanceRef:
         ),
         clock=SystemClock(),
         deadline=deadline,
-    ).launch_canary(step)
+    )
+    return launch_canary(step, Ec2Images(ec2), launcher)

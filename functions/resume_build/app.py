@@ -13,7 +13,8 @@ from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.waits import DynamoWaits
 from ami_lifecycle.domain.events import Event
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.waiting import Resumed, Watcher
+from ami_lifecycle.steps.resume_build import Resumed, resume_build
+from ami_lifecycle.steps.wait_check import WaitCheck
 
 prepare_clients("dynamodb", "ec2", "ssm", "stepfunctions")
 
@@ -22,11 +23,11 @@ prepare_clients("dynamodb", "ec2", "ssm", "stepfunctions")
 def handler(step: Event, deadline: datetime) -> Resumed:
     """Handle a completion event."""
     ec2 = client("ec2")
-    return Watcher(
-        instances=Ec2Instances(ec2),
-        images=Ec2Images(ec2),
-        commands=SsmCommands(client("ssm")),
+    check = WaitCheck(Ec2Instances(ec2), Ec2Images(ec2), SsmCommands(client("ssm")))
+    return resume_build(
+        step,
+        check,
         waits=DynamoWaits(environment().TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         clock=SystemClock(),
-    ).resume(step)
+    )

@@ -9,7 +9,8 @@ from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.execution import CommandRef
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
-from ami_lifecycle.steps.run_document import CommandInput, DocumentRunner
+from ami_lifecycle.steps.document_runner import CommandInput, DocumentRunner
+from ami_lifecycle.steps.verify_image import verify_image
 
 prepare_clients("ec2")
 prepare_clients("ssm", attempts=1)
@@ -19,9 +20,9 @@ prepare_clients("ssm", attempts=1)
 def handler(step: CommandInput, deadline: datetime) -> CommandRef:
     """Send the document, or find the command."""
     variables = environment()
-    return DocumentRunner(
+    runner = DocumentRunner(
         commands=SsmCommands(client("ssm", attempts=1), variables.COMMAND_LOG_GROUP),
         instances=Ec2Instances(client("ec2")),
         document=variables.DOCUMENT_NAME,
-        region=variables.AWS_REGION,
-    ).verify_image(step)
+    )
+    return verify_image(step, runner, variables.AWS_REGION)

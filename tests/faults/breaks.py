@@ -37,7 +37,7 @@ from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import RetirementReview
-from ami_lifecycle.steps.waiting import Seen, Watcher
+from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
 
 
 class Break(NamedTuple):
@@ -63,16 +63,16 @@ def _retire_the_live_image(_: World) -> None:
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:
-    honest = Watcher._look_at_command
+    honest = WaitCheck._check_command
 
-    def look(self: Watcher, wait: Wait) -> Seen:
+    def look(self: WaitCheck, wait: Wait) -> WaitState:
         if wait.kind is not WaitKind.VERIFICATION:
             return honest(self, wait)
         canary = self.instances.get(wait.instance_id or "")
         assert canary is not None
-        return Seen(is_done=True, output={"kind": "verify", "image_digest": canary.tags[TAG_DIGEST]})
+        return WaitState(is_done=True, output={"kind": "verify", "image_digest": canary.tags[TAG_DIGEST]})
 
-    Watcher._look_at_command = look
+    WaitCheck._check_command = look
 
 
 def _take_what_cannot_be_read_for_no_use(_: World) -> None:

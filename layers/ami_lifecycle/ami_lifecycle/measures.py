@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ami_lifecycle.domain.decision import RetireAction
 from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, WaitKind
 from ami_lifecycle.domain.result import CleanUpResult, FindingKind, ReleaseResult, SweepResult
-from ami_lifecycle.steps.waiting import Resumed
+from ami_lifecycle.steps.resume_build import Resumed
 
 
 class Unit(StrEnum):

@@ -24,7 +24,8 @@ from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.steps.run_document import provisioning_parameters, verification_parameters
+from ami_lifecycle.steps.provision_builder import provisioning_parameters
+from ami_lifecycle.steps.verify_image import verification_parameters
 from aws_emulator.api.operations import ApiError
 from aws_emulator.ssm.document_content import DocumentContent, bind, parse
 

@@ -30,7 +30,7 @@ from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
-from ami_lifecycle.steps.launch_instance import Infrastructure
+from ami_lifecycle.steps.launcher import Infrastructure
 from ami_lifecycle.steps.plan_build import UBUNTU_PARAMETER, Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import RetireInput, Retirer

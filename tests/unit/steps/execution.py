@@ -12,6 +12,7 @@ from tests.unit.steps.account import INFRASTRUCTURE, MACHINE, Account, arn_of
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.decision import Retirement, Unfinished
+from ami_lifecycle.domain.events import Event
 from ami_lifecycle.domain.execution import (
     BuildState,
     ClaimedInput,
@@ -19,6 +20,7 @@ from ami_lifecycle.domain.execution import (
     ClaimStatus,
     CommandRef,
     ExecutionStatus,
+    InstanceRef,
     Published,
     StepInput,
     Wait,
@@ -28,17 +30,23 @@ from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import AmiLifecycleError, CommandUndeliveredError
 from ami_lifecycle.steps.adopt_image_name import AdoptInput, NameAdopter
+from ami_lifecycle.steps.await_resource import AwaitInput, await_resource
 from ami_lifecycle.steps.claim_environment import claim_environment
 from ami_lifecycle.steps.clean_up_build import CleanUpInput
 from ami_lifecycle.steps.create_image import CreateImageInput, create_image
-from ami_lifecycle.steps.launch_instance import CanaryInput, Launcher
+from ami_lifecycle.steps.document_runner import CommandInput, DocumentRunner
+from ami_lifecycle.steps.launch_builder import launch_builder
+from ami_lifecycle.steps.launch_canary import CanaryInput, launch_canary
+from ami_lifecycle.steps.launcher import Launcher
 from ami_lifecycle.steps.plan_build import PlanInput
+from ami_lifecycle.steps.provision_builder import provision_builder
 from ami_lifecycle.steps.publish_image import Publisher, PublishInput
 from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
+from ami_lifecycle.steps.resume_build import Resumed, resume_build
 from ami_lifecycle.steps.retire_images import RetireInput
-from ami_lifecycle.steps.run_document import CommandInput, DocumentRunner
 from ami_lifecycle.steps.stop_builder import stop_builder
-from ami_lifecycle.steps.waiting import AwaitInput, Watcher
+from ami_lifecycle.steps.verify_image import verify_image
+from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
 
 T = TypeVar("T")
 _PLANS_ANEW: Final = 10
@@ -258,11 +266,11 @@ class Execution:
 
     def _build(self, held: dict[str, Any]) -> tuple[str, CommandFacts, CommandFacts | None]:
         of_instance = {key: held[key] for key in ("plan", "execution_arn")}
-        builder = self._do("Launch Builder", lambda: self.launcher.launch_builder(ClaimedInput(**held)))
+        builder = self._do("Launch Builder", lambda: self.launch_builder(ClaimedInput(**held)))
         self._pass("Let Builder Boot")
         at_builder = CommandInput(**of_instance, instance_id=builder.instance_id)
         self._wait("Await Builder", WaitKind.AGENT, builder.instance_id)
-        provisioned = self._run_document(WaitKind.PROVISIONING, self.documents.provision_builder, at_builder)
+        provisioned = self._run_document(WaitKind.PROVISIONING, self.provision_builder, at_builder)
         world = self.account.world
         self._do("Stop Builder", lambda: stop_builder(at_builder, world.instances))
         self._wait("Await Stop", WaitKind.STOPPED, builder.instance_id)
@@ -276,12 +284,12 @@ class Execution:
             return image.image_id, provisioned, None
         canary = self._do(
             "Launch Canary",
-            lambda: self.launcher.launch_canary(CanaryInput(**held, image_id=image.image_id)),
+            lambda: self.launch_canary(CanaryInput(**held, image_id=image.image_id)),
         )
         self._pass("Let Canary Boot")
         self._wait("Await Canary", WaitKind.AGENT, canary.instance_id)
         at_canary = CommandInput(**of_instance, instance_id=canary.instance_id)
-        verified = self._run_document(WaitKind.VERIFICATION, self.documents.verify_image, at_canary)
+        verified = self._run_document(WaitKind.VERIFICATION, self.verify_image, at_canary)
         return image.image_id, provisioned, verified
 
     def _run_document(
@@ -331,7 +339,7 @@ class Execution:
             if token is not None:
                 executions.waiting.add(token)
             step = AwaitInput(wait=wait, execution_arn=self.arn, task_token=token)
-            seen = self._do(state, lambda: self.watcher.await_resource(step))  # noqa: B023 - called at once
+            seen = self._do(state, lambda: self.await_resource(step))  # noqa: B023 - called at once
             if token is None:
                 return dict(seen.output)
             if token in executions.successes:
@@ -355,25 +363,40 @@ class Execution:
         world = self.account.world
         return Launcher(
             world.instances,
-            world.images,
             world.environments,
             INFRASTRUCTURE,
             world.clock,
             self.account.deadline,
         )
 
-    @property
-    def documents(self) -> DocumentRunner:
-        return DocumentRunner(
-            self.account.world.commands, self.account.world.instances, "Document", "us-east-1"
-        )
+    def launch_builder(self, step: ClaimedInput) -> InstanceRef:
+        return launch_builder(step, self.launcher)
+
+    def launch_canary(self, step: CanaryInput) -> InstanceRef:
+        return launch_canary(step, self.account.world.images, self.launcher)
 
     @property
-    def watcher(self) -> Watcher:
+    def documents(self) -> DocumentRunner:
+        return DocumentRunner(self.account.world.commands, self.account.world.instances, "Document")
+
+    def provision_builder(self, step: CommandInput) -> CommandRef:
+        return provision_builder(step, self.documents, "us-east-1")
+
+    def verify_image(self, step: CommandInput) -> CommandRef:
+        return verify_image(step, self.documents, "us-east-1")
+
+    @property
+    def wait_check(self) -> WaitCheck:
         world = self.account.world
-        return Watcher(
-            world.instances, world.images, world.commands, world.waits, world.executions, world.clock
-        )
+        return WaitCheck(world.instances, world.images, world.commands)
+
+    def await_resource(self, step: AwaitInput) -> WaitState:
+        world = self.account.world
+        return await_resource(step, self.wait_check, world.waits, world.executions, world.clock)
+
+    def resume_build(self, event: Event) -> Resumed:
+        world = self.account.world
+        return resume_build(event, self.wait_check, world.waits, world.executions, world.clock)
 
     def publisher(self, step: PublishInput) -> Publisher:
         world = self.account.world

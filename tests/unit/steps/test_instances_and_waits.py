@@ -40,9 +40,14 @@ from ami_lifecycle.errors import (
     ThrottledError,
     VerificationFailedError,
 )
-from ami_lifecycle.steps.launch_instance import LONGEST_CALL, CanaryInput, Infrastructure, Launcher
-from ami_lifecycle.steps.run_document import CommandInput, provisioning_parameters, verification_parameters
-from ami_lifecycle.steps.waiting import AwaitInput, parse_facts
+from ami_lifecycle.steps.await_resource import AwaitInput
+from ami_lifecycle.steps.document_runner import CommandInput
+from ami_lifecycle.steps.launch_builder import launch_builder
+from ami_lifecycle.steps.launch_canary import CanaryInput
+from ami_lifecycle.steps.launcher import LONGEST_CALL, Infrastructure, Launcher
+from ami_lifecycle.steps.provision_builder import provisioning_parameters
+from ami_lifecycle.steps.verify_image import verification_parameters
+from ami_lifecycle.steps.wait_check import parse_facts
 
 INSTANCE = "i-0123456789abcdef0"
 TOKEN = "token"
@@ -70,7 +75,7 @@ class Build:
         return self.account.world.instances
 
     def launch(self) -> Any:
-        return self.execution.launcher.launch_builder(self.claimed)
+        return self.execution.launch_builder(self.claimed)
 
     def an_instance(self, state: InstanceState = InstanceState.RUNNING, role: str = "builder") -> Instance:
         added: Instance = self.instances.add(
@@ -85,12 +90,12 @@ class Build:
             self.account.world.executions.waiting.add(token)
         wait = Wait(kind=kind, resource_id=resource_id, **more)
         step = AwaitInput(wait=wait, execution_arn=arn_of("e1"), task_token=token)
-        return self.execution.watcher.await_resource(step)
+        return self.execution.await_resource(step)
 
     def resume(self, detail_type: str, **detail: str) -> Any:
         event = {"source": "aws.any", "detail-type": detail_type}
         event |= {"detail": {key.replace("_", "-"): value for key, value in detail.items()}}  # type: ignore[dict-item]  # an event's mapping
-        return self.execution.watcher.resume(Event.model_validate(event))
+        return self.execution.resume_build(Event.model_validate(event))
 
 
 @pytest.fixture
@@ -201,7 +206,7 @@ def test_a_canary_begins_with_the_first_pair_wherever_the_builders_launch_ended(
     step = CanaryInput(**dict(build.claimed), image_id=image.image_id)
     before = len(slow.tried)
     with pytest.raises(LaunchUnfinishedError):
-        build.execution.launcher.launch_canary(step)
+        build.execution.launch_canary(step)
     assert slow.tried[before] == ("m7i.large", SUBNETS[0])
 
 
@@ -289,7 +294,7 @@ def test_a_container_on_the_canary_reaches_the_metadata_only_where_the_settings_
         builder = build.launch()
         image = build.account.world.images.add(an_image(1))
         step = CanaryInput(**dict(build.claimed), image_id=image.image_id)
-        canary = build.execution.launcher.launch_canary(step)
+        canary = build.execution.launch_canary(step)
         requests = build.instances.requests
         assert requests[builder.instance_id].metadata_hop_limit == 1
         assert requests[canary.instance_id].metadata_hop_limit == limit
@@ -366,11 +371,9 @@ def test_the_hold_on_the_agent_is_bounded(build: Build) -> None:
 def test_without_a_subnet_the_settings_are_named(build: Build) -> None:
     world = build.account.world
     nowhere = Infrastructure(subnet_ids=(), security_group_id="sg-1", instance_profile_arn="arn")
-    launcher = Launcher(
-        world.instances, world.images, world.environments, nowhere, world.clock, build.account.deadline
-    )
+    launcher = Launcher(world.instances, world.environments, nowhere, world.clock, build.account.deadline)
     with pytest.raises(SettingsError, match="SubnetIds"):
-        launcher.launch_builder(build.claimed)
+        launch_builder(build.claimed, launcher)
 
 
 # Commands.
@@ -386,15 +389,15 @@ def test_a_command_is_sent_once_even_when_the_response_is_lost(build: Build) -> 
     commands = build.account.world.commands
     commands.fail("send", ServiceUnavailableError("no answer"), after=True)
     with pytest.raises(ServiceUnavailableError):
-        build.execution.documents.provision_builder(step)
-    assert build.execution.documents.provision_builder(step).command_id == commands.sent[0].command_id
+        build.execution.provision_builder(step)
+    assert build.execution.provision_builder(step).command_id == commands.sent[0].command_id
     assert len(commands.sent) == 1
 
 
 def test_verification_is_no_repeated_provisioning(build: Build) -> None:
     step = at_instance(build)
-    one = build.execution.documents.provision_builder(step)
-    other = build.execution.documents.verify_image(step)
+    one = build.execution.provision_builder(step)
+    other = build.execution.verify_image(step)
     assert one.command_id != other.command_id
 
 
@@ -403,7 +406,7 @@ def test_an_agent_that_would_not_pass_parameters_safely_gets_none(build: Build, 
     step = at_instance(build)
     build.account.world.commands.bring_online(INSTANCE, version)
     with pytest.raises(AgentTooOldError, match=r"3\.3\.2746\.0"):
-        build.execution.documents.provision_builder(step)
+        build.execution.provision_builder(step)
     assert build.account.world.commands.sent == []
 
 
@@ -411,14 +414,14 @@ def test_an_agent_that_would_not_pass_parameters_safely_gets_none(build: Build, 
 def test_an_agent_that_is_new_enough_gets_the_command(build: Build, version: str) -> None:
     step = at_instance(build)
     build.account.world.commands.bring_online(INSTANCE, version)
-    assert build.execution.documents.provision_builder(step).instance_id == INSTANCE
+    assert build.execution.provision_builder(step).instance_id == INSTANCE
 
 
 def test_an_agent_that_is_gone_is_waited_for(build: Build) -> None:
     step = at_instance(build)
     build.account.world.commands.agents.clear()
     with pytest.raises(AgentNotOnlineError):
-        build.execution.documents.provision_builder(step)
+        build.execution.provision_builder(step)
 
 
 @pytest.mark.parametrize(("role", "error"), [("builder", BuilderLostError), ("canary", CanaryLostError)])
@@ -428,7 +431,7 @@ def test_an_agent_whose_instance_has_ended_is_not_waited_for(
     build.an_instance(InstanceState.TERMINATED, role)
     step = CommandInput(plan=build.plan, execution_arn=build.execution.arn, instance_id=INSTANCE)
     with pytest.raises(error, match="build again"):
-        build.execution.documents.provision_builder(step)
+        build.execution.provision_builder(step)
 
 
 def test_provisioning_is_by_digest_and_texts_travel_encoded() -> None:
@@ -583,14 +586,14 @@ def test_an_image_that_somebody_deregistered_fails_the_wait(build: Build) -> Non
     build.await_(WaitKind.IMAGE, IMAGE)
     event = {"source": "aws.ec2", "detail-type": "EC2 AMI State Change"}
     detail = {"ImageId": IMAGE, "State": "deregistered"}
-    build.execution.watcher.resume(Event.model_validate({**event, "detail": detail}))
+    build.execution.resume_build(Event.model_validate({**event, "detail": detail}))
     assert build.account.world.executions.failures["token"][0] == "ImageCreationFailedError"
 
 
 def a_command(build: Build, result: CommandResult) -> str:
     step = at_instance(build)
     build.account.world.commands.answer = lambda _: result
-    return str(build.execution.documents.provision_builder(step).command_id)
+    return str(build.execution.provision_builder(step).command_id)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.unit.steps.promises import Promises
 from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, InstanceState
 from ami_lifecycle.errors import ServiceUnavailableError
-from ami_lifecycle.steps.run_document import MOST_COMMANDS
+from ami_lifecycle.steps.document_runner import MOST_COMMANDS
 
 LOST = CommandResult(status=CommandStatus.UNDELIVERED, status_details="DeliveryTimedOut")
 

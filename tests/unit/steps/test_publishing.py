@@ -34,7 +34,7 @@ from ami_lifecycle.steps.adopt_image_name import AdoptInput
 from ami_lifecycle.steps.create_image import CreateImageInput, create_image
 from ami_lifecycle.steps.publish_image import PublishInput
 from ami_lifecycle.steps.retire_images import RetireInput
-from ami_lifecycle.steps.waiting import parse_facts
+from ami_lifecycle.steps.wait_check import parse_facts
 
 CANDIDATE = "comfyui-multitenant-prod.candidate.x"
 WRITES = {
@@ -103,7 +103,7 @@ STEPS: dict[str, Callable[[Build], Any]] = {
     "retire": Build.retire,
     "adopt": Build.adopt,
     "create": Build.create,
-    "launch": lambda build: build.execution.launcher.launch_builder(ClaimedInput(**build.held)),
+    "launch": lambda build: build.execution.launch_builder(ClaimedInput(**build.held)),
 }
 
 

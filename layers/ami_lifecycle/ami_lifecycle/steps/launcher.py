@@ -1,4 +1,4 @@
-"""Launch Builder and Launch Canary: one instance each, in the first subnet that has capacity."""
+"""An instance of a build, builder or canary, launched in the first subnet that has capacity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResu
 from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     TAG_ROLE,
-    AmiId,
     Instance,
     Role,
     VolatileDevice,
@@ -25,13 +24,12 @@ from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import (
     AmiLifecycleError,
     CapacityUnavailableError,
-    ImageCreationFailedError,
     LaunchUnfinishedError,
     QuotaExceededError,
     SettingsError,
     ThrottledError,
 )
-from ami_lifecycle.ports import Clock, Environments, Images, Instances
+from ami_lifecycle.ports import Clock, Environments, Instances
 from ami_lifecycle.steps.fencing import writing
 
 # What one more call may take: one attempt of RunInstances and one of DescribeInstanceTypes, each with the
@@ -53,12 +51,6 @@ set -e
 shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'
 timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
 """
-
-
-class CanaryInput(ClaimedInput):
-    """Input of `launch_canary`."""
-
-    image_id: AmiId
 
 
 @dataclass(frozen=True)
@@ -87,14 +79,21 @@ class Launcher:
     """Launches the instances of a build."""
 
     instances: Instances
-    images: Images
     environments: Environments
     infrastructure: Infrastructure
     clock: Clock
     deadline: datetime
 
-    def launch_builder(self, step: ClaimedInput) -> InstanceRef:
-        """Boot the base image.
+    def launch(
+        self,
+        step: ClaimedInput,
+        role: Role,
+        *,
+        image_id: str,
+        root_device_name: str,
+        volatile_devices: tuple[VolatileDevice, ...],
+    ) -> InstanceRef:
+        """Launch the instance of this role from the image, or find the one that an earlier attempt launched.
 
         Raises:
             CapacityUnavailableError: no type in any subnet at this moment.
@@ -103,43 +102,14 @@ class Launcher:
             SettingsError: none of the types can ever be launched from the image.
             ClaimLostError: the environment is not held any more.
         """
-        base = step.plan.base
-        if base is None:
-            raise SettingsError(f"the plan for {step.plan.environment} names no base image; start it again")
         with writing(self.environments, step, self.deadline) as claim:
             return self._launch(
                 step,
                 claim,
-                Role.BUILDER,
-                image_id=base.image_id,
-                root_device_name=base.root_device_name,
-                volatile_devices=base.volatile_devices,
-            )
-
-    def launch_canary(self, step: CanaryInput) -> InstanceRef:
-        """Boot the candidate.
-
-        Raises:
-            CapacityUnavailableError: no type in any subnet at this moment.
-            LaunchUnfinishedError: the time is over; another attempt goes on where this one ended.
-            QuotaExceededError: the account's quotas have no room for any of the types.
-            SettingsError: none of the types can ever be launched from the image.
-            ImageCreationFailedError: the candidate is not there any more.
-            ClaimLostError: the environment is not held any more.
-        """
-        image = self.images.get(step.image_id)
-        if image is None:
-            raise ImageCreationFailedError(
-                f"the candidate {step.image_id} is gone before it was verified; somebody deregistered it. Build again"
-            )
-        with writing(self.environments, step, self.deadline) as claim:
-            return self._launch(
-                step,
-                claim,
-                Role.CANARY,
-                image_id=step.image_id,
-                root_device_name=image.root_device_name,
-                volatile_devices=image.volatile_devices,
+                role,
+                image_id=image_id,
+                root_device_name=root_device_name,
+                volatile_devices=volatile_devices,
             )
 
     def _launch(

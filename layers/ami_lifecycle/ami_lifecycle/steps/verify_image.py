@@ -1,0 +1,33 @@
+"""Verify Image: have the canary show that the application serves."""
+
+from __future__ import annotations
+
+import base64
+
+from ami_lifecycle.domain.execution import CommandRef
+from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.steps.document_runner import NOTHING, CommandInput, DocumentRunner
+
+
+def verify_image(step: CommandInput, runner: DocumentRunner, region: str) -> CommandRef:
+    """Send VerifyImage to the canary. Raises as `DocumentRunner.send` does."""
+    return runner.send(step, "verify", verification_parameters(step.plan, region))
+
+
+def verification_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
+    """Parameters of VerifyImage (documents/README.md)."""
+    settings = plan.configured
+    health = settings.verification.health_check
+    return {
+        "ImageUri": plan.image.repository_uri,
+        "ImageDigest": plan.image.digest,
+        "Region": region,
+        "Application": settings.application,
+        "Environment": settings.environment,
+        "RunId": plan.run_id,
+        "HealthCheck": health.kind,
+        "HealthPort": str(health.port),
+        "HealthPath": health.path,
+        "HealthCommand": base64.b64encode(health.command.encode()).decode() or NOTHING,
+        "HealthTimeoutSeconds": str(health.timeout_seconds),
+    }
