@@ -35,4 +35,6 @@ def launch(environment: str, instance_type: str, subnet_id: str, region: str) ->
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: launch.py ENVIRONMENT INSTANCE_TYPE SUBNET_ID")
     print(launch(*sys.argv[1:4], os.environ.get("AWS_REGION", "us-east-1")))

@@ -127,5 +127,5 @@ def _print_log(stack: Stack, followed: Followed) -> None:
     # Systems Manager user guide, CloudWatch Logs for Run Command: streams begin with the command's id.
     print_note(
         f"All of it: aws logs filter-log-events --log-group-name {group} "
-        f"--log-stream-name-prefix {sent[0] if sent else ''} --query 'events[].message' --output text"
+        f"--log-stream-name-prefix {sent[0] if sent else ''} --query 'events[].[message]' --output text"
     )

@@ -63,6 +63,18 @@ def test_a_link_leads_to_what_is_there(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_typed_names_files_that_are_there_and_leaves_nothing_to_fill_in(page: Path) -> None:
+    lines = [line for line in page.read_text().splitlines() if line.startswith("    ")]
+    assert [line for line in lines if re.search(r"<[A-Za-z]+>", line)] == []
+    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    words = {word for line in lines for word in re.findall(r"(?<![\w/.$}-])[\w.-]+/[\w./-]+", line)}
+    ours = {
+        word for word in words if word.partition("/")[0] in rooms - {"build"} and not word.startswith(".")
+    }
+    assert [word for word in sorted(ours) if not (ROOT / word.rstrip(".")).exists()] == []
+
+
 def test_the_index_of_the_documentation_has_every_page() -> None:
     linked = set(LINK.findall((ROOT / "docs" / "README.md").read_text()))
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
