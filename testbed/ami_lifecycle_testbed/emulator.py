@@ -7,7 +7,7 @@ from typing import Any
 
 from ami_lifecycle_testbed.observers import Observers
 from ami_lifecycle_testbed.product import stand_ins
-from ami_lifecycle_testbed.project import LifecycleProject
+from ami_lifecycle_testbed.project import REPOSITORY, LifecycleProject
 from aws_emulator.server import Emulator as AwsEmulator
 from aws_emulator.simulation.account import Simulation as AwsSimulation
 
@@ -39,9 +39,10 @@ class Emulator(_Lifecycle, AwsEmulator):
         *,
         config_dir: Path | str | None = None,
         builder: str = "simulated",
+        repository: str = REPOSITORY,
         **settings: Any,
     ) -> None:
-        self.lifecycle = LifecycleProject(project_dir, config_dir, builder)
+        self.lifecycle = LifecycleProject(project_dir, config_dir, builder, repository)
         super().__init__(self.lifecycle, config_dir=config_dir, **settings)
 
 

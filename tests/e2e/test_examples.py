@@ -182,6 +182,13 @@ def test_a_pipeline_learns_that_its_build_failed(emulator: Emulator, clients: Ma
     assert "no space left" in done.stderr
 
 
+def test_a_launch_without_its_arguments_says_what_it_needs() -> None:
+    done = run([sys.executable, str(EXAMPLES / "python" / "launch.py"), "prod"], "http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("usage: ")
+    assert "SUBNET_ID" in done.stderr
+
+
 FAKE_AWS = """#!/bin/sh
 case "$*" in
     *describe-stacks*) echo arn:machine ;;

@@ -138,6 +138,14 @@ def test_waiting_tells_a_failed_build_apart(
     assert "Failed: ProvisioningFailedError" in answer.notes
 
 
+def test_a_push_to_the_emulator_is_built(operator: Operator, environment: Environment) -> None:
+    pushed = operator.ask("emulator", "push", environment.name, "--commit", "1" * 40)
+    assert (pushed["repository"], pushed["tag"]) == ("comfyui", environment.tag)
+    environment.wait_for_executions(1)
+    assert environment.metadata()["image_digest"] == pushed["image_digest"]
+    assert published_commit(environment) == "1" * 40
+
+
 @pytest.mark.slow
 def test_the_rollback_drill(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2", "3"):

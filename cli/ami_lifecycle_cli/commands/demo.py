@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ami_lifecycle_cli.commands.emulator import find_project
+from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
 from ami_lifecycle_cli.demo.following import Followed, StalledError, StateRun
 from ami_lifecycle_cli.demo.story import Picture, Scene, Story, UnexpectedError
 from ami_lifecycle_cli.demo.telling import Teller
@@ -25,7 +25,8 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""
-    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
+    with needs_extra():
+        from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
 
     console = Console(quiet=as_json, highlight=False)
     began = time.monotonic()

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import signal
 import sys
 import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+import yaml
+
+from ami_lifecycle.errors import InputError
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
+from ami_lifecycle_cli.demo.docker_push import push_image
+from ami_lifecycle_cli.stack.deployment import Stack
 
 app = typer.Typer(
     name="emulator",
@@ -20,6 +31,12 @@ app = typer.Typer(
     add_completion=False,
 )
 _TEMPLATE: Final = "template.yaml"
+# The template's default.
+_APPLICATION: Final = "comfyui"
+
+
+class NotAnEmulatorError(InputError):
+    """What is for emulated accounts alone was asked of another."""
 
 
 class LogLevel(StrEnum):
@@ -73,23 +90,35 @@ def start(
         Path | None,
         typer.Option(help="JSON file of faults to inject; docs/reliability.md lists them.", dir_okay=False),
     ] = None,
+    application: Annotated[
+        str | None, typer.Option(help="Application's name.  [default: that of build_config.yml]")
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="ECR repository.  [default: that of aws_config.yml]")
+    ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="What goes to stderr.")] = LogLevel.WARNING,
 ) -> None:
-    """Start the emulator; prints one JSON line when it is ready, then serves until it is stopped."""
+    """Start the emulator; prints one JSON line when it is ready, then serves until it is stopped.
+
+    What a shell needs to use it is printed to stderr, as lines to copy.
+    """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
-    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415
-    from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415
-    from aws_emulator.durations import DurationsError  # noqa: PLC0415
-    from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
-    from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
+    with needs_extra():
+        from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
+        from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415
+        from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415
+        from aws_emulator.durations import DurationsError  # noqa: PLC0415
+        from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
+        from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
 
+    project = find_project()
+    names = names_of(config_dir or project / "config", application, repository)
     try:
         emulator = Emulator(
-            find_project(),
+            project,
             port=port,
             time_scale=time_scale,
             durations=BuildDurations.load(durations) if durations else None,
@@ -98,16 +127,123 @@ def start(
             function_endpoint_url=function_endpoint_url,
             builder=builder.value,
             log_level=log_level.value,
+            **names,
         )
         with emulator:
             if faults is not None:
                 emulator.faults.load(faults)
             print(json.dumps(emulator.ready), flush=True)
+            typer.echo(exports(emulator.ready), err=True)
             stop.wait()
     except PortInUseError as error:
         _fail(str(error.strerror))
     except (TemplateError, DurationsError, ProvisioningError, ValueError) as error:
         _fail(str(error))
+
+
+@command(app, "push")
+def push(
+    target: OperatorTarget,
+    environment: EnvironmentArgument,
+    *,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Tag to push.  [default: the environment's own]")
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option("--commit", help="Its label ami-lifecycle.commit.  [default: a new one]")
+    ] = None,
+    branch: Annotated[
+        str, typer.Option("--branch", help="Its label ami-lifecycle.branch.", show_default=True)
+    ] = "main",
+) -> None:
+    """Push a small Docker image to the emulator's registry, as docker push would; its build starts by itself.
+
+    The same commit and branch are the same image. The emulator is that of AWS_ENDPOINT_URL or --endpoint-url.
+    """
+    stack = Stack(target)
+    ecr = stack.client("ecr")
+    _require_emulator(ecr.meta.endpoint_url)
+    stack.require_environment(environment)
+    settings = stack.catalogue.get(environment)
+    name, revision = tag or settings.image_tag, commit or secrets.token_hex(20)
+    digest = push_image(ecr, settings.repository, name, revision=revision, branch=branch)
+    if target.as_json:
+        fields = {"environment": environment, "repository": settings.repository, "tag": name}
+        print_json({**fields, "image_digest": digest, "commit_sha": revision, "branch": branch})
+        return
+    print_line(f"Pushed {settings.repository}:{name}, commit {revision[:7]}, {digest}")
+    if tag in {None, settings.image_tag}:
+        print_note(f"Its build starts by itself; wait for it: ami-lifecycle wait {environment}")
+
+
+def _require_emulator(url: str) -> None:
+    """Refuse to push a made-up image to a real registry.
+
+    Raises:
+        NotAnEmulatorError: no emulator answers there.
+    """
+    try:
+        with urllib.request.urlopen(f"{url}/_emulator/health", timeout=10) as answer:  # noqa: S310 - boto3's own endpoint
+            found = json.load(answer)
+    except (OSError, ValueError):
+        found = None
+    if found != {"status": "ok"}:
+        raise NotAnEmulatorError(
+            f"{url} is no emulator, and a made-up image belongs nowhere else. Start one with `ami-lifecycle "
+            "emulator start`, and set AWS_ENDPOINT_URL as it says, or give --endpoint-url"
+        )
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Say how to install what the emulator needs, where it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("ami_lifecycle", "aws_emulator")):
+            raise
+        _fail(
+            f"the emulator needs the package {error.name}, which is not installed; install the command with its "
+            "extra `emulator`: pip install '.[emulator]' in a checkout"
+        )
+
+
+def names_of(config_dir: Path, application: str | None, repository: str | None) -> dict[str, Any]:
+    """Application and repository, so that stack, configuration and registry agree about them."""
+    application = application or _written(config_dir / "build_config.yml", "application") or _APPLICATION
+    repository = (
+        repository or _written(config_dir / "aws_config.yml", "ecr", "repository", "default") or application
+    )
+    given = {"ApplicationName": application, "RepositoryName": repository}
+    return {
+        "repository": repository,
+        "parameters": {key: value for key, value in given.items() if value != _APPLICATION},
+    }
+
+
+def _written(path: Path, *keys: str) -> str | None:
+    """A name in a file of the configuration; None where there is no such file, or it says nothing readable."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        # The functions name what is wrong with the file when they read it.
+        return None
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def exports(ready: Mapping[str, Any]) -> str:
+    """Lines for another shell."""
+    values = {
+        "AWS_ENDPOINT_URL": ready["endpoint_url"],
+        "AWS_REGION": ready["region"],
+        "AWS_DEFAULT_REGION": ready["region"],
+        "AWS_ACCESS_KEY_ID": "emulator",
+        "AWS_SECRET_ACCESS_KEY": "emulator",
+    }
+    lines = (f"export {name}={value}" for name, value in values.items())
+    return "\n".join(("Ready. In another shell:", *lines, "Ctrl-C stops it."))
 
 
 def find_project() -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from ami_lifecycle_cli.commands import emulator
 from ami_lifecycle_cli.main import COMMANDS, app
 
 OPERATORS = {
@@ -157,3 +160,44 @@ def test_help_has_a_short_option_everywhere(words: tuple[str, ...]) -> None:
     assert short.exit_code == 0
     assert short.stdout == long.stdout
     assert "Usage: " in short.stdout
+
+
+@pytest.mark.parametrize("words", [("demo",), ("emulator", "start")])
+@pytest.mark.parametrize("package", ["moto", "werkzeug"])
+def test_a_package_that_only_the_emulator_needs_is_named_with_its_extra(
+    words: tuple[str, ...], package: str
+) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom ami_lifecycle_cli.main import main; main()"
+    done = subprocess.run(  # noqa: S603 - this interpreter and the product's own command
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"the emulator needs the package {package}" in done.stderr
+    assert "[emulator]" in done.stderr
+
+
+@pytest.mark.parametrize("endpoint", [(), ("--endpoint-url", "http://127.0.0.1:9")])
+def test_a_made_up_image_is_pushed_to_no_real_registry(endpoint: tuple[str, ...]) -> None:
+    env = {**KEYS, "AWS_ENDPOINT_URL": "" if endpoint else "http://127.0.0.1:9"}
+    result = CliRunner(env=env).invoke(app, ["emulator", "push", "prod", *endpoint])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "http://127.0.0.1:9 is no emulator" in result.stderr
+
+
+def test_stack_and_registry_of_the_emulator_have_the_names_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "build_config.yml").write_text("application: llm-api\n")
+    both = {"ApplicationName": "llm-api", "RepositoryName": "llm-api"}
+    assert emulator.names_of(tmp_path, None, None) == {"repository": "llm-api", "parameters": both}
+    (tmp_path / "aws_config.yml").write_text("ecr: {repository: {ssm_param: /x, default: models}}\n")
+    assert emulator.names_of(tmp_path, None, None)["repository"] == "models"
+    named = emulator.names_of(tmp_path, "other", "models")
+    assert named["parameters"] == {"ApplicationName": "other", "RepositoryName": "models"}
+    assert emulator.names_of(tmp_path / "none", None, None) == {"repository": "comfyui", "parameters": {}}
+
+
+def test_lines_for_another_shell_are_valid_there() -> None:
+    lines = emulator.exports({"endpoint_url": "http://127.0.0.1:4566", "region": "us-east-1"}).splitlines()
+    exported = [line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export ")]
+    assert dict(exported)["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} < set(dict(exported))

@@ -19,7 +19,7 @@ from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import following, starting
-from ami_lifecycle_cli.stack.following import Follower
+from ami_lifecycle_cli.stack.following import Followed, Follower
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 
 QUEUED = {"status": "queued", "reason": "holder holds the environment"}
@@ -193,3 +193,16 @@ def test_what_is_followed_at_the_moment_is_named_and_not_what_was_started(
     assert (named["execution_arn"], named["started_execution_arn"]) == (HOLDER, MINE)
     assert "holder goes on" in printed.err
     assert "ami-lifecycle stop prod --execution holder" in printed.err
+
+
+def test_the_command_for_all_lines_prints_one_to_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stack: Any = SimpleNamespace(
+        outputs={"CommandLogGroupName": "/commands"}, clock=SimpleNamespace(now=lambda: NOW)
+    )
+    followed = Followed(a_run(MINE, 0, {}, "FAILED"), [], ("no space left",))
+    with pytest.raises(typer.Exit):
+        starting.report(stack, followed, as_json=False)
+    printed = capsys.readouterr()
+    assert "no space left" in printed.out
+    # With `events[].message` as text, the AWS CLI prints one line with tabs.
+    assert "events[].[message]" in printed.err
