@@ -20,9 +20,9 @@ from ami_lifecycle.domain.result import CleanUpResult
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
 from ami_lifecycle.steps.cleaning import Cleaner
-from ami_lifecycle.steps.handing_over import start_wanted
+from ami_lifecycle.steps.notification import send_notification
 from ami_lifecycle.steps.one_by_one import one_by_one
-from ami_lifecycle.steps.telling import tell
+from ami_lifecycle.steps.queued_request import start_queued_request
 
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
 # operator reads the first lines.
@@ -85,9 +85,13 @@ class BuildCleaner:
             released=tuple(released),
             started_execution=started,
         )
-        return result.model_copy(update={"untold": self._tell(step, result)}) if _is_news(step) else result
+        return (
+            result.model_copy(update={"untold": self._notify(step, result)})
+            if _needs_notification(step)
+            else result
+        )
 
-    def _tell(self, step: CleanUpInput, result: CleanUpResult) -> tuple[Blocked, ...]:
+    def _notify(self, step: CleanUpInput, result: CleanUpResult) -> tuple[Blocked, ...]:
         application = self.cleaner.application
         message = {
             "outcome": "Build Failed",
@@ -97,11 +101,11 @@ class BuildCleaner:
         }
         outcomes = [outcome_of_failure(application, step.execution_arn, result)]
         subject = f"{application}: build failed ({result.error})"
-        return tell(self.notifier, self.clock, subject, message, outcomes)
+        return send_notification(self.notifier, self.clock, subject, message, outcomes)
 
     def _hand_over(self, environment: str, state_machine_arn: str) -> str | None:
         record = self.environments.get(environment)
-        return start_wanted(record, self.environments, self.executions, state_machine_arn)
+        return start_queued_request(record, self.environments, self.executions, state_machine_arn)
 
     def _release(self, record: EnvironmentRecord, step: CleanUpInput) -> None:
         claim = record.claim
@@ -192,7 +196,7 @@ def _may_still_write(step: CleanUpInput) -> bool:
     return step.status != "RUNNING" or step.error.startswith(("Lambda.", "States."))
 
 
-def _is_news(step: CleanUpInput) -> bool:
+def _needs_notification(step: CleanUpInput) -> bool:
     # A failed execution has reported itself from its own clean-up, unless that failed too; one that went well
     # has only left its claim.
     if step.status == "SUCCEEDED":

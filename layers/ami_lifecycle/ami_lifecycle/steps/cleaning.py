@@ -55,12 +55,12 @@ class Cleaner:
     application: str
 
     def clean(
-        self, execution_arn: str, *, went_well: bool = False, held_back: frozenset[str] = frozenset()
+        self, execution_arn: str, *, has_succeeded: bool = False, held_back: frozenset[str] = frozenset()
     ) -> Cleaned:
         """Terminate instances, deregister unpublished images, delete their snapshots.
 
         Args:
-            went_well: the execution has finished what it published, so an image of it that `latest` does
+            has_succeeded: the execution has finished what it published, so an image of it that `latest` does
                 not name was replaced, if only by hand.
             held_back: ids of things that were refused before, and are not asked for again yet.
 
@@ -77,7 +77,7 @@ class Cleaner:
         decided = one_by_one(
             [image for image in self.images.find(mine) if image.image_id not in held_back],
             lambda image: image.image_id,
-            lambda image: self._carry_out(image, temporary, went_well=went_well),
+            lambda image: self._carry_out(image, temporary, has_succeeded=has_succeeded),
         )
         snapshots = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
         by_action = {
@@ -105,8 +105,8 @@ class Cleaner:
         """Whether the image is none of a clean-up's business: published, or not ours."""
         return self._reason_to_keep(image) is not None
 
-    def _carry_out(self, image: Image, temporary: frozenset[str], *, went_well: bool) -> Decision:
-        if (reason := self._reason_to_keep(image, went_well=went_well)) is not None:
+    def _carry_out(self, image: Image, temporary: frozenset[str], *, has_succeeded: bool) -> Decision:
+        if (reason := self._reason_to_keep(image, has_succeeded=has_succeeded)) is not None:
             return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
         decision = self._check_use(image, temporary)
         if decision.action is RetireAction.RETIRE:
@@ -121,7 +121,7 @@ class Cleaner:
             self.images.deregister(image.image_id)
         return decision
 
-    def _reason_to_keep(self, image: Image, *, went_well: bool = False) -> str | None:
+    def _reason_to_keep(self, image: Image, *, has_succeeded: bool = False) -> str | None:
         if image.is_copy:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
         if not image.tags.get(TAG_ENVIRONMENT):
@@ -135,7 +135,7 @@ class Cleaner:
             return None
         record = load(HistoryRecord, stored.value)
         owner = image.tags.get(TAG_EXECUTION)
-        if record is not None and not went_well and _was_interrupted(record, latest, owner):
+        if record is not None and not has_succeeded and _was_interrupted(record, latest, owner):
             return None
         return "it was published; retirement decides about it"
 

@@ -13,9 +13,9 @@ from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import ClaimContendedError
 from ami_lifecycle.ports import Clock, Environments, Executions, Instances, Notifier
-from ami_lifecycle.steps.handing_over import start_wanted
+from ami_lifecycle.steps.notification import send_notification
 from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
-from ami_lifecycle.steps.telling import tell
+from ami_lifecycle.steps.queued_request import start_queued_request
 
 
 class ReleaseInput(ClaimedInput):
@@ -69,7 +69,7 @@ class Releaser:
             blocked=(*left, *noted.blocked, *given_back.blocked, *handed_over.blocked),
             started_execution=next(iter(handed_over.done), None),
         )
-        return result.model_copy(update={"untold": self._tell(step, result)})
+        return result.model_copy(update={"untold": self._notify(step, result)})
 
     def _running(self, step: ReleaseInput) -> list[str]:
         tags = {TAG_APPLICATION: step.plan.configured.application, TAG_EXECUTION: step.execution_arn}
@@ -106,9 +106,9 @@ class Releaser:
 
     def _hand_over(self, step: ReleaseInput) -> str | None:
         record = self.environments.get(step.plan.environment)
-        return start_wanted(record, self.environments, self.executions, step.state_machine_arn)
+        return start_queued_request(record, self.environments, self.executions, step.state_machine_arn)
 
-    def _tell(self, step: ReleaseInput, result: ReleaseResult) -> tuple[Blocked, ...]:
+    def _notify(self, step: ReleaseInput, result: ReleaseResult) -> tuple[Blocked, ...]:
         what = f"{result.image_id} published" if result.image_id else "images retired"
         message = {
             "outcome": "Image Published" if result.image_id else "Images Retired",
@@ -117,7 +117,9 @@ class Releaser:
             **result.model_dump(mode="json", exclude_none=True),
         }
         subject = f"{step.plan.configured.application} {result.environment}: {what}"
-        return tell(self.notifier, self.clock, subject, message, outcomes_of_release(step, result))
+        return send_notification(
+            self.notifier, self.clock, subject, message, outcomes_of_release(step, result)
+        )
 
 
 def _left(step: ReleaseInput, beside: tuple[Blocked, ...]) -> tuple[Blocked, ...]:

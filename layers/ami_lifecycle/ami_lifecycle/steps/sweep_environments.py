@@ -35,11 +35,11 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
 from ami_lifecycle.steps.cleaning import Cleaner
-from ami_lifecycle.steps.handing_over import start_wanted
 from ami_lifecycle.steps.observing import account_of, find_image
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.queued_request import start_queued_request
 from ami_lifecycle.steps.retire_images import RetirementReview
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
@@ -133,8 +133,8 @@ class Sweeper:
         now = self.clock.now()
         held_back = record.not_due(now) if record else frozenset()
         # What was left in the midst is gone long before Step Functions forgets an execution.
-        went_well = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
-        cleaned = self.cleaner.clean(execution_arn, went_well=went_well, held_back=held_back)
+        has_succeeded = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
+        cleaned = self.cleaner.clean(execution_arn, has_succeeded=has_succeeded, held_back=held_back)
         if cleaned.removed_anything:
             yield _repaired(
                 None,
@@ -192,7 +192,7 @@ class Sweeper:
         if record.wanted is not None:
             found.waiting.append(environment)
         if record.wanted is not None and record.claim is None:
-            started = start_wanted(record, self.environments, self.executions, self.state_machine_arn)
+            started = start_queued_request(record, self.environments, self.executions, self.state_machine_arn)
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
         settings = self.catalogue.get(environment)

@@ -1,4 +1,4 @@
-"""Telling people and systems how an execution ended. It is over by then, so nobody is worse off untold."""
+"""The notification of how an execution ended. It is over by then, so one that cannot be sent ends nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAUSES: Final = (1, 2, 4)
 _LOGGER = logging.getLogger(__name__)
 
 
-def tell(
+def send_notification(
     notifier: Notifier, clock: Clock, subject: str, message: Mapping[str, Any], outcomes: Sequence[Outcome]
 ) -> tuple[Blocked, ...]:
     """Send the notification and the events; what cannot be sent is logged, returned and counted, never raised."""

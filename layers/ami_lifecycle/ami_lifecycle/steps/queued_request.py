@@ -1,4 +1,4 @@
-"""Starting what waited for an environment, once nobody holds it."""
+"""The request that waits for an environment, started once nobody holds the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.ports import Environments, Executions
 
 
-def start_wanted(
+def start_queued_request(
     record: EnvironmentRecord, environments: Environments, executions: Executions, state_machine_arn: str
 ) -> str | None:
     """Start the request that was queued; returns the execution's ARN, or None when there is nothing to do.
