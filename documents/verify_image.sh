@@ -10,6 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 readonly HEALTH_TIMEOUT_LIMIT_SECONDS=1800
 readonly STEADY_SECONDS=10
 readonly MAXIMUM_RESTARTS=5
+readonly NOT_UP="its container is"
 
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' region='' application='' environment='' run_id=''
@@ -88,7 +89,7 @@ is_healthy() {
   local state output
   state=$(container_state) || true
   if [[ $state != running* ]]; then
-    reason="its container is ${state:-unknown}"
+    reason="$NOT_UP ${state:-unknown}"
     return 1
   fi
   container_started=${state#running }
@@ -135,7 +136,8 @@ wait_for_health() {
   : >"$RUN/health-output"
   until is_healthy; do
     restarts=$(systemctl show --property=NRestarts --value "$application.service" 2>>"$LOG") || restarts=0
-    if ((SECONDS >= deadline || ${restarts:-0} >= MAXIMUM_RESTARTS)); then
+    # Seen between two starts, an application says how it ended; while it runs, only that it does not answer yet.
+    if ((SECONDS >= deadline)) || { ((${restarts:-0} >= MAXIMUM_RESTARTS)) && [[ $reason == "$NOT_UP"* ]]; }; then
       container_log >"$LOG"
       fail 21 "$application is not healthy after ${restarts:-0} restarts and $((SECONDS - (deadline - health_timeout_seconds))) seconds: $reason" \
         "read its last log lines below, or raise HealthTimeoutSeconds"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,23 @@ def test_a_crash_is_told_with_its_exit_code_and_last_lines(canary: Machine) -> N
     assert result.code == 21
     assert "not running, exit code 137, out of memory" in result.sentence
     assert "RuntimeError: Found no NVIDIA driver" in result.stderr
+
+
+def test_an_application_that_runs_again_when_it_is_looked_at_is_told_with_its_exit_code(
+    canary: Machine,
+) -> None:
+    container = canary.docker_state["containers"]["comfyui"]
+    ended = canary.docker_state | {
+        "containers": {"comfyui": container | {"State": {"Running": False, "ExitCode": 3}}}
+    }
+    (canary.control / "docker-next.json").write_text(json.dumps(ended))
+    canary.install("sleep", 'mv "$FAKE_DIR/docker-next.json" "$FAKE_DIR/docker.json"')
+    canary.set("curl-error", "curl: (7) Failed to connect")
+    canary.set("restarts", "5")
+    result = canary.verify(HealthCheck="http", HealthPort="8188", HealthTimeoutSeconds="1800")
+    assert result.code == 21
+    assert "after 5 restarts" in result.sentence
+    assert "not running, exit code 3" in result.sentence
 
 
 def test_what_docker_said_about_a_container_it_could_not_start_is_told(canary: Machine) -> None:
