@@ -82,7 +82,11 @@ MEANINGS: Final[dict[str, str]] = {
         "How long launches in flight may still use the old image before it goes."
     ),
     "publication.history_to_keep": "How many history records are kept in Parameter Store.",
-    "retirement.keep_previous": "How many previous images are kept, beyond those in use.",
+    "retirement.keep_previous": (
+        "How many previous images are kept beyond those in use, by publication. As long as one of them has the "
+        "constant name, the live image goes by a name of its own, because EC2 has no two images of one name: consumers "
+        "must look it up by `latest` then. What somebody rolled back from takes no other's place."
+    ),
     "retirement.launch_template_versions": (
         "`used`: a launch template keeps the images of the versions that something launches. `all`: of every version."
     ),

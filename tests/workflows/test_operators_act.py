@@ -197,6 +197,63 @@ def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
 
 
 @pytest.mark.slow
+def test_after_a_rollback_and_a_fix_the_way_back_is_the_good_image(
+    operator: Operator, service: Service
+) -> None:
+    environment = service.environment("keeping-one")
+    for revision in ("1", "2"):
+        environment.must_build(revision * 40)
+    operator.ask("rollback", environment.name, "--yes", "--reason", "two is bad")
+    environment.wait_until_idle()
+    environment.build("3" * 40)
+    operator.ask("unpin", environment.name, "--yes", "--watch")
+    environment.wait_until_idle()
+    assert published_commit(environment) == "3" * 40
+
+    planned = operator.ask("rollback", environment.name, "--dry-run")
+    assert (planned["how"], planned["commit_sha"]) == ("at once", "1" * 40)
+    seen = operator.ask("status", environment.name)
+    assert [each["image_id"] for each in seen["other_images"]] == [planned["to"]]
+    assert "look the live image up by `latest`" in seen["image_name_explanation"]
+    assert seen["drift"] == []
+    history = operator.ask("history", environment.name)
+    assert [(each["commit_sha"][:1], each["rolled_back"]) for each in history] == [
+        ("3", False),
+        ("1", False),
+        ("2", True),
+    ]
+    assert operator.run("rollback", environment.name, "--steps", "2", "--dry-run").exit_code == 1
+
+
+def test_a_build_that_the_sweep_would_take_back_is_warned_of_and_can_be_pinned(
+    operator: Operator, environment: Environment
+) -> None:
+    environment.must_build("1" * 40)
+    environment.push_quietly("2" * 40)
+    by_hand = ("build", environment.name, "--tag", f"{environment.name}-by-hand")
+    assert "to keep this build live, ask with --pin" in operator.ask(*by_hand, "--dry-run")["warning"]
+    assert operator.ask(*by_hand, "--pin", "--dry-run")["warning"] is None
+    assert operator.ask("build", environment.name, "--force", "--dry-run")["warning"] is None
+
+    operator.ask(*by_hand, "--pin", "--reason", "emergency", "--watch")
+    environment.wait_until_idle()
+    assert published_commit(environment) == "2" * 40
+    pin = operator.ask("status", environment.name)["pin"]
+    assert (pin["image_id"], pin["reason"]) == (environment.latest(), "emergency")
+    assert environment.build("3" * 40).output["action"] == "none"
+
+
+def test_what_is_live_already_is_only_pinned(operator: Operator, environment: Environment) -> None:
+    environment.must_build("1" * 40)
+    live = environment.latest()
+    planned = operator.run("build", environment.name, "--pin", "--dry-run")
+    assert "Would pin" in planned.output
+    operator.ask("build", environment.name, "--pin", "--reason", "release week", "--watch")
+    assert operator.ask("status", environment.name)["pin"]["image_id"] == live
+    assert environment.latest() == live
+
+
+@pytest.mark.slow
 def test_a_rollback_during_a_bad_build_wins(operator: Operator, environment: Environment) -> None:
     for revision in ("1", "2"):
         environment.must_build(revision * 40)

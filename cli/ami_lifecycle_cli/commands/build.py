@@ -8,10 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from ami_lifecycle.domain import requests
+from ami_lifecycle.domain.model import TAG_DIGEST, Image
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import InvalidRequestError, RepositoryNotFoundError
-from ami_lifecycle_cli.console.output import print_json, print_line
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
@@ -20,6 +21,7 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.records import read_environment_live
 from ami_lifecycle_cli.stack.showing import print_fields, short_digest, short_name
 from ami_lifecycle_cli.stack.starting import start_and_report
 
@@ -34,6 +36,12 @@ FreshOption = Annotated[
     bool, typer.Option("--fresh", help="From Ubuntu, not from the environment's own image.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Also when it is published already, or pinned.")]
+PinOption = Annotated[
+    bool, typer.Option("--pin", help="Keep it live: neither pushes nor the sweep replace it until unpin.")
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="Why; status and the record of the pin show it.")
+]
 _URI: Final = re.compile(
     r"(?P<repository>[^@]+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -49,6 +57,8 @@ def build(
     tag: TagOption = None,
     fresh: FreshOption = False,
     force: ForceOption = False,
+    pin: PinOption = False,
+    reason: ReasonOption = None,
     dry_run: DryRunOption = False,
     watch: WatchOption = False,
 ) -> None:
@@ -58,16 +68,61 @@ def build(
     if image is not None:
         tag, digest = _parse_image(stack, environment, image, tag, digest)
     request = make_request(
-        environment=environment, image_tag=tag, image_digest=digest, fresh=fresh, force=force
+        environment=environment,
+        image_tag=tag,
+        image_digest=digest,
+        fresh=fresh,
+        force=force,
+        pin=pin,
+        reason=reason,
     )
     plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
-    if dry_run:
-        _print_plan(stack, plan, as_json=target.as_json)
+    if pin and plan.action is Action.NONE and (live := _live_with(stack, request)) is not None:
+        request = make_request(
+            environment=environment,
+            action=Action.PUBLISH,
+            publish_image_id=live.image_id,
+            image_digest=live.tags.get(TAG_DIGEST),
+            pin=True,
+            reason=reason,
+        )
+        plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
+    warning = _what_undoes(stack, plan)
+    if dry_run or (plan.action is Action.NONE and not watch):
+        _print_plan(stack, plan, warning, as_json=target.as_json)
         return
-    if plan.action is Action.NONE and not watch:
-        _print_plan(stack, plan, as_json=target.as_json)
-        return
+    if warning is not None:
+        print_note(f"Warning: {warning}")
     start_and_report(stack, request, watch=watch, as_json=target.as_json)
+
+
+def _live_with(stack: Stack, request: BuildRequest) -> Image | None:
+    """The live image, where it holds what was asked for and is not pinned; it is only pinned then."""
+    settings, live = (
+        stack.catalogue.get(request.environment),
+        read_environment_live(stack, request.environment),
+    )
+    digest = request.image_digest or stack.repository.digest_of(
+        settings.repository, request.image_tag or settings.image_tag
+    )
+    is_pinned = stack.environments.get(request.environment).pin is not None
+    return live.image if live.digest == digest and not is_pinned else None
+
+
+def _what_undoes(stack: Stack, plan: BuildPlan) -> str | None:
+    """What takes the build back by itself: the sweep builds what the environment's tag names."""
+    if plan.action is not Action.BUILD or plan.source is None or (plan.request and plan.request.pin):
+        return None
+    settings = plan.configured
+    tagged = stack.repository.digest_of(settings.repository, settings.image_tag)
+    if tagged is None or tagged == plan.source.digest:
+        return None
+    return (
+        f"{settings.repository}:{settings.image_tag} names {short_digest(tagged)}, not "
+        f"{short_digest(plan.source.digest)}. Within 15 minutes of the publication the sweep builds "
+        f"{settings.image_tag} again; to keep this build live, ask with --pin, or have "
+        f"{settings.image_tag} name its image"
+    )
 
 
 def make_request(**fields: object) -> BuildRequest:
@@ -95,13 +150,18 @@ def _parse_image(
     return (None, found["digest"]) if found["digest"] else (found["tag"], None)
 
 
-def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
+def _print_plan(stack: Stack, plan: BuildPlan, warning: str | None, *, as_json: bool) -> None:
     running = stack.environments.get(plan.environment).claim
     if as_json:
-        print_json({"dry_run": True, **plan.model_dump(mode="json", exclude={"run_id", "fencing"})})
+        fields = plan.model_dump(mode="json", exclude={"run_id", "fencing"})
+        print_json({"dry_run": True, **fields, "warning": warning})
         return
     if plan.action is Action.NONE:
         print_line(f"Nothing to do: {'; '.join(plan.reasons)}.")
+        return
+    if plan.action is Action.PUBLISH:
+        print_line(f"Would pin {plan.environment} to its live image, which holds this already.")
+        print_line("Dry run: nothing was started.")
         return
     settings, base = plan.configured, plan.base
     print_fields(
@@ -117,6 +177,8 @@ def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
             ("On", f"{', '.join(settings.builder.instance_types)}, {settings.builder.root_volume_gib} GiB"),
             ("Verified", "yes" if settings.verification.enabled else "no, the settings switch it off"),
             ("Image name", settings.image_name),
+            ("Pinned", "yes" if plan.request and plan.request.pin else None),
+            ("Warning", warning),
             (
                 "Waits for",
                 f"{short_name(running.execution_arn)}, which holds the environment" if running else None,

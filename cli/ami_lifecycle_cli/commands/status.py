@@ -72,7 +72,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
                 "Latest",
                 Text(seen.live.value or "none", style="bold green" if seen.live.image else "bold red"),
             ),
-            ("Name", seen.live.image.name if seen.live.image else None),
+            ("Name", _name(seen)),
             ("Live since", f"{utc_date(since)} UTC, {age(since, now)} ago" if since else None),
             (
                 "Image made",
@@ -97,6 +97,12 @@ def _print_one(stack: Stack, seen: Observation) -> None:
     print_line("\n".join(f"! {finding}" for finding in seen.drift) or "Everything is as it should be.")
 
 
+def _name(seen: Observation) -> str | None:
+    if seen.live.image is None:
+        return None
+    return "\n".join(filter(None, (seen.live.image.name, seen.name_explanation)))
+
+
 def _commit(seen: Observation) -> str | None:
     known = seen.described
     if known is None or not (known.commit_sha or known.branch):
@@ -109,7 +115,7 @@ def _build(seen: Observation) -> str | None:
     if known is None:
         return None
     mode = f", {known.build_mode.value} generation {known.generation}" if known.build_mode else ""
-    return f"number {known.workflow_run_number}{mode}, {known.workflow_run_id}"
+    return f"publication {known.workflow_run_number}{mode}, built by {known.workflow_run_id}"
 
 
 def _verified(seen: Observation) -> str | None:

@@ -113,7 +113,8 @@ def _detail(run: StateRun) -> str:  # noqa: PLR0911 - one line for each kind of 
         case "Publish Image" | "Publish Canonical Image":
             return f"latest is {output['published']['image_id']}"
         case "Retire Previous Images" | "Retire Candidate":
-            decisions = output["retirement"]["decisions"]
+            key = "retirement" if run.name == "Retire Previous Images" else "candidate_retirement"
+            decisions = output[key]["decisions"]
             return "; ".join(f"{d['action']} {d['image_id']}: {d['reason']}" for d in decisions)
         case "Adopt Image Name":
             return str(output["adoption"]["image_id"] or output["adoption"]["reason"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,7 @@ class Observation:
     state: str | None
     decisions: tuple[Decision, ...]
     drift: tuple[str, ...]
+    name_explanation: str | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -78,6 +79,7 @@ class Observation:
             "latest": self.live.value,
             "problem": self.live.problem,
             "image_name": image.name if image else None,
+            "image_name_explanation": self.name_explanation,
             "image_digest": self.digest,
             "created": iso_date(self.created),
             "live_since": iso_date(published_since(self.history)),
@@ -126,16 +128,42 @@ def observe(stack: Stack, environment: str) -> Observation:
             decisions = tuple(stack.retirement_review(settings).decide(live.image))
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
+    name_explanation = None
+    if settings is not None and live.image is not None and live.image.name != settings.image_name:
+        named = [image.image_id for image in stack.images.find_by_name(settings.image_name)]
+        name_explanation = explain_name(settings, live, named, decisions)
     drift = [
         *([data_type] if (data_type := data_type_of_latest(stack, environment)) else []),
         *_live_drift(live, metadata, record, stack.clock.now()),
         *_source_drift(stack, settings, live, record),
         *_blocked_drift(record, stack.clock.now()),
         *_pin_drift(record, live),
-        *_retirement_drift(stack, settings, live, decisions, record),
+        *_retirement_drift(
+            stack, settings, live, decisions, record, is_explained=name_explanation is not None
+        ),
         *unread,
     ]
-    return Observation(environment, live, metadata, record, history, state, decisions, tuple(drift))
+    return Observation(
+        environment, live, metadata, record, history, state, decisions, tuple(drift), name_explanation
+    )
+
+
+def explain_name(
+    settings: EnvironmentSettings | None, live: Live, holders: Sequence[str], decisions: Sequence[Decision]
+) -> str | None:
+    """Why the live image goes by another name for as long as the settings keep an image that has the constant one."""
+    if settings is None or live.image is None or live.image.name == settings.image_name:
+        return None
+    kept = {
+        each.image_id: each for each in decisions if each.action is RetireAction.KEEP and not each.blocked
+    }
+    holder = next((kept[image_id] for image_id in holders if image_id in kept), None)
+    if holder is None or settings.publication.image_naming != "canonical":
+        return None
+    return (
+        f"{holder.image_id} has the name {settings.image_name} and stays: {holder.reason}. EC2 has no two images of "
+        "one name, so look the live image up by `latest`"
+    )
 
 
 def _live_drift(
@@ -220,6 +248,8 @@ def _retirement_drift(
     live: Live,
     decisions: tuple[Decision, ...],
     record: EnvironmentRecord,
+    *,
+    is_explained: bool,
 ) -> Iterator[str]:
     for decision in decisions:
         if record.held(decision.image_id) is not None:
@@ -232,7 +262,8 @@ def _retirement_drift(
         return
     if live.image.is_ours(settings.application, settings.environment):
         can_adopt, why = stack.retirement_review(settings).can_adopt(live.image)
-        if live.image.name != settings.image_name and settings.publication.image_naming == "canonical":
+        is_canonical = settings.publication.image_naming == "canonical"
+        if live.image.name != settings.image_name and is_canonical and not is_explained:
             yield (
                 f"{live.value} is not named {settings.image_name} yet: {why}"
                 if not can_adopt

@@ -77,6 +77,11 @@ class Run:
         return "retired" if self.output.get("action") == Action.RETIRE.value else "published"
 
     @property
+    def has_built(self) -> bool:
+        """Whether it has built and published an image. A rollback to one that exists takes seconds, and is no build."""
+        return self.outcome == "published" and self.output.get("action") == Action.BUILD.value
+
+    @property
     def is_idle(self) -> bool:
         """Whether it neither built nor published nor retired anything, and did not fail either."""
         return self.outcome in {"nothing to do", "queued"}
@@ -187,9 +192,7 @@ class Runs:
     def usual_seconds(self, environment: str) -> dict[str, float]:
         """Median seconds of each state in the last published builds of the environment."""
         samples: dict[str, list[float]] = {}
-        builds = (
-            run for run in self.newest(environment, 4 * _SAMPLES, idle=False) if run.outcome == "published"
-        )
+        builds = (run for run in self.newest(environment, 4 * _SAMPLES, idle=False) if run.has_built)
         for _, run in zip(range(_SAMPLES), builds, strict=False):
             for name, seconds in totals_by_state(self.states(run.arn), run.started).items():
                 samples.setdefault(name, []).append(seconds)

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from tests.unit.cli.samples import NOW
+from tests.unit.cli.samples import NOW, a_run
 
 from ami_lifecycle_cli.stack.runs import Runs
 
@@ -44,6 +44,11 @@ def test_the_state_of_an_execution_that_tries_again_for_long_is_found(step_funct
     entered = events(1, stateEnteredEventDetails={"name": "Await Builder"})
     step_functions.add_response("get_execution_history", {"events": entered}, {**first, "nextToken": "older"})
     assert runs_of(step_functions).current_state(ARN) == "Await Builder"
+
+
+@pytest.mark.parametrize(("action", "has_built"), [("build", True), ("publish", False), ("retire", False)])
+def test_a_rollback_to_an_image_that_exists_is_no_build(action: str, has_built: bool) -> None:
+    assert a_run(output={"action": action, "image_id": "ami-1"}).has_built is has_built
 
 
 def test_an_execution_that_is_not_known_any_more_is_in_no_state(step_functions: Stubber) -> None:

@@ -62,7 +62,7 @@ class EnvironmentReport:
     @property
     def usual_seconds(self) -> float | None:
         """Median duration of the builds that published an image."""
-        values = [build.seconds for build in self.builds if build.run.outcome == "published"]
+        values = [build.seconds for build in self.builds if build.run.has_built]
         return median(values) if values else None
 
 

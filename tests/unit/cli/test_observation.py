@@ -1,0 +1,41 @@
+"""Why the live image does not have the constant name."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.cli.samples import image_id
+from tests.unit.domain.builders import an_image, settings
+
+from ami_lifecycle.domain.decision import Decision, RetireAction
+from ami_lifecycle.domain.planning import Live
+from ami_lifecycle_cli.stack.observation import explain_name
+
+KEPT = Decision(
+    image_id=image_id(1), action=RetireAction.KEEP, reason="previous image 1 of 1 that the settings keep"
+)
+
+
+def explained(live_name: str, decision: Decision) -> str | None:
+    image = an_image(2, name=live_name)
+    live = Live(value=image.image_id, image=image)
+    return explain_name(settings(), live, [image_id(1)], [decision])
+
+
+def test_a_kept_image_that_has_the_name_is_explained_and_nothing_to_mend() -> None:
+    text = explained("comfyui-multitenant-prod.candidate.x", KEPT)
+    assert text is not None
+    assert text.startswith(
+        f"{image_id(1)} has the name comfyui-multitenant-prod and stays: previous image 1 of 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "decision"),
+    [
+        ("comfyui-multitenant-prod", KEPT),
+        ("candidate", KEPT.model_copy(update={"blocked": True, "reason": "in use: launch template lt-1"})),
+        ("candidate", KEPT.model_copy(update={"action": RetireAction.RETIRE})),
+    ],
+)
+def test_what_will_pass_is_no_price_of_a_setting(name: str, decision: Decision) -> None:
+    assert explained(name, decision) is None
