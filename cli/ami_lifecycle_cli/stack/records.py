@@ -66,7 +66,11 @@ def is_passing_name(record: HistoryRecord, records: Sequence[HistoryRecord]) -> 
     """Whether the record is of a candidate whose disks are published under the canonical name, too."""
     return any(
         other.ami_id == record.superseded_by
-        and other.workflow_run_number == record.workflow_run_number
         and other.image_digest == record.image_digest
+        # The image under the canonical name has another number once it has been published again.
+        and (
+            other.workflow_run_number == record.workflow_run_number
+            or (record.snapshot_ids and other.snapshot_ids == record.snapshot_ids)
+        )
         for other in records
     )

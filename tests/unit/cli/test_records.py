@@ -54,6 +54,15 @@ def test_candidate_and_canonical_copy_are_one_build() -> None:
     assert not is_passing_name(records[0], records)
 
 
+def test_a_candidate_stays_a_passing_name_once_its_copy_is_published_again() -> None:
+    disks = {"snapshot_ids": ("snap-1",), "image_digest": digest(1)}
+    again = a_record(1, workflow_run_number="3", **disks)
+    candidate = a_record(1, ami_id=image_id(11), superseded_by=again.ami_id, **disks)
+    assert is_passing_name(candidate, [again, candidate])
+    built_again = again.model_copy(update={"snapshot_ids": ("snap-2",)})
+    assert not is_passing_name(candidate, [built_again, candidate])
+
+
 def test_without_a_live_image_the_newest_build_is_one_step_back() -> None:
     records = [a_record(2), a_record(1)]
     assert _back(records, None, None, 1, "prod").image_digest == digest(2)
