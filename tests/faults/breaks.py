@@ -56,7 +56,7 @@ class Break(NamedTuple):
 
 
 def _retire_the_live_image(_: World) -> None:
-    def decide(_self: RetirementReview, live: Image) -> list[Decision]:
+    def decide(_self: RetirementReview, live: Image, _execution_arn: str | None = None) -> list[Decision]:
         return [Decision(image_id=live.image_id, action=RetireAction.RETIRE, reason="broken")]
 
     RetirementReview.decide = decide
