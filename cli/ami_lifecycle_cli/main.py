@@ -20,14 +20,16 @@ COMMANDS: Final[dict[str, str]] = {
     "build": "Start a build, or say what it would do.",
     "wait": "Wait until an image is published for good; an exit code for each outcome.",
     "stop": "Stop what runs for an environment, and wait until it is cleaned up.",
+    "builds": "The builds of an environment, by their ids.",
     "history": "The images of an environment, or its builds over time.",
-    "show": "One image: where it comes from, and what uses it.",
+    "show": "One image or one build: where it comes from, how it went, what uses it.",
     "diff": "What changed between two images.",
     "rollback": "Publish an earlier image again, and keep pushes from undoing it.",
     "unpin": "End a rollback: let the newest push through.",
     "retire": "Which images would go and which stay, and why.",
     "migrate": "Adopt images of an older way of building.",
     "doctor": "Check permissions, quotas, network, rules, dead letters.",
+    "outputs": "What the stack tells of itself: ARNs, names, addresses.",
     "report": "One HTML page about environments, images and builds.",
 }
 

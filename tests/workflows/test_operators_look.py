@@ -39,6 +39,47 @@ def test_status_tells_what_is_live_and_since_when(operator: Operator, built: Env
     assert "Everything is as it should be." in shown
 
 
+def test_builds_are_listed_by_id_and_shown_by_it(operator: Operator, built: Environment) -> None:
+    newest, _ = operator.ask("builds", built.name)
+    assert (newest["outcome"], newest["image_id"], newest["commit_sha"]) == (
+        "published",
+        built.latest(),
+        "2" * 40,
+    )
+    assert newest["image_digest"] == built.metadata()["image_digest"]
+    assert newest["phases"]["create image"] > 0
+    assert newest["console"].endswith(f"#/v2/executions/details/{newest['execution_arn']}")
+    shown = operator.ask("show", newest["name"])
+    assert shown["execution_arn"] == newest["execution_arn"]
+    printed = operator.run("show", newest["name"]).output
+    assert "create image" in printed
+    assert newest["name"] in operator.run("builds", built.name).output.splitlines()
+
+
+def test_show_takes_an_environment_for_its_live_image(operator: Operator, built: Environment) -> None:
+    assert operator.ask("show", built.name)["image_id"] == built.latest()
+    assert "ami-lifecycle builds ENV" in operator.run("show", "no-such-build").notes
+
+
+def test_a_failed_build_is_listed_with_its_error_and_the_state_it_failed_in(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    service.inject({"kind": "command_fails", "document": "ProvisionImage", "stderr": "no space left"})
+    digest = environment.push("1" * 40)
+    environment.wait_for_executions(1)
+    (failed,) = operator.ask("builds", environment.name)
+    assert (failed["error"], failed["image_digest"]) == ("ProvisioningFailedError", digest)
+    assert failed["image_id"] is None
+    assert "no space left" in operator.run("show", failed["name"]).output.replace("\n", " ")
+
+
+def test_outputs_of_the_stack_are_told_all_or_one_alone(operator: Operator, service: Service) -> None:
+    assert operator.ask("outputs") == service.outputs
+    answer = operator.run("outputs", "DeadLetterQueueUrl")
+    assert answer.output == f"{service.outputs['DeadLetterQueueUrl']}\n"
+    assert "has no output Nothing" in operator.run("outputs", "Nothing").notes
+
+
 def test_status_of_a_new_environment_says_what_to_do(operator: Operator, environment: Environment) -> None:
     told = operator.ask("status", environment.name)
     assert told["latest"] is None

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ami_lifecycle_cli.commands.show import ImageArgument
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -14,6 +13,8 @@ from ami_lifecycle_cli.stack.images import find_image
 from ami_lifecycle_cli.stack.showing import print_rows
 
 app = typer.Typer(add_completion=False)
+
+ImageArgument = Annotated[str, typer.Argument(metavar="AMI", help="Id of an image.", show_default=False)]
 
 
 @command(app, "diff")

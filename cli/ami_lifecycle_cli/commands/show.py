@@ -1,4 +1,4 @@
-"""`ami-lifecycle show`: one image, where it comes from, and what uses it."""
+"""`ami-lifecycle show`: one image, where it comes from, and what uses it; or one build."""
 
 from __future__ import annotations
 
@@ -6,26 +6,75 @@ from typing import Annotated
 
 import typer
 
+from ami_lifecycle.errors import RecordNotFoundError
 from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
+from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.images import KnownImage, find_image
-from ami_lifecycle_cli.stack.showing import age, parse_date, print_fields, short_name, utc_date
+from ami_lifecycle_cli.stack.links import execution_link, image_link
+from ami_lifecycle_cli.stack.records import read_environment_live
+from ami_lifecycle_cli.stack.runs import totals_by_phase
+from ami_lifecycle_cli.stack.showing import age, duration, parse_date, print_fields, short_name, utc_date
 
 app = typer.Typer(add_completion=False)
 
-ImageArgument = Annotated[str, typer.Argument(metavar="AMI", help="Id of an image.", show_default=False)]
+WhatArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="AMI|ENV|BUILD",
+        help="Id of an image, an environment for its live image, or id of a build.",
+        show_default=False,
+    ),
+]
 
 
 @command(app, "show")
-def show(target: OperatorTarget, image: ImageArgument) -> None:
-    """Show one image: state, Docker image, commit, base, facts of its build, and everything that uses it."""
+def show(target: OperatorTarget, what: WhatArgument) -> None:
+    """Show one image: state, Docker image, commit, base, facts of its build, and everything that uses it.
+
+    Or one build: how it went, where the time went, why it failed. `builds ENV` lists them.
+    """
     stack = Stack(target)
-    known = find_image(stack, image, with_uses=True)
+    if not what.startswith("ami-"):
+        if what not in stack.environment_names():
+            _show_build(stack, find_build(stack, what), as_json=target.as_json)
+            return
+        live = read_environment_live(stack, what)
+        if live.value is None or live.problem:
+            raise RecordNotFoundError(f"{what} has no live image: {live.problem}")
+        what = live.value
+    known = find_image(stack, what, with_uses=True)
     if target.as_json:
         print_json(known.as_json())
         return
     _print(stack, known)
+
+
+def _show_build(stack: Stack, build: Build, *, as_json: bool) -> None:
+    run, now = build.run, stack.clock.now()
+    if as_json:
+        print_json(build.as_json(now))
+        return
+    phases = totals_by_phase(list(build.states), run.stopped or now)
+    print_fields(
+        [
+            ("Build", run.name),
+            ("Environment", run.environment),
+            ("Outcome", run.outcome),
+            ("State", build.state),
+            ("Why", run.explanation),
+            ("Asked by", run.trigger.value if run.trigger else None),
+            ("Digest", build.digest),
+            ("Commit", build.commit),
+            ("Image", build.record.ami_id if build.record else None),
+            ("Started", f"{utc_date(run.started)} UTC, {age(run.started, now)} ago"),
+            ("Took", duration(run.seconds(now))),
+            *((f"  {phase}", duration(seconds)) for phase, seconds in phases.items()),
+            ("Console", execution_link(run.arn)),
+            ("Log group", command_log_link(stack)),
+        ]
+    )
 
 
 def _print(stack: Stack, known: KnownImage) -> None:
@@ -63,6 +112,8 @@ def _print(stack: Stack, known: KnownImage) -> None:
                 if name.split(".")[0] in record.facts
             ),
         ]
+    if image is not None:
+        fields.append(("Console", image_link(stack.state_machine_arn, known.image_id)))
     fields.append(
         ("Used by", "\n".join(f"{use.kind.value} {use.resource}" for use in known.uses) or "nothing")
     )

@@ -19,6 +19,8 @@ OPERATORS = {
     "build": ("build", "prod"),
     "wait": ("wait", "prod"),
     "stop": ("stop", "prod", "--yes"),
+    "builds": ("builds", "prod"),
+    "outputs": ("outputs",),
     "history": ("history", "prod"),
     "show": ("show", "ami-0123456789abcdef0"),
     "diff": ("diff", "ami-0123456789abcdef0", "ami-0123456789abcdef1"),
