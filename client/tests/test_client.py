@@ -18,7 +18,6 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 from botocore.parsers import ResponseParserError
-from client.tests.parameter_store import FakeStore, record, refusal
 
 import ami_lifecycle_client as module
 from ami_lifecycle_client import (
@@ -30,6 +29,8 @@ from ami_lifecycle_client import (
     InvalidMetadataError,
     ServiceUnavailableError,
 )
+
+from .parameter_store import FakeStore, record, refusal
 
 OLD = record("ami-0000000000000000a", workflow_run_number="1")
 NEW = record("ami-0000000000000000b", workflow_run_number="2", replaces=OLD["ami_id"])

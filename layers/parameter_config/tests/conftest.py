@@ -5,7 +5,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from layers.parameter_config.tests.fake_aws import FakeClock, FakeSsm
+
+from .fake_aws import FakeClock, FakeSsm
 
 WriteConfig = Callable[..., Path]
 

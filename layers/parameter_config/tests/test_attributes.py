@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeSsm, client_error
 
 from parameter_config import Config, load_config
 from parameter_config.changes import apply_change, plan_set
@@ -12,6 +10,9 @@ from parameter_config.drift import find_drift
 from parameter_config.errors import InvalidDeclarationError
 from parameter_config.initialisation import apply_init, plan_init
 from parameter_config.validation import examine_values
+
+from .conftest import WriteConfig
+from .fake_aws import FakeSsm, client_error
 
 BEFORE = "size: {ssm_param: /p/size, default: small, description: Old, allowed_pattern: '[a-z]+'}"
 OURS = {"ami-lifecycle:application": "p", "ami-lifecycle:role": "configuration"}

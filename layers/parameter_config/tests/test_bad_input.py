@@ -18,8 +18,6 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 from botocore.parsers import ResponseParserError
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import THROTTLED, UNREACHABLE, FakeSsm, client_error
 
 from parameter_config import ConfigError, load_config
 from parameter_config.changes import apply_change, plan_set
@@ -44,6 +42,9 @@ from parameter_config.errors import (
     ValueTypeError,
     YamlSyntaxError,
 )
+
+from .conftest import WriteConfig
+from .fake_aws import THROTTLED, UNREACHABLE, FakeSsm, client_error
 
 BAD_FILES: list[tuple[str, type[ConfigError], int, str, str]] = [
     ("a: [1, 2", YamlSyntaxError, 1, "not valid YAML", "indentation"),

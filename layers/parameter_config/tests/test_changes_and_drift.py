@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeSsm, client_error
 
 from parameter_config import Config, MissingValueError, load_config
 from parameter_config.changes import (
@@ -27,6 +25,9 @@ from parameter_config.errors import (
     VersionNotFoundError,
 )
 from parameter_config.ownership import prefixes_of
+
+from .conftest import WriteConfig
+from .fake_aws import FakeSsm, client_error
 
 AWS = """
     id: {ssm_param: /project/ec2/id, allowed_pattern: 'i-[0-9]+'}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeSsm
 
 from parameter_config import Config, MissingValueError, load_config
 from parameter_config.drift import find_drift
 from parameter_config.errors import PlaceholderError
 from parameter_config.initialisation import apply_init, plan_init
 from parameter_config.validation import examine_values
+
+from .conftest import WriteConfig
+from .fake_aws import FakeSsm
 
 AWS = """
     repository: {ssm_param: /p/repository, default: comfyui}

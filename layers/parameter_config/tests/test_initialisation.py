@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import TOO_MANY_UPDATES, FakeSsm, client_error
 
 from parameter_config import Config, load_config
 from parameter_config.errors import ConfigError
 from parameter_config.initialisation import apply_init, plan_init
+
+from .conftest import WriteConfig
+from .fake_aws import TOO_MANY_UPDATES, FakeSsm, client_error
 
 AWS = """
     ec2:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeClock, FakeSecretsManager, FakeSsm
 
 from parameter_config import Config, MissingValueError, Section, load_config
 from parameter_config.errors import (
@@ -21,7 +19,8 @@ from parameter_config.errors import (
     ValueTypeError,
 )
 
-EXAMPLE = Path(__file__).parents[3] / "config/examples/fine-tune-slm"
+from .conftest import WriteConfig
+from .fake_aws import FakeClock, FakeSecretsManager, FakeSsm
 
 AWS = """
     ec2:
@@ -285,26 +284,6 @@ def test_numbers_with_an_exponent_are_numbers_and_dates_are_strings(
 ) -> None:
     config = load(write_config(training="rate: 1e-4\nsince: 2026-11-22\nversion: 1.10.0"), ssm)
     assert config.get("training") == {"rate": 1e-4, "since": "2026-11-22", "version": "1.10.0"}
-
-
-def test_the_example_has_the_whole_hierarchy_of_the_guide() -> None:
-    hierarchy = """
-        aws/region ec2/instance-id ec2/instance-type ebs/volume-id ebs/mount-path ebs/volume-type
-        ebs/size-gb s3/bucket s3/prefix ecr/repository ecr/registry secrets/hf-token-name
-        secrets/aws-credentials-name secrets/docker-token-name cloudwatch/log-group
-        cloudwatch/log-stream-prefix output/hf-repo
-    """
-    names = {declaration.schema.ssm_param for declaration in load_config(EXAMPLE, offline=True).declarations}
-    assert names == {f"/fine-tune-slm/{key}" for key in hierarchy.split()}
-
-
-def test_the_example_keeps_hyperparameters_in_git() -> None:
-    training = load_config(EXAMPLE, offline=True).training
-    assert training.model.name
-    assert {"r", "alpha", "dropout"} <= set(training.lora)
-    assert {"learning_rate", "batch_size", "epochs"} <= set(training.training)
-    assert training.quantization.load_in_4bit is True
-    assert training.dataset.train_path.startswith("/")
 
 
 def test_importing_the_package_is_light() -> None:

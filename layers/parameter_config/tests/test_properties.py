@@ -14,7 +14,6 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
-from layers.parameter_config.tests.fake_aws import FakeSsm
 
 from parameter_config import Config, load_config
 from parameter_config.errors import InvalidDeclarationError
@@ -22,6 +21,8 @@ from parameter_config.exporting import PlainDumper, export_tree, import_tree
 from parameter_config.schema import RESERVED_KEYS, RESERVED_PREFIXES, ValueType
 from parameter_config.tfvars import format_tfvars, parse_tfvars
 from parameter_config.values import coerce_value, format_value, infer_type, parse_text
+
+from .fake_aws import FakeSsm
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8).filter(
     lambda key: (

@@ -7,8 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import (
+
+from parameter_config import load_config
+from parameter_config.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError
+from parameter_config.pacing import READS_PER_SECOND, Pacer
+from parameter_config.parameter_store import ParameterStore
+
+from .conftest import WriteConfig
+from .fake_aws import (
     THROTTLED,
     UNREACHABLE,
     FakeClock,
@@ -16,11 +22,6 @@ from layers.parameter_config.tests.fake_aws import (
     client_error,
     declared_names,
 )
-
-from parameter_config import load_config
-from parameter_config.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError
-from parameter_config.pacing import READS_PER_SECOND, Pacer
-from parameter_config.parameter_store import ParameterStore
 
 
 def large_config(count: int) -> str:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
-from layers.parameter_config.tests.fake_aws import FakeSecretsManager, FakeSsm, client_error
 
 from parameter_config import Config, ConfigError, Sensitive, load_config
 from parameter_config.changes import apply_change, plan_rollback, plan_set
@@ -18,6 +16,9 @@ from parameter_config.drift import find_drift
 from parameter_config.exporting import environment_variables, export_tree
 from parameter_config.initialisation import plan_init
 from parameter_config.validation import examine_values
+
+from .conftest import WriteConfig
+from .fake_aws import FakeSecretsManager, FakeSsm, client_error
 
 PLANTED = "planted-7f3a"
 OURS = {"ami-lifecycle:application": "p", "ami-lifecycle:role": "configuration"}

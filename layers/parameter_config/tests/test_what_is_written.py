@@ -8,7 +8,6 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from layers.parameter_config.tests.conftest import WriteConfig
 
 from parameter_config import Config, ConfigError, Section, load_config
 from parameter_config.errors import (
@@ -21,6 +20,8 @@ from parameter_config.errors import (
 )
 from parameter_config.schema import RESERVED_KEYS, RESERVED_NAMESPACES, RESERVED_PREFIXES
 from parameter_config.values import parse_text
+
+from .conftest import WriteConfig
 
 
 def load(write_config: WriteConfig, text: str, **more: str) -> Config:
