@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 readonly HEALTH_TIMEOUT_LIMIT_SECONDS=1800
 readonly STEADY_SECONDS=10
 readonly MAXIMUM_RESTARTS=5
-readonly NOT_UP="its container is"
+readonly LOOKS_AFTER_RESTARTS=10
 
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' region='' application='' environment='' run_id=''
@@ -89,7 +89,8 @@ is_healthy() {
   local state output
   state=$(container_state) || true
   if [[ $state != running* ]]; then
-    reason="$NOT_UP ${state:-unknown}"
+    reason="its container is ${state:-unknown}"
+    [[ $state != "not running"* ]] || ended=$state
     return 1
   fi
   container_started=${state#running }
@@ -132,12 +133,14 @@ container_log() {
 }
 
 wait_for_health() {
-  local restarts deadline=$((SECONDS + health_timeout_seconds))
+  local restarts looks=0 deadline=$((SECONDS + health_timeout_seconds))
   : >"$RUN/health-output"
   until is_healthy; do
     restarts=$(systemctl show --property=NRestarts --value "$application.service" 2>>"$LOG") || restarts=0
-    # Seen between two starts, an application says how it ended; while it runs, only that it does not answer yet.
-    if ((SECONDS >= deadline)) || { ((${restarts:-0} >= MAXIMUM_RESTARTS)) && [[ $reason == "$NOT_UP"* ]]; }; then
+    ((${restarts:-0} < MAXIMUM_RESTARTS)) || ((looks += 1))
+    # Between two starts the container shows how the application ended; just now it may run again, or be replaced.
+    if ((SECONDS >= deadline || looks >= LOOKS_AFTER_RESTARTS)) || { ((looks > 0)) && [[ -n $ended ]]; }; then
+      [[ -z $ended || $reason == *"$ended" ]] || reason+="; before that it was $ended"
       container_log >"$LOG"
       fail 21 "$application is not healthy after ${restarts:-0} restarts and $((SECONDS - (deadline - health_timeout_seconds))) seconds: $reason" \
         "read its last log lines below, or raise HealthTimeoutSeconds"
@@ -328,5 +331,5 @@ main() {
   print_facts "$own_facts" "${times[@]}" "total=$SECONDS"
 }
 
-image_id='' reason='' container_started=''
+image_id='' reason='' ended='' container_started=''
 main

@@ -167,6 +167,20 @@ def test_an_application_that_runs_again_when_it_is_looked_at_is_told_with_its_ex
     assert "not running, exit code 3" in result.sentence
 
 
+def test_an_application_that_runs_when_the_time_is_over_is_told_with_how_it_ended_before(
+    canary: Machine,
+) -> None:
+    container = canary.docker_state["containers"]["comfyui"]
+    (canary.control / "docker-next.json").write_text(json.dumps(canary.docker_state))
+    canary.docker(containers={"comfyui": container | {"State": {"Running": False, "ExitCode": 3}}})
+    canary.install("sleep", '/bin/sleep 1; mv "$FAKE_DIR/docker-next.json" "$FAKE_DIR/docker.json" || true')
+    canary.set("curl-error", "curl: (7) Failed to connect")
+    canary.set("restarts", "1")
+    result = canary.verify(HealthCheck="http", HealthPort="8188", HealthTimeoutSeconds="10")
+    assert result.code == 21
+    assert "Failed to connect; before that it was not running, exit code 3" in result.sentence
+
+
 def test_what_docker_said_about_a_container_it_could_not_start_is_told(canary: Machine) -> None:
     error = 'could not select device driver "" with capabilities: [[gpu]]'
     canary.docker(containers={})
