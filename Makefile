@@ -17,7 +17,7 @@ ARGUMENTS ?=
 SOURCES := layers client cli emulator testbed functions tests scripts
 # A suite is a folder of tests, by its path, or by the name that it had below tests/.
 SUITES ?= unit layers/parameter_config/tests client/tests template contract/adapters contract/config emulator/tests/unit emulator/tests/contract \
-	emulator/tests/integration testbed/tests integration workflows e2e faults
+	emulator/tests/integration testbed/tests workflows e2e faults
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
