@@ -17,7 +17,11 @@ from aws_emulator.iam.policies import Statement, parse_statements
 _LITTLE_HISTORY = {"publication": {"history_to_keep": 1}}
 # Provisioning takes long enough that a second push finds the environment held, however busy this machine is.
 FEW_ENVIRONMENTS: dict[str, Any] = {
-    "environments": dict.fromkeys(("calm", "failing", "busy", "swept"), _LITTLE_HISTORY),
+    "environments": {
+        **dict.fromkeys(("calm", "failing", "swept"), _LITTLE_HISTORY),
+        # Which previous images are kept goes by the records of their publications.
+        "busy": {**_LITTLE_HISTORY, "retirement": {"keep_previous": 2}},
+    },
     "durations": replace(DURATIONS, provision=200),
 }
 
