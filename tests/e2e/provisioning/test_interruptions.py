@@ -63,13 +63,24 @@ def update_seconds(bed: Bed, fresh: Built, images: Images) -> float:
 def test_a_builder_that_lost_power_can_finish_after_its_next_boot(
     bed: Bed, fresh: Built, images: Images, update_seconds: float, number: int
 ) -> None:
+    after_seconds = update_seconds * (number + 0.5) / (POWER_CUTS + 1)
+    while not cut_power_in_an_update(bed, fresh, images.second.digest, after_seconds):
+        # The host has less to do than when the time was measured, and the update was over before the cut.
+        after_seconds *= 0.7
+
+
+def cut_power_in_an_update(bed: Bed, fresh: Built, digest: str, after_seconds: float) -> bool:
+    """Whether the cut came in the middle of an update; if so, the next boot finishes it."""
     with bed.instance(fresh.disk) as builder:
-        after_seconds = update_seconds * (number + 0.5) / (POWER_CUTS + 1)
-        with pytest.raises(MachineError):
-            builder.provision_and_cut_power(images.second.digest, after_seconds)
-        disk = builder.machine.disk
+        try:
+            assert builder.provision_and_cut_power(digest, after_seconds).code == 0
+        except MachineError:
+            disk = builder.machine.disk
+        else:
+            return False
         check_disk(disk)
         with bed.instance(disk) as again:
-            assert again.provision(images.second.digest).code == 0
+            assert again.provision(digest).code == 0
             with bed.instance(again.stop()) as canary:
-                assert canary.verify(images.second.digest).code == 0
+                assert canary.verify(digest).code == 0
+    return True
