@@ -28,13 +28,12 @@ from rich.table import Table
 from aws_emulator.api.operations import Request, Response, handlers_of
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.eventbridge.bus import EventBus
-from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
-from aws_emulator.gateway.moto_backend import start_moto
+from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.ssm import ParameterStore
 from aws_emulator.ssm.throttle import TokenBucket
 from parameter_config import load_config
@@ -53,19 +52,20 @@ class Account:
         self._clock = Clock()
         bus = EventBus(self._clock, "123456789012", "us-east-1")
         place: dict[str, Any] = {"account_id": "123456789012", "region": "us-east-1"}
-        ec2 = Ec2(self._clock, bus, Durations(), faults=Faults(self._clock), **place)
+        moto = MotoAccount(place["account_id"], place["region"])
+        ec2 = Ec2Store(self._clock, bus, Durations(), moto=moto, **place)
         self._store = ParameterStore(self._clock, bus, Durations(), ec2, **place)
         self._store.writes = TokenBucket(self._clock, rate=1e9, burst=1e9)
         self.calls = CallLog()
         gateway = Gateway(
-            handlers_of(ec2, self._store),
-            start_moto(),
+            handlers_of(self._store),
+            moto,
             self._clock,
             self.calls,
             caller_of=lambda _key: "benchmark",
+            middlewares=[_round_trip],
             **place,
         )
-        gateway.middlewares.append(_round_trip)
         self._server = HttpServer(0)
         self._server.serve(gateway)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.gateway.api import Api
 from aws_emulator.ssm import ParameterStore
 
@@ -36,7 +36,7 @@ class Network:
         }
 
 
-def prepare_account(api: Api, ec2: Ec2, parameters: ParameterStore) -> Network:
+def prepare_account(api: Api, ec2: Ec2Store, parameters: ParameterStore) -> Network:
     """Publish the Ubuntu images, and give the default VPC its way out; the network of the account."""
     for name, architecture in _ARCHITECTURES.items():
         image_id = ec2.seed_image(

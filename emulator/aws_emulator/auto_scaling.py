@@ -15,7 +15,9 @@ from typing import Any, Final
 from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.launch_templates import version_of
+from aws_emulator.ec2.launches import launchable_image
+from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 REFRESH_SECONDS: Final = 300.0
 _SOURCES: Final = ("LaunchTemplate", "LaunchConfigurationName", "MixedInstancesPolicy")
@@ -64,8 +66,9 @@ class Group:
 class AutoScaling:
     """The operations on groups, their refreshes and launch configurations; state is under EC2's lock."""
 
-    def __init__(self, ec2: Ec2) -> None:
+    def __init__(self, ec2: Ec2Store, parameters: ImageParameters) -> None:
         self.ec2 = ec2
+        self._parameters = parameters
         self.groups: dict[str, Group] = {}
         self.launch_configurations: dict[str, dict[str, Any]] = {}
 
@@ -306,7 +309,7 @@ class AutoScaling:
 
     def _template(self, reference: Mapping[str, str], *, needs_image: bool = True) -> dict[str, str]:
         try:
-            template, version = self.ec2.version_of(reference)
+            template, version = version_of(self.ec2, reference)
         except ApiError as error:
             raise _invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
         if needs_image:
@@ -320,7 +323,7 @@ class AutoScaling:
                 "You must use a valid fully-formed launch template. The request must contain the parameter ImageId"
             )
         try:
-            self.ec2.launchable_image(image_id)
+            launchable_image(self.ec2, self._parameters, image_id)
         except ApiError as error:
             raise _invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
 

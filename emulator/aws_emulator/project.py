@@ -10,7 +10,7 @@ from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
 from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
@@ -32,7 +32,7 @@ class Services(Protocol):
     bus: EventBus
     faults: Faults
     identities: Identities
-    ec2: Ec2
+    ec2: Ec2Store
     auto_scaling: AutoScaling
     registry: Registry
     parameter_store: ParameterStore

@@ -20,7 +20,7 @@ from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.cloudformation.template import TemplateError, load_template
 from aws_emulator.cloudformation.workloads import Workloads
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2 import Ec2Store, ec2_operations
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.eventbridge.delivery import Delivery
@@ -41,6 +41,7 @@ from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
 from aws_emulator.project import Project
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.ssm.command_logs import CommandLogs
+from aws_emulator.ssm.parameters import ParameterTable
 from aws_emulator.step_functions.execution import Execution
 from aws_emulator.step_functions.service import StepFunctions
 
@@ -80,7 +81,8 @@ class Emulator:
         calls: every API call.
         moto: what moto keeps of the account.
         enforcement: the check of permissions, which remembers every question that was asked.
-        ec2, auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
+        ec2: what EC2 has; all of it is under its lock.
+        auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
     """
 
@@ -174,37 +176,36 @@ class Emulator:
         self._cleanup.callback(self.runtime.close)
         self.clock = Clock(self._time_scale)
         self._cleanup.callback(self.clock.close)
-        self.bus = EventBus(self.clock, self.account_id, self.region)
 
     def _start_services(self) -> None:
         self.moto = MotoAccount(self.account_id, self.region)
         self._cleanup.callback(self.moto.close)
         place: dict[str, Any] = {"account_id": self.account_id, "region": self.region}
         self.faults = Faults(self.clock, self._seed)
-        self.bus.deliveries = self.faults.deliveries
-        self.ec2 = Ec2(
+        self.bus = EventBus(self.clock, **place, deliveries=self.faults.deliveries)
+        self.ec2 = Ec2Store(
             self.clock,
             self.bus,
             self.durations,
             moto=self.moto,
             faults=self.faults,
             role_tag=self.project.role_tag,
-            agent_may_report=self._agent_may_report,
-            refused_key=self._refused_key,
             **place,
         )
-        self.auto_scaling = AutoScaling(self.ec2)
-        self.registry = Registry(self.clock, self.bus, **place)
+        parameters = ParameterTable()
+        account = AccountView(self.account_id, self.region, self.ec2, parameters, self.moto)
+        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
         self.parameter_store = ParameterStore(
             self.clock,
             self.bus,
             self.durations,
             self.ec2,
+            table=parameters,
             can_describe_images=self._can_describe_images,
             **place,
         )
-        account = AccountView(self.account_id, self.region, self.ec2, self.parameter_store, self.moto)
-        self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
+        self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
+        self.registry = Registry(self.clock, self.bus, **place)
         logs = CommandLogs(self.moto, self.enforcement.may_write_command_log)
         self.run_command = RunCommand(
             self.clock,
@@ -215,24 +216,41 @@ class Emulator:
             deliver_output=logs.deliver,
             **place,
         )
-        tags = ResourceTags(self.parameter_store, self.run_command)
-        self.gateway = Gateway(
-            handlers_of(
-                self.ec2, self.auto_scaling, self.registry, self.parameter_store, self.run_command, tags
+        self.gateway = self._make_gateway()
+        self.api = self._make_api()
+        self._start_event_services()
+
+    def _make_gateway(self) -> Gateway:
+        services = (
+            *ec2_operations(
+                self.ec2,
+                self.parameter_store,
+                agent_may_report=self.enforcement.agent_may_report,
+                refused_key=self.enforcement.refused_key,
             ),
+            self.auto_scaling,
+            self.registry,
+            self.parameter_store,
+            self.run_command,
+            ResourceTags(self.parameter_store, self.run_command),
+        )
+        return Gateway(
+            handlers_of(*services),
             self.moto,
             self.clock,
             self.calls,
             self.account_id,
             self.region,
             self.identities.caller_of,
+            # A call that is denied reaches neither a service nor a fault.
+            middlewares=(self.enforcement, self.faults.around_call),
+            routes={
+                **self.faults.routes(),
+                ("GET", "/_emulator/permissions"): self._show_permissions,
+                ("GET", "/_emulator/logs"): self._show_logs,
+                ("POST", "/_emulator/schedule/fire"): self._fire_schedule,
+            },
         )
-        self.faults.attach(self.gateway)
-        # Outermost, because a call that is denied reaches neither a service nor a fault.
-        self.gateway.middlewares.insert(0, self.enforcement)
-        self.gateway.routes["GET", "/_emulator/permissions"] = self._show_permissions
-        self.api = self._make_api()
-        self._start_event_services()
 
     def _make_api(self) -> Api:
         return Api(self.gateway, self.identities, self.endpoint_url, self.region)
@@ -254,10 +272,7 @@ class Emulator:
         self._cleanup.callback(self.step_functions.close)
         self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
         self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
-        services = (self.functions, self.step_functions, self.rules, self.scheduler)
-        self.gateway.handlers.update(handlers_of(*services))
-        self.gateway.routes["GET", "/_emulator/logs"] = self._show_logs
-        self.gateway.routes["POST", "/_emulator/schedule/fire"] = self._fire_schedule
+        self.gateway.serve(self.functions, self.step_functions, self.rules, self.scheduler)
 
     def _end_by_fault(self, execution: Execution, state: str) -> None:
         fault = self.faults.execution(execution.name, state)
@@ -292,7 +307,7 @@ class Emulator:
         self.stack = self._make_stack(network)
         self.stack.deploy()
         self._check_trust()
-        self.gateway.handlers.update(handlers_of(self.stack))
+        self.gateway.serve(self.stack)
         self.project.deployed(self)
 
     def _make_stack(self, network: Network) -> Stack:
@@ -322,12 +337,6 @@ class Emulator:
         if ":function:" in arn:
             return self.functions.permits(arn, principal, source_arn)
         return self.enforcement.queue_admits(arn, principal, source_arn)
-
-    def _agent_may_report(self, profile: Mapping[str, str]) -> bool:
-        return self.enforcement.agent_may_report(profile)
-
-    def _refused_key(self, caller: str, key: str) -> str | None:
-        return self.enforcement.refused_key(caller, key)
 
     def _can_describe_images(self, caller: str) -> bool:
         return self.enforcement.allows(caller, "ec2:DescribeImages")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_testbed.durations import BuildDurations
-from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Content, Instance
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult, ShellProvisioner
@@ -43,7 +43,7 @@ class SimulatedProvisioner(ShellProvisioner):
     def __init__(
         self,
         durations: BuildDurations,
-        ec2: Ec2,
+        ec2: Ec2Store,
         registry: Registry,
         faults: Faults,
         refused_pull: RefusedPull = lambda _profile, _repository: None,

@@ -58,12 +58,12 @@ READERS = (
 def shared_subnets(running: Running) -> Iterator[list[str]]:
     """The subnets of the stack, as another account's."""
     subnets = list(running.emulator.stack.parameters["SubnetIds"])
-    surroundings = running.emulator.ec2.surroundings
+    network = running.emulator.ec2.moto
     for subnet_id in subnets:
-        surroundings.share_subnet(subnet_id, NETWORK_ACCOUNT)
+        network.share_subnet(subnet_id, NETWORK_ACCOUNT)
     yield subnets
     for subnet_id in subnets:
-        surroundings.share_subnet(subnet_id, running.emulator.account_id)
+        network.share_subnet(subnet_id, running.emulator.account_id)
 
 
 def test_an_image_is_built_in_subnets_that_another_account_shares(

@@ -12,9 +12,11 @@ from typing import Any, Final
 from aws_emulator.api.errors import UNSUPPORTED_PARAMETER
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
-from aws_emulator.ec2.launches import Launches
+from aws_emulator.ec2.launch_templates import version_of
+from aws_emulator.ec2.launches import launchable_image
 from aws_emulator.ec2.model import Fleet
-from aws_emulator.ec2.state import refuse_dry_run, supported, tag_list, tags_for
+from aws_emulator.ec2.requests import refuse_dry_run, supported, tag_list, tags_for
+from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 _ALIAS: Final = "resolve:ssm:"
 _FLEET_FILTERS: Final[Mapping[str, Values]] = {
@@ -29,13 +31,17 @@ _SPOT_FILTERS: Final[Mapping[str, Values]] = {
 }
 
 
-class Fleets(Launches):
+class Fleets:
     """The operations on fleets and Spot requests."""
+
+    def __init__(self, store: Ec2Store, parameters: ImageParameters) -> None:
+        self._store = store
+        self._parameters = parameters
 
     @operation("ec2", "CreateFleet")
     def create_fleet(self, request: Request) -> Response:
         """Create a fleet of type `maintain` or `request` from existing versions of launch templates."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(
                 request,
                 "ClientToken",
@@ -44,7 +50,7 @@ class Fleets(Launches):
                 "TargetCapacitySpecification",
                 "Type",
             )
-            if (known := _made_with(self.fleets, asked)) is not None:
+            if (known := _made_with(self._store.fleets, asked)) is not None:
                 return {"FleetId": known.fleet_id}
             kind = asked.get("Type", "maintain")
             if kind == "instant":
@@ -53,30 +59,30 @@ class Fleets(Launches):
             tags = tags_for(asked.get("TagSpecifications"), ("fleet", "instance", "volume"))
             refuse_dry_run(request)
             fleet = Fleet(
-                **self.stamp(),
-                fleet_id=self.new_id("fleet"),
+                **self._store.stamp(),
+                fleet_id=self._store.new_id("fleet"),
                 state="active",
                 config={**asked, "Type": kind},
                 tags=tags["fleet"],
             )
-            self.fleets[fleet.fleet_id] = fleet
+            self._store.fleets[fleet.fleet_id] = fleet
             return {"FleetId": fleet.fleet_id}
 
     @operation("ec2", "DescribeFleets")
     def describe_fleets(self, request: Request) -> Response:
         """Describe fleets by id and filters, in pages; deleted ones are still shown."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "Filters", "FleetIds", "MaxResults", "NextToken")
-            found = _by_id(self.fleets, asked.get("FleetIds"), "InvalidFleetId.NotFound")
+            found = _by_id(self._store.fleets, asked.get("FleetIds"), "InvalidFleetId.NotFound")
             shown, token = page(select(found, asked.get("Filters"), _FLEET_FILTERS), asked)
             return {"Fleets": [_shown_fleet(each) for each in shown], "NextToken": token}
 
     @operation("ec2", "DeleteFleets")
     def delete_fleets(self, request: Request) -> Response:
         """Delete fleets, which launch nothing any more."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "FleetIds", "TerminateInstances")
-            found = _by_id(self.fleets, asked["FleetIds"], "InvalidFleetId.NotFound")
+            found = _by_id(self._store.fleets, asked["FleetIds"], "InvalidFleetId.NotFound")
             refuse_dry_run(request)
             done = [_ended(each, "deleted") for each in found]
             return {
@@ -89,9 +95,9 @@ class Fleets(Launches):
     @operation("ec2", "RequestSpotFleet")
     def request_spot_fleet(self, request: Request) -> Response:
         """Create a Spot Fleet request, from launch specifications or from launch templates but not both."""
-        with self.lock:
+        with self._store.lock:
             config = supported(request, "SpotFleetRequestConfig")["SpotFleetRequestConfig"]
-            if (known := _made_with(self.spot_fleets, config)) is not None:
+            if (known := _made_with(self._store.spot_fleets, config)) is not None:
                 return {"SpotFleetRequestId": known.fleet_id}
             specifications = config.get("LaunchSpecifications") or []
             templates = config.get("LaunchTemplateConfigs") or []
@@ -105,21 +111,21 @@ class Fleets(Launches):
                 self._check_image(each.get("ImageId"))
             refuse_dry_run(request)
             fleet = Fleet(
-                **self.stamp(),
-                fleet_id=self.new_id("sfr"),
+                **self._store.stamp(),
+                fleet_id=self._store.new_id("sfr"),
                 state="active",
                 config={"Type": "maintain", **config},
             )
-            self.spot_fleets[fleet.fleet_id] = fleet
+            self._store.spot_fleets[fleet.fleet_id] = fleet
             return {"SpotFleetRequestId": fleet.fleet_id}
 
     @operation("ec2", "DescribeSpotFleetRequests")
     def describe_spot_fleet_requests(self, request: Request) -> Response:
         """Describe Spot Fleet requests, in pages; cancelled ones are still shown."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "MaxResults", "NextToken", "SpotFleetRequestIds")
             code = "InvalidSpotFleetRequestId.NotFound"
-            found = _by_id(self.spot_fleets, asked.get("SpotFleetRequestIds"), code)
+            found = _by_id(self._store.spot_fleets, asked.get("SpotFleetRequestIds"), code)
             shown, token = page(found, asked)
             return {
                 "SpotFleetRequestConfigs": [
@@ -138,10 +144,10 @@ class Fleets(Launches):
     @operation("ec2", "CancelSpotFleetRequests")
     def cancel_spot_fleet_requests(self, request: Request) -> Response:
         """Cancel Spot Fleet requests, which launch nothing any more."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "SpotFleetRequestIds", "TerminateInstances")
             code = "InvalidSpotFleetRequestId.NotFound"
-            found = _by_id(self.spot_fleets, asked["SpotFleetRequestIds"], code)
+            found = _by_id(self._store.spot_fleets, asked["SpotFleetRequestIds"], code)
             refuse_dry_run(request)
             done = [_ended(each, "cancelled") for each in found]
             return {
@@ -158,42 +164,42 @@ class Fleets(Launches):
     @operation("ec2", "RequestSpotInstances")
     def request_spot_instances(self, request: Request) -> Response:
         """Create one Spot Instance request, which waits for capacity."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(
                 request, "ClientToken", "InstanceCount", "LaunchSpecification", "SpotPrice", "Type"
             )
-            if (known := _made_with(self.spot_requests, asked)) is not None:
+            if (known := _made_with(self._store.spot_requests, asked)) is not None:
                 return {"SpotInstanceRequests": [_shown_spot(known)]}
             if asked.get("InstanceCount", 1) != 1:
                 raise ApiError(UNSUPPORTED_PARAMETER, "the emulator takes one Spot instance at a time", 501)
             self._check_image(asked["LaunchSpecification"].get("ImageId"))
             refuse_dry_run(request)
             made = Fleet(
-                **self.stamp(),
-                fleet_id=self.new_id("sir"),
+                **self._store.stamp(),
+                fleet_id=self._store.new_id("sir"),
                 state="open",
                 config={"Type": asked.get("Type", "one-time"), **asked},
             )
-            self.spot_requests[made.fleet_id] = made
+            self._store.spot_requests[made.fleet_id] = made
             return {"SpotInstanceRequests": [_shown_spot(made)]}
 
     @operation("ec2", "DescribeSpotInstanceRequests")
     def describe_spot_instance_requests(self, request: Request) -> Response:
         """Describe Spot Instance requests by id and filters, in pages."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "Filters", "MaxResults", "NextToken", "SpotInstanceRequestIds")
             code = "InvalidSpotInstanceRequestID.NotFound"
-            found = _by_id(self.spot_requests, asked.get("SpotInstanceRequestIds"), code)
+            found = _by_id(self._store.spot_requests, asked.get("SpotInstanceRequestIds"), code)
             shown, token = page(select(found, asked.get("Filters"), _SPOT_FILTERS), asked)
             return {"SpotInstanceRequests": [_shown_spot(each) for each in shown], "NextToken": token}
 
     @operation("ec2", "CancelSpotInstanceRequests")
     def cancel_spot_instance_requests(self, request: Request) -> Response:
         """Cancel Spot Instance requests, which launch nothing any more."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, "SpotInstanceRequestIds")
             code = "InvalidSpotInstanceRequestID.NotFound"
-            found = _by_id(self.spot_requests, asked["SpotInstanceRequestIds"], code)
+            found = _by_id(self._store.spot_requests, asked["SpotInstanceRequestIds"], code)
             refuse_dry_run(request)
             for each in found:
                 each.state = "cancelled"
@@ -211,7 +217,7 @@ class Fleets(Launches):
                 raise ApiError(
                     "MissingParameter", "The launch template specification must have a Version in a fleet"
                 )
-            _, version = self.version_of(reference)
+            _, version = version_of(self._store, reference)
             overrides = [each["ImageId"] for each in config.get("Overrides") or () if each.get("ImageId")]
             for image_id in overrides or [version.data.get("ImageId")]:
                 self._check_image(image_id)
@@ -226,7 +232,7 @@ class Fleets(Launches):
             raise ApiError(
                 "InvalidParameterValue", f"{image_id}: only fleets of type instant take a parameter's name"
             )
-        self.launchable_image(image_id)
+        launchable_image(self._store, self._parameters, image_id)
 
 
 def _made_with(known: Mapping[str, Fleet], asked: Mapping[str, Any]) -> Fleet | None:

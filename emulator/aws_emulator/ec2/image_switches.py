@@ -5,18 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
-from aws_emulator.ec2.image_views import ImageViews
-from aws_emulator.ec2.state import refuse_dry_run, supported
+from aws_emulator.ec2.image_views import notify_image, require_own_image
+from aws_emulator.ec2.requests import refuse_dry_run, supported
+from aws_emulator.ec2.store import Ec2Store
 
 
-class ImageSwitches(ImageViews):
+class ImageSwitches:
     """The operations that turn something about an image on or off."""
+
+    def __init__(self, store: Ec2Store) -> None:
+        self._store = store
 
     @operation("ec2", "DisableImage")
     def disable_image(self, request: Request) -> Response:
         """Disable an image: hidden, not launchable, no longer shared; its snapshots stay in use."""
-        with self.lock:
-            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+        with self._store.lock:
+            image = require_own_image(self._store, supported(request, "ImageId")["ImageId"])
             if image.state not in {"available", "disabled"}:
                 raise ApiError(
                     "InvalidAMIID.Unavailable", f"The image ID '{image.image_id}' is not available"
@@ -25,26 +29,26 @@ class ImageSwitches(ImageViews):
             if image.state != "disabled":
                 image.state = "disabled"
                 image.launch_permissions = []
-                self.notify_image(image, request.request_id)
+                notify_image(self._store, image, request.request_id)
             return {"Return": True}
 
     @operation("ec2", "EnableImage")
     def enable_image(self, request: Request) -> Response:
         """Enable a disabled image; what it was shared with is not restored."""
-        with self.lock:
-            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+        with self._store.lock:
+            image = require_own_image(self._store, supported(request, "ImageId")["ImageId"])
             refuse_dry_run(request)
             if image.state == "disabled":
                 image.state = "available"
-                self.notify_image(image, request.request_id)
+                notify_image(self._store, image, request.request_id)
             return {"Return": True}
 
     @operation("ec2", "EnableImageDeregistrationProtection")
     def enable_image_deregistration_protection(self, request: Request) -> Response:
         """Protect an image from deregistration."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "ImageId", "WithCooldown")
-            image = self.require_own_image(parameters["ImageId"])
+            image = require_own_image(self._store, parameters["ImageId"])
             refuse_dry_run(request)
             cooldown = parameters.get("WithCooldown", False)
             image.deregistration_protection = (
@@ -55,17 +59,17 @@ class ImageSwitches(ImageViews):
     @operation("ec2", "DisableImageDeregistrationProtection")
     def disable_image_deregistration_protection(self, request: Request) -> Response:
         """End the protection, after 24 hours if it was enabled with a cooldown."""
-        with self.lock:
-            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+        with self._store.lock:
+            image = require_own_image(self._store, supported(request, "ImageId")["ImageId"])
             refuse_dry_run(request)
             if image.deregistration_protection == "enabled-with-cooldown":
-                until = self.clock.now() + timedelta(hours=24)
+                until = self._store.clock.now() + timedelta(hours=24)
                 image.deregistration_protection = f"disabled-after {until:%Y-%m-%dT%H:%M:%SZ}"
 
                 def end() -> None:
                     image.deregistration_protection = "disabled"
 
-                self.later(24 * 3600, end)
+                self._store.later(24 * 3600, end)
             elif not image.deregistration_protection.startswith("disabled-after"):
                 image.deregistration_protection = "disabled"
             return {"Return": image.deregistration_protection}
@@ -73,10 +77,10 @@ class ImageSwitches(ImageViews):
     @operation("ec2", "EnableImageDeprecation")
     def enable_image_deprecation(self, request: Request) -> Response:
         """Set the date from which others no longer see the image."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "ImageId", "DeprecateAt")
-            image = self.require_own_image(parameters["ImageId"])
-            if parameters["DeprecateAt"] <= self.clock.now():
+            image = require_own_image(self._store, parameters["ImageId"])
+            if parameters["DeprecateAt"] <= self._store.clock.now():
                 raise ApiError("InvalidParameterValue", "The deprecation date must be in the future")
             refuse_dry_run(request)
             image.deprecation_time = parameters["DeprecateAt"]
@@ -85,8 +89,8 @@ class ImageSwitches(ImageViews):
     @operation("ec2", "DisableImageDeprecation")
     def disable_image_deprecation(self, request: Request) -> Response:
         """Take the deprecation date away."""
-        with self.lock:
-            image = self.require_own_image(supported(request, "ImageId")["ImageId"])
+        with self._store.lock:
+            image = require_own_image(self._store, supported(request, "ImageId")["ImageId"])
             refuse_dry_run(request)
             image.deprecation_time = None
             return {"Return": True}

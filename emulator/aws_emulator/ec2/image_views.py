@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
-from aws_emulator.ec2.allowed_images import is_allowed, is_hidden
+from aws_emulator.ec2.allowed_images import is_allowed, may_launch
 from aws_emulator.ec2.block_devices import shown_for_image
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Image
-from aws_emulator.ec2.state import Ec2State, refuse_dry_run, require_id, supported, tag_list
+from aws_emulator.ec2.requests import refuse_dry_run, require_id, supported, tag_list
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.gateway.wire.scalars import iso8601
 
 _FILTERS: Final[Mapping[str, Values]] = {
@@ -38,48 +39,11 @@ _FILTERS: Final[Mapping[str, Values]] = {
 _ALIASES: Final = ("amazon", "aws-backup-vault", "aws-marketplace")
 
 
-class ImageViews(Ec2State):
+class ImageViews:
     """Images as they are described, and their attributes."""
 
-    def require_image(self, image_id: str) -> Image:
-        """An image that this account can see and that is not deregistered.
-
-        Raises:
-            ApiError: `InvalidAMIID.Malformed`, `.NotFound` or `.Unavailable`.
-        """
-        require_id("ami", image_id, "InvalidAMIID")
-        image = self.images.get(image_id)
-        if image is None or not self._sees(image) or not self.settled(image):
-            raise ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
-        if image.state == "deregistered":
-            raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available")
-        return image
-
-    def require_own_image(self, image_id: str) -> Image:
-        """As `require_image`, of an image that this account owns.
-
-        Raises:
-            ApiError: as `require_image`, or `AuthFailure`.
-        """
-        image = self.require_image(image_id)
-        if image.owner_id != self.account_id:
-            raise ApiError("AuthFailure", f"Not authorized for image:{image_id}")
-        return image
-
-    def notify_image(self, image: Image, request_id: str, error: str = "") -> None:
-        """Emit the event of an image's new state (EC2 user guide, Monitor AMI events)."""
-        self.bus.emit(
-            "aws.ec2",
-            "EC2 AMI State Change",
-            {"RequestId": request_id, "ImageId": image.image_id, "State": image.state, "ErrorMessage": error},
-            [self.arn("image", image.image_id, owned=False)],
-        )
-
-    def _sees(self, image: Image) -> bool:
-        return image.owner_id == self.account_id or (
-            (image.public or {"UserId": self.account_id} in image.launch_permissions)
-            and not is_hidden(self, image)
-        )
+    def __init__(self, store: Ec2Store) -> None:
+        self._store = store
 
     @operation("ec2", "DescribeImages")
     def describe_images(self, request: Request) -> Response:
@@ -87,7 +51,7 @@ class ImageViews(Ec2State):
 
         A deregistered image is left out without an error; disabled ones are shown only if asked for.
         """
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "ExecutableUsers",
@@ -100,7 +64,7 @@ class ImageViews(Ec2State):
                 "Owners",
             )
             ids = parameters.get("ImageIds")
-            candidates = self._by_ids(ids) if ids else list(self.images.values())
+            candidates = self._by_ids(ids) if ids else list(self._store.images.values())
             tests = self._tests(parameters)
             images = [image for image in candidates if all(test(image) for test in tests)]
             shown, token = page(
@@ -111,34 +75,38 @@ class ImageViews(Ec2State):
     def _by_ids(self, ids: list[str]) -> list[Image]:
         for image_id in ids:
             require_id("ami", image_id, "InvalidAMIID")
-        missing = [each for each in ids if each not in self.images or not self.settled(self.images[each])]
+        missing = [
+            each
+            for each in ids
+            if each not in self._store.images or not self._store.settled(self._store.images[each])
+        ]
         if missing:
             verb = "does" if len(missing) == 1 else "do"
             noun = "id" if len(missing) == 1 else "ids"
             raise ApiError(
                 "InvalidAMIID.NotFound", f"The image {noun} '[{', '.join(missing)}]' {verb} not exist"
             )
-        return [self.images[each] for each in dict.fromkeys(ids)]
+        return [self._store.images[each] for each in dict.fromkeys(ids)]
 
     def _tests(self, parameters: Mapping[str, Any]) -> list[Callable[[Image], bool]]:
-        now = self.clock.now()
+        now = self._store.clock.now()
         deprecated_too = parameters.get("IncludeDeprecated", False)
         disabled_too = parameters.get("IncludeDisabled", False)
         tests: list[Callable[[Image], bool]] = [
-            self._sees,
-            self.settled,
+            lambda image: may_launch(self._store, image),
+            self._store.settled,
             lambda image: image.state != "deregistered",
             lambda image: disabled_too or image.state != "disabled",
             lambda image: (
                 deprecated_too
-                or image.owner_id == self.account_id
+                or image.owner_id == self._store.account_id
                 or image.deprecation_time is None
                 or image.deprecation_time > now
             ),
         ]
         owners = parameters.get("Owners")
         if owners:
-            accounts = {self.account_id if owner == "self" else owner for owner in owners}
+            accounts = {self._store.account_id if owner == "self" else owner for owner in owners}
             aliases = accounts.intersection(_ALIASES)
             tests.append(lambda image: image.owner_id in accounts or image.owner_alias in aliases)
         users = parameters.get("ExecutableUsers")
@@ -149,7 +117,7 @@ class ImageViews(Ec2State):
     def _grants(self, image: Image, user: str) -> bool:
         if user == "all":
             return image.public
-        account = self.account_id if user == "self" else user
+        account = self._store.account_id if user == "self" else user
         return {"UserId": account} in image.launch_permissions
 
     def _shown(self, image: Image) -> dict[str, Any]:
@@ -165,7 +133,7 @@ class ImageViews(Ec2State):
             "RootDeviceName": image.root_device_name,
             "RootDeviceType": "ebs",
             "SriovNetSupport": image.sriov_net_support,
-            "Tags": tag_list(image.tags) if image.owner_id == self.account_id else None,
+            "Tags": tag_list(image.tags) if image.owner_id == self._store.account_id else None,
             "VirtualizationType": image.virtualization_type,
             "BootMode": image.boot_mode,
             "TpmSupport": image.tpm_support,
@@ -174,7 +142,7 @@ class ImageViews(Ec2State):
             "DeregistrationProtection": image.deregistration_protection,
             "SourceInstanceId": image.source_instance_id,
             "SourceImageId": image.source_image_id,
-            "SourceImageRegion": self.region if image.source_image_id else None,
+            "SourceImageRegion": self._store.region if image.source_image_id else None,
             "FreeTierEligible": True,
             "ImageId": image.image_id,
             "ImageLocation": f"{image.owner_alias or image.owner_id}/{image.name}",
@@ -185,8 +153,8 @@ class ImageViews(Ec2State):
             "Architecture": image.architecture,
             "ImageType": "machine",
         }
-        if self.allowed_images_state != "disabled":
-            shown["ImageAllowed"] = is_allowed(self, image)
+        if self._store.allowed_images_state != "disabled":
+            shown["ImageAllowed"] = is_allowed(self._store, image)
         if image.state_reason is not None:
             shown["StateReason"] = {"Code": image.state_reason[0], "Message": image.state_reason[1]}
         return {name: value for name, value in shown.items() if value not in (None, [])}
@@ -194,9 +162,9 @@ class ImageViews(Ec2State):
     @operation("ec2", "DescribeImageAttribute")
     def describe_image_attribute(self, request: Request) -> Response:
         """Show one attribute of an image that this account owns."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Attribute", "ImageId")
-            image = self.require_own_image(parameters["ImageId"])
+            image = require_own_image(self._store, parameters["ImageId"])
             readers: dict[str, Callable[[], dict[str, Any]]] = {
                 "blockDeviceMapping": lambda: {"BlockDeviceMappings": shown_for_image(image)},
                 "bootMode": lambda: {"BootMode": _value(image.boot_mode)},
@@ -220,7 +188,7 @@ class ImageViews(Ec2State):
     @operation("ec2", "ModifyImageAttribute")
     def modify_image_attribute(self, request: Request) -> Response:
         """Change launch permissions, the description or IMDS support: nothing else can change."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "Attribute",
@@ -233,7 +201,7 @@ class ImageViews(Ec2State):
                 "UserIds",
                 "Value",
             )
-            image = self.require_own_image(parameters["ImageId"])
+            image = require_own_image(self._store, parameters["ImageId"])
             refuse_dry_run(request)
             if image.state != "available" and "LaunchPermission" in parameters:
                 raise ApiError(
@@ -262,14 +230,51 @@ class ImageViews(Ec2State):
     @operation("ec2", "ResetImageAttribute")
     def reset_image_attribute(self, request: Request) -> Response:
         """Take all launch permissions away."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Attribute", "ImageId")
-            image = self.require_own_image(parameters["ImageId"])
+            image = require_own_image(self._store, parameters["ImageId"])
             if parameters["Attribute"] != "launchPermission":
                 raise ApiError("InvalidRequest", f"The request does not support {parameters['Attribute']}")
             refuse_dry_run(request)
             image.launch_permissions = []
             return {}
+
+
+def require_image(store: Ec2Store, image_id: str) -> Image:
+    """An image that this account can see and that is not deregistered.
+
+    Raises:
+        ApiError: `InvalidAMIID.Malformed`, `.NotFound` or `.Unavailable`.
+    """
+    require_id("ami", image_id, "InvalidAMIID")
+    image = store.images.get(image_id)
+    if image is None or not may_launch(store, image) or not store.settled(image):
+        raise ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+    if image.state == "deregistered":
+        raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available")
+    return image
+
+
+def require_own_image(store: Ec2Store, image_id: str) -> Image:
+    """As `require_image`, of an image that this account owns.
+
+    Raises:
+        ApiError: as `require_image`, or `AuthFailure`.
+    """
+    image = require_image(store, image_id)
+    if image.owner_id != store.account_id:
+        raise ApiError("AuthFailure", f"Not authorized for image:{image_id}")
+    return image
+
+
+def notify_image(store: Ec2Store, image: Image, request_id: str, error: str = "") -> None:
+    """Emit the event of an image's new state (EC2 user guide, Monitor AMI events)."""
+    store.bus.emit(
+        "aws.ec2",
+        "EC2 AMI State Change",
+        {"RequestId": request_id, "ImageId": image.image_id, "State": image.state, "ErrorMessage": error},
+        [store.arn("image", image.image_id, owned=False)],
+    )
 
 
 def creation_date(image: Image) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Final
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Instance, Volume
-from aws_emulator.ec2.state import Ec2State, require_id, supported, tag_list
+from aws_emulator.ec2.requests import require_id, supported, tag_list
+from aws_emulator.ec2.store import Ec2Store
 
 _CODES: Final = {
     "pending": 0,
@@ -45,42 +46,24 @@ _STATUS_FILTERS: Final[Mapping[str, Values]] = {
 }
 
 
-class InstanceViews(Ec2State):
+class InstanceViews:
     """Instances as they are described."""
 
-    def visible_instances(self) -> list[Instance]:
-        """The instances that describes show."""
-        return [instance for instance in self.instances.values() if self.settled(instance)]
+    def __init__(self, store: Ec2Store) -> None:
+        self._store = store
 
-    def require_instances(self, ids: Iterable[str]) -> list[Instance]:
-        """The instances with these ids.
-
-        Raises:
-            ApiError: `InvalidInstanceID.Malformed` or `InvalidInstanceID.NotFound`.
-        """
-        ids = list(dict.fromkeys(ids))
-        for instance_id in ids:
-            require_id("i", instance_id, "InvalidInstanceID")
-        missing = [
-            each for each in ids if each not in self.instances or not self.settled(self.instances[each])
-        ]
-        if len(missing) == 1:
-            raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{missing[0]}' does not exist")
-        if missing:
-            raise ApiError(
-                "InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(missing)}' do not exist"
-            )
-        return [self.instances[each] for each in ids]
+    def _visible(self) -> list[Instance]:
+        return [instance for instance in self._store.instances.values() if self._store.settled(instance)]
 
     @operation("ec2", "DescribeInstances")
     def describe_instances(self, request: Request) -> Response:
         """Describe instances by id or filters, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeManagedResources"
             )
             ids = parameters.get("InstanceIds")
-            instances = self.require_instances(ids) if ids else self.visible_instances()
+            instances = require_instances(self._store, ids) if ids else self._visible()
             shown, token = page(
                 select(instances, parameters.get("Filters"), _FILTERS), parameters, ids="InstanceIds"
             )
@@ -91,10 +74,10 @@ class InstanceViews(Ec2State):
                 "Reservations": [
                     {
                         "ReservationId": reservation_id,
-                        "OwnerId": self.account_id,
+                        "OwnerId": self._store.account_id,
                         "Groups": [],
                         "Instances": [
-                            shown_instance(self, each, index) for index, each in enumerate(members)
+                            shown_instance(self._store, each, index) for index, each in enumerate(members)
                         ],
                     }
                     for reservation_id, members in reservations.items()
@@ -105,12 +88,12 @@ class InstanceViews(Ec2State):
     @operation("ec2", "DescribeInstanceStatus")
     def describe_instance_status(self, request: Request) -> Response:
         """Describe the status checks, of running instances unless all are asked for."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request, "InstanceIds", "Filters", "MaxResults", "NextToken", "IncludeAllInstances"
             )
             ids = parameters.get("InstanceIds")
-            instances = self.require_instances(ids) if ids else self.visible_instances()
+            instances = require_instances(self._store, ids) if ids else self._visible()
             if not parameters.get("IncludeAllInstances"):
                 instances = [instance for instance in instances if instance.state == "running"]
             shown, token = page(
@@ -131,6 +114,25 @@ class InstanceViews(Ec2State):
             }
 
 
+def require_instances(store: Ec2Store, ids: Iterable[str]) -> list[Instance]:
+    """The instances with these ids.
+
+    Raises:
+        ApiError: `InvalidInstanceID.Malformed` or `InvalidInstanceID.NotFound`.
+    """
+    ids = list(dict.fromkeys(ids))
+    for instance_id in ids:
+        require_id("i", instance_id, "InvalidInstanceID")
+    missing = [
+        each for each in ids if each not in store.instances or not store.settled(store.instances[each])
+    ]
+    if len(missing) == 1:
+        raise ApiError("InvalidInstanceID.NotFound", f"The instance ID '{missing[0]}' does not exist")
+    if missing:
+        raise ApiError("InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(missing)}' do not exist")
+    return [store.instances[each] for each in ids]
+
+
 def shown_state(name: str) -> dict[str, Any]:
     """A state as EC2 shows it: code and name."""
     return {"Code": _CODES[name], "Name": name}
@@ -144,7 +146,7 @@ def _check_status(instance: Instance) -> str:
     return "ok" if instance.agent_online or instance.profile is None else "initializing"
 
 
-def shown_instance(state: Ec2State, instance: Instance, index: int) -> dict[str, Any]:
+def shown_instance(store: Ec2Store, instance: Instance, index: int) -> dict[str, Any]:
     """An instance as DescribeInstances shows it."""
     image = instance.image
     shown: dict[str, Any] = {
@@ -161,7 +163,7 @@ def shown_instance(state: Ec2State, instance: Instance, index: int) -> dict[str,
         "Placement": {"AvailabilityZone": instance.zone, "GroupName": "", "Tenancy": "default"},
         "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
         "Architecture": image.architecture,
-        "BlockDeviceMappings": [_shown_attachment(state.volumes[each]) for each in instance.volumes.values()],
+        "BlockDeviceMappings": [_shown_attachment(store.volumes[each]) for each in instance.volumes.values()],
         "ClientToken": instance.client_token,
         "EbsOptimized": instance.ebs_optimized,
         "EnaSupport": image.ena_support,
@@ -180,11 +182,11 @@ def shown_instance(state: Ec2State, instance: Instance, index: int) -> dict[str,
     if instance.state_reason is not None:
         shown["StateReason"] = {"Code": instance.state_reason[0], "Message": instance.state_reason[1]}
     if instance.state != "terminated":
-        shown |= _shown_placement(state, instance)
+        shown |= _shown_placement(store, instance)
     return shown
 
 
-def _shown_placement(state: Ec2State, instance: Instance) -> dict[str, Any]:
+def _shown_placement(store: Ec2Store, instance: Instance) -> dict[str, Any]:
     """What a terminated instance no longer has."""
     address = instance.private_ip
     name = f"ip-{address.replace('.', '-')}.ec2.internal"
@@ -198,7 +200,7 @@ def _shown_placement(state: Ec2State, instance: Instance) -> dict[str, Any]:
         "NetworkInterfaces": [
             {
                 "NetworkInterfaceId": instance.interface_id,
-                "OwnerId": state.account_id,
+                "OwnerId": store.account_id,
                 "SubnetId": instance.subnet_id,
                 "VpcId": instance.vpc_id,
                 "PrivateIpAddress": address,

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
-from aws_emulator.ec2.instance_views import InstanceViews, shown_state
-from aws_emulator.ec2.model import Content, Instance, Volume
-from aws_emulator.ec2.state import refuse_dry_run, supported
+from aws_emulator.ec2.instance_views import require_instances, shown_state
+from aws_emulator.ec2.model import Instance
+from aws_emulator.ec2.requests import refuse_dry_run, supported
+from aws_emulator.ec2.store import Ec2Store
 
 _ENDED: Final = ("shutting-down", "terminated")
 
 
-class Instances(InstanceViews):
-    """The operations on launched instances."""
+class Instances:
+    """The operations on launched instances.
 
-    def content_of(self, instance: Instance) -> Content:
-        """What is on the instance's root volume; changing it changes the disk."""
-        return self.root_volume(instance).content
+    Args:
+        agent_may_report: whether an instance profile has the permissions without which the SSM agent never
+            registers.
+    """
 
-    def root_volume(self, instance: Instance) -> Volume:
-        """The volume that the instance boots from."""
-        root = instance.image.root_device_name or ""
-        return self.volumes[instance.volumes[root]]
+    def __init__(self, store: Ec2Store, agent_may_report: Callable[[Mapping[str, str]], bool]) -> None:
+        self._store = store
+        self._agent_may_report = agent_may_report
 
     def begin_life(self, instance: Instance) -> None:
         """Start a launched instance on its way from `pending`."""
         self._notify(instance)
-        fault = self.faults.instance(self.role_of(instance))
+        fault = self._store.faults.instance(self._store.role_of(instance))
         if fault is None or fault.after is not None:
             self._boot(instance)
         if fault is None:
@@ -40,7 +42,7 @@ class Instances(InstanceViews):
             instance.transition_reason = ""
             self._end(instance)
 
-        self.later(self.durations.instance_running if fault.after is None else fault.after, die)
+        self._store.later(self._store.durations.instance_running if fault.after is None else fault.after, die)
 
     def end_at_once(self, instance: Instance, reason: str) -> None:
         """Let a launched instance end without ever having run."""
@@ -51,7 +53,7 @@ class Instances(InstanceViews):
             instance.transition_reason = "Server.InternalError"
             self._end(instance)
 
-        self.later(self.durations.instance_running, die)
+        self._store.later(self._store.durations.instance_running, die)
 
     def _boot(self, instance: Instance) -> None:
         instance.starts += 1
@@ -61,20 +63,24 @@ class Instances(InstanceViews):
             if instance.state == "pending" and instance.starts == start:
                 self._enter(instance, "running")
 
-        self.later(self.durations.instance_running, run)
-        online = self.durations.agent_online_of(self.role_of(instance))
-        self.start_agent(instance, max(online, self.durations.instance_running))
+        self._store.later(self._store.durations.instance_running, run)
+        online = self._store.durations.agent_online_of(self._store.role_of(instance))
+        self._start_agent(instance, max(online, self._store.durations.instance_running))
 
-    def start_agent(self, instance: Instance, seconds: float) -> None:
+    def _start_agent(self, instance: Instance, seconds: float) -> None:
         """Have the SSM agent report after some seconds.
 
         It never does without an instance profile (the agent has no credentials) or with one that lacks
         permissions, on a disk that the image's attributes cannot boot, or when a fault says so.
         """
         start = instance.starts
-        if instance.profile is None or not instance.bootable or self.faults.agent(self.role_of(instance)):
+        if (
+            instance.profile is None
+            or not instance.bootable
+            or self._store.faults.agent(self._store.role_of(instance))
+        ):
             return
-        if not self.agent_may_report(instance.profile):
+        if not self._agent_may_report(instance.profile):
             return
 
         def vanish() -> None:
@@ -83,36 +89,36 @@ class Instances(InstanceViews):
         def report() -> None:
             if instance.state == "running" and instance.starts == start:
                 instance.agent_online = True
-                instance.agent_since = self.clock.now()
-                if (fault := self.faults.vanishing_agent(self.role_of(instance))) is not None:
-                    self.later(fault.after, vanish)
+                instance.agent_since = self._store.clock.now()
+                if (fault := self._store.faults.vanishing_agent(self._store.role_of(instance))) is not None:
+                    self._store.later(fault.after, vanish)
 
-        self.later(seconds, report)
+        self._store.later(seconds, report)
 
     def reboot(self, instance: Instance) -> None:
         """Reboot a running instance: the agent is away for as long as a start takes."""
         instance.agent_online = False
         instance.starts += 1
-        self.start_agent(instance, self.durations.agent_online)
+        self._start_agent(instance, self._store.durations.agent_online)
 
     def _enter(self, instance: Instance, state: str) -> None:
         instance.state = state
         self._notify(instance)
 
     def _notify(self, instance: Instance) -> None:
-        self.bus.emit(
+        self._store.bus.emit(
             "aws.ec2",
             "EC2 Instance State-change Notification",
             {"instance-id": instance.instance_id, "state": instance.state},
-            [self.arn("instance", instance.instance_id)],
+            [self._store.arn("instance", instance.instance_id)],
         )
 
     @operation("ec2", "StopInstances")
     def stop_instances(self, request: Request) -> Response:
         """Stop instances; those that are stopped already stay so."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "InstanceIds", "Force")
-            instances = self.require_instances(parameters["InstanceIds"])
+            instances = require_instances(self._store, parameters["InstanceIds"])
             refuse_dry_run(request)
             for instance in instances:
                 if instance.state in {"pending", *_ENDED}:
@@ -122,7 +128,7 @@ class Instances(InstanceViews):
     def _stop(self, instance: Instance) -> dict[str, Any]:
         before = instance.state
         if before == "running":
-            instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+            instance.transition_reason = f"User initiated ({self._store.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
             instance.state_reason = (
                 "Client.UserInitiatedShutdown",
                 "Client.UserInitiatedShutdown: User initiated shutdown",
@@ -134,15 +140,15 @@ class Instances(InstanceViews):
                 if instance.state == "stopping":
                     self._enter(instance, "stopped")
 
-            self.later(self.durations.stop, stopped)
+            self._store.later(self._store.durations.stop, stopped)
         return _change(instance, before, instance.state)
 
     @operation("ec2", "StartInstances")
     def start_instances(self, request: Request) -> Response:
         """Start stopped instances."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "InstanceIds")
-            instances = self.require_instances(parameters["InstanceIds"])
+            instances = require_instances(self._store, parameters["InstanceIds"])
             refuse_dry_run(request)
             for instance in instances:
                 if instance.state in {"stopping", *_ENDED}:
@@ -160,9 +166,9 @@ class Instances(InstanceViews):
     @operation("ec2", "TerminateInstances")
     def terminate_instances(self, request: Request) -> Response:
         """Terminate instances: takes time, is idempotent, and all or none are accepted."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "InstanceIds", "Force", "SkipOsShutdown")
-            instances = self.require_instances(parameters["InstanceIds"])
+            instances = require_instances(self._store, parameters["InstanceIds"])
             refuse_dry_run(request)
             for instance in instances:
                 if instance.termination_protected and instance.state != "terminated":
@@ -177,7 +183,7 @@ class Instances(InstanceViews):
         before = instance.state
         if before in _ENDED:
             return _change(instance, before, before)
-        instance.transition_reason = f"User initiated ({self.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
+        instance.transition_reason = f"User initiated ({self._store.clock.now():%Y-%m-%d %H:%M:%S} GMT)"
         instance.state_reason = (
             "Client.UserInitiatedShutdown",
             "Client.UserInitiatedShutdown: User initiated shutdown",
@@ -186,10 +192,12 @@ class Instances(InstanceViews):
         # A stopped instance answers `terminated` at once, while describes follow later.
         answer = "terminated" if before == "stopped" else "shutting-down"
         if before == "stopped":
-            self.later(min(1.0, self.durations.terminate / 2), lambda: self._shut_down(instance))
+            self._store.later(
+                min(1.0, self._store.durations.terminate / 2), lambda: self._shut_down(instance)
+            )
         else:
             self._shut_down(instance)
-        self.later(self.durations.terminate, lambda: self._end(instance))
+        self._store.later(self._store.durations.terminate, lambda: self._end(instance))
         return _change(instance, before, answer)
 
     def _shut_down(self, instance: Instance) -> None:
@@ -201,24 +209,24 @@ class Instances(InstanceViews):
             return
         instance.agent_online = False
         for volume_id in instance.volumes.values():
-            volume = self.volumes[volume_id]
+            volume = self._store.volumes[volume_id]
             if volume.device.delete_on_termination:
-                del self.volumes[volume_id]
+                del self._store.volumes[volume_id]
             else:
                 volume.state, volume.instance_id = "available", None
         instance.volumes = {}
         self._enter(instance, "terminated")
-        self.later(self.durations.terminated_visible, lambda: self._forget(instance))
+        self._store.later(self._store.durations.terminated_visible, lambda: self._forget(instance))
 
     def _forget(self, instance: Instance) -> None:
-        self.instances.pop(instance.instance_id, None)
+        self._store.instances.pop(instance.instance_id, None)
 
     @operation("ec2", "DescribeInstanceAttribute")
     def describe_instance_attribute(self, request: Request) -> Response:
         """Show one attribute of an instance."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "InstanceId", "Attribute")
-            (instance,) = self.require_instances([parameters["InstanceId"]])
+            (instance,) = require_instances(self._store, [parameters["InstanceId"]])
             attributes: dict[str, tuple[str, Any]] = {
                 "disableApiTermination": ("DisableApiTermination", {"Value": instance.termination_protected}),
                 "instanceInitiatedShutdownBehavior": (
@@ -241,7 +249,7 @@ class Instances(InstanceViews):
     @operation("ec2", "ModifyInstanceAttribute")
     def modify_instance_attribute(self, request: Request) -> Response:
         """Change termination protection, shutdown behaviour or, when stopped, the user data."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "InstanceId",
@@ -251,7 +259,7 @@ class Instances(InstanceViews):
                 "Attribute",
                 "Value",
             )
-            (instance,) = self.require_instances([parameters["InstanceId"]])
+            (instance,) = require_instances(self._store, [parameters["InstanceId"]])
             refuse_dry_run(request)
             protect = parameters.get("DisableApiTermination", {}).get("Value")
             if parameters.get("Attribute") == "disableApiTermination":

@@ -9,8 +9,7 @@ from typing import Any, Final
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import LaunchTemplate, TemplateVersion
-from aws_emulator.ec2.state import (
-    Ec2State,
+from aws_emulator.ec2.requests import (
     read_tags,
     refuse_dry_run,
     require_id,
@@ -18,6 +17,7 @@ from aws_emulator.ec2.state import (
     tag_list,
     tags_for,
 )
+from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 _SSM: Final = "resolve:ssm:"
 _FILTERS: Final[Mapping[str, Values]] = {
@@ -26,40 +26,22 @@ _FILTERS: Final[Mapping[str, Values]] = {
 }
 
 
-class LaunchTemplates(Ec2State):
-    """The operations on launch templates."""
+class LaunchTemplates:
+    """The operations on launch templates.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._template_tokens: dict[str, tuple[str, LaunchTemplate]] = {}
+    Args:
+        parameters: resolves the aliases in templates.
+    """
 
-    def template_data(self, reference: Mapping[str, str]) -> dict[str, Any]:
-        """The launch parameters of a template's version, for RunInstances.
-
-        Raises:
-            ApiError: if the template or its version does not exist.
-        """
-        _, version = self.version_of(reference)
-        data = dict(version.data)
-        specifications = data.pop("TagSpecifications", None)
-        if specifications:
-            data["TagSpecifications"] = specifications
-        return data
-
-    def version_of(self, reference: Mapping[str, str]) -> tuple[LaunchTemplate, TemplateVersion]:
-        """The template and the version that a specification names; without a version, the default one.
-
-        Raises:
-            ApiError: if the template or its version does not exist.
-        """
-        template = self._require_template(reference)
-        (version,) = self._versions(template, [reference.get("Version", "$Default")])
-        return template, version
+    def __init__(self, store: Ec2Store, parameters: ImageParameters) -> None:
+        self._store = store
+        self._parameters = parameters
+        self._tokens: dict[str, tuple[str, LaunchTemplate]] = {}
 
     @operation("ec2", "CreateLaunchTemplate")
     def create_launch_template(self, request: Request) -> Response:
         """Create a launch template with its version 1, once for a client token."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "ClientToken",
@@ -70,10 +52,10 @@ class LaunchTemplates(Ec2State):
             )
             token = parameters.get("ClientToken")
             fingerprint = json.dumps(dict(parameters), sort_keys=True, default=str)
-            if token in self._template_tokens:
-                return self._repeated_template(self._template_tokens[token], fingerprint)
+            if token in self._tokens:
+                return self._repeated_template(self._tokens[token], fingerprint)
             name = parameters["LaunchTemplateName"]
-            if any(template.name == name for template in self.templates.values()):
+            if any(template.name == name for template in self._store.templates.values()):
                 raise ApiError(
                     "InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use."
                 )
@@ -84,25 +66,25 @@ class LaunchTemplates(Ec2State):
                 number=1,
                 description=parameters.get("VersionDescription"),
                 data=data,
-                created=self.clock.now(),
+                created=self._store.clock.now(),
             )
             template = LaunchTemplate(
-                **self.stamp(),
-                template_id=self.new_id("lt"),
+                **self._store.stamp(),
+                template_id=self._store.new_id("lt"),
                 name=name,
                 versions={1: version},
                 client_token=token,
                 tags=tags["launch-template"],
             )
-            self.templates[template.template_id] = template
+            self._store.templates[template.template_id] = template
             if token:
-                self._template_tokens[token] = (fingerprint, template)
+                self._tokens[token] = (fingerprint, template)
             return {"LaunchTemplate": self._shown_template(template)}
 
     def _repeated_template(self, known: tuple[str, LaunchTemplate], fingerprint: str) -> Response:
         before, template = known
         # The token no longer matches once the template has further versions or is gone.
-        unchanged = template.template_id in self.templates and set(template.versions) == {1}
+        unchanged = template.template_id in self._store.templates and set(template.versions) == {1}
         if before != fingerprint or not unchanged:
             raise ApiError(
                 "IdempotentParameterMismatch",
@@ -113,7 +95,7 @@ class LaunchTemplates(Ec2State):
     @operation("ec2", "CreateLaunchTemplateVersion")
     def create_launch_template_version(self, request: Request) -> Response:
         """Add a version, on its own or laid over a source version."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "ClientToken",
@@ -124,10 +106,10 @@ class LaunchTemplates(Ec2State):
                 "SourceVersion",
                 "VersionDescription",
             )
-            template = self._require_template(parameters)
+            template = _require_template(self._store, parameters)
             data = _checked_data(parameters["LaunchTemplateData"])
             if "SourceVersion" in parameters:
-                (source,) = self._versions(template, [parameters["SourceVersion"]])
+                (source,) = _versions(template, [parameters["SourceVersion"]])
                 data = source.data | data
             refuse_dry_run(request)
             # The number of a deleted version is not given again.
@@ -136,7 +118,7 @@ class LaunchTemplates(Ec2State):
                 number=number,
                 description=parameters.get("VersionDescription"),
                 data=data,
-                created=self.clock.now(),
+                created=self._store.clock.now(),
             )
             shown = self._shown_version(
                 template, template.versions[number], resolve=parameters.get("ResolveAlias", False)
@@ -146,13 +128,13 @@ class LaunchTemplates(Ec2State):
     @operation("ec2", "ModifyLaunchTemplate")
     def modify_launch_template(self, request: Request) -> Response:
         """Choose the default version."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request, "ClientToken", "DefaultVersion", "LaunchTemplateId", "LaunchTemplateName"
             )
-            template = self._require_template(parameters)
+            template = _require_template(self._store, parameters)
             if "DefaultVersion" in parameters:
-                (version,) = self._versions(template, [parameters["DefaultVersion"]])
+                (version,) = _versions(template, [parameters["DefaultVersion"]])
                 refuse_dry_run(request)
                 template.default_version = version.number
             return {"LaunchTemplate": self._shown_template(template)}
@@ -160,19 +142,21 @@ class LaunchTemplates(Ec2State):
     @operation("ec2", "DeleteLaunchTemplate")
     def delete_launch_template(self, request: Request) -> Response:
         """Delete a launch template with all of its versions."""
-        with self.lock:
-            template = self._require_template(supported(request, "LaunchTemplateId", "LaunchTemplateName"))
+        with self._store.lock:
+            template = _require_template(
+                self._store, supported(request, "LaunchTemplateId", "LaunchTemplateName")
+            )
             refuse_dry_run(request)
-            del self.templates[template.template_id]
+            del self._store.templates[template.template_id]
             return {"LaunchTemplate": self._shown_template(template)}
 
     @operation("ec2", "DeleteLaunchTemplateVersions")
     def delete_launch_template_versions(self, request: Request) -> Response:
         """Delete versions by number; one that does not exist refuses the whole call, the default one stays."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "LaunchTemplateId", "LaunchTemplateName", "Versions")
-            template = self._require_template(parameters)
-            wanted = self._versions(template, parameters["Versions"])
+            template = _require_template(self._store, parameters)
+            wanted = _versions(template, parameters["Versions"])
             refuse_dry_run(request)
             gone = [each for each in wanted if each.number != template.default_version]
             for version in gone:
@@ -199,19 +183,19 @@ class LaunchTemplates(Ec2State):
     @operation("ec2", "DescribeLaunchTemplates")
     def describe_launch_templates(self, request: Request) -> Response:
         """Describe launch templates by id, name and filters, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request, "Filters", "LaunchTemplateIds", "LaunchTemplateNames", "MaxResults", "NextToken"
             )
-            templates = list(self.templates.values())
+            templates = list(self._store.templates.values())
             if parameters.get("LaunchTemplateIds"):
                 templates = [
-                    self._require_template({"LaunchTemplateId": each})
+                    _require_template(self._store, {"LaunchTemplateId": each})
                     for each in parameters["LaunchTemplateIds"]
                 ]
             elif parameters.get("LaunchTemplateNames"):
                 templates = [
-                    self._require_template({"LaunchTemplateName": each})
+                    _require_template(self._store, {"LaunchTemplateName": each})
                     for each in parameters["LaunchTemplateNames"]
                 ]
             shown, token = page(
@@ -222,7 +206,7 @@ class LaunchTemplates(Ec2State):
     @operation("ec2", "DescribeLaunchTemplateVersions")
     def describe_launch_template_versions(self, request: Request) -> Response:
         """Describe versions of one template, newest first, or the latest or default of all templates."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "LaunchTemplateId",
@@ -236,8 +220,8 @@ class LaunchTemplates(Ec2State):
             )
             wanted = parameters.get("Versions", [])
             if "LaunchTemplateId" in parameters or "LaunchTemplateName" in parameters:
-                template = self._require_template(parameters)
-                found = [(template, each) for each in self._versions(template, wanted)]
+                template = _require_template(self._store, parameters)
+                found = [(template, each) for each in _versions(template, wanted)]
             else:
                 found = self._versions_of_all(wanted)
             low, high = int(parameters.get("MinVersion", 0)), int(parameters.get("MaxVersion", 10**9))
@@ -261,53 +245,16 @@ class LaunchTemplates(Ec2State):
             )
         return [
             (template, version)
-            for template in self.templates.values()
-            for version in self._versions(template, wanted)
+            for template in self._store.templates.values()
+            for version in _versions(template, wanted)
         ]
-
-    def _versions(self, template: LaunchTemplate, wanted: list[str]) -> list[TemplateVersion]:
-        if not wanted:
-            return sorted(template.versions.values(), key=lambda each: -each.number)
-        names = {"$Latest": template.latest_version, "$Default": template.default_version}
-        found = {}
-        for text in wanted:
-            number = names.get(text) or (int(text) if text.isdigit() else 0)
-            if number not in template.versions:
-                raise ApiError(
-                    "InvalidLaunchTemplateId.VersionNotFound",
-                    f"Could not find launch template version {text} for launch template {template.template_id}.",
-                )
-            found[number] = template.versions[number]
-        return sorted(found.values(), key=lambda each: -each.number)
-
-    def _require_template(self, reference: Mapping[str, Any]) -> LaunchTemplate:
-        template_id, name = reference.get("LaunchTemplateId"), reference.get("LaunchTemplateName")
-        if (template_id is None) == (name is None):
-            raise ApiError(
-                "MissingParameter", "Either a launch template id or a launch template name is needed"
-            )
-        if template_id is not None:
-            require_id("lt", template_id, "InvalidLaunchTemplateId")
-            if template_id not in self.templates:
-                raise ApiError(
-                    "InvalidLaunchTemplateId.NotFound",
-                    f"The launch template ID '{template_id}' does not exist",
-                )
-            return self.templates[template_id]
-        for template in self.templates.values():
-            if template.name == name:
-                return template
-        raise ApiError(
-            "InvalidLaunchTemplateName.NotFoundException",
-            "At least one of the launch templates specified in the request does not exist.",
-        )
 
     def _shown_template(self, template: LaunchTemplate) -> dict[str, Any]:
         return {
             "LaunchTemplateId": template.template_id,
             "LaunchTemplateName": template.name,
             "CreateTime": template.created,
-            "CreatedBy": f"arn:aws:iam::{self.account_id}:root",
+            "CreatedBy": f"arn:aws:iam::{self._store.account_id}:root",
             "DefaultVersionNumber": template.default_version,
             "LatestVersionNumber": template.latest_version,
             "Tags": tag_list(template.tags),
@@ -318,17 +265,79 @@ class LaunchTemplates(Ec2State):
     ) -> dict[str, Any]:
         data = dict(version.data)
         if resolve and str(data.get("ImageId", "")).startswith(_SSM):
-            data["ImageId"] = self.resolve_image_parameter(data["ImageId"].removeprefix(_SSM))
+            data["ImageId"] = self._parameters.resolve_image(data["ImageId"].removeprefix(_SSM))
         return {
             "LaunchTemplateId": template.template_id,
             "LaunchTemplateName": template.name,
             "VersionNumber": version.number,
             "VersionDescription": version.description,
             "CreateTime": version.created,
-            "CreatedBy": f"arn:aws:iam::{self.account_id}:root",
+            "CreatedBy": f"arn:aws:iam::{self._store.account_id}:root",
             "DefaultVersion": version.number == template.default_version,
             "LaunchTemplateData": data,
         }
+
+
+def template_data(store: Ec2Store, reference: Mapping[str, str]) -> dict[str, Any]:
+    """The launch parameters of a template's version, for RunInstances.
+
+    Raises:
+        ApiError: if the template or its version does not exist.
+    """
+    _, version = version_of(store, reference)
+    data = dict(version.data)
+    specifications = data.pop("TagSpecifications", None)
+    if specifications:
+        data["TagSpecifications"] = specifications
+    return data
+
+
+def version_of(store: Ec2Store, reference: Mapping[str, str]) -> tuple[LaunchTemplate, TemplateVersion]:
+    """The template and the version that a specification names; without a version, the default one.
+
+    Raises:
+        ApiError: if the template or its version does not exist.
+    """
+    template = _require_template(store, reference)
+    (version,) = _versions(template, [reference.get("Version", "$Default")])
+    return template, version
+
+
+def _versions(template: LaunchTemplate, wanted: list[str]) -> list[TemplateVersion]:
+    if not wanted:
+        return sorted(template.versions.values(), key=lambda each: -each.number)
+    names = {"$Latest": template.latest_version, "$Default": template.default_version}
+    found = {}
+    for text in wanted:
+        number = names.get(text) or (int(text) if text.isdigit() else 0)
+        if number not in template.versions:
+            raise ApiError(
+                "InvalidLaunchTemplateId.VersionNotFound",
+                f"Could not find launch template version {text} for launch template {template.template_id}.",
+            )
+        found[number] = template.versions[number]
+    return sorted(found.values(), key=lambda each: -each.number)
+
+
+def _require_template(store: Ec2Store, reference: Mapping[str, Any]) -> LaunchTemplate:
+    template_id, name = reference.get("LaunchTemplateId"), reference.get("LaunchTemplateName")
+    if (template_id is None) == (name is None):
+        raise ApiError("MissingParameter", "Either a launch template id or a launch template name is needed")
+    if template_id is not None:
+        require_id("lt", template_id, "InvalidLaunchTemplateId")
+        if template_id not in store.templates:
+            raise ApiError(
+                "InvalidLaunchTemplateId.NotFound",
+                f"The launch template ID '{template_id}' does not exist",
+            )
+        return store.templates[template_id]
+    for template in store.templates.values():
+        if template.name == name:
+            return template
+    raise ApiError(
+        "InvalidLaunchTemplateName.NotFoundException",
+        "At least one of the launch templates specified in the request does not exist.",
+    )
 
 
 class _Row:

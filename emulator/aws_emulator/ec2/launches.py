@@ -6,26 +6,20 @@ import base64
 import copy
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
-from aws_emulator.ec2.allowed_images import is_hidden
+from aws_emulator.ec2.allowed_images import may_launch
 from aws_emulator.ec2.block_devices import overlay
 from aws_emulator.ec2.instance_views import shown_instance
 from aws_emulator.ec2.instances import Instances
-from aws_emulator.ec2.launch_templates import LaunchTemplates
+from aws_emulator.ec2.launch_templates import template_data
 from aws_emulator.ec2.model import BlockDevice, Image, Instance, Volume
-from aws_emulator.ec2.state import (
-    KEY_OF_AWS,
-    Ec2State,
-    refuse_dry_run,
-    require_id,
-    supported,
-    tags_for,
-)
-from aws_emulator.ec2.surroundings import Subnet
+from aws_emulator.ec2.moto_resources import Subnet
+from aws_emulator.ec2.requests import refuse_dry_run, require_id, supported, tags_for
+from aws_emulator.ec2.store import KEY_OF_AWS, Ec2Store, ImageParameters
 
 # Parameters that change nothing which the emulator shows are accepted too.
 _EMULATED: Final = (
@@ -67,17 +61,32 @@ class _Target:
     tags: dict[str, dict[str, str]]
 
 
-class Launches(Instances, LaunchTemplates):
-    """Launching instances."""
+class Launches:
+    """Launching instances.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._launch_tokens: dict[tuple[str, str], tuple[str, str, list[Instance]]] = {}
+    Args:
+        instances: what becomes of an instance once it is launched.
+        parameters: resolves an image given as a parameter's name.
+        refused_key: the reason for which EBS cannot use a key with a caller's rights, None where it can.
+    """
+
+    def __init__(
+        self,
+        store: Ec2Store,
+        instances: Instances,
+        parameters: ImageParameters,
+        refused_key: Callable[[str, str], str | None],
+    ) -> None:
+        self._store = store
+        self._instances = instances
+        self._parameters = parameters
+        self._refused_key = refused_key
+        self._tokens: dict[tuple[str, str], tuple[str, str, list[Instance]]] = {}
 
     @operation("ec2", "RunInstances")
     def run_instances(self, request: Request) -> Response:
         """Launch instances, once for a client token in its scope."""
-        with self.lock:
+        with self._store.lock:
             asked = supported(request, *_EMULATED)
             token = asked.get("ClientToken", "")
             if len(token) > 64:
@@ -85,38 +94,38 @@ class Launches(Instances, LaunchTemplates):
             parameters = self._with_template(asked)
             scope = _scope(parameters)
             fingerprint = _fingerprint(asked)
-            known = self._launch_tokens.get((token, scope)) if token else None
+            known = self._tokens.get((token, scope)) if token else None
             if known is not None:
                 return self._repeated(known, fingerprint)
             target = self._target(parameters)
             refuse_dry_run(request)
             self._require_quota(target.instance_type, _count(parameters))
-            reservation_id = self.new_id("r")
+            reservation_id = self._store.new_id("r")
             self._encrypt_by_default(target.devices)
             refused = self._refused_keys(target.devices, request.caller)
             instances = [
                 self._launch(target, parameters, reservation_id, refused) for _ in range(_count(parameters))
             ]
-            target.image.last_launched = self.clock.now()
+            target.image.last_launched = self._store.clock.now()
             if token:
-                self._launch_tokens[token, scope] = (fingerprint, reservation_id, instances)
+                self._tokens[token, scope] = (fingerprint, reservation_id, instances)
             return self._reservation(reservation_id, instances)
 
     def _require_quota(self, instance_type: str, count: int) -> None:
         """Refuse what would have more vCPUs than a quota allows, in EC2's words; only instances that run count."""
 
         def vcpus(name: str) -> int:
-            return int(self.surroundings.instance_type(name)["VCpuInfo"]["DefaultVCpus"])
+            return int(self._store.moto.instance_type(name)["VCpuInfo"]["DefaultVCpus"])
 
         def wanted(pattern: str) -> int:
             running = [
                 each.instance_type
-                for each in self.instances.values()
+                for each in self._store.instances.values()
                 if each.state in {"pending", "running"} and fnmatch.fnmatchcase(each.instance_type, pattern)
             ]
             return sum(map(vcpus, running)) + count * vcpus(instance_type)
 
-        if (fault := self.faults.quota(instance_type, wanted)) is not None:
+        if (fault := self._store.faults.quota(instance_type, wanted)) is not None:
             raise ApiError(
                 "VcpuLimitExceeded",
                 f"You have requested more vCPU capacity than your current vCPU limit of {fault.limit} allows for the "
@@ -136,70 +145,52 @@ class Launches(Instances, LaunchTemplates):
     def _reservation(self, reservation_id: str, instances: list[Instance]) -> Response:
         return {
             "ReservationId": reservation_id,
-            "OwnerId": self.account_id,
+            "OwnerId": self._store.account_id,
             "Groups": [],
-            "Instances": [shown_instance(self, instance, index) for index, instance in enumerate(instances)],
+            "Instances": [
+                shown_instance(self._store, instance, index) for index, instance in enumerate(instances)
+            ],
         }
 
     def _with_template(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         if "LaunchTemplate" not in asked:
             return dict(asked)
-        return self.template_data(asked["LaunchTemplate"]) | dict(asked)
+        return template_data(self._store, asked["LaunchTemplate"]) | dict(asked)
 
     def _target(self, parameters: Mapping[str, Any]) -> _Target:
         if "ImageId" not in parameters:
             raise ApiError("MissingParameter", "The request must contain the parameter ImageId")
-        image = self.launchable_image(parameters["ImageId"])
+        image = launchable_image(self._store, self._parameters, parameters["ImageId"])
         instance_type = parameters.get("InstanceType", "m1.small")
-        _require_match(image, instance_type, self.surroundings.instance_type(instance_type))
+        _require_match(image, instance_type, self._store.moto.instance_type(instance_type))
         _check_user_data(parameters.get("UserData"))
         _check_metadata_options(parameters.get("MetadataOptions", {}))
         interface = _interface(parameters)
         zone = parameters.get("Placement", {}).get("AvailabilityZone")
         subnet_id = interface.get("SubnetId", parameters.get("SubnetId"))
-        subnet = self.surroundings.subnet(subnet_id) if subnet_id else self.surroundings.default_subnet(zone)
+        subnet = self._store.moto.subnet(subnet_id) if subnet_id else self._store.moto.default_subnet(zone)
         profile = parameters.get("IamInstanceProfile")
-        devices = overlay(image.devices, parameters.get("BlockDeviceMappings"), self.snapshots)
+        devices = overlay(image.devices, parameters.get("BlockDeviceMappings"), self._store.snapshots)
         if not any(device.device_name == image.root_device_name for device in devices):
             raise ApiError("InvalidBlockDeviceMapping", "The root device cannot be left out.")
         return _Target(
             image=image,
             instance_type=instance_type,
             subnet=subnet,
-            security_groups=self.surroundings.security_groups(
+            security_groups=self._store.moto.security_groups(
                 subnet.vpc_id, interface.get("Groups", parameters.get("SecurityGroupIds", []))
             ),
             devices=devices,
-            profile=self.surroundings.instance_profile(profile) if profile else None,
+            profile=self._store.moto.instance_profile(profile) if profile else None,
             tags=tags_for(parameters.get("TagSpecifications"), _TAGGABLE),
         )
-
-    def launchable_image(self, image_id: str) -> Image:
-        """The available image of an id or of an alias `resolve:ssm:`.
-
-        Raises:
-            ApiError: if there is none, or this account may not launch it.
-        """
-        if image_id.startswith("resolve:ssm:"):
-            image_id = self.resolve_image_parameter(image_id.removeprefix("resolve:ssm:"))
-        require_id("ami", image_id, "InvalidAMIID")
-        image = self.images.get(image_id)
-        if image is None or not may_launch(self, image):
-            raise ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
-        if image.state == "deregistered":
-            raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available")
-        if image.state != "available":
-            raise ApiError(
-                "InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available; it is {image.state}"
-            )
-        return image
 
     def _encrypt_by_default(self, devices: list[BlockDevice]) -> None:
         """Encrypt what is not encrypted yet where the account says so; what names no key has the default one."""
         for device in devices:
-            device.encrypted = device.encrypted or self.encrypts_by_default
+            device.encrypted = device.encrypted or self._store.encrypts_by_default
             if device.encrypted and device.key_arn is None:
-                device.key_arn = self.default_volume_key
+                device.key_arn = self._store.default_volume_key
 
     def _refused_keys(self, devices: list[BlockDevice], caller: str) -> str | None:
         """Why EBS cannot use one of the keys: that of the snapshot, which is read, or that of the new volume.
@@ -208,8 +199,10 @@ class Launches(Instances, LaunchTemplates):
         termination issues).
         """
         keys = [device.key_arn for device in devices if device.encrypted]
-        keys += [self.snapshots[device.snapshot_id].key_arn for device in devices if device.snapshot_id]
-        found = (self.refused_key(caller, key) for key in keys if key and key != KEY_OF_AWS)
+        keys += [
+            self._store.snapshots[device.snapshot_id].key_arn for device in devices if device.snapshot_id
+        ]
+        found = (self._refused_key(caller, key) for key in keys if key and key != KEY_OF_AWS)
         return next((reason for reason in found if reason is not None), None)
 
     def _launch(
@@ -217,16 +210,16 @@ class Launches(Instances, LaunchTemplates):
     ) -> Instance:
         image = target.image
         instance = Instance(
-            **self.stamp(),
-            instance_id=self.new_id("i"),
+            **self._store.stamp(),
+            instance_id=self._store.new_id("i"),
             image=image,
             instance_type=target.instance_type,
             reservation_id=reservation_id,
             subnet_id=target.subnet.subnet_id,
             vpc_id=target.subnet.vpc_id,
             zone=target.subnet.zone,
-            private_ip=self.surroundings.private_ip(target.subnet.subnet_id, len(self.instances)),
-            interface_id=self.new_id("eni"),
+            private_ip=self._store.moto.private_ip(target.subnet.subnet_id, len(self._store.instances)),
+            interface_id=self._store.new_id("eni"),
             security_groups=target.security_groups,
             profile=target.profile,
             metadata_options=_metadata_options(image, parameters.get("MetadataOptions", {})),
@@ -245,27 +238,27 @@ class Launches(Instances, LaunchTemplates):
             if device.device_name == image.root_device_name:
                 instance.bootable = _boots(volume, image)
                 instance.agent_version = volume.content.get("agent_version", instance.agent_version)
-        self.instances[instance.instance_id] = instance
+        self._store.instances[instance.instance_id] = instance
         if refused is None:
-            self.begin_life(instance)
+            self._instances.begin_life(instance)
         else:
-            self.end_at_once(instance, refused)
+            self._instances.end_at_once(instance, refused)
         return instance
 
     def _attach_new_volume(self, instance: Instance, device: BlockDevice, tags: Mapping[str, str]) -> Volume:
-        snapshot = self.snapshots.get(device.snapshot_id or "")
+        snapshot = self._store.snapshots.get(device.snapshot_id or "")
         volume = Volume(
-            **self.stamp(),
-            volume_id=self.new_id("vol"),
+            **self._store.stamp(),
+            volume_id=self._store.new_id("vol"),
             zone=instance.zone,
             device=copy.copy(device),
             instance_id=instance.instance_id,
-            attached=self.clock.now(),
+            attached=self._store.clock.now(),
             content=copy.deepcopy(snapshot.content) if snapshot else {},
             boot_mode=snapshot.boot_mode if snapshot else None,
             tags=dict(tags),
         )
-        self.volumes[volume.volume_id] = volume
+        self._store.volumes[volume.volume_id] = volume
         instance.volumes[device.device_name] = volume.volume_id
         return volume
 
@@ -275,12 +268,25 @@ def _boots(root: Volume, image: Image) -> bool:
     return root.boot_mode != "uefi" or (image.boot_mode or "").startswith("uefi")
 
 
-def may_launch(state: Ec2State, image: Image) -> bool:
-    """Whether this account owns an image, or was given permission to launch it and allows itself to."""
-    return image.owner_id == state.account_id or (
-        (image.public or {"UserId": state.account_id} in image.launch_permissions)
-        and not is_hidden(state, image)
-    )
+def launchable_image(store: Ec2Store, parameters: ImageParameters, image_id: str) -> Image:
+    """The available image of an id or of an alias `resolve:ssm:`.
+
+    Raises:
+        ApiError: if there is none, or this account may not launch it.
+    """
+    if image_id.startswith("resolve:ssm:"):
+        image_id = parameters.resolve_image(image_id.removeprefix("resolve:ssm:"))
+    require_id("ami", image_id, "InvalidAMIID")
+    image = store.images.get(image_id)
+    if image is None or not may_launch(store, image):
+        raise ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+    if image.state == "deregistered":
+        raise ApiError("InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available")
+    if image.state != "available":
+        raise ApiError(
+            "InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available; it is {image.state}"
+        )
+    return image
 
 
 def _require_match(image: Image, instance_type: str, data: Mapping[str, Any]) -> None:

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import page
-from aws_emulator.ec2.image_views import ImageViews
-from aws_emulator.ec2.launch_templates import LaunchTemplates
-from aws_emulator.ec2.state import refuse_dry_run, require_id, supported
+from aws_emulator.ec2.requests import refuse_dry_run, require_id, supported
+from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 # How many of a launch template's newest versions are looked at unless `version-depth` says otherwise.
 _VERSION_DEPTH: Final = 10
@@ -24,13 +23,21 @@ class _Reference:
     arn: str
 
 
-class References(ImageViews, LaunchTemplates):
-    """The resources of this account that refer to an image."""
+class References:
+    """The resources of this account that refer to an image.
+
+    Args:
+        parameters: says which parameters name an image.
+    """
+
+    def __init__(self, store: Ec2Store, parameters: ImageParameters) -> None:
+        self._store = store
+        self._parameters = parameters
 
     @operation("ec2", "DescribeImageReferences")
     def describe_image_references(self, request: Request) -> Response:
         """List instances, launch templates and parameters that refer to images, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request, "ImageIds", "IncludeAllResourceTypes", "MaxResults", "NextToken", "ResourceTypes"
             )
@@ -57,7 +64,7 @@ class References(ImageViews, LaunchTemplates):
         readers: dict[str, Callable[[str, Mapping[str, list[str]]], Iterable[str]]] = {
             "ec2:Instance": self._instances_from,
             "ec2:LaunchTemplate": self._templates_with,
-            "ssm:Parameter": lambda image, _options: self.image_parameters(image),
+            "ssm:Parameter": lambda image, _options: self._parameters.arns_naming(image),
         }
         for kind, options in wanted.items():
             if kind in readers:
@@ -66,16 +73,16 @@ class References(ImageViews, LaunchTemplates):
 
     def _instances_from(self, image_id: str, options: Mapping[str, list[str]]) -> Iterable[str]:
         states = options.get("state-name")
-        for instance in self.instances.values():
+        for instance in self._store.instances.values():
             if instance.image.image_id == image_id and (not states or instance.state in states):
-                yield self.arn("instance", instance.instance_id)
+                yield self._store.arn("instance", instance.instance_id)
 
     def _templates_with(self, image_id: str, options: Mapping[str, list[str]]) -> Iterable[str]:
         depth = int(options.get("version-depth", [str(_VERSION_DEPTH)])[0])
-        for template in self.templates.values():
+        for template in self._store.templates.values():
             newest = sorted(template.versions.values(), key=lambda each: -each.number)[:depth]
             if any(version.data.get("ImageId") == image_id for version in newest):
-                yield self.arn("launch-template", template.template_id)
+                yield self._store.arn("launch-template", template.template_id)
 
 
 def _wanted(parameters: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:

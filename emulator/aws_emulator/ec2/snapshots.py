@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
-from aws_emulator.ec2.model import Content, Snapshot, Volume
-from aws_emulator.ec2.state import (
-    Ec2State,
+from aws_emulator.ec2.model import Snapshot, Volume
+from aws_emulator.ec2.requests import (
     refuse_dry_run,
     require_id,
     supported,
     tag_list,
     tags_for,
 )
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.gateway.wire.scalars import iso8601
 
 _SNAPSHOT_FILTERS: Final[Mapping[str, Values]] = {
@@ -45,57 +45,30 @@ _VOLUME_FILTERS: Final[Mapping[str, Values]] = {
 }
 
 
-class Snapshots(Ec2State):
+class Snapshots:
     """The operations on snapshots and volumes."""
 
-    def add_snapshot(
-        self,
-        *,
-        volume_id: str,
-        size: int,
-        description: str,
-        content: Content,
-        boot_mode: str | None,
-        owner_id: str | None = None,
-        encrypted: bool = False,
-        key_arn: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Snapshot:
-        """Begin a snapshot, with its tags from the start."""
-        snapshot = Snapshot(
-            **self.stamp(),
-            snapshot_id=self.new_id("snap"),
-            owner_id=owner_id or self.account_id,
-            volume_id=volume_id,
-            size=size,
-            description=description,
-            encrypted=encrypted,
-            key_arn=key_arn,
-            content=content,
-            boot_mode=boot_mode,
-            tags=dict(tags or {}),
-        )
-        self.snapshots[snapshot.snapshot_id] = snapshot
-        return snapshot
+    def __init__(self, store: Ec2Store) -> None:
+        self._store = store
 
-    def complete_snapshot(self, snapshot: Snapshot) -> None:
+    def complete(self, snapshot: Snapshot) -> None:
         """Complete a snapshot; one whose deletion was asked for meanwhile goes away."""
-        snapshot.state, snapshot.completed = "completed", self.clock.now()
+        snapshot.state, snapshot.completed = "completed", self._store.clock.now()
         if snapshot.deletion_requested:
-            self.snapshots.pop(snapshot.snapshot_id, None)
+            self._store.snapshots.pop(snapshot.snapshot_id, None)
 
-    def complete_snapshot_later(self, snapshot: Snapshot, seconds: float) -> None:
+    def complete_later(self, snapshot: Snapshot, seconds: float) -> None:
         """Complete a snapshot after some seconds, with EBS's event."""
 
         def complete() -> None:
-            self.complete_snapshot(snapshot)
-            self._notify_snapshot(snapshot)
+            self.complete(snapshot)
+            self._notify(snapshot)
 
-        self.later(seconds, complete)
+        self._store.later(seconds, complete)
 
-    def _notify_snapshot(self, snapshot: Snapshot) -> None:
-        arn = f"arn:aws:ec2::{self.region}:snapshot/{snapshot.snapshot_id}"
-        self.bus.emit(
+    def _notify(self, snapshot: Snapshot) -> None:
+        arn = f"arn:aws:ec2::{self._store.region}:snapshot/{snapshot.snapshot_id}"
+        self._store.bus.emit(
             "aws.ec2",
             "EBS Snapshot Notification",
             {
@@ -104,37 +77,29 @@ class Snapshots(Ec2State):
                 "cause": "",
                 "request-id": "",
                 "snapshot_id": arn,
-                "source": f"arn:aws:ec2::{self.region}:volume/{snapshot.volume_id}",
+                "source": f"arn:aws:ec2::{self._store.region}:volume/{snapshot.volume_id}",
                 "startTime": iso8601(snapshot.created),
-                "endTime": iso8601(self.clock.now()),
+                "endTime": iso8601(self._store.clock.now()),
             },
             [arn],
         )
 
-    def remove_snapshot(self, snapshot: Snapshot) -> None:
+    def remove(self, snapshot: Snapshot) -> None:
         """Delete a snapshot; a pending one only when it has completed."""
         if snapshot.state == "pending":
             snapshot.deletion_requested = True
         else:
-            self.snapshots.pop(snapshot.snapshot_id, None)
-
-    def images_using(self, snapshot_id: str) -> list[str]:
-        """The ids of the images, in whatever state but deregistered, that need a snapshot."""
-        return [
-            image.image_id
-            for image in self.images.values()
-            if image.state != "deregistered" and snapshot_id in image.snapshot_ids
-        ]
+            self._store.snapshots.pop(snapshot.snapshot_id, None)
 
     @operation("ec2", "CreateSnapshot")
     def create_snapshot(self, request: Request) -> Response:
         """Begin a snapshot of a volume."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "VolumeId", "Description", "TagSpecifications")
             volume = self._require_volume(parameters["VolumeId"])
             tags = tags_for(parameters.get("TagSpecifications"), ("snapshot",))
             refuse_dry_run(request)
-            snapshot = self.add_snapshot(
+            snapshot = self._store.add_snapshot(
                 volume_id=volume.volume_id,
                 size=volume.device.volume_size,
                 description=parameters.get("Description", ""),
@@ -144,36 +109,36 @@ class Snapshots(Ec2State):
                 key_arn=volume.device.key_arn,
                 tags=tags["snapshot"],
             )
-            self.complete_snapshot_later(snapshot, self.durations.snapshot)
+            self.complete_later(snapshot, self._store.durations.snapshot)
             return _shown_snapshot(snapshot)
 
     @operation("ec2", "DeleteSnapshot")
     def delete_snapshot(self, request: Request) -> Response:
         """Delete a snapshot that no image uses. A dry run does not look whether one does."""
-        with self.lock:
+        with self._store.lock:
             snapshot_id = supported(request, "SnapshotId")["SnapshotId"]
             snapshot = self._require_snapshot(snapshot_id)
             refuse_dry_run(request)
-            images = self.images_using(snapshot_id)
+            images = self._store.images_using(snapshot_id)
             if images:
                 raise ApiError(
                     "InvalidSnapshot.InUse",
                     f"The snapshot {snapshot_id} is currently in use by {', '.join(images)}",
                 )
-            self.remove_snapshot(snapshot)
+            self.remove(snapshot)
             return {}
 
     def _require_snapshot(self, snapshot_id: str) -> Snapshot:
         require_id("snap", snapshot_id, "InvalidSnapshotID")
-        snapshot = self.snapshots.get(snapshot_id)
-        if snapshot is None or snapshot.owner_id != self.account_id:
+        snapshot = self._store.snapshots.get(snapshot_id)
+        if snapshot is None or snapshot.owner_id != self._store.account_id:
             raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
         return snapshot
 
     @operation("ec2", "DescribeSnapshots")
     def describe_snapshots(self, request: Request) -> Response:
         """Describe snapshots by id, owner and filters, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(
                 request,
                 "Filters",
@@ -187,10 +152,12 @@ class Snapshots(Ec2State):
             snapshots = (
                 [self._require_snapshot(each) for each in dict.fromkeys(ids)]
                 if ids
-                else list(self.snapshots.values())
+                else list(self._store.snapshots.values())
             )
-            snapshots = [each for each in snapshots if each.owner_id == self.account_id]
-            owners = {self.account_id if each == "self" else each for each in parameters.get("OwnerIds", ())}
+            snapshots = [each for each in snapshots if each.owner_id == self._store.account_id]
+            owners = {
+                self._store.account_id if each == "self" else each for each in parameters.get("OwnerIds", ())
+            }
             if owners:
                 snapshots = [each for each in snapshots if each.owner_id in owners]
             shown, token = page(
@@ -201,11 +168,13 @@ class Snapshots(Ec2State):
     @operation("ec2", "DescribeVolumes")
     def describe_volumes(self, request: Request) -> Response:
         """Describe volumes by id and filters, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Filters", "MaxResults", "NextToken", "VolumeIds")
             ids = parameters.get("VolumeIds")
             volumes = (
-                [self._require_volume(each) for each in dict.fromkeys(ids)] if ids else self.volumes.values()
+                [self._require_volume(each) for each in dict.fromkeys(ids)]
+                if ids
+                else self._store.volumes.values()
             )
             shown, token = page(
                 select(volumes, parameters.get("Filters"), _VOLUME_FILTERS), parameters, ids="VolumeIds"
@@ -215,21 +184,21 @@ class Snapshots(Ec2State):
     @operation("ec2", "DeleteVolume")
     def delete_volume(self, request: Request) -> Response:
         """Delete a volume that is not attached."""
-        with self.lock:
+        with self._store.lock:
             volume = self._require_volume(supported(request, "VolumeId")["VolumeId"])
             refuse_dry_run(request)
             if volume.instance_id is not None:
                 raise ApiError(
                     "VolumeInUse", f"Volume {volume.volume_id} is currently attached to {volume.instance_id}"
                 )
-            del self.volumes[volume.volume_id]
+            del self._store.volumes[volume.volume_id]
             return {}
 
     def _require_volume(self, volume_id: str) -> Volume:
         require_id("vol", volume_id, "InvalidVolumeID")
-        if volume_id not in self.volumes:
+        if volume_id not in self._store.volumes:
             raise ApiError("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
-        return self.volumes[volume_id]
+        return self._store.volumes[volume_id]
 
 
 def _progress(snapshot: Snapshot) -> str:

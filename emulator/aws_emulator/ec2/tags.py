@@ -9,14 +9,14 @@ from typing import Final
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import Resource
-from aws_emulator.ec2.state import (
-    Ec2State,
+from aws_emulator.ec2.requests import (
     read_tags,
     refuse_dry_run,
     require_id,
     require_tag_count,
     supported,
 )
+from aws_emulator.ec2.store import Ec2Store
 
 # Prefix of the id: resource type, error code, and how the message calls it.
 _KINDS: Final = {
@@ -43,13 +43,16 @@ class _Tag:
     value: str
 
 
-class ResourceTags(Ec2State):
+class ResourceTags:
     """Tagging what EC2 keeps here, and what moto keeps."""
+
+    def __init__(self, store: Ec2Store) -> None:
+        self._store = store
 
     @operation("ec2", "CreateTags")
     def create_tags(self, request: Request) -> Response:
         """Add or overwrite tags of all the resources, or of none."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Resources", "Tags")
             tags = read_tags(parameters["Tags"])
             resources = {each: self._taggable(each) for each in parameters["Resources"]}
@@ -59,7 +62,7 @@ class ResourceTags(Ec2State):
                     require_tag_count(resource.tags | tags)
             for resource_id, resource in resources.items():
                 if resource is None:
-                    self.surroundings.create_tags(resource_id, tags)
+                    self._store.moto.create_tags(resource_id, tags)
                 else:
                     resource.tags.update(tags)
             return {}
@@ -67,14 +70,14 @@ class ResourceTags(Ec2State):
     @operation("ec2", "DeleteTags")
     def delete_tags(self, request: Request) -> Response:
         """Remove tags by key, or by key and value; all of them if none is named."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Resources", "Tags")
             resources = {each: self._taggable(each) for each in parameters["Resources"]}
             refuse_dry_run(request)
             wanted = {tag["Key"]: tag.get("Value") for tag in parameters.get("Tags", ())}
             for resource_id, resource in resources.items():
                 if resource is None:
-                    self.surroundings.delete_tags(resource_id, wanted)
+                    self._store.moto.delete_tags(resource_id, wanted)
                 else:
                     resource.tags = {
                         key: value
@@ -86,7 +89,7 @@ class ResourceTags(Ec2State):
     @operation("ec2", "DescribeTags")
     def describe_tags(self, request: Request) -> Response:
         """List tags by resource, type, key and value, in pages."""
-        with self.lock:
+        with self._store.lock:
             parameters = supported(request, "Filters", "MaxResults", "NextToken")
             tags = self._all_tags()
             shown, token = page(select(tags, parameters.get("Filters"), _FILTERS), parameters)
@@ -112,17 +115,17 @@ class ResourceTags(Ec2State):
         ]
         rows += [
             (tag["ResourceId"], tag["ResourceType"], tag["Key"], tag["Value"])
-            for tag in self.surroundings.tags()
+            for tag in self._store.moto.tags()
         ]
         return [_Tag(index, *row) for index, row in enumerate(rows, 1)]
 
     def _tables(self) -> dict[str, Mapping[str, Resource]]:
         return {
-            "i": self.instances,
-            "ami": self.images,
-            "snap": self.snapshots,
-            "vol": self.volumes,
-            "lt": self.templates,
+            "i": self._store.instances,
+            "ami": self._store.images,
+            "snap": self._store.snapshots,
+            "vol": self._store.volumes,
+            "lt": self._store.templates,
         }
 
     def _taggable(self, resource_id: str) -> Resource | None:
@@ -134,6 +137,6 @@ class ResourceTags(Ec2State):
         require_id(prefix, resource_id, code)
         resource = self._tables()[prefix].get(resource_id)
         gone = getattr(resource, "state", None) == "deregistered"
-        if resource is None or gone or not self.settled(resource):
+        if resource is None or gone or not self._store.settled(resource):
             raise ApiError(f"{code}.NotFound", message.format(resource_id))
         return resource

@@ -25,13 +25,21 @@ class EventBus:
     `taps` see every event at the moment of the change that it reports, whatever becomes of it.
     """
 
-    def __init__(self, clock: Clock, account_id: str, region: str, delay_seconds: float = 0.3) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        account_id: str,
+        region: str,
+        *,
+        delay_seconds: float = 0.3,
+        deliveries: Callable[[Event], list[tuple[float, Event]]] = lambda event: [(0.0, event)],
+    ) -> None:
         self._clock = clock
         self._account_id = account_id
         self._region = region
         self._delay_seconds = delay_seconds
         self._listeners: list[Listener] = []
-        self.deliveries: Callable[[Event], list[tuple[float, Event]]] = lambda event: [(0.0, event)]
+        self._deliveries = deliveries
         self.taps: list[Listener] = []
         self._lock = threading.Lock()
 
@@ -62,7 +70,7 @@ class EventBus:
 
     def deliver(self, event: Event) -> None:
         """Deliver a complete event, as often and as late as `deliveries` says."""
-        for late, content in self.deliveries(event):
+        for late, content in self._deliveries(event):
             self._clock.call_later(self._delay_seconds + late, partial(self._notify, content))
 
     def _notify(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from aws_emulator.api.operations import Request, Response
 from aws_emulator.clock import Clock
 from aws_emulator.faults import rules
 from aws_emulator.faults.call_faults import CallFaults, at, matches_call
-from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.gateway import Route
 
 _Kind = TypeVar("_Kind", bound=rules.Rule)
 
@@ -63,15 +63,14 @@ class Faults:
         self._random = random.Random(seed)  # noqa: S311 - chances of faults, no secrets
         self._calls = CallFaults(clock, self)
 
-    def attach(self, gateway: Gateway) -> None:
-        """Serve the rules under `/_emulator/faults` and apply them to the gateway's calls."""
-        gateway.middlewares.append(self.around_call)
-        gateway.routes[("GET", "/_emulator/faults")] = lambda _body, _query: (200, self.listing())
-        gateway.routes[("POST", "/_emulator/faults")] = self._post
-        gateway.routes[("DELETE", "/_emulator/faults")] = lambda _body, _query: (
-            200,
-            {"deleted": self.clear()},
-        )
+    def routes(self) -> dict[tuple[str, str], Route]:
+        """What the gateway serves of the rules: listing, posting and deleting them."""
+        path = "/_emulator/faults"
+        return {
+            ("GET", path): lambda _body, _query: (200, self.listing()),
+            ("POST", path): self._post,
+            ("DELETE", path): lambda _body, _query: (200, {"deleted": self.clear()}),
+        }
 
     def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
         """Apply the rules for API calls (a gateway middleware)."""

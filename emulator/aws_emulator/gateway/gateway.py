@@ -8,12 +8,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from aws_emulator.api.disruptions import Disruption
 from aws_emulator.api.errors import unsupported_operation
-from aws_emulator.api.operations import ApiError, Handler, Request, Response
+from aws_emulator.api.operations import ApiError, Handler, Request, Response, handlers_of
 from aws_emulator.clock import Clock
 from aws_emulator.gateway.calls import OK, CallLog
 from aws_emulator.gateway.passthrough import (
@@ -41,14 +42,14 @@ class Gateway:
     """Finds out what a request asks for, has it answered, and writes the answer as the service would.
 
     Args:
-        handlers: the strict services' handlers by (service, operation); a later `update` of the
-            attribute of the same name adds to them.
+        handlers: the strict services' handlers by (service, operation).
         fallback: moto's WSGI application, for the operations in the attribute `passed_on`.
         caller_of: gives the name of whom an access key was handed to.
+        middlewares: called around each operation, the first one outermost.
+        routes: what is served under `/_emulator/` beside the calls, by (method, path).
 
     Attributes:
-        middlewares: called around each operation, the first one outermost.
-        routes: what is served under `/_emulator/`, by (method, path).
+        middlewares, routes: as given; a project can add its own.
         passed_on: the operations left to moto by service; names may hold wildcards.
     """
 
@@ -61,20 +62,28 @@ class Gateway:
         account_id: str,
         region: str,
         caller_of: Callable[[str], str],
+        *,
+        middlewares: Iterable[Middleware] = (),
+        routes: Mapping[tuple[str, str], Route] = MappingProxyType({}),
     ) -> None:
         self.handlers = dict(handlers)
         self.calls = calls
-        self.middlewares: list[Middleware] = []
+        self.middlewares = list(middlewares)
         self.passed_on: dict[str, tuple[str, ...]] = dict(MOTO_OPERATIONS)
         self.routes: dict[tuple[str, str], Route] = {
             ("GET", "/_emulator/calls"): self._show_calls,
             ("GET", "/_emulator/health"): lambda _body, _query: (200, {"status": "ok"}),
+            **routes,
         }
         self._fallback = fallback
         self._clock = clock
         self._account_id = account_id
         self._region = region
         self._caller_of = caller_of
+
+    def serve(self, *services: object) -> None:
+        """Serve further services: those that call others through the gateway, and so are made after it."""
+        self.handlers.update(handlers_of(*services))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one HTTP request (WSGI)."""

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aws_emulator.api.operations import ApiError
-from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Resource
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.gateway.moto_backend import MotoAccount
-from aws_emulator.ssm import ParameterStore
+from aws_emulator.ssm.parameters import ParameterTable
 
 
 class AccountView:
     """Reads what the services keep; it changes nothing."""
 
     def __init__(
-        self, account_id: str, region: str, ec2: Ec2, parameters: ParameterStore, moto: MotoAccount
+        self, account_id: str, region: str, ec2: Ec2Store, parameters: ParameterTable, moto: MotoAccount
     ) -> None:
         self.account_id = account_id
         self.region = region
@@ -80,13 +80,13 @@ class AccountView:
         if subnet_id:
             return subnet_id
         try:
-            return self.ec2.surroundings.default_subnet(zone).subnet_id
+            return self.ec2.moto.default_subnet(zone).subnet_id
         except ApiError:
             return "*"
 
     def subnet_arn(self, subnet_id: str) -> str:
         """The ARN of a subnet: one that another account shares has its owner's account in it."""
-        owner = self.ec2.surroundings.owner_of_subnet(subnet_id)
+        owner = self.ec2.moto.owner_of_subnet(subnet_id)
         return f"arn:aws:ec2:{self.region}:{owner}:subnet/{subnet_id}"
 
     # Systems Manager, DynamoDB, SQS.
@@ -94,13 +94,13 @@ class AccountView:
     def parameter_tags(self, name: str) -> Mapping[str, str]:
         """The tags of a parameter; none for one that does not exist."""
         with self._parameters.lock:
-            found = self._parameters.parameters.get(name)
+            found = self._parameters.by_name.get(name)
             return dict(found.tags) if found else {}
 
     def secrets(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """The SecureStrings among parameters, each with the key that encrypts it."""
         with self._parameters.lock:
-            found = ((name, self._parameters.parameters.get(name)) for name in names)
+            found = ((name, self._parameters.by_name.get(name)) for name in names)
             return [
                 (name, parameter.latest.key_id or "")
                 for name, parameter in found
@@ -111,7 +111,7 @@ class AccountView:
         """The names of all parameters of a hierarchy."""
         below = path.rstrip("/") + "/"
         with self._parameters.lock:
-            return [name for name in self._parameters.parameters if name.startswith(below)]
+            return [name for name in self._parameters.by_name if name.startswith(below)]
 
     def hash_key(self, table: str) -> str | None:
         """The name of a table's partition key."""

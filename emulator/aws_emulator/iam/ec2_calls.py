@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from aws_emulator.ec2.launch_templates import template_data
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.policies import Check, check
 
@@ -89,7 +90,7 @@ def _on_one(operation: str, kind: str, member: str) -> Needs:
 
 def _run_instances(parameters: Parameters, account: AccountView) -> list[Check]:
     if template := parameters.get("LaunchTemplate"):
-        parameters = account.ec2.template_data(template) | dict(parameters)
+        parameters = template_data(account.ec2, template) | dict(parameters)
     action = "ec2:RunInstances"
     interface: Mapping[str, Any] = next(iter(parameters.get("NetworkInterfaces") or ()), {})
     zone = (parameters.get("Placement") or {}).get("AvailabilityZone")

@@ -23,7 +23,6 @@ import botocore.endpoint
 import botocore.session
 from botocore.session import Session
 
-from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.gateway.api import Api
 from aws_emulator.project import Project
 from aws_emulator.server import Emulator, EmulatorError
@@ -110,7 +109,6 @@ class Simulation(Emulator):
         )
         self.runtime = self._processes  # type: ignore[assignment]  # what Lambda and the stack call of it
         self._cleanup.callback(self._processes.close)
-        self.bus = EventBus(self.clock, self.account_id, self.region)
         random.seed(self._seed)
 
     def _deploy(self) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
-from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Instance
+from aws_emulator.ec2.store import Ec2Store
 
 
 class Fleet:
     """The managed instances of the account."""
 
     clock: Clock
-    ec2: Ec2
+    ec2: Ec2Store
 
     def is_online(self, instance_id: str) -> bool:
         """Whether an instance's agent can take a command."""

@@ -25,11 +25,6 @@ class ParameterStore(ParameterWrites):
     It also answers EC2's questions: which image a parameter names, and which parameters name an image.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.ec2.resolve_image_parameter = self.resolve_image
-        self.ec2.image_parameters = self.arns_naming
-
     def resolve_image(self, name: str) -> str:
         """The image id in a parameter given as `name`, `name:version`, `name:label` or ARN.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,14 +10,15 @@ from aws_emulator.api.errors import refuse_unsupported_parameters, validation
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
-from aws_emulator.ec2.launches import may_launch
+from aws_emulator.ec2.allowed_images import may_launch
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.ssm.parameters import (
     IMAGE,
     MAX_PARAMETERS,
     MAX_VERSIONS,
     Parameter,
+    ParameterTable,
     Version,
     check_data_type,
     check_name,
@@ -42,10 +42,11 @@ class ParameterWrites:
         clock: Clock,
         bus: EventBus,
         durations: Durations,
-        ec2: Ec2,
+        ec2: Ec2Store,
         *,
         account_id: str,
         region: str,
+        table: ParameterTable | None = None,
         can_describe_images: Callable[[str], bool] = lambda _caller: True,
     ) -> None:
         self.clock = clock
@@ -54,8 +55,9 @@ class ParameterWrites:
         self.ec2 = ec2
         self.account_id = account_id
         self.region = region
-        self.lock = threading.RLock()
-        self.parameters: dict[str, Parameter] = {}
+        table = table or ParameterTable()
+        self.lock = table.lock
+        self.parameters = table.by_name
         self.can_describe_images = can_describe_images
         self._pending: dict[str, Parameter] = {}
         self._deleted: dict[str, float] = {}

@@ -7,6 +7,7 @@ parameter names", "Managing parameter tiers", "Native parameter support for AMI 
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -63,6 +64,14 @@ class Parameter:
             if selector in {str(version.number), *version.labels}:
                 return version
         return None
+
+
+class ParameterTable:
+    """The parameters of one account and Region by name; whoever reads or changes them holds `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.by_name: dict[str, Parameter] = {}
 
 
 def check_name(name: str) -> None:

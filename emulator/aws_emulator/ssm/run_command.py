@@ -12,7 +12,7 @@ from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.gateway.wire.scalars import iso8601
 from aws_emulator.ssm.commands import (
@@ -56,7 +56,7 @@ class RunCommand(Documents, Fleet):
         clock: Clock,
         bus: EventBus,
         durations: Durations,
-        ec2: Ec2,
+        ec2: Ec2Store,
         provisioner: Provisioner,
         *,
         account_id: str,

@@ -18,7 +18,7 @@ from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock, Timer
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2 import Ec2Store, ec2_operations
 from aws_emulator.ec2.model import Content, Instance
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
@@ -169,35 +169,42 @@ class Account:
     def __init__(self, server: Server, durations: Durations = DURATIONS) -> None:
         self.clock = ManualClock()
         self.events: list[dict[str, Any]] = []
-        bus = EventBus(self.clock, ACCOUNT, REGION)
-        bus.subscribe(self.events.append)
         place: dict[str, Any] = {"account_id": ACCOUNT, "region": REGION}
         self.durations = durations
         self.faults = Faults(self.clock)
-        bus.deliveries = self.faults.deliveries
-        self.state = Ec2(
+        bus = EventBus(self.clock, ACCOUNT, REGION, deliveries=self.faults.deliveries)
+        bus.subscribe(self.events.append)
+        self.state = Ec2Store(
             self.clock, bus, durations, moto=server.moto, faults=self.faults, role_tag=ROLE_TAG, **place
         )
-        self.auto_scaling = AutoScaling(self.state)
         self.registry = Registry(self.clock, bus, **place)
         self.script = Script()
         provisioner = self.make_provisioner()
         self.run_command = RunCommand(self.clock, bus, durations, self.state, provisioner, **place)
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
-        tags = ResourceTags(self.store, self.run_command)
-        handlers = handlers_of(
-            self.state, self.auto_scaling, self.registry, self.run_command, self.store, tags
+        self.auto_scaling = AutoScaling(self.state, self.store)
+        self.unusable_keys: dict[str, str] = {}
+        services = (
+            *ec2_operations(
+                self.state, self.store, refused_key=lambda _caller, key: self.unusable_keys.get(key)
+            ),
+            self.auto_scaling,
+            self.registry,
+            self.run_command,
+            self.store,
+            ResourceTags(self.store, self.run_command),
         )
         self.gateway = Gateway(
-            handlers,
+            handlers_of(*services),
             server.moto,
             self.clock,
             CallLog(),
             ACCOUNT,
             REGION,
             lambda access_key: access_key or "nobody",
+            middlewares=[self.faults.around_call],
+            routes=self.faults.routes(),
         )
-        self.faults.attach(self.gateway)
         server.gateway = self.gateway
         self.url = server.url
         self.client = server.client

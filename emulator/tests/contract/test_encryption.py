@@ -74,9 +74,7 @@ def test_an_account_encrypts_by_default_with_its_default_key(account: Account) -
 
 def test_a_launch_with_a_key_that_cannot_be_used_succeeds_and_ends_at_once(account: Account) -> None:
     """EC2 user guide, Troubleshoot instance termination issues: Client.InternalError, for want of a KMS key."""
-    account.state.refused_key = lambda _caller, key: (
-        "Client.InternalError: Client error on launch" if key == KEY else None
-    )
+    account.unusable_keys[KEY] = "Client.InternalError: Client error on launch"
     plain, locked = account.launch(), account.launch(BlockDeviceMappings=root(Encrypted=True, KmsKeyId=KEY))
     assert account.instance(locked)["State"]["Name"] == "pending"
     account.advance(account.durations.instance_running)
@@ -89,9 +87,7 @@ def test_a_launch_with_a_key_that_cannot_be_used_succeeds_and_ends_at_once(accou
 def test_an_image_of_a_key_that_cannot_be_used_launches_with_no_other_key(account: Account) -> None:
     """Re-encryption reads the snapshot with its own key first (EBS user guide, EBS encryption)."""
     image_id = encrypted_image(account)
-    account.state.refused_key = lambda _caller, key: (
-        "Client.InternalError: Client error on launch" if key == KEY else None
-    )
+    account.unusable_keys[KEY] = "Client.InternalError: Client error on launch"
     locked = account.launch(ImageId=image_id, BlockDeviceMappings=root(Encrypted=True, KmsKeyId="other"))
     account.advance(account.durations.instance_running)
     account.advance(account.durations.terminate)

@@ -12,7 +12,7 @@ from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.machines.container_provisioner import ContainerProvisioner
 from ami_lifecycle_testbed.provisioner import RefusedPull
 from aws_emulator.api.operations import ApiError
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
 from aws_emulator.machines.base_image import prepare_base_image
@@ -50,7 +50,7 @@ class ContainerBuilders:
     def provisioner(
         self,
         durations: BuildDurations,
-        ec2: Ec2,
+        ec2: Ec2Store,
         registry: Registry,
         faults: Faults,
         refused_pull: RefusedPull,

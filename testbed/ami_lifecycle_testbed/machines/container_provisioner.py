@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.provisioner import RefusedPull, SimulatedProvisioner, provisioned_content
-from aws_emulator.ec2 import Ec2
 from aws_emulator.ec2.model import Instance
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
 from aws_emulator.faults import Faults
 from aws_emulator.machines.agent import DocumentStep, StepResult, run_step
@@ -57,7 +57,7 @@ class ContainerProvisioner(SimulatedProvisioner):
     def __init__(
         self,
         durations: BuildDurations,
-        ec2: Ec2,
+        ec2: Ec2Store,
         registry: Registry,
         faults: Faults,
         refused_pull: RefusedPull,

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError
 from aws_emulator.auto_scaling import AutoScaling
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2.launch_templates import version_of
 from aws_emulator.ec2.model import Image, Instance, Snapshot
+from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
 from aws_emulator.ssm import ParameterStore
 from aws_emulator.ssm.run_command import RunCommand
@@ -39,7 +40,7 @@ class View:
         application: value of the tag that makes a resource ours.
     """
 
-    ec2: Ec2
+    ec2: Ec2Store
     auto_scaling: AutoScaling
     parameters: ParameterStore
     commands: RunCommand
@@ -156,10 +157,11 @@ class View:
     def _versions_named(self, what: str, reference: Mapping[str, str]) -> list[tuple[str, str]]:
         try:
             # A group shows both the id and the name of its template, and a call takes one of them.
-            _, version = self.ec2.version_of(
+            _, version = version_of(
+                self.ec2,
                 {key: value for key, value in reference.items() if key != "LaunchTemplateName"}
                 if "LaunchTemplateId" in reference
-                else reference
+                else reference,
             )
         except ApiError:
             return []

@@ -20,7 +20,7 @@ from ami_lifecycle_testbed.project import LifecycleProject
 from ami_lifecycle_testbed.provisioner import SimulatedProvisioner
 from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2 import Ec2Store, ec2_operations
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
@@ -67,9 +67,9 @@ class EmulatedAccount:
     def __init__(self) -> None:
         self.clock = HeldClock()
         self.moto = MotoAccount(ACCOUNT, REGION)
-        self.bus = EventBus(self.clock, ACCOUNT, REGION)
         self.faults = Faults(self.clock)
-        self.ec2 = Ec2(
+        self.bus = EventBus(self.clock, ACCOUNT, REGION)
+        self.ec2 = Ec2Store(
             self.clock,
             self.bus,
             DURATIONS,
@@ -85,15 +85,16 @@ class EmulatedAccount:
             self.clock, self.bus, ACCOUNT, REGION, invoke=self._invoke, caller_of=lambda _role: "tests"
         )
         self.gateway = Gateway(
-            handlers_of(self.ec2, self.step_functions, *self._other_services()),
+            handlers_of(self.step_functions, *self._other_services()),
             self.moto,
             self.clock,
             self.calls,
             ACCOUNT,
             REGION,
             lambda _key: "tests",
+            middlewares=[self.faults.around_call],
+            routes=self.faults.routes(),
         )
-        self.faults.attach(self.gateway)
         self._server = make_server("127.0.0.1", 0, self.gateway, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -181,7 +182,14 @@ class EmulatedAccount:
         provisioner = SimulatedProvisioner(DURATIONS, self.ec2, registry, self.faults)
         commands = RunCommand(self.clock, self.bus, DURATIONS, self.ec2, provisioner, **where)
         store = ParameterStore(self.clock, self.bus, DURATIONS, self.ec2, **where)
-        return [AutoScaling(self.ec2), registry, commands, store, ResourceTags(store, commands)]
+        return [
+            *ec2_operations(self.ec2, store),
+            AutoScaling(self.ec2, store),
+            registry,
+            commands,
+            store,
+            ResourceTags(store, commands),
+        ]
 
     def _invoke(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
         request = json.loads(payload)

@@ -11,7 +11,7 @@ from botocore.config import Config
 from aws_emulator.api.operations import handlers_of
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
-from aws_emulator.ec2 import Ec2
+from aws_emulator.ec2 import Ec2Store, ec2_operations
 from aws_emulator.ecr import Registry
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
@@ -43,7 +43,7 @@ class ParameterAccount:
         bus = EventBus(self.clock, ACCOUNT, REGION)
         place: dict[str, Any] = {"account_id": ACCOUNT, "region": REGION}
         self.faults = Faults(self.clock)
-        ec2 = Ec2(self.clock, bus, Durations(), moto=self.moto, faults=self.faults, **place)
+        ec2 = Ec2Store(self.clock, bus, Durations(), moto=self.moto, faults=self.faults, **place)
         registry = Registry(self.clock, bus, **place)
         self.parameter_store = ParameterStore(self.clock, bus, Durations(), ec2, **place)
         provisioner = ShellProvisioner()
@@ -51,15 +51,18 @@ class ParameterAccount:
         tags = ResourceTags(self.parameter_store, run_command)
         self.calls = CallLog()
         gateway = Gateway(
-            handlers_of(ec2, registry, self.parameter_store, run_command, tags),
+            handlers_of(
+                *ec2_operations(ec2, self.parameter_store), registry, self.parameter_store, run_command, tags
+            ),
             self.moto,
             self.clock,
             self.calls,
             ACCOUNT,
             REGION,
             lambda _key: "tests",
+            middlewares=[self.faults.around_call],
+            routes=self.faults.routes(),
         )
-        self.faults.attach(gateway)
         self._server = HttpServer(0)
         self._server.serve(gateway)
         self.endpoint_url = self._server.url

@@ -1,4 +1,4 @@
-"""What EC2 needs and moto keeps: subnets, security groups, instance types, instance profiles, tags of them."""
+"""What EC2 looks up in what moto keeps: subnets, security groups, instance types, instance profiles, tags of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Subnet:
     is_default: bool
 
 
-class Surroundings:
+class MotoResources:
     """Reads what moto keeps of one account and Region."""
 
     def __init__(self, moto: MotoAccount, account_id: str) -> None:
