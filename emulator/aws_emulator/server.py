@@ -35,6 +35,7 @@ from aws_emulator.gateway.identities import CLIENT, Identities
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
+from aws_emulator.lambda_.layers import DOWNLOAD_PATH
 from aws_emulator.lambda_.pool import Runtime
 from aws_emulator.lambda_.service import Lambda
 from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
@@ -248,6 +249,7 @@ class Emulator:
                 **self.faults.routes(),
                 ("GET", "/_emulator/permissions"): self._show_permissions,
                 ("GET", "/_emulator/logs"): self._show_logs,
+                ("GET", DOWNLOAD_PATH): self._download_layer,
                 ("POST", "/_emulator/schedule/fire"): self._fire_schedule,
             },
         )
@@ -259,7 +261,7 @@ class Emulator:
         place = (self.account_id, self.region)
         delivery = Delivery(self.clock, self.api, self._permits)
         self._cleanup.callback(delivery.close)
-        self.functions = Lambda(self.clock, self.runtime, delivery.send)
+        self.functions = Lambda(self.clock, self.runtime, delivery.send, self.endpoint_url)
         self.step_functions = StepFunctions(
             self.clock,
             self.bus,
@@ -272,7 +274,9 @@ class Emulator:
         self._cleanup.callback(self.step_functions.close)
         self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
         self.scheduler = Scheduler(self.clock, *place, delivery, self.identities)
-        self.gateway.serve(self.functions, self.step_functions, self.rules, self.scheduler)
+        self.gateway.serve(
+            self.functions, self.functions.layers, self.step_functions, self.rules, self.scheduler
+        )
 
     def _end_by_fault(self, execution: Execution, state: str) -> None:
         fault = self.faults.execution(execution.name, state)
@@ -347,6 +351,9 @@ class Emulator:
     def _name_of_role(self, role_arn: str) -> str:
         names = self.identities.names_of_role(role_arn)
         return names[0] if names else CLIENT
+
+    def _download_layer(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
+        return self.functions.layers.download(query)
 
     def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         wanted = query.get("function", "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.workflows.service import Service
@@ -29,18 +28,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operator:
-    """Somebody with the command line and a checkout of the configuration."""
+    """Somebody with the command line; what is configured is what is deployed."""
 
     service: Service
-    config_dir: Path
 
     def run(self, *words: str) -> Answer:
         """Run a command. Whatever it raises, beside the end of the command, fails the test."""
         options: Sequence[str] = (
             "--endpoint-url",
             self.service.endpoint_url,
-            "--config-dir",
-            str(self.config_dir),
             "--region",
             "us-east-1",
         )

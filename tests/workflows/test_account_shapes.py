@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.workflows.configuration import PROJECT
 from tests.workflows.conftest import Running
 from tests.workflows.granted import client_of
 from tests.workflows.keys import make_key
@@ -183,7 +182,7 @@ def test_a_default_key_that_the_stack_does_not_know_is_named_with_the_remedy(
 
 
 def test_the_doctor_names_the_default_key_to_deploy_with(service: Service, default_key: str) -> None:
-    findings = json.loads(Operator(service, PROJECT / "config").run("doctor", "--json").output)
+    findings = json.loads(Operator(service).run("doctor", "--json").output)
     (finding,) = [each for each in findings if each["area"] == "encryption"]
     assert finding["level"] == "error"
     assert f"deploy the stack with VolumeKeyArn={default_key}" in finding["remedy"]

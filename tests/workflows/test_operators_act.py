@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.workflows.configuration import write_configuration
-from tests.workflows.conftest import DEFAULT_ENVIRONMENTS, Running
+from tests.workflows.conftest import Running
 from tests.workflows.operators import Operator
 from tests.workflows.service import Environment, Service, until
 
 
 @pytest.fixture(scope="module")
-def operator(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    directory = write_configuration(tmp_path_factory.mktemp("operator") / "config", DEFAULT_ENVIRONMENTS)
-    return Operator(running.service, directory)
+def operator(running: Running) -> Operator:
+    return Operator(running.service)
 
 
 def published_commit(environment: Environment) -> str:

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.workflows.configuration import write_configuration
-from tests.workflows.conftest import DEFAULT_ENVIRONMENTS, Running
+from tests.workflows.conftest import Running
 from tests.workflows.operators import Operator
 from tests.workflows.service import Environment, Service
 
 
 @pytest.fixture(scope="module")
-def operator(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    directory = write_configuration(tmp_path_factory.mktemp("operator") / "config", DEFAULT_ENVIRONMENTS)
-    return Operator(running.service, directory)
+def operator(running: Running) -> Operator:
+    return Operator(running.service)
+
+
+@contextmanager
+def deployed(running: Running, build_config: str) -> Iterator[None]:
+    """Have another build_config.yml deployed for a while."""
+    assert running.emulator.config_dir is not None
+    file = running.emulator.config_dir / "build_config.yml"
+    before = file.read_text()
+    file.write_text(build_config)
+    try:
+        yield
+    finally:
+        file.write_text(before)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +195,7 @@ def test_the_doctor_finds_a_disabled_rule_and_names_the_remedy(operator: Operato
 
 
 def test_the_doctor_finds_instance_types_without_the_gpu_that_the_container_gets(
-    operator: Operator, tmp_path: Path
+    operator: Operator, running: Running, tmp_path: Path
 ) -> None:
     gpu = {"gpu": True}
     environments = {
@@ -194,10 +209,10 @@ def test_the_doctor_finds_instance_types_without_the_gpu_that_the_container_gets
             "verification": {"enabled": False},
         },
     }
-    elsewhere = Operator(operator.service, write_configuration(tmp_path / "config", environments))
-    found = [
-        each for each in json.loads(elsewhere.run("doctor", "--json").output) if "GPU" in each["message"]
-    ]
+    written = write_configuration(tmp_path / "config", environments) / "build_config.yml"
+    with deployed(running, written.read_text()):
+        findings = json.loads(operator.run("doctor", "--json").output)
+    found = [each for each in findings if "GPU" in each["message"]]
     assert {each["message"].partition(":")[0]: each["level"] for each in found} == {
         "wrong": "error",
         "mixed": "warning",
@@ -238,9 +253,70 @@ def test_another_stack_is_not_found(operator: Operator) -> None:
     assert "there is no stack 'another' in us-east-1" in answer.notes
 
 
-def test_without_a_configuration_status_shows_what_is_published(
-    operator: Operator, built: Environment, tmp_path: Path
+def test_where_the_deployed_configuration_cannot_be_read_status_shows_what_is_published_and_why_no_more(
+    operator: Operator, service: Service, built: Environment
 ) -> None:
-    elsewhere = Operator(operator.service, tmp_path / "nothing")
-    assert built.name in elsewhere.run("status").output
-    assert elsewhere.ask("status", built.name)["latest"] == built.latest()
+    service.inject(
+        {
+            "kind": "error",
+            "service": "lambda",
+            "operation": "GetLayerVersionByArn",
+            "code": "AccessDeniedException",
+            "times": None,
+        }
+    )
+    answer = operator.run("status")
+    assert (answer.exit_code, built.name in answer.output) == (0, True)
+    assert "lambda:GetLayerVersion" in answer.notes
+    assert operator.ask("status", built.name)["latest"] == built.latest()
+    refused = operator.run("build", built.name)
+    assert (refused.exit_code, "lambda:GetLayerVersion" in refused.notes) == (1, True)
+
+
+def test_commands_work_from_any_directory_and_go_by_what_is_deployed(
+    operator: Operator, built: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A checkout that is behind: it has other environments.
+    write_configuration(tmp_path / "config", ["elsewhere"])
+    monkeypatch.chdir(tmp_path)
+    assert operator.ask("build", built.name, "--dry-run")["environment"] == built.name
+    assert operator.ask("retire", built.name, "--dry-run")["decisions"]
+    assert "there is no environment 'elsewhere'" in operator.run("build", "elsewhere").notes
+    assert built.name in operator.run("status").output
+
+
+def test_the_doctor_names_the_keys_in_which_a_checkout_differs_from_what_is_deployed(
+    operator: Operator, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert running.emulator.config_dir is not None
+    directory = tmp_path / "config"
+    shutil.copytree(running.emulator.config_dir, directory)
+    monkeypatch.chdir(tmp_path)
+
+    def of_the_checkout(*options: str) -> list[tuple[str, str]]:
+        findings = json.loads(operator.run("doctor", *options, "--json").output)
+        return [
+            (each["level"], each["message"])
+            for each in findings
+            if "deployed" in each["message"] and each["area"] == "configuration"
+        ]
+
+    assert of_the_checkout() == [("ok", "config is what is deployed")]
+    build = yaml.safe_load((directory / "build_config.yml").read_text())
+    build["environments"]["keeping-one"]["retirement"]["keep_previous"] = 3
+    build["environments"]["new"] = {}
+    (directory / "build_config.yml").write_text(yaml.safe_dump(build))
+    ((level, message),) = of_the_checkout()
+    assert level == "warning"
+    assert (
+        "build_config.yml: environments.keeping-one.retirement.keep_previous (deployed 1, here 3)" in message
+    )
+    assert "environments.new (deployed nothing, here {})" in message
+    # Another application's checkout is nobody's business, unless it is named.
+    build["application"] = "another"
+    (directory / "build_config.yml").write_text(yaml.safe_dump(build))
+    assert of_the_checkout() == []
+    assert (
+        "application (deployed comfyui, here another)"
+        in of_the_checkout("--config-dir", str(directory))[0][1]
+    )

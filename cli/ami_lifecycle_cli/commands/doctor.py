@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -14,6 +15,7 @@ from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack import account_examinations as account
 from ami_lifecycle_cli.stack import network_examinations as network
 from ami_lifecycle_cli.stack import quota_examinations as quotas
+from ami_lifecycle_cli.stack.configuration_examinations import comparison_with
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.findings import Examination, Finding, Level, examine
 from ami_lifecycle_cli.stack.showing import note_console, output_console
@@ -46,7 +48,17 @@ _MARKS: Final[Mapping[Level, tuple[str, str]]] = {
 
 
 @command(app, "doctor")
-def doctor(target: OperatorTarget) -> None:
+def doctor(
+    target: OperatorTarget,
+    *,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--config-dir",
+            help="Configuration to compare with what is deployed.  [default: config, where it is the stack's]",
+        ),
+    ] = None,
+) -> None:
     """Examine permissions, quotas, network, instance types, encryption, event rules, dead letters.
 
     Ends with 1 when something is wrong that keeps builds from working.
@@ -54,8 +66,9 @@ def doctor(target: OperatorTarget) -> None:
     stack = Stack(target)
     _ = stack.description
     findings: list[Finding] = []
+    local = ("configuration", comparison_with(config_dir))
     with note_console().status("Examining ..."):
-        for finding in examine(stack, EXAMINATIONS):
+        for finding in examine(stack, [*EXAMINATIONS[:2], local, *EXAMINATIONS[2:]]):
             findings.append(finding)
             if not target.as_json:
                 _print(finding)

@@ -36,9 +36,9 @@ def status(target: OperatorTarget, environment: MaybeEnvironmentArgument = "") -
         _print_one(stack, observed[0])
     else:
         _print_all(stack, observed)
-    if not stack.has_configuration:
+    if stack.configuration_problem is not None:
         print_note(
-            "No configuration here, so drift is not shown; run it in a checkout, or with --config-dir."
+            f"! The deployed configuration cannot be read, so less is shown: {stack.configuration_problem}"
         )
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Concatenate, ParamSpec
 
 import typer
 
-from ami_lifecycle_cli.console.connection import ConfigDirOption, Connection, register
+from ami_lifecycle_cli.console.connection import Connection, register
 from parameter_config.aws_errors import translated
 
 P = ParamSpec("P")
@@ -33,10 +32,9 @@ WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to i
 
 @dataclass
 class OperatorTarget(Connection):
-    """The stack, the account and the configuration that a command works on."""
+    """The stack and the account that a command works on; the configuration is the stack's own."""
 
     stack: StackOption = "ami-lifecycle"
-    config_dir: ConfigDirOption = Path("config")
 
 
 def command(

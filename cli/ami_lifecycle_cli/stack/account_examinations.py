@@ -30,6 +30,8 @@ OPERATOR_ACTIONS: Final = (
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
     "ec2:CreateTags",
+    "lambda:GetFunctionConfiguration",
+    "lambda:GetLayerVersion",
     "ecr:BatchGetImage",
     "ecr:DescribeImages",
     "ecr:DescribeRepositories",

@@ -19,7 +19,7 @@ from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import InputError, UnknownEnvironmentError
+from ami_lifecycle.errors import AmiLifecycleError, InputError, UnknownEnvironmentError
 from ami_lifecycle.settings import Catalogue, load_catalogue
 from ami_lifecycle.steps.observing import account_of
 from ami_lifecycle.steps.plan_build import Planner
@@ -27,6 +27,7 @@ from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle_cli.console.stack_target import OperatorTarget
+from ami_lifecycle_cli.stack.deployed_configuration import directory_of, layer_of, read_layer
 
 
 class StackNotFoundError(InputError):
@@ -37,7 +38,6 @@ class Stack:
     """A deployed stack, and the ports of the domain on its account."""
 
     def __init__(self, target: OperatorTarget) -> None:
-        self._target = target
         self.name = target.stack
         self.client = target.client
         self.clock = SystemClock()
@@ -110,22 +110,42 @@ class Stack:
         return self.parameters_given.get("ApplicationName", "comfyui")
 
     @cached_property
-    def catalogue(self) -> Catalogue:
-        """The environments and their settings, from the configuration directory.
+    def configuration_files(self) -> Mapping[str, bytes]:
+        """The configuration files that are deployed, which is what the functions read, by their names.
 
         Raises:
-            SettingsError: there is no such directory, or what is in it does not make sense or is another
-                application's.
+            AmiLifecycleError: they cannot be read.
         """
-        return load_catalogue(str(self._target.config_dir), self.client("ssm"), self.application)
+        client = self.client("lambda")
+        return read_layer(client, layer_of(client, self.output("SweepFunctionName")))
 
     @cached_property
+    def catalogue(self) -> Catalogue:
+        """The environments and their settings, as they are deployed.
+
+        Raises:
+            SettingsError: the deployed configuration does not make sense, or is another application's.
+        """
+        with directory_of(self.configuration_files) as directory:
+            return load_catalogue(directory, self.client("ssm"), self.application)
+
+    @cached_property
+    def configuration_problem(self) -> AmiLifecycleError | None:
+        """Why the deployed configuration cannot be read; None where it can."""
+        _ = self.description
+        try:
+            _ = self.catalogue
+        except AmiLifecycleError as error:
+            return error
+        return None
+
+    @property
     def has_configuration(self) -> bool:
-        """Whether the configuration is at hand; an operator may be anywhere."""
-        return self._target.config_dir.is_dir() and bool(self.catalogue.environments)
+        """Whether the deployed configuration can be read; without it, less can be told."""
+        return self.configuration_problem is None
 
     def environment_names(self) -> list[str]:
-        """The configured environments; without a configuration, those that something is published in."""
+        """The configured environments; where they cannot be read, those that something is published in."""
         if self.has_configuration:
             return list(self.catalogue.environments)
         path = f"/{self.application}/ami"
@@ -136,6 +156,8 @@ class Stack:
         """The name, when there is such an environment. Raises `UnknownEnvironmentError` otherwise."""
         names = self.environment_names()
         if environment not in names:
+            if self.configuration_problem is not None:
+                raise self.configuration_problem
             raise UnknownEnvironmentError(
                 f"there is no environment {environment!r}; there are {', '.join(names) or 'none'}. Correct the "
                 "name, or add it to config/build_config.yml and deploy"

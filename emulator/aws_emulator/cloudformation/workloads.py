@@ -12,6 +12,7 @@ from aws_emulator.cloudformation.resources import Account, Created
 from aws_emulator.cloudformation.template import TemplateError, load_yaml
 from aws_emulator.gateway.identities import Identities
 from aws_emulator.lambda_.functions import Function
+from aws_emulator.lambda_.layers import LayerVersion
 from aws_emulator.lambda_.service import AsynchronousConfiguration, Lambda, Permission
 
 _SUBSTITUTION: Final = re.compile(r"\$\{(\w+)\}")
@@ -42,17 +43,19 @@ class Workloads:
         """AWS::Lambda::LayerVersion: used from its source directory."""
         if source is None:
             raise TemplateError(f"{logical_id} has no local ContentUri")
+        name = properties.pop("LayerName", None) or f"{self._account.stack_name}-{logical_id}"
+        description = str(properties.pop("Description", ""))
         _drop(
             properties,
             "Content",
-            "Description",
-            "LayerName",
             "LicenseInfo",
             "CompatibleRuntimes",
             "CompatibleArchitectures",
         )
-        arn = self._account.arn("lambda", f"layer:{self._account.stack_name}-{logical_id}:1")
+        arn = self._account.arn("lambda", f"layer:{name}:1")
         self._layers[arn] = source
+        deployed = (self._config_directory or source) if _is_data(source) else source
+        self._functions.layers.add(LayerVersion(arn, deployed, description))
         return Created(arn, {"LayerVersionArn": arn})
 
     def create_function(self, logical_id: str, properties: dict[str, Any], source: Path | None) -> Created:

@@ -240,6 +240,8 @@ class Gateway:
         if route is None:
             return _plain_error(404, "NotFound", f"there is no {http.method} {http.path}")
         status, content = route(http.body, dict(parse_qsl(http.query)))
+        if isinstance(content, bytes):
+            return HttpResponse(status, content, {"Content-Type": "application/octet-stream"})
         return HttpResponse(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _show_calls(self, _body: bytes, parameters: dict[str, str]) -> tuple[int, Any]:

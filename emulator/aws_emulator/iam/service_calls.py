@@ -120,6 +120,7 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ecr", "DescribeRepositories"): _repositories("DescribeRepositories"),
     ("ecr", "ListImages"): _repositories("ListImages"),
     ("events", "PutEvents"): _put_events,
+    ("lambda", "GetLayerVersionByArn"): _on_arn("lambda:GetLayerVersion", "Arn"),
     ("lambda", "Invoke"): _function,
     ("secretsmanager", "GetSecretValue"): _on_arn("secretsmanager:GetSecretValue", "SecretId"),
     ("sns", "Publish"): _on_arn("sns:Publish", "TopicArn"),

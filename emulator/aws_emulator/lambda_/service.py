@@ -13,6 +13,7 @@ from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.lambda_.containers import FunctionRuntime
 from aws_emulator.lambda_.functions import Function
+from aws_emulator.lambda_.layers import Layers
 from aws_emulator.lambda_.worker import Outcome
 
 _SYNCHRONOUS_BYTES: Final = 6_291_456
@@ -45,11 +46,20 @@ class Lambda:
         runtime: runs them.
         send: delivers for a caller, to the ARN of a queue, topic or function, a JSON text with attributes;
             for destinations, which Lambda reaches with the function's own role.
+        endpoint_url: where archives can be fetched.
+
+    Attributes:
+        layers: the versions of layers.
     """
 
     def __init__(
-        self, clock: Clock, runtime: FunctionRuntime, send: Callable[[str, str, str, dict[str, str]], None]
+        self,
+        clock: Clock,
+        runtime: FunctionRuntime,
+        send: Callable[[str, str, str, dict[str, str]], None],
+        endpoint_url: str = "",
     ) -> None:
+        self.layers = Layers(endpoint_url)
         self._clock = clock
         self._runtime = runtime
         self._send = send

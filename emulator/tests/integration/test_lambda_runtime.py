@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
 import os
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import ClientError
@@ -161,3 +166,28 @@ def test_workers_are_children_of_the_zygote(platform: Any) -> None:
     with open(f"/proc/{worker}/stat", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
         parent = int(file.read().rsplit(")", 1)[1].split()[1])
     assert parent == platform.emulator.runtime.zygote_pid != os.getpid()
+
+
+def test_a_layer_is_delivered_as_the_archive_that_functions_see_below_opt(platform: Any) -> None:
+    client = platform.client("lambda")
+    function = client.get_function_configuration(FunctionName=platform.physical_id(WORKER))
+    arns = [each["Arn"] for each in function["Layers"]]
+    arn = next(each for each in arns if "ConfigurationLayer" in each)
+    # Lambda API reference, GetLayerVersionByArn: an address that needs no signature, size and SHA-256.
+    version = client.get_layer_version_by_arn(Arn=arn)
+    content = version["Content"]
+    with urlopen(content["Location"]) as answer:  # noqa: S310 - the emulator's own address
+        archive = answer.read()
+    assert len(archive) == content["CodeSize"]
+    assert base64.b64encode(hashlib.sha256(archive).digest()).decode() == content["CodeSha256"]
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        assert opened.read("settings.yml") == b"colour: green\n"
+    layer, _, number = arn.rpartition(":")
+    assert (version["LayerArn"], version["Version"]) == (layer, int(number))
+    assert (
+        client.get_layer_version(LayerName=layer.rsplit(":", 1)[1], VersionNumber=1)["LayerVersionArn"] == arn
+    )
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        client.get_layer_version(LayerName=layer, VersionNumber=2)
+    with pytest.raises(ClientError, match="UnsupportedOperation"):
+        client.list_layers()

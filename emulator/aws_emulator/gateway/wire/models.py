@@ -116,19 +116,20 @@ def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[s
 
 
 def _rest_operation(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
-    for method, pattern, name in _rest_routes(service):
-        if method == request.method and (match := pattern.fullmatch(request.path)):
+    asked = frozenset(parse_qsl(request.query))
+    for method, pattern, fixed, name in _rest_routes(service):
+        if method == request.method and fixed <= asked and (match := pattern.fullmatch(request.path)):
             return name, match.groupdict()
     return None, {}
 
 
 @functools.cache
-def _rest_routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
-    """Routes with the most literal text first, so that a fixed path wins over a label."""
+def _rest_routes(service: str) -> list[tuple[str, re.Pattern[str], frozenset[tuple[str, str]], str]]:
+    """Routes with the most literal text first, so that a fixed path or query wins over a label."""
     routes = []
     for name in service_model(service).operation_names:
         http = operation_model(service, name).http
-        path = http["requestUri"].partition("?")[0]
+        path, _, query = http["requestUri"].partition("?")
         parts = re.split(r"\{([^}]+)\}", path)
         pattern = ""
         for index, part in enumerate(parts):
@@ -138,7 +139,8 @@ def _rest_routes(service: str) -> list[tuple[str, re.Pattern[str], str]]:
                 pattern += f"(?P<{part[:-1]}>.+)"
             else:
                 pattern += f"(?P<{part}>[^/]+)"
-        literal = sum(len(part) for part in parts[::2])
-        routes.append((literal, http["method"], re.compile(pattern.rstrip("/") + "/?"), name))
+        literal = sum(len(part) for part in parts[::2]) + len(query)
+        fixed = frozenset(parse_qsl(query))
+        routes.append((literal, http["method"], re.compile(pattern.rstrip("/") + "/?"), fixed, name))
     routes.sort(key=lambda route: -route[0])
     return [route[1:] for route in routes]
