@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 from collections.abc import Callable, Iterable, Mapping
@@ -251,6 +252,7 @@ class Emulator:
                 ("GET", "/_emulator/logs"): self._show_logs,
                 ("GET", DOWNLOAD_PATH): self._download_layer,
                 ("POST", "/_emulator/schedule/fire"): self._fire_schedule,
+                ("POST", "/_emulator/events"): self._deliver_event,
             },
         )
 
@@ -366,6 +368,22 @@ class Emulator:
                 return 200, {"function": function.logical_id, "lines": lines}
         names = [function.logical_id for function in self.functions.functions()]
         return 404, {"error": f"there is no function '{wanted}'", "functions": names}
+
+    def _deliver_event(self, body: bytes, _query: dict[str, str]) -> tuple[int, Any]:
+        """Deliver an event of an AWS service, which nobody else may put: one that was lost, or comes late."""
+        try:
+            content = json.loads(body)
+            event = self.bus.event(
+                str(content["source"]),
+                str(content["detail-type"]),
+                dict(content["detail"]),
+                [str(each) for each in content.get("resources", ())],
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problem = f"an event is a JSON object with source, detail-type and detail: {error!r}"
+            return 400, {"error": problem}
+        self.bus.deliver(event)
+        return 202, {"id": event["id"]}
 
     def _fire_schedule(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         wanted = query.get("name", "")

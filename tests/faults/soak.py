@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import random
 import sys
 import tempfile
@@ -149,7 +148,6 @@ class Soak:
 
     def announce_again(self) -> None:
         """ECR sends an event of long ago."""
-        events = self._world.client("events")
         environment = self._environment()
         digest = f"sha256:{self._random.randrange(1 << 256):064x}"
         detail = {
@@ -159,8 +157,8 @@ class Soak:
             "image-digest": digest,
             "image-tag": f"{environment}-latest",
         }
-        entry = {"Source": "aws.ecr", "DetailType": "ECR Image Action", "Detail": json.dumps(detail)}
-        events.put_events(Entries=[entry])
+        bus = self._world.simulation.bus
+        bus.deliver(bus.event("aws.ecr", "ECR Image Action", detail))
 
     def disturb_a_call(self) -> None:
         """A fault at some call to come of some function."""

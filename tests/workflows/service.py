@@ -133,8 +133,7 @@ class Service:
     # Rules and the schedule.
 
     def put_event(self, source: str, kind: str, detail: dict[str, Any]) -> None:
-        entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail)}
-        assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+        self.ask("POST", "events", {"source": source, "detail-type": kind, "detail": detail})
 
     def set_rules(self, *logical_ids: str, enabled: bool) -> None:
         events = self.client("events")

@@ -73,9 +73,8 @@ class Story:
             region_name=region,
         )
         self._endpoint_url = endpoint_url
-        self._ecr, self._ec2, self._ssm, self._events, stepfunctions = (
-            session.client(name, endpoint_url=endpoint_url)
-            for name in ("ecr", "ec2", "ssm", "events", "stepfunctions")
+        self._ecr, self._ec2, self._ssm, stepfunctions = (
+            session.client(name, endpoint_url=endpoint_url) for name in ("ecr", "ec2", "ssm", "stepfunctions")
         )
         self._on_scene = on_scene
         self._follower = Follower(stepfunctions, state_machine_arn, on_state)
@@ -220,8 +219,10 @@ class Story:
             "image-digest": digest,
             "image-tag": TAG,
         }
-        entry = {"Source": "aws.ecr", "DetailType": "ECR Image Action", "Detail": json.dumps(detail)}
-        self._events.put_events(Entries=[entry])
+        # On AWS nobody but ECR can send its events.
+        self._ask_emulator(
+            "events", {"source": "aws.ecr", "detail-type": "ECR Image Action", "detail": detail}
+        )
 
     def _latest(self) -> str | None:
         found = self._ssm.get_parameters(Names=[f"{PREFIX}/latest"])["Parameters"]
@@ -239,9 +240,12 @@ class Story:
             "exit_code": 21,
             "stderr": "ami-lifecycle: GET http://127.0.0.1:8188/ answered 500 for 300 s; look at the application's log",
         }
+        self._ask_emulator("faults", fault)
+
+    def _ask_emulator(self, path: str, content: dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 - the emulator's own address
-            f"{self._endpoint_url}/_emulator/faults",
-            data=json.dumps(fault).encode(),
+            f"{self._endpoint_url}/_emulator/{path}",
+            data=json.dumps(content).encode(),
             headers={"Content-Type": "application/json"},
             method="POST",
         )

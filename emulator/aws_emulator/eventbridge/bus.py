@@ -52,7 +52,17 @@ class EventBus:
         self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()
     ) -> Event:
         """Emit an event of this account and Region; returns it as it will be delivered."""
-        event: Event = {
+        event = self.event(source, detail_type, detail, resources)
+        for tap in self.taps:
+            tap(event)
+        self.deliver(event)
+        return event
+
+    def event(
+        self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()
+    ) -> Event:
+        """An event of this account and Region as its services write it."""
+        return {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": detail_type,
@@ -63,10 +73,6 @@ class EventBus:
             "resources": list(resources),
             "detail": dict(detail),
         }
-        for tap in self.taps:
-            tap(event)
-        self.deliver(event)
-        return event
 
     def deliver(self, event: Event) -> None:
         """Deliver a complete event, as often and as late as `deliveries` says."""

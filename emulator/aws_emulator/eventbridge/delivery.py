@@ -32,6 +32,7 @@ _TRANSIENT: Final = frozenset(
     }
 )
 _ERROR_CODES: Final = {
+    "INVALID_JSON": "INVALID_JSON",
     "AccessDenied": NO_PERMISSIONS,
     "AccessDeniedException": NO_PERMISSIONS,
     "ExecutionAlreadyExists": "RESOURCE_ALREADY_EXISTS",
@@ -102,6 +103,13 @@ class Delivery:
                 the caller's role grants it.
         """
         self._submit(shipment, principal, 1, self._clock.elapsed())
+
+    def refuse(self, shipment: Shipment, principal: str | None, error: ApiError) -> None:
+        """Have the dead-letter queue take what cannot be delivered at all; returns at once."""
+        try:
+            self._threads.submit(self._bury, shipment, principal, error, 1, "")
+        except RuntimeError:
+            LOGGER.debug("the emulator stops; %s gets no event", shipment.target_arn)
 
     def send(self, caller: str, arn: str, body: str, attributes: Mapping[str, str]) -> None:
         """Send to a queue, topic or function as a caller, once; failures are logged."""
@@ -184,10 +192,10 @@ class Delivery:
             "TARGET_ARN": shipment.target_arn,
             "ERROR_CODE": _ERROR_CODES.get(error.code, "SDK_CLIENT_ERROR"),
             "ERROR_MESSAGE": error.message or error.code,
-            "RETRY_ATTEMPTS": str(attempt - 1),
         }
+        # What is not tried again has neither (recorded in radkawar/stackd, eventbridge/inputs.json).
         if error.code in _TRANSIENT:
-            attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
+            attributes |= {"RETRY_ATTEMPTS": str(attempt - 1), "EXHAUSTED_RETRY_CONDITION": exhausted}
         letter = replace(shipment, target_arn=shipment.dead_letter_arn, dead_letter_arn=None)
         try:
             self._check_permission(letter, principal)

@@ -1,161 +1,190 @@
-"""EventBridge event patterns with all content filters (EventBridge User Guide, Event patterns)."""
+"""EventBridge event patterns: what AWS accepts, and what matches.
+
+Sources: EventBridge user guide, "Event patterns" and "Comparison operators"; API reference, PutRule and
+TestEventPattern; and AWS's own matcher, which is public (aws/event-ruler: JsonRuleCompiler, Event, CIDR, Constants).
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import operator
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-_NUMERIC: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "=": operator.eq,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+from aws_emulator.eventbridge.filters import Condition, PatternError, parse_condition
+from aws_emulator.eventbridge.wildcards import is_too_complex
+
+__all__ = ["Pattern", "PatternError", "parse_pattern"]
+
 _PATTERN_CHARACTERS: Final = 4096
+# EventBridge user guide, "Using the $or filter": more combinations than this are refused.
+_MOST_COMBINATIONS: Final = 1000
+_OR: Final = "$or"
+_RESERVED_IN_OR: Final = frozenset(
+    {
+        *(
+            "exactly",
+            "equals-ignore-case",
+            "prefix",
+            "suffix",
+            "anything-but",
+            "exists",
+            "wildcard",
+            "numeric",
+        ),
+        *("cidr", "=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case"),
+        *("date-after", "date-on-or-after", "date-before", "date-on-or-before", "in-date-range"),
+        *("ip-address-in-range", "ip-address-not-in-range"),
+    }
+)
+
+# One way to match: the conditions of each field, of which one must hold. Fields are dotted paths, so that a name
+# with dots and a nested one are the same.
+_Combination = dict[str, list[Condition]]
+# A value in an event, and where it is in the event's arrays: the index in each, by the array's number.
+_Membership = dict[int, int]
+_Field = tuple[Any, _Membership]
 
 
-class PatternError(ValueError):
-    """The pattern is not one that EventBridge accepts."""
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object in their order; a name may come twice."""
 
 
-def parse_pattern(text: str) -> dict[str, Any]:
-    """Parse and check a pattern; raises PatternError."""
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern that EventBridge accepts.
+
+    Attributes:
+        text: as it was given.
+    """
+
+    text: str
+    combinations: tuple[_Combination, ...]
+
+    def matches(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event matches."""
+        fields: dict[str, list[_Field]] = {}
+        _flatten(event, "", {}, fields)
+        return any(_holds(each, fields) for each in self.combinations)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Parse and check a pattern.
+
+    Raises:
+        PatternError: with the reason that AWS gives.
+    """
     if len(text) > _PATTERN_CHARACTERS:
         raise PatternError(f"Event pattern is longer than {_PATTERN_CHARACTERS} characters")
     try:
-        pattern = json.loads(text)
-    except ValueError as error:
+        root = json.loads(text, object_pairs_hook=_Members)
+    except (ValueError, RecursionError) as error:
         raise PatternError(f"Event pattern is not valid JSON: {error}") from error
-    if not isinstance(pattern, dict) or not pattern:
-        raise PatternError("Event pattern must be a JSON object that is not empty")
-    _check(pattern)
-    return pattern
+    if not isinstance(root, _Members):
+        raise PatternError("Filter is not an object")
+    combinations = _of_object(root, "", [{}])
+    for combination in combinations:
+        for conditions in combination.values():
+            _check_complexity(conditions)
+    return Pattern(text, tuple(combinations))
 
 
-def _check(pattern: Mapping[str, Any]) -> None:
-    for key, value in pattern.items():
-        if key == "$or":
-            if not isinstance(value, list) or len(value) < 2:
-                raise PatternError("$or must be an array of at least two patterns")
-            for part in value:
-                _check(part)
-        elif isinstance(value, dict):
-            _check(value)
-        elif not isinstance(value, list) or not value:
-            raise PatternError(f"the value of '{key}' must be an object or an array that is not empty")
+def _of_object(
+    members: _Members, path: str, combinations: list[_Combination], *, in_or: bool = False
+) -> list[_Combination]:
+    if not members:
+        raise PatternError("Empty objects are not allowed")
+    for name, value in members:
+        where = f"{path}.{name}" if path else name
+        if name == _OR:
+            combinations = _of_or(value, path, combinations)
+        elif in_or and name in _RESERVED_IN_OR:
+            raise PatternError(f"{name} is Ruler reserved fieldName which cannot be used inside {_OR}.")
+        elif isinstance(value, _Members):
+            combinations = _of_object(value, where, combinations, in_or=in_or)
+        elif isinstance(value, list):
+            conditions = _of_array(value)
+            combinations = [{**each, where: conditions} for each in combinations]
         else:
-            for condition in value:
-                if isinstance(condition, dict):
-                    _check_filter(condition)
+            raise PatternError(f'"{name}" must be an object or an array')
+    return combinations
 
 
-def _check_filter(condition: Mapping[str, Any]) -> None:
-    if len(condition) != 1:
-        raise PatternError(f"a content filter has one key, not {sorted(condition)}")
-    name, value = next(iter(condition.items()))
-    if name not in _FILTERS:
-        raise PatternError(f"Unrecognized match type {name}")
-    if name == "anything-but" and isinstance(value, dict):
-        _check_filter(dict.fromkeys(value, ""))
-    elif name in {"prefix", "suffix"} and isinstance(value, dict):
-        if set(value) != {"equals-ignore-case"}:
-            raise PatternError(f"{name} takes a string or equals-ignore-case, not {value!r}")
-    elif name in {"prefix", "suffix", "wildcard", "equals-ignore-case", "cidr"} and not isinstance(
-        value, str
-    ):
-        raise PatternError(f"{name} takes a string, not {value!r}")
-    elif name == "numeric" and (
-        not isinstance(value, list) or len(value) % 2 or any(sign not in _NUMERIC for sign in value[::2])
-    ):
-        raise PatternError(f"numeric takes operators and numbers, not {value!r}")
+def _of_or(value: Any, path: str, combinations: list[_Combination]) -> list[_Combination]:
+    if not isinstance(value, list) or isinstance(value, _Members):
+        raise PatternError(f"It must be an Array followed with {_OR}.")
+    found: list[_Combination] = []
+    for part in value:
+        if not isinstance(part, _Members):
+            raise PatternError(f"Only JSON object is allowed in array of {_OR} relationship.")
+        found += _of_object(part, path, combinations, in_or=True)
+        if len(found) > _MOST_COMBINATIONS:
+            raise PatternError(f"Event pattern has more than {_MOST_COMBINATIONS} combinations")
+    if len(value) < 2:
+        raise PatternError(f"There must have at least 2 Objects in {_OR} relationship.")
+    return found
 
 
-def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
-    """Whether an event matches a pattern."""
-    return all(_matches_key(key, value, event) for key, value in pattern.items())
+def _of_array(values: list[Any]) -> list[Condition]:
+    conditions = []
+    for value in values:
+        if isinstance(value, _Members):
+            conditions.append(parse_condition(value))
+        elif isinstance(value, list):
+            raise PatternError("Match value must be String, number, true, false, or null")
+        else:
+            conditions.append(Condition.equal_to(value))
+    if not conditions:
+        raise PatternError("Empty arrays are not allowed")
+    return conditions
 
 
-def _matches_key(key: str, wanted: Any, event: Mapping[str, Any]) -> bool:
-    if key == "$or":
-        return any(matches(part, event) for part in wanted)
-    if isinstance(wanted, dict):
-        child = event.get(key)
-        if isinstance(child, list):
-            return any(isinstance(item, dict) and matches(wanted, item) for item in child)
-        return matches(wanted, child if isinstance(child, dict) else {})
-    if key not in event or isinstance(event[key], dict):
-        return any(isinstance(condition, dict) and condition.get("exists") is False for condition in wanted)
-    value = event[key]
-    values = value if isinstance(value, list) else [value]
-    return any(_matches_value(condition, item) for condition in wanted for item in values)
-
-
-def _matches_value(condition: Any, value: Any) -> bool:
-    if isinstance(condition, dict):
-        name, argument = next(iter(condition.items()))
-        return _FILTERS[name](argument, value)
-    return _equals(condition, value)
-
-
-def _equals(one: Any, other: Any) -> bool:
-    # JSON's true is not the number 1, which Python's is.
-    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
-
-
-def _affix(argument: Any, value: Any, test: str) -> bool:
-    if not isinstance(value, str):
-        return False
-    if isinstance(argument, dict):
-        argument, value = str(argument["equals-ignore-case"]).lower(), value.lower()
-    return bool(getattr(value, test)(argument))
-
-
-def _numeric(argument: list[Any], value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return all(
-        _NUMERIC[sign](value, number) for sign, number in zip(argument[::2], argument[1::2], strict=True)
-    )
-
-
-def _wildcard(argument: str, value: Any) -> bool:
-    expression = ".*".join(re.escape(part) for part in argument.split("*"))
-    return isinstance(value, str) and re.fullmatch(expression, value, re.DOTALL) is not None
-
-
-def _anything_but(argument: Any, value: Any) -> bool:
-    if isinstance(argument, dict):
-        name, wanted = next(iter(argument.items()))
-        return not any(
-            _FILTERS[name](each, value) for each in (wanted if isinstance(wanted, list) else [wanted])
+def _check_complexity(conditions: Iterable[Condition]) -> None:
+    if is_too_complex(wildcard for each in conditions for wildcard in each.wildcards):
+        raise PatternError(
+            "Rule is too complex - try using fewer wildcard characters or fewer repeating character sequences after "
+            "a wildcard character"
         )
-    unwanted = argument if isinstance(argument, list) else [argument]
-    return not any(_equals(each, value) for each in unwanted)
 
 
-def _ignoring_case(argument: str, value: Any) -> bool:
-    return isinstance(value, str) and value.lower() == argument.lower()
+def _flatten(value: Any, path: str, membership: _Membership, fields: dict[str, list[_Field]]) -> None:
+    """Collect the leaves of an event by dotted path."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _flatten(item, f"{path}.{name}" if path else name, membership, fields)
+    elif isinstance(value, list):
+        number = len(fields.setdefault("", []))  # of arrays so far: no leaf has an empty path
+        fields[""].append((None, {}))
+        for index, item in enumerate(value):
+            nested = isinstance(item, Mapping | list)
+            _flatten(item, path, {**membership, number: index} if nested else membership, fields)
+    else:
+        fields.setdefault(path, []).append((value, membership))
 
 
-def _in_network(argument: str, value: Any) -> bool:
-    try:
-        return ipaddress.ip_address(value) in ipaddress.ip_network(argument, strict=False)
-    except ValueError:
-        return False
+def _holds(combination: _Combination, fields: Mapping[str, list[_Field]]) -> bool:
+    """Whether each field has a value that one of its conditions accepts, all in the same elements of arrays."""
+    possible: list[_Membership] = [{}]
+    for path, conditions in combination.items():
+        found = fields.get(path, []) if path else []
+        if not found and any(condition.absent for condition in conditions):
+            continue
+        accepted = [
+            membership
+            for value, membership in found
+            if any(condition.accepts(value) for condition in conditions)
+        ]
+        merged = [
+            one | other
+            for one in possible
+            for other in accepted
+            if all(one.get(array, index) == index for array, index in other.items())
+        ]
+        possible = _distinct(merged)
+        if not possible:
+            return False
+    return True
 
 
-_FILTERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "prefix": lambda argument, value: _affix(argument, value, "startswith"),
-    "suffix": lambda argument, value: _affix(argument, value, "endswith"),
-    "anything-but": _anything_but,
-    "exists": lambda argument, _value: bool(argument),
-    "numeric": _numeric,
-    "equals-ignore-case": _ignoring_case,
-    "wildcard": _wildcard,
-    "cidr": _in_network,
-}
+def _distinct(memberships: list[_Membership]) -> list[_Membership]:
+    return list({tuple(sorted(each.items())): each for each in memberships}.values())

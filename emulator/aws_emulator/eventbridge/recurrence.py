@@ -1,11 +1,15 @@
-"""Schedule expressions: rate(), cron() and at() (EventBridge Scheduler User Guide, Schedule types)."""
+"""Schedule expressions: rate(), cron() and at().
+
+Sources: EventBridge Scheduler user guide, "Schedule types"; EventBridge user guide, "Cron expressions".
+"""
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from aws_emulator.clock import Clock, Timer
@@ -16,11 +20,15 @@ _CRON: Final = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
 _UNIT_SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 _MONTHS: Final = ("", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS: Final = ("", "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_LAST_WEEKDAY: Final = 7
+_SATURDAY, _SUNDAY = 6, 7  # date.isoweekday
 _MOST_DAYS: Final = 366 * 5
+
+DayRule = Callable[[date], bool]
 
 
 class ExpressionError(ValueError):
-    """The schedule expression is wrong, or uses what the emulator does not support."""
+    """The schedule expression is not one that AWS takes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,13 @@ class Once:
 
 @dataclass(frozen=True)
 class Cron:
-    """At the minutes that six fields describe, in UTC."""
+    """At the minutes that six fields describe, in UTC.
+
+    Attributes:
+        days: those of the month; with `?` all.
+        day_rules: `L`, `L-n`, `nW` and `LW` of the field of days.
+        weekday_rules: `nL` and `n#m` of the field of weekdays.
+    """
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -55,19 +69,15 @@ class Cron:
     months: frozenset[int]
     weekdays: frozenset[int]
     years: frozenset[int]
+    day_rules: tuple[DayRule, ...] = ()
+    weekday_rules: tuple[DayRule, ...] = ()
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The next matching minute within five years."""
         start = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
         for offset in range(_MOST_DAYS):
             day = start.date() + timedelta(days=offset)
-            weekday = day.isoweekday() % 7 + 1
-            if not (
-                day.month in self.months
-                and day.day in self.days
-                and day.year in self.years
-                and weekday in self.weekdays
-            ):
+            if not self._is_on(day):
                 continue
             for hour in sorted(self.hours):
                 for minute in sorted(self.minutes):
@@ -76,56 +86,157 @@ class Cron:
                         return found
         return None
 
+    def _is_on(self, day: date) -> bool:
+        return (
+            day.month in self.months
+            and day.year in self.years
+            and (day.day in self.days or any(rule(day) for rule in self.day_rules))
+            and (_weekday(day) in self.weekdays or any(rule(day) for rule in self.weekday_rules))
+        )
+
+
+def _weekday(day: date) -> int:
+    """1 for Sunday to 7 for Saturday."""
+    return day.isoweekday() % 7 + 1
+
+
+def _last_day(day: date) -> int:
+    return calendar.monthrange(day.year, day.month)[1]
+
+
+def _before_the_last(days: int) -> DayRule:
+    return lambda day: day.day == _last_day(day) - days
+
+
+def _nearest_weekday(wanted: int | None) -> DayRule:
+    """On the weekday nearest to a day of the month, or to its last for None; never in another month."""
+
+    def is_on(day: date) -> bool:
+        last = _last_day(day)
+        if wanted is not None and wanted > last:
+            return False
+        nearest = day.replace(day=wanted or last)
+        if nearest.isoweekday() == _SATURDAY:
+            nearest += timedelta(days=-1 if nearest.day > 1 else 2)
+        elif nearest.isoweekday() == _SUNDAY:
+            nearest += timedelta(days=1 if nearest.day < last else -2)
+        return day == nearest
+
+    return is_on
+
+
+def _last_weekday(weekday: int) -> DayRule:
+    return lambda day: _weekday(day) == weekday and day.day > _last_day(day) - 7
+
+
+def _nth_weekday(weekday: int, number: int) -> DayRule:
+    return lambda day: _weekday(day) == weekday and (day.day - 1) // 7 + 1 == number
+
 
 Recurrence = Rate | Once | Cron
 
 
 def parse_recurrence(text: str) -> Recurrence:
-    """Parse an expression; raises ExpressionError."""
+    """Parse an expression.
+
+    Raises:
+        ExpressionError: with EventBridge Scheduler's words.
+    """
+    try:
+        return _parse(text)
+    except ValueError as error:
+        raise ExpressionError(f"Invalid Schedule Expression {text}.") from error
+
+
+def _parse(text: str) -> Recurrence:
     if match := _RATE.fullmatch(text):
         number, unit = int(match[1]), match[2]
         # "rate(1 minutes)" and "rate(5 minute)" are refused by AWS, too.
         if number < 1 or (number == 1) == unit.endswith("s"):
-            raise ExpressionError(f"Invalid Schedule Expression {text}.")
+            raise ValueError(text)
         return Rate(number * _UNIT_SECONDS[unit.removesuffix("s")])
     if match := _AT.fullmatch(text):
         return Once(datetime.fromisoformat(match[1]).replace(tzinfo=UTC))
     if match := _CRON.fullmatch(text):
-        minutes, hours, days, months, weekdays, years = match.groups()
-        if (days == "?") == (weekdays == "?"):
-            raise ExpressionError(f"Invalid Schedule Expression {text}: one of the two day fields must be ?")
-        return Cron(
-            _field(minutes, 0, 59),
-            _field(hours, 0, 23),
-            _field(days, 1, 31),
-            _field(months, 1, 12, _MONTHS),
-            _field(weekdays, 1, 7, _WEEKDAYS),
-            _field(years, 1970, 2199),
-        )
-    raise ExpressionError(f"Invalid Schedule Expression {text}.")
+        return _cron(*match.groups())
+    raise ValueError(text)
+
+
+def _cron(minutes: str, hours: str, days: str, months: str, weekdays: str, years: str) -> Cron:
+    if (days == "?") == (weekdays == "?"):
+        raise ValueError("one of the two fields of days must be ?")
+    plain_days, day_rules = _split(days, _day_rule)
+    plain_weekdays, weekday_rules = _split(weekdays, _weekday_rule)
+    return Cron(
+        _field(minutes, 0, 59),
+        _field(hours, 0, 23),
+        _field(plain_days, 1, 31) if plain_days else frozenset(),
+        _field(months, 1, 12, _MONTHS),
+        _field(plain_weekdays, 1, 7, _WEEKDAYS) if plain_weekdays else frozenset(),
+        _field(years, 1970, 2199),
+        day_rules,
+        weekday_rules,
+    )
+
+
+def _split(text: str, rule_of: Callable[[str], DayRule | None]) -> tuple[str, tuple[DayRule, ...]]:
+    """The plain parts of a field, and the rules of the others (user guide: the wildcards L, W and #)."""
+    parts = [(part, rule_of(part)) for part in text.split(",")]
+    plain = ",".join(part for part, rule in parts if rule is None)
+    return plain, tuple(rule for _, rule in parts if rule is not None)
+
+
+def _day_rule(part: str) -> DayRule | None:
+    if match := re.fullmatch(r"L(?:-(\d+))?", part):
+        days = int(match[1] or 0)
+        if days > 30:
+            raise ValueError(part)
+        return _before_the_last(days)
+    if match := re.fullmatch(r"(L|\d+)W", part):
+        wanted = None if match[1] == "L" else int(match[1])
+        if wanted is not None and not 1 <= wanted <= 31:
+            raise ValueError(part)
+        return _nearest_weekday(wanted)
+    return None
+
+
+def _weekday_rule(part: str) -> DayRule | None:
+    if part == "L":
+        return lambda day: _weekday(day) == _LAST_WEEKDAY
+    if match := re.fullmatch(r"(\w+?)L", part):
+        return _last_weekday(_weekday_number(match[1]))
+    if match := re.fullmatch(r"(\w+)#([1-5])", part):
+        return _nth_weekday(_weekday_number(match[1]), int(match[2]))
+    return None
+
+
+def _weekday_number(text: str) -> int:
+    number = _number(text, _WEEKDAYS)
+    if not 1 <= number <= _LAST_WEEKDAY:
+        raise ValueError(text)
+    return number
 
 
 def _field(text: str, least: int, most: int, names: tuple[str, ...] = ()) -> frozenset[int]:
     values: set[int] = set()
     for part in text.split(","):
-        span, _, step = part.partition("/")
+        span, slash, step = part.partition("/")
         first, _, last = span.partition("-")
-        try:
-            if span in {"*", "?"}:
-                low, high = least, most
-            else:
-                low = _number(first, names)
-                high = _number(last, names) if last else (most if step else low)
-            values.update(range(low, high + 1, int(step or 1)))
-        except ValueError as error:
-            raise ExpressionError(f"the emulator does not support '{part}' in a cron expression") from error
-    if not values or min(values) < least or max(values) > most:
-        raise ExpressionError(f"'{text}' is not within {least} to {most}")
+        if span in {"*", "?"}:
+            low, high = least, most
+        else:
+            low = _number(first, names)
+            high = _number(last, names) if last else (most if step else low)
+        if slash and not 1 <= int(step) <= most:
+            raise ValueError(part)
+        if not least <= low <= high <= most:
+            raise ValueError(part)
+        values.update(range(low, high + 1, int(step or 1)))
     return frozenset(values)
 
 
 def _number(text: str, names: tuple[str, ...]) -> int:
-    return names.index(text.upper()) if text.upper() in names else int(text)
+    return names.index(text.upper()) if text.upper() in names and text else int(text)
 
 
 class Ticker:

@@ -1,36 +1,42 @@
 """EventBridge: the default event bus, its rules, and what their targets receive.
 
-Events of sources that begin with `aws.` are accepted by PutEvents here although AWS refuses them: the
-emulator stands for AWS, and tests play its services.
+Events of AWS's own sources come from the emulated services, or from tests through `POST /_emulator/events`: PutEvents
+refuses them.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import Item, page
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import Event, EventBus
 from aws_emulator.eventbridge.delivery import Delivery, Shipment, retry_policy
-from aws_emulator.eventbridge.patterns import PatternError, matches, parse_pattern
-from aws_emulator.eventbridge.recurrence import ExpressionError, Ticker, parse_recurrence
-from aws_emulator.eventbridge.target_inputs import InputError, target_input
+from aws_emulator.eventbridge.patterns import Pattern, PatternError, parse_pattern
+from aws_emulator.eventbridge.recurrence import ExpressionError, Once, Ticker, parse_recurrence
+from aws_emulator.eventbridge.target_inputs import (
+    InputError,
+    Origin,
+    check_target_input,
+    is_json,
+    target_input,
+)
 from aws_emulator.gateway.identities import Identities
 
 LOGGER: Final = logging.getLogger(__name__)
 _TARGETS_PER_RULE: Final = 5
 _ENTRIES_PER_CALL: Final = 10
-_ENTRY_BYTES: Final = 1_048_576
-_NAME: Final = re.compile(r"[.\-_A-Za-z0-9]{1,64}")
+_REQUEST_BYTES: Final = 1_048_576
+_TIME_BYTES: Final = 14
 _PRINCIPAL: Final = "events.amazonaws.com"
 _TARGET_MEMBERS: Final = (
     "Id",
@@ -43,7 +49,9 @@ _TARGET_MEMBERS: Final = (
     "DeadLetterConfig",
     "SqsParameters",
 )
-_REQUIRED_OF_EVENT: Final = ("id", "account", "source", "time", "region", "resources", "detail-type")
+# EventBridge API reference, TestEventPattern: the mandatory fields of an event.
+_REQUIRED_OF_EVENT: Final = ("id", "account", "source", "time", "region", "detail-type")
+_MOST_LISTED: Final = 100
 
 
 @dataclass
@@ -52,7 +60,7 @@ class Rule:
 
     name: str
     arn: str
-    pattern: dict[str, Any] | None
+    pattern: Pattern | None
     schedule: str | None
     state: str = "ENABLED"
     description: str = ""
@@ -82,6 +90,7 @@ class Rules:
         self._delivery = delivery
         self._identities = identities
         self._rules: dict[str, Rule] = {}
+        self._bus_tags: dict[str, str] = {}
         self._lock = threading.RLock()
         bus.subscribe(self._receive)
 
@@ -89,41 +98,26 @@ class Rules:
 
     @operation("events", "PutEvents")
     def put_events(self, request: Request) -> Response:
-        """Put events on the bus. Sources that begin with `aws.` are accepted (see the module)."""
+        """Put events on the bus; what is wrong with one entry fails only that one."""
         entries = request.parameters["Entries"]
-        if not 1 <= len(entries) <= _ENTRIES_PER_CALL:
-            raise ApiError("ValidationException", "Entries must have 1 to 10 members")
+        for entry in entries:
+            refuse_unsupported_parameters(
+                "events",
+                "PutEvents",
+                entry,
+                ("Source", "DetailType", "Detail", "Resources", "Time", "EventBusName", "TraceHeader"),
+            )
+        if sum(_entry_bytes(entry) for entry in entries) > _REQUEST_BYTES:
+            raise ApiError(
+                "ValidationException", "Total size of the entries in the request is over the limit."
+            )
         results = [self._put_event(entry) for entry in entries]
         return {"Entries": results, "FailedEntryCount": sum("ErrorCode" in result for result in results)}
 
     def _put_event(self, entry: Mapping[str, Any]) -> dict[str, str]:
-        refuse_unsupported_parameters(
-            "events",
-            "PutEvents",
-            entry,
-            ("Source", "DetailType", "Detail", "Resources", "Time", "EventBusName", "TraceHeader"),
-        )
-        for name in ("Source", "DetailType", "Detail"):
-            if not entry.get(name):
-                return {
-                    "ErrorCode": "InvalidArgument",
-                    "ErrorMessage": f"Parameter {name} is not valid. Reason: {name} is a required argument.",
-                }
-        if not self._is_default_bus(entry.get("EventBusName")):
-            return {
-                "ErrorCode": "NotAuthorizedForSourceException",
-                "ErrorMessage": "there is no such event bus",
-            }
-        try:
-            detail = json.loads(entry["Detail"])
-        except ValueError:
-            detail = None
-        if not isinstance(detail, dict):
-            return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
-        if len(entry["Detail"].encode()) > _ENTRY_BYTES:
-            raise ApiError(
-                "ValidationException", "Total size of the entries in the request is over the limit."
-            )
+        failure = _failure_of(entry)
+        if failure is not None:
+            return failure
         moment = entry.get("Time") or self._clock.now()
         event: Event = {
             "version": "0",
@@ -134,9 +128,12 @@ class Rules:
             "time": moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "region": self._region,
             "resources": list(entry.get("Resources") or []),
-            "detail": detail,
+            "detail": json.loads(entry["Detail"]),
         }
-        self._bus.deliver(event)
+        # AWS takes an event for a bus that does not exist, and drops it (recorded in radkawar/stackd,
+        # eventbridge/control_plane.json, partial-events).
+        if self._is_default_bus(entry.get("EventBusName")):
+            self._bus.deliver(event)
         return {"EventId": event["id"]}
 
     @operation("events", "TestEventPattern")
@@ -145,38 +142,45 @@ class Rules:
         pattern = _parse(request.parameters["EventPattern"])
         try:
             event = json.loads(request.parameters["Event"])
-        except ValueError as error:
-            raise ApiError("InvalidEventPatternException", f"Event is not valid JSON: {error}") from error
-        missing = [name for name in _REQUIRED_OF_EVENT if name not in event]
-        if missing:
-            raise ApiError(
-                "InvalidEventPatternException", f"Parameter Event is not valid: it lacks {missing}"
-            )
-        return {"Result": matches(pattern, event)}
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict) or any(name not in event for name in _REQUIRED_OF_EVENT):
+            raise ApiError("ValidationException", "Parameter Event is not valid.")
+        return {"Result": pattern.matches(event)}
 
     def _receive(self, event: Event) -> None:
         with self._lock:
             rules = [rule for rule in self._rules.values() if rule.state == "ENABLED" and rule.pattern]
         for rule in rules:
             try:
-                if rule.pattern is not None and matches(rule.pattern, event):
+                if rule.pattern is not None and rule.pattern.matches(event):
                     self._dispatch(rule, event)
             except Exception:
                 # One rule's fault must not stop the clock's thread, on which all events are delivered.
                 LOGGER.exception("the rule %s failed inside the emulator", rule.name)
 
     def _dispatch(self, rule: Rule, event: Event) -> None:
+        origin = Origin(rule.arn, rule.name, self._clock.now())
         for target in list(rule.targets.values()):
             shipment = Shipment(
                 target_arn=target["Arn"],
-                body=target_input(target, event, rule.arn, rule.name),
+                body=target_input(target, event, origin),
                 source_arn=rule.arn,
                 caller=self._identities.name_of(rule.name),
                 execution_name=f"{event['id']}_{uuid.uuid4()}",
                 message_group=(target.get("SqsParameters") or {}).get("MessageGroupId"),
                 **retry_policy(target),
             )
-            self._delivery.ship(shipment, _PRINCIPAL)
+            if not shipment.body:
+                LOGGER.warning(
+                    "%s gives its target %s nothing, which is not delivered", rule.arn, target["Arn"]
+                )
+            elif is_json(shipment.body):
+                self._delivery.ship(shipment, _PRINCIPAL)
+            else:
+                self._delivery.refuse(
+                    shipment, _PRINCIPAL, ApiError("INVALID_JSON", "Invalid input for target.")
+                )
 
     # Rules.
 
@@ -185,8 +189,6 @@ class Rules:
         """Create a rule or change it; targets stay."""
         wanted = request.parameters
         self._check_bus(wanted.get("EventBusName"))
-        if not _NAME.fullmatch(wanted["Name"]):
-            raise ApiError("ValidationException", f"'{wanted['Name']}' is not a rule name")
         pattern, schedule = wanted.get("EventPattern"), wanted.get("ScheduleExpression")
         if not pattern and not schedule:
             raise ApiError(
@@ -204,7 +206,8 @@ class Rules:
                 description=wanted.get("Description", ""),
                 role_arn=wanted.get("RoleArn"),
                 targets=known.targets if known else {},
-                tags={tag["Key"]: tag["Value"] for tag in wanted.get("Tags") or []},
+                # "If you are updating an existing rule, any tags you specify in the PutRule operation are ignored."
+                tags=known.tags if known else _tags(wanted.get("Tags") or []),
             )
             if schedule:
                 rule.ticker = self._ticker(rule, schedule)
@@ -214,11 +217,14 @@ class Rules:
         return {"RuleArn": rule.arn}
 
     def _ticker(self, rule: Rule, schedule: str) -> Ticker:
+        message = "Parameter ScheduleExpression is not valid."
         try:
-            return Ticker(self._clock, parse_recurrence(schedule), lambda: self._tick(rule))
+            recurrence = parse_recurrence(schedule)
         except ExpressionError as error:
-            message = "Parameter ScheduleExpression is not valid."
             raise ApiError("ValidationException", message) from error
+        if isinstance(recurrence, Once):  # at() is EventBridge Scheduler's
+            raise ApiError("ValidationException", message)
+        return Ticker(self._clock, recurrence, lambda: self._tick(rule))
 
     def _tick(self, rule: Rule) -> None:
         if rule.state == "ENABLED":
@@ -237,7 +243,8 @@ class Rules:
 
     @operation("events", "DeleteRule")
     def delete_rule(self, request: Request) -> Response:
-        """Delete a rule that has no targets."""
+        """Delete a rule that has no targets; one that does not exist is deleted already."""
+        self._check_bus(request.parameters.get("EventBusName"))
         with self._lock:
             rule = self._rules.get(request.parameters["Name"])
             if rule is not None and rule.targets:
@@ -256,14 +263,13 @@ class Rules:
     @operation("events", "ListRules")
     def list_rules(self, request: Request) -> Response:
         """List rules, by name."""
+        self._check_bus(request.parameters.get("EventBusName"))
         prefix = request.parameters.get("NamePrefix", "")
         with self._lock:
             names = sorted(name for name in self._rules if name.startswith(prefix))
             rules = [self._rules[name] for name in names]
-        start = int(request.parameters.get("NextToken") or 0)
-        end = start + (request.parameters.get("Limit") or 100)
-        response: Response = {"Rules": [_row(rule) for rule in rules[start:end]]}
-        return {**response, "NextToken": str(end)} if end < len(rules) else response
+        shown, token = _page(rules, request)
+        return {"Rules": [_row(rule) for rule in shown], "NextToken": token}
 
     @operation("events", "EnableRule")
     def enable_rule(self, request: Request) -> Response:
@@ -304,14 +310,38 @@ class Rules:
     @operation("events", "ListTargetsByRule")
     def list_targets_by_rule(self, request: Request) -> Response:
         """List a rule's targets."""
-        return {"Targets": list(self._rule(request, "Rule").targets.values())}
+        shown, token = _page(list(self._rule(request, "Rule").targets.values()), request)
+        return {"Targets": shown, "NextToken": token}
 
     @operation("events", "ListTagsForResource")
     def list_tags_for_resource(self, request: Request) -> Response:
-        """List a rule's tags."""
-        name = request.parameters["ResourceARN"].rpartition("/")[2]
-        rule = self._rule_named(name)
-        return {"Tags": [{"Key": key, "Value": value} for key, value in rule.tags.items()]}
+        """List the tags of a rule or of the bus."""
+        tags = self._tags_of(request)
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    @operation("events", "TagResource")
+    def tag_resource(self, request: Request) -> Response:
+        """Add tags to a rule or to the bus, or change them."""
+        self._tags_of(request).update(_tags(request.parameters["Tags"]))
+        return {}
+
+    @operation("events", "UntagResource")
+    def untag_resource(self, request: Request) -> Response:
+        """Remove tags from a rule or from the bus."""
+        tags = self._tags_of(request)
+        for key in request.parameters["TagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    def _tags_of(self, request: Request) -> dict[str, str]:
+        arn = request.parameters["ResourceARN"]
+        kind, _, name = arn.split(":", 5)[-1].partition("/")
+        if kind == "event-bus":
+            self._check_bus(name)
+            return self._bus_tags
+        bus, _, rule = name.rpartition("/")
+        self._check_bus(bus or None)
+        return self._rule_named(rule).tags
 
     @operation("events", "DescribeEventBus")
     def describe_event_bus(self, request: Request) -> Response:
@@ -335,14 +365,16 @@ class Rules:
         return rule
 
     def _is_default_bus(self, name: str | None) -> bool:
-        return name is None or name == "default" or name.endswith(":event-bus/default")
+        own = f"arn:aws:events:{self._region}:{self._account_id}:event-bus/default"
+        return name in {None, "default", own}
 
     def _check_bus(self, name: str | None) -> None:
         if not self._is_default_bus(name):
-            raise ApiError("ResourceNotFoundException", f"Event bus {name} does not exist.")
+            shown = str(name).rpartition(":event-bus/")[2]
+            raise ApiError("ResourceNotFoundException", f"Event bus {shown} does not exist.")
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str) -> Pattern:
     try:
         return parse_pattern(text)
     except PatternError as error:
@@ -350,17 +382,53 @@ def _parse(text: str) -> dict[str, Any]:
         raise ApiError("InvalidEventPatternException", message) from error
 
 
+def _failure_of(entry: Mapping[str, Any]) -> dict[str, str] | None:
+    """What PutEvents says of an entry that it does not take; None for one that it takes."""
+    for name in ("Source", "DetailType", "Detail"):
+        if not entry.get(name):
+            return {
+                "ErrorCode": "InvalidArgument",
+                "ErrorMessage": f"Parameter {name} is not valid. Reason: {name} is a required argument.",
+            }
+    if entry["Source"].startswith("aws."):
+        return {
+            "ErrorCode": "NotAuthorizedForSourceException",
+            "ErrorMessage": "Not authorized for the source.",
+        }
+    try:
+        detail = json.loads(entry["Detail"])
+    except (ValueError, RecursionError):
+        detail = None
+    if not isinstance(detail, dict):
+        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    return None
+
+
+def _entry_bytes(entry: Mapping[str, Any]) -> int:
+    """EventBridge user guide, "Calculating PutEvents event entry size"."""
+    texts = [entry.get(name) or "" for name in ("Source", "DetailType", "Detail")]
+    texts += entry.get("Resources") or []
+    return sum(len(text.encode()) for text in texts) + (_TIME_BYTES if entry.get("Time") else 0)
+
+
+def _tags(given: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in given}
+
+
+def _page(items: Sequence[Item], request: Request) -> tuple[list[Item], str | None]:
+    asked = request.parameters
+    return page(
+        items, asked.get("NextToken"), asked.get("Limit"), default=_MOST_LISTED, error="ValidationException"
+    )
+
+
 def _check_target(target: Mapping[str, Any]) -> None:
     refuse_unsupported_parameters("events", "PutTargets", target, _TARGET_MEMBERS)
     if ":states:" in target["Arn"] and not target.get("RoleArn"):
         message = f"RoleArn is required for target {target['Arn']}."
         raise ApiError("ValidationException", message)
-    if sum(name in target for name in ("Input", "InputPath", "InputTransformer")) > 1:
-        raise ApiError(
-            "ValidationException", f"Only one of Input, InputPath, or InputTransformer for {target['Id']}."
-        )
     try:
-        target_input(target, {}, "", "")
+        check_target_input(target)
     except InputError as error:
         raise ApiError("ValidationException", str(error)) from error
 
@@ -368,7 +436,7 @@ def _check_target(target: Mapping[str, Any]) -> None:
 def _row(rule: Rule) -> dict[str, Any]:
     row: dict[str, Any] = {"Name": rule.name, "Arn": rule.arn, "State": rule.state, "EventBusName": "default"}
     if rule.pattern is not None:
-        row["EventPattern"] = json.dumps(rule.pattern)
+        row["EventPattern"] = rule.pattern.text
     if rule.schedule is not None:
         row["ScheduleExpression"] = rule.schedule
     if rule.description:

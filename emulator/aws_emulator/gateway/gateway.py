@@ -35,7 +35,12 @@ Route = Callable[[bytes, dict[str, str]], tuple[int, Any]]
 _LOGGER: Final = logging.getLogger(__name__)
 _REASONS: Final = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 403: "Forbidden"}
 # Which error the services give for a value outside their model's constraints, where it is checked here.
-_CONSTRAINT_ERRORS: Final = {"ssm": "ValidationException", "ecr": "InvalidParameterException"}
+_CONSTRAINT_ERRORS: Final = {
+    "ecr": "InvalidParameterException",
+    "events": "ValidationException",
+    "scheduler": "ValidationException",
+    "ssm": "ValidationException",
+}
 
 
 class Gateway:

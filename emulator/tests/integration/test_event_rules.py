@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
-PUSH = {
-    "Source": "aws.ecr",
-    "DetailType": "ECR Image Action",
-    "Detail": json.dumps({"action-type": "PUSH", "result": "SUCCESS", "image-tag": "prod-latest"}),
-}
 
 
 def executions(platform: Any) -> list[dict[str, Any]]:
@@ -26,9 +22,7 @@ def test_a_matching_event_starts_the_state_machine_with_the_transformed_input(
     platform: Any, eventually: Any
 ) -> None:
     before = len(executions(platform))
-    response = platform.client("events").put_events(Entries=[PUSH])
-    assert response["FailedEntryCount"] == 0
-    event_id = response["Entries"][0]["EventId"]
+    event_id = platform.push()
     started = eventually(lambda: len(executions(platform)) > before and executions(platform)[0])
     assert started["name"].startswith(f"{event_id}_")
     description = platform.client("stepfunctions").describe_execution(executionArn=started["executionArn"])
@@ -48,8 +42,8 @@ def test_a_real_push_to_the_registry_starts_it_too(platform: Any, eventually: An
 
 def test_an_event_that_does_not_match_starts_nothing(platform: Any, eventually: Any) -> None:
     before = len(executions(platform))
-    other = {**PUSH, "Detail": json.dumps({"action-type": "PUSH", "image-tag": "other"})}
-    platform.client("events").put_events(Entries=[other, PUSH])
+    platform.push("other")
+    platform.push()
     eventually(lambda: len(executions(platform)) == before + 1)
 
 
@@ -61,11 +55,11 @@ def test_a_disabled_rule_matches_nothing_until_it_is_enabled(platform: Any, even
     platform.emulator.bus.subscribe(seen.append)
     try:
         assert events.describe_rule(Name=rule)["State"] == "DISABLED"
-        events.put_events(Entries=[PUSH])
+        platform.push()
         eventually(lambda: seen)
     finally:
         events.enable_rule(Name=rule)
-    events.put_events(Entries=[PUSH])
+    platform.push()
     eventually(lambda: len(executions(platform)) == before + 1)
 
 
@@ -96,7 +90,7 @@ def test_a_target_without_permission_goes_to_the_dead_letter_queue_at_once(platf
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     assert json.loads(letter["Body"])["detail"] == {"n": 1}
     assert attributes["ERROR_CODE"] == "NO_PERMISSIONS"
-    assert attributes["RETRY_ATTEMPTS"] == "0"
+    assert "RETRY_ATTEMPTS" not in attributes
     assert attributes["RULE_ARN"].endswith(platform.physical_id("ForbiddenRule"))
     assert ":function:" in attributes["TARGET_ARN"]
 
@@ -130,7 +124,7 @@ def test_a_throttled_delivery_is_repeated(platform: Any, eventually: Any) -> Non
             "times": 2,
         }
     )
-    platform.client("events").put_events(Entries=[PUSH])
+    platform.push()
     eventually(lambda: len(executions(platform)) == before + 1)
 
 
@@ -152,43 +146,171 @@ def queue_arn(platform: Any) -> str:
     return attributes["Attributes"]["QueueArn"]
 
 
+MINE = {
+    "text": "hello",
+    "number": 42,
+    "nothing": None,
+    "object": {"first": "one"},
+    "list": ["one", {"x": 3}],
+    "rows": [{"name": "first"}, {"name": "second"}],
+    "quoted": 'say "hello"',
+    "slash/key": "slash",
+}
+
+
+def templated(template: str, **paths: str) -> dict[str, Any]:
+    mapped = {name: f"$.detail.{path}" for name, path in paths.items()}
+    return {"InputTransformer": {"InputTemplate": template} | ({"InputPathsMap": mapped} if mapped else {})}
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ({}, None),
-        ({"Input": '{"fixed": 1}'}, {"fixed": 1}),
-        ({"InputPath": "$.detail.list[1]"}, 2),
+        ({"Input": '{ "fixed": 1 }'}, '{ "fixed": 1 }'),
+        ({"InputPath": "$.detail.list[1]"}, '{"x":3}'),
+        ({"InputPath": "$.detail.rows[*].name"}, '["first","second"]'),
+        ({"InputPath": "$.detail.slash/key"}, '"slash"'),
+        ({"InputPath": "$.detail.nothing"}, "{}"),
+        ({"InputPath": "$.detail.missing"}, "{}"),
+        ({"InputPath": ""}, "{}"),
         (
-            {
-                "InputTransformer": {
-                    "InputPathsMap": {"name": "$.detail.name", "all": "$.detail"},
-                    "InputTemplate": '{"text": "<name> said <name>", "detail": <all>, "name": <name>}',
-                }
-            },
-            {
-                "text": 'a "b" said a "b"',
-                "detail": {"name": 'a "b"', "list": [1, 2]},
-                "name": 'a "b"',
-            },
+            templated('{"a":<a>,"b":"<b> and <c>","d":<d>}', a="object", b="quoted", c="number", d="nothing"),
+            '{"a":{"first":"one"},"b":"say \\"hello\\" and 42","d":null}',
         ),
-        ({"InputTransformer": {"InputTemplate": "rule <aws.events.rule-name>"}}, 'rule "mine"'),
+        (templated('{"a":<a>,"b":"<a>","c":[<a>]}', a="missing"), '{"a":"","b":"","c":[""]}'),
+        (
+            templated('"a <a>, b <b>, c<c>"', a="object", b="list", c="missing"),
+            '"a {first:one}, b [one,{x:3}], c"',
+        ),
+        (templated('"first <a>"\n"second <a>"', a="text"), '"first hello"\n"second hello"'),
+        (templated('"before <undefined> after"'), '"before <undefined> after"'),
+        (templated("[<a>]", a="nothing"), "[null]"),
+        (templated('"<aws.events.rule-name> has it"'), '"mine has it"'),
     ],
 )
-def test_inputs_of_targets(platform: Any, rule: str, shape: dict[str, Any], expected: Any) -> None:
+def test_inputs_of_targets(platform: Any, rule: str, shape: dict[str, Any], expected: str) -> None:
+    """As recorded in radkawar/stackd, testdata/aws/eventbridge/inputs.json."""
     events = platform.client("events")
     events.put_targets(Rule=rule, Targets=[{"Id": "inbox", "Arn": queue_arn(platform), **shape}])
+    events.put_events(Entries=[{"Source": "test.mine", "DetailType": "x", "Detail": json.dumps(MINE)}])
+    assert platform.messages("InboxUrl")[0]["Body"] == expected
+
+
+def test_the_event_itself_in_a_template(platform: Any, rule: str) -> None:
+    """EventBridge user guide, Input transformation: predefined variables; <aws.events.event> is recorded."""
+    events = platform.client("events")
+    template = (
+        '{"event":<aws.events.event>,"whole":<aws.events.event.json>,"at":<aws.events.event.ingestion-time>}'
+    )
+    events.put_targets(
+        Rule=rule, Targets=[{"Id": "inbox", "Arn": queue_arn(platform), **templated(template)}]
+    )
     events.put_events(
         Entries=[
-            {"Source": "test.mine", "DetailType": "x", "Detail": '{"name": "a \\"b\\"", "list": [1, 2]}'}
+            {
+                "Source": "test.mine",
+                "DetailType": "x",
+                "Detail": "{}",
+                "Time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            }
         ]
     )
     body = json.loads(platform.messages("InboxUrl")[0]["Body"])
-    if expected is None:
-        assert body["source"] == "test.mine"
-        assert body["account"] == "123456789012"
-        assert body["region"] == "us-east-1"
-    else:
-        assert body == expected
+    assert body["event"] == {
+        "id": body["whole"]["id"],
+        "account": "123456789012",
+        "detailType": "x",
+        "time": 1767323045000,
+        "source": "test.mine",
+        "region": "us-east-1",
+        "resources": [],
+        "version": "0",
+    }
+    assert body["whole"]["time"] == "2026-01-02T03:04:05Z"
+    assert re.fullmatch(r"[-0-9]{10}T[:0-9]{8}\.\d{3}Z", body["at"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "body"),
+    [
+        (templated('{"value":"<a>"}', a="object"), '{"value":"{"first":"one"}"}'),
+        (templated('"prefix <a>"', a="quoted"), '"prefix say "hello""'),
+        (templated("<a>", a="text"), "hello"),
+        (templated("[1,<a>]", a="missing"), "[1,]"),
+        (templated('{"value":<undefined>}'), '{"value":<undefined>}'),
+    ],
+)
+def test_an_input_that_is_no_json_goes_to_the_dead_letter_queue(
+    platform: Any, rule: str, shape: dict[str, Any], body: str
+) -> None:
+    """As recorded in radkawar/stackd, testdata/aws/eventbridge/inputs.json."""
+    events, sqs = platform.client("events"), platform.client("sqs")
+    failures = sqs.get_queue_attributes(QueueUrl=platform.outputs["FailuresUrl"], AttributeNames=["QueueArn"])
+    letters = {"Arn": failures["Attributes"]["QueueArn"]}
+    arn = f"arn:aws:events:us-east-1:123456789012:rule/{rule}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": letters["Arn"],
+        "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+    }
+    before = sqs.get_queue_attributes(QueueUrl=platform.outputs["FailuresUrl"], AttributeNames=["Policy"])
+    policy = json.loads(before["Attributes"]["Policy"])
+    policy["Statement"].append(statement)
+    sqs.set_queue_attributes(
+        QueueUrl=platform.outputs["FailuresUrl"], Attributes={"Policy": json.dumps(policy)}
+    )
+    target = {"Id": "inbox", "Arn": queue_arn(platform), "DeadLetterConfig": letters, **shape}
+    try:
+        events.put_targets(Rule=rule, Targets=[target])
+        events.put_events(Entries=[{"Source": "test.mine", "DetailType": "x", "Detail": json.dumps(MINE)}])
+        letter = platform.messages("FailuresUrl")[0]
+    finally:
+        sqs.set_queue_attributes(QueueUrl=platform.outputs["FailuresUrl"], Attributes=before["Attributes"])
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert letter["Body"] == body
+    assert attributes == {
+        "RULE_ARN": arn,
+        "TARGET_ARN": target["Arn"],
+        "ERROR_CODE": "INVALID_JSON",
+        "ERROR_MESSAGE": "Invalid input for target.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"Input": "not-json"}, "JSON syntax error in input for target t"),
+        (
+            {"Input": "{}", "InputPath": "$"},
+            "Only one of Input, InputPath, or InputTransformer must be provided",
+        ),
+        ({"InputPath": "$['detail']"}, "InputPath for target t is invalid"),
+        ({"InputPath": "$..text"}, "InputPath for target t is invalid"),
+        ({"InputPath": "$.detail.array[-1]"}, "InputPath for target t is invalid"),
+        ({"InputPath": "detail"}, "InputPath for target t is invalid"),
+        ({"InputPath": "$.detail.object.*"}, "InputPath for target t is invalid"),
+        (templated('{"a":<b>}', a="x"), "InputTemplate for target t contains invalid placeholder b"),
+        (templated("hello <a>", a="x"), "Invalid InputTemplate for target t"),
+        (
+            templated('{"<a>":1}', a="x"),
+            "InputTemplate placeholder present as a JSON object key for target t",
+        ),
+        (
+            templated('"<aws.events.event.json>"'),
+            "contains placeholder aws.events.event.json valid only for JSON template",
+        ),
+    ],
+)
+def test_inputs_that_put_targets_refuses(
+    platform: Any, rule: str, shape: dict[str, Any], message: str
+) -> None:
+    """As recorded in radkawar/stackd, testdata/aws/eventbridge/inputs.json."""
+    events = platform.client("events")
+    with pytest.raises(events.exceptions.ClientError, match="ValidationException") as failure:
+        events.put_targets(Rule=rule, Targets=[{"Id": "t", "Arn": queue_arn(platform), **shape}])
+    assert message in failure.value.response["Error"]["Message"]
 
 
 def test_targets_are_checked(platform: Any, rule: str) -> None:
@@ -196,28 +318,85 @@ def test_targets_are_checked(platform: Any, rule: str) -> None:
     machine = {"Id": "m", "Arn": platform.outputs["MachineArn"]}
     with pytest.raises(events.exceptions.ClientError, match="RoleArn is required"):
         events.put_targets(Rule=rule, Targets=[machine])
-    doubtful = {"Id": "q", "Arn": arn, "Input": "{}", "InputPath": "$"}
-    with pytest.raises(events.exceptions.ClientError, match="Only one of"):
-        events.put_targets(Rule=rule, Targets=[doubtful])
+    for identifier in ("!@#$@!#$", "x" * 65):
+        with pytest.raises(events.exceptions.ClientError, match="ValidationException"):
+            events.put_targets(Rule=rule, Targets=[{"Id": identifier, "Arn": arn}])
     many = [{"Id": str(number), "Arn": arn} for number in range(6)]
     with pytest.raises(events.exceptions.LimitExceededException):
         events.put_targets(Rule=rule, Targets=many)
 
 
+def test_targets_are_listed_in_pages(platform: Any, rule: str) -> None:
+    """EventBridge API reference, ListTargetsByRule: Limit, NextToken."""
+    events, arn = platform.client("events"), queue_arn(platform)
+    events.put_targets(Rule=rule, Targets=[{"Id": str(number), "Arn": arn} for number in range(3)])
+    first = events.list_targets_by_rule(Rule=rule, Limit=2)
+    rest = events.list_targets_by_rule(Rule=rule, Limit=2, NextToken=first["NextToken"])
+    assert [len(first["Targets"]), len(rest["Targets"])] == [2, 1]
+    assert "NextToken" not in rest
+
+
 def test_entries_are_checked_one_by_one(platform: Any) -> None:
+    """As recorded in radkawar/stackd, testdata/aws/eventbridge/control_plane.json, partial-events."""
     response = platform.client("events").put_events(
         Entries=[
             {"Source": "test.x", "DetailType": "x", "Detail": "not json"},
             {"Source": "test.x", "DetailType": "x", "Detail": "{}"},
             {"DetailType": "x", "Detail": "{}"},
+            {"Source": "aws.iam", "DetailType": "x", "Detail": "{}"},
+            {"Source": "test.x", "DetailType": "x", "Detail": "{}", "EventBusName": "missing"},
         ]
     )
-    assert response["FailedEntryCount"] == 2
+    assert response["FailedEntryCount"] == 3
     assert [entry.get("ErrorCode") for entry in response["Entries"]] == [
         "MalformedDetail",
         None,
         "InvalidArgument",
+        "NotAuthorizedForSourceException",
+        None,
     ]
+
+
+def test_an_event_for_another_bus_is_lost(platform: Any, rule: str) -> None:
+    events = platform.client("events")
+    events.put_targets(Rule=rule, Targets=[{"Id": "inbox", "Arn": queue_arn(platform)}])
+    entry = {"Source": "test.mine", "DetailType": "x", "Detail": '{"n": 1}'}
+    events.put_events(Entries=[entry | {"EventBusName": "missing"}, entry | {"Detail": '{"n": 2}'}])
+    bodies = [json.loads(message["Body"])["detail"] for message in platform.messages("InboxUrl")]
+    assert bodies == [{"n": 2}]
+
+
+def test_too_much_for_one_request_is_refused_as_a_whole(platform: Any) -> None:
+    """EventBridge user guide, PutEvents: the entries of a request together."""
+    events = platform.client("events")
+    half = {"Source": "test.x", "DetailType": "x", "Detail": json.dumps({"x": "x" * 530_000})}
+    with pytest.raises(events.exceptions.ClientError, match="over the limit"):
+        events.put_events(Entries=[half, half])
+
+
+def test_a_rule_keeps_its_tags_and_its_pattern_as_they_were_given(platform: Any, rule: str) -> None:
+    """EventBridge API reference, PutRule: tags of an update are ignored; DescribeRule as recorded."""
+    events, pattern = platform.client("events"), '{ "source":["test.mine"] }'
+    arn = events.put_rule(Name=rule, EventPattern=pattern, Tags=[{"Key": "a", "Value": "1"}])["RuleArn"]
+    assert events.describe_rule(Name=rule)["EventPattern"] == pattern
+    assert events.list_tags_for_resource(ResourceARN=arn)["Tags"] == []
+    events.tag_resource(ResourceARN=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    events.untag_resource(ResourceARN=arn, TagKeys=["a", "absent"])
+    assert events.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+
+
+@pytest.mark.parametrize("operation", ["put_rule", "delete_rule", "list_rules"])
+def test_an_unknown_bus_is_refused(platform: Any, operation: str) -> None:
+    events = platform.client("events")
+    parameters: dict[str, str] = {"EventBusName": "missing"}
+    if operation != "list_rules":
+        parameters["Name"] = "mine"
+    if operation == "put_rule":
+        parameters["EventPattern"] = '{"source": ["x"]}'
+    with pytest.raises(
+        events.exceptions.ResourceNotFoundException, match=r"Event bus missing does not exist\."
+    ):
+        getattr(events, operation)(**parameters)
 
 
 def test_topics_deliver_to_their_queues(platform: Any) -> None:
@@ -241,5 +420,10 @@ def test_patterns_can_be_tested(platform: Any) -> None:
     assert events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"] is True
     with pytest.raises(events.exceptions.InvalidEventPatternException):
         events.test_event_pattern(EventPattern='{"a": "b"}', Event=json.dumps(event))
-    with pytest.raises(events.exceptions.InvalidEventPatternException):
-        events.test_event_pattern(EventPattern=pattern, Event="{}")
+    without = {name: value for name, value in event.items() if name != "resources"}
+    assert events.test_event_pattern(EventPattern=pattern, Event=json.dumps(without))["Result"] is True
+    for bad in ("{}", '["plain string"]', "plain string"):
+        with pytest.raises(
+            events.exceptions.ClientError, match=r"ValidationException.*Parameter Event is not valid\."
+        ):
+            events.test_event_pattern(EventPattern=pattern, Event=bad)

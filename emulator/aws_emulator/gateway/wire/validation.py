@@ -74,6 +74,8 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[tuple[str, Any, str
             yield from _problems(shape.member, item, f"{path}.{index}.member")
     elif kind == "map":
         yield from _length_problems(shape, value, path)
+        if any(list(_problems(shape.key, key, path)) for key in value):
+            yield path, value, "Map keys must satisfy their constraints"
         for key, item in value.items():
             yield from _problems(shape.value, item, f"{path}.{key}.member")
     elif kind == "string":
@@ -97,7 +99,7 @@ def _string_problems(shape: Any, value: str, path: str) -> Iterator[tuple[str, A
         yield path, value, f"Member must satisfy enum value set: [{', '.join(choices)}]"
     text = shape.metadata.get("pattern")
     pattern = _pattern(text) if text else None
-    if pattern is not None and not pattern.search(value):
+    if pattern is not None and not pattern.fullmatch(value):
         yield path, value, f"Member must satisfy regular expression pattern: {text}"
 
 
