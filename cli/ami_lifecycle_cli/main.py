@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "wait": "Wait until an image is published for good; an exit code for each outcome.",
     "stop": "Stop what runs for an environment, and wait until it is cleaned up.",
     "builds": "The builds of an environment, by their ids.",
+    "logs": "What a build has written, or writes now: its commands and functions.",
     "history": "The images of an environment, or its builds over time.",
     "show": "One image or one build: where it comes from, how it went, what uses it.",
     "diff": "What changed between two images.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,8 @@ from aws_emulator.lambda_.layers import DOWNLOAD_PATH
 from aws_emulator.lambda_.pool import Runtime
 from aws_emulator.lambda_.service import Lambda
 from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
+from aws_emulator.logs import Logs
+from aws_emulator.logs.store import Line
 from aws_emulator.project import Project
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.ssm.command_logs import CommandLogs
@@ -174,10 +176,10 @@ class Emulator:
         self._cleanup.callback(self._http.close)
         self.endpoint_url = self._http.url
         # The zygote loads its modules while the rest starts.
-        self.runtime = Runtime(self.region, self._function_endpoint_url or self.endpoint_url)
-        self._cleanup.callback(self.runtime.close)
         self.clock = Clock(self._time_scale)
         self._cleanup.callback(self.clock.close)
+        self.runtime = Runtime(self.region, self._function_endpoint_url or self.endpoint_url, self.clock)
+        self._cleanup.callback(self.runtime.close)
 
     def _start_services(self) -> None:
         self.moto = MotoAccount(self.account_id, self.region)
@@ -208,14 +210,17 @@ class Emulator:
         )
         self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
         self.registry = Registry(self.clock, self.bus, **place)
-        logs = CommandLogs(self.moto, self.enforcement.may_write_command_log)
+        self.logs = Logs(
+            self.clock, pending=lambda: self._function_lines(self.runtime.take_lines()), **place
+        )
+        command_logs = CommandLogs(self.logs, self.enforcement.may_write_command_log)
         self.run_command = RunCommand(
             self.clock,
             self.bus,
             self.durations,
             self.ec2,
             self.project.provisioner(self, self._cleanup),
-            deliver_output=logs.deliver,
+            deliver_output=command_logs.deliver,
             **place,
         )
         self.gateway = self._make_gateway()
@@ -234,6 +239,7 @@ class Emulator:
             self.registry,
             self.parameter_store,
             self.run_command,
+            self.logs,
             ResourceTags(self.parameter_store, self.run_command),
         )
         return Gateway(
@@ -356,6 +362,19 @@ class Emulator:
 
     def _download_layer(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         return self.functions.layers.download(query)
+
+    def _function_lines(self, lines: Iterable[Line]) -> Iterator[tuple[str, str, Line]]:
+        """Lines of functions with the group and the stream that they belong to.
+
+        Without the permission nothing reaches CloudWatch Logs, and nobody is told.
+        """
+        functions = {function.logical_id: function for function in self.functions.functions()}
+        for line in lines:
+            function = functions[line.source]
+            group = function.log_group or f"/aws/lambda/{function.name}"
+            if self.enforcement.may_write_log(function.role_arn, group):
+                # Lambda developer guide, Log stream names of a custom log group.
+                yield group, f"{line.time:%Y/%m/%d}/{function.name}[$LATEST]", line
 
     def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         wanted = query.get("function", "")

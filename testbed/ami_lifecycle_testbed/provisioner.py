@@ -107,7 +107,13 @@ class SimulatedProvisioner(ShellProvisioner):
             ),
         }
         content = provisioned_content(parameters, size)
-        stdout = f"pulling {reference}\nthe unit is enabled\n{_line(facts)}\n"
+        said = (
+            f"{parameters['Mode']} build of {content['application']} for {content['environment']}",
+            f"pulling {reference}, attempt 1",
+            "removing what belongs to the builder",
+            _line(facts),
+        )
+        stdout = "".join(f"{line}\n" for line in said)
         return CommandResult(seconds, 0, stdout, "", content)
 
     def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
@@ -140,7 +146,9 @@ class SimulatedProvisioner(ShellProvisioner):
                 },
             ),
         }
-        return CommandResult(seconds, 0, f"waiting for the application to be healthy\n{_line(facts)}\n", "")
+        check = f"waiting for {content.get('application', '')} to be healthy: {facts['health_check']}"
+        said = (check, "looking for what must not be in an image", _line(facts))
+        return CommandResult(seconds, 0, "".join(f"{line}\n" for line in said), "")
 
     def _facts(self, kind: str, digest: str, size: int, instance: Instance) -> dict[str, Any]:
         disk = self._ec2.root_volume(instance).device.volume_size * 2**30

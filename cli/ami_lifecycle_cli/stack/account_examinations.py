@@ -32,6 +32,8 @@ OPERATOR_ACTIONS: Final = (
     "ec2:CreateTags",
     "lambda:GetFunctionConfiguration",
     "lambda:GetLayerVersion",
+    "logs:DescribeLogGroups",
+    "logs:FilterLogEvents",
     "ecr:BatchGetImage",
     "ecr:DescribeImages",
     "ecr:DescribeRepositories",

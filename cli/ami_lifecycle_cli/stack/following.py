@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
+from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.records import read_environment_live
-from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of, totals_by_state
-from ami_lifecycle_cli.stack.showing import duration, iso_date, note_console, short_name
-from ami_lifecycle_cli.stack.states import OF_COMMANDS, SILENT
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of
+from ami_lifecycle_cli.stack.showing import iso_date, note_console, short_name
+from ami_lifecycle_cli.stack.states import OF_COMMANDS
 
 _FIRST_POLL_SECONDS: Final = 0.2
 _LAST_POLL_SECONDS: Final = 2.0
@@ -116,18 +115,27 @@ class Follower:
 
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
         self.followed_arn = arn
-        with _Display(self._console, arn, usual).open() as show:
+        with Progress(self._console, arn, usual).open() as show:
             pause = _FIRST_POLL_SECONDS
             seen = 0
             while True:
                 # The description first: a history that is read after the end is complete.
                 run, states = self._look(arn)
-                show(states, self._stack.clock.now())
+                show(states, self._lines(run, states), self._stack.clock.now())
                 if run.status != RUNNING:
                     return Followed(run, states, self._log_of(run, states))
                 pause = _FIRST_POLL_SECONDS if len(states) > seen else min(pause * 1.5, _LAST_POLL_SECONDS)
                 seen = len(states)
                 time.sleep(pause)
+
+    def _lines(self, run: Run, states: list[StateRun]) -> list[Line]:
+        """What the command that runs now has written; nothing where that cannot be read, because it only adorns."""
+        if not states or states[-1].name not in OF_COMMANDS:
+            return []
+        try:
+            return BuildLogs(self._stack, run).of_commands(commands_of(states)[-1:])
+        except (AmiLifecycleError, BotoCoreError, ClientError):
+            return []
 
     def _look(self, arn: str) -> tuple[Run, list[StateRun]]:
         """The execution and its states; asks again for some minutes while AWS throttles or does not answer."""
@@ -186,57 +194,3 @@ class Follower:
             return ()
         lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
         return tuple(lines[-_LOG_LINES:])
-
-
-class _Display:
-    """Shows states while they are run through."""
-
-    def __init__(self, console: Console, arn: str, usual: Mapping[str, float]) -> None:
-        self._console = console
-        self._arn = arn
-        self._usual = usual
-        self._told = 0
-
-    @contextmanager
-    def open(self) -> Iterator[Callable[[list[StateRun], datetime], None]]:
-        """Show until the block ends; gives the function that shows."""
-        self._console.print(Text(f"Execution {short_name(self._arn)}", style="dim"))
-        if not self._console.is_terminal:
-            yield self._print_new
-            return
-        with Live(console=self._console, refresh_per_second=8, transient=False) as live:
-            spinner = Spinner("dots")
-            yield lambda states, now: live.update(self._table(states, now, spinner))
-
-    def _print_new(self, states: list[StateRun], now: datetime) -> None:
-        shown = [state for state in states if state.name not in SILENT]
-        for state in shown[self._told :]:
-            if state.exited is None:
-                break
-            self._console.print(f"  {state.name:<26} {self._time(state, now)}", soft_wrap=True)
-            self._told += 1
-
-    def _table(self, states: list[StateRun], now: datetime, spinner: Spinner) -> Table:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for _ in range(3):
-            table.add_column(no_wrap=True)
-        for state in (state for state in states if state.name not in SILENT):
-            failed = bool(state.errors) and state.exited is not None and state.output is None
-            mark = (
-                spinner
-                if state.exited is None
-                else Text("x" if failed else "+", style="red" if failed else "green")
-            )
-            table.add_row(mark, Text(state.name), Text(self._time(state, now)))
-        total = sum(totals_by_state(states, now).values())
-        usual = sum(self._usual.values())
-        table.add_row("", Text("Total", style="bold"), Text(_with_usual(total, usual or None), style="bold"))
-        return table
-
-    def _time(self, state: StateRun, now: datetime) -> str:
-        return _with_usual(state.seconds(now), self._usual.get(state.name))
-
-
-def _with_usual(seconds: float, usual: float | None) -> str:
-    text = f"{duration(seconds):>12}"
-    return f"{text}   usually {duration(usual)}" if usual is not None and usual >= 1 else text

@@ -15,7 +15,6 @@ from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.following import Followed, Follower
-from ami_lifecycle_cli.stack.runs import command_of
 from ami_lifecycle_cli.stack.showing import duration, output_console, short_name
 
 _INTERRUPTED = 130
@@ -111,21 +110,15 @@ def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, A
         output_console().print(
             Text(f"{line} ({took})", style="bold red" if failed else "bold green"), soft_wrap=True
         )
-        _print_log(stack, followed)
+        _print_log(followed)
     if failed:
         raise typer.Exit(1)
 
 
-def _print_log(stack: Stack, followed: Followed) -> None:
+def _print_log(followed: Followed) -> None:
     if not followed.log:
         return
     print_line("The command's last lines:")
     for line in followed.log:
         print_line(f"  {line}")
-    sent = command_of(followed.states)
-    group = stack.outputs.get("CommandLogGroupName", "")
-    # Systems Manager user guide, CloudWatch Logs for Run Command: streams begin with the command's id.
-    print_note(
-        f"All of it: aws logs filter-log-events --log-group-name {group} "
-        f"--log-stream-name-prefix {sent[0] if sent else ''} --query 'events[].[message]' --output text"
-    )
+    print_note(f"All of it: ami-lifecycle logs {followed.run.name}")

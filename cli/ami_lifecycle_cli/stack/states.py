@@ -18,6 +18,10 @@ WAITS: Final[Mapping[str, str]] = {
 # Choices and ends take no time, and say nothing that the states around them do not say.
 SILENT: Final = frozenset(name for name, state in _STATES.items() if state["type"] in {"Choice", "Succeed"})
 # Where a command on an instance fails; its last lines say why.
-OF_COMMANDS: Final = frozenset(
-    {"Provision Builder", "Await Provisioning", "Verify Image", "Await Verification"}
-)
+COMMAND_OF: Final[Mapping[str, str]] = {
+    "Provision Builder": "provision",
+    "Await Provisioning": "provision",
+    "Verify Image": "verify",
+    "Await Verification": "verify",
+}
+OF_COMMANDS: Final = frozenset(COMMAND_OF)

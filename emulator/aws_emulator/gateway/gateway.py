@@ -38,6 +38,7 @@ _REASONS: Final = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Requ
 _CONSTRAINT_ERRORS: Final = {
     "ecr": "InvalidParameterException",
     "events": "ValidationException",
+    "logs": "InvalidParameterException",
     "scheduler": "ValidationException",
     "ssm": "ValidationException",
 }

@@ -79,7 +79,6 @@ MOTO_OPERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "iam": ("*",),
     "kms": ("*",),
-    "logs": ("*",),
     "secretsmanager": ("*",),
     "sns": ("*",),
     "sqs": ("*",),

@@ -11,13 +11,15 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Final
 
+from aws_emulator.clock import Clock
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.processes import Zygote, ZygoteError
 from aws_emulator.lambda_.worker import Job, Outcome, Worker
+from aws_emulator.logs.store import Line
 
 LOGGER: Final = logging.getLogger(__name__)
 CONCURRENCY: Final = 4
-_LOG_LINES: Final = 5000
+_LOG_LINES: Final = 20_000
 
 
 class _Pool:
@@ -35,9 +37,12 @@ class Runtime:
     Args:
         region: the emulated Region.
         endpoint_url: what the functions use as AWS endpoint.
+        clock: says when a line was written.
     """
 
-    def __init__(self, region: str, endpoint_url: str) -> None:
+    def __init__(self, region: str, endpoint_url: str, clock: Clock) -> None:
+        self._clock = clock
+        self._lines: deque[Line] = deque(maxlen=_LOG_LINES)
         self._region = region
         self._endpoint_url = endpoint_url
         self._pools: dict[str, _Pool] = {}
@@ -70,6 +75,13 @@ class Runtime:
     def logs(self, logical_id: str) -> list[str]:
         """The last lines that a function's processes wrote, oldest first."""
         return list(self._logs.get(logical_id, ()))
+
+    def take_lines(self) -> list[Line]:
+        """The lines that functions wrote since they were taken the last time, oldest first."""
+        taken = []
+        while self._lines:
+            taken.append(self._lines.popleft())
+        return taken
 
     def close(self) -> None:
         """End all processes and the thread."""
@@ -156,4 +168,5 @@ class Runtime:
 
     def _on_output(self, logical_id: str, line: str) -> None:
         self._logs.setdefault(logical_id, deque(maxlen=_LOG_LINES)).append(line)
+        self._lines.append(Line(logical_id, self._clock.now(), line))
         LOGGER.debug("%s: %s", logical_id, line)

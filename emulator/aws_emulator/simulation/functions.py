@@ -19,6 +19,7 @@ from typing import Any
 from aws_emulator.api.disruptions import ProcessHangs, ProcessKilled
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.worker import Outcome
+from aws_emulator.logs.store import Line
 from aws_emulator.simulation.transport import ENDPOINT_URL
 from aws_emulator.simulation.virtual_clock import StuckError, VirtualClock
 
@@ -112,6 +113,10 @@ class SimulatedFunctions:
 
     def logs(self, logical_id: str) -> list[str]:  # noqa: ARG002 - the runtime of processes keeps them
         """Nothing: handlers are silent in a simulation."""
+        return []
+
+    def take_lines(self) -> list[Line]:
+        """Nothing, as above."""
         return []
 
     def close(self) -> None:

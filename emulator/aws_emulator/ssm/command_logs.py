@@ -1,13 +1,12 @@
-"""What commands write, delivered to CloudWatch Logs (Systems Manager user guide, Configuring CloudWatch Logs
-for Run Command).
+"""What commands write, delivered to CloudWatch Logs while they run (Systems Manager user guide, Configuring
+CloudWatch Logs for Run Command).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from aws_emulator.gateway.moto_backend import MotoAccount
+from aws_emulator.logs import Logs
 from aws_emulator.ssm.commands import Command, Invocation
 
 Profile = Mapping[str, str]
@@ -21,24 +20,23 @@ class CommandLogs:
             group does not exist, the output is lost without an error, as it is in AWS.
     """
 
-    def __init__(self, moto: MotoAccount, permits: Callable[[Profile | None, str], bool]) -> None:
-        self._moto = moto
+    def __init__(self, logs: Logs, permits: Callable[[Profile | None, str], bool]) -> None:
+        self._logs = logs
         self._permits = permits
 
-    def deliver(self, command: Command, invocation: Invocation, profile: Profile | None) -> None:
-        """Write the output of an invocation that has ended, if the command asked for that."""
+    def deliver(
+        self,
+        command: Command,
+        invocation: Invocation,
+        profile: Profile | None,
+        stream: str,
+        lines: Iterable[str],
+    ) -> None:
+        """Write lines of an invocation to its stream `stdout` or `stderr`, if the command asked for that."""
         wanted = command.output.get("CloudWatchOutputConfig") or {}
         group = wanted.get("CloudWatchLogGroupName") or f"/aws/ssm/{command.document_name}"
-        if not wanted.get("CloudWatchOutputEnabled") or not self._permits(profile, group):
+        written = list(lines)
+        if not written or not wanted.get("CloudWatchOutputEnabled") or not self._permits(profile, group):
             return
-        prefix = f"{command.command_id}/{invocation.instance_id}/{command.step}"
-        with self._moto.backend("logs") as backend:
-            if group not in backend.groups:
-                return
-            for name, text in (("stdout", invocation.stdout), ("stderr", invocation.stderr)):
-                if text:
-                    stream = f"{prefix}/{name}"
-                    backend.create_log_stream(group, stream)
-                    now = int(time.time() * 1000)
-                    lines = [{"timestamp": now, "message": line} for line in text.splitlines() if line]
-                    backend.put_log_events(group, stream, lines)
+        name = f"{command.command_id}/{invocation.instance_id}/{command.step}/{stream}"
+        self._logs.deliver(group, name, written)

@@ -27,6 +27,8 @@ class Invocation:
     ended: datetime | None = None
     stdout: str = ""
     stderr: str = ""
+    # Lines of the standard output that have been delivered to CloudWatch Logs.
+    delivered: int = 0
 
     @property
     def has_ended(self) -> bool:

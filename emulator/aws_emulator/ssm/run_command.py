@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
@@ -44,8 +45,8 @@ _EMULATED: Final = (
 )
 _OUTPUT: Final = ("CloudWatchOutputConfig", "OutputS3BucketName", "OutputS3KeyPrefix", "OutputS3Region")
 _KILLED: Final = 137
-# What takes the output of a command to CloudWatch Logs, under the instance profile that it ran with.
-DeliverOutput = Callable[[Command, Invocation, Mapping[str, str] | None], None]
+# What takes lines of a command's stream to CloudWatch Logs, under the instance profile that it runs with.
+DeliverOutput = Callable[[Command, Invocation, Mapping[str, str] | None, str, Sequence[str]], None]
 
 
 class RunCommand(Documents, Fleet):
@@ -61,7 +62,7 @@ class RunCommand(Documents, Fleet):
         *,
         account_id: str,
         region: str,
-        deliver_output: DeliverOutput = lambda _command, _invocation, _profile: None,
+        deliver_output: DeliverOutput = lambda _command, _invocation, _profile, _stream, _lines: None,
     ) -> None:
         super().__init__(clock, durations, account_id=account_id)
         self.bus = bus
@@ -164,6 +165,7 @@ class RunCommand(Documents, Fleet):
             self._end(command, invocation, "TimedOut", "DeliveryTimedOut", -1)
 
     def _run(self, command: Command, invocation: Invocation, result: CommandResult, start: int) -> None:
+        self._write_while_it_runs(command, invocation, result, start)
         if result.duration_seconds > command.execution_seconds:
             self._later(
                 command.execution_seconds,
@@ -173,6 +175,27 @@ class RunCommand(Documents, Fleet):
 
         self._later(result.duration_seconds, lambda: self._report(command, invocation, result, start))
         self._expire(command, invocation, command.timeout_seconds + command.execution_seconds)
+
+    def _write_while_it_runs(
+        self, command: Command, invocation: Invocation, result: CommandResult, start: int
+    ) -> None:
+        """Deliver the standard output line by line over the time of the command; the last line is its end."""
+        lines = result.stdout.splitlines()
+
+        def write(number: int) -> None:
+            if invocation.status == "InProgress" and self._still_there(invocation.instance_id, start):
+                self._deliver_lines(command, invocation, "stdout", lines[number : number + 1])
+                invocation.delivered = number + 1
+
+        for number in range(len(lines) - 1):
+            self._later(result.duration_seconds * number / len(lines), partial(write, number))
+
+    def _deliver_lines(
+        self, command: Command, invocation: Invocation, stream: str, lines: Sequence[str]
+    ) -> None:
+        with self.ec2.lock:
+            profile = self.ec2.instances[invocation.instance_id].profile
+        self._deliver_output(command, invocation, profile, stream, lines)
 
     def _await(self, command: Command, invocation: Invocation, pending: PendingResult, start: int) -> None:
         pending.when_complete(
@@ -192,9 +215,9 @@ class RunCommand(Documents, Fleet):
                 content = self.ec2.content_of(self.ec2.instances[invocation.instance_id])
                 content.clear()
                 content.update(result.content)
-            profile = self.ec2.instances[invocation.instance_id].profile
         invocation.stdout, invocation.stderr = result.stdout, result.stderr
-        self._deliver_output(command, invocation, profile)
+        self._deliver_lines(command, invocation, "stdout", result.stdout.splitlines()[invocation.delivered :])
+        self._deliver_lines(command, invocation, "stderr", result.stderr.splitlines())
         status = "Success" if result.exit_code == 0 else "Failed"
         self._end(command, invocation, status, status, result.exit_code)
 

@@ -20,6 +20,7 @@ OPERATORS = {
     "wait": ("wait", "prod"),
     "stop": ("stop", "prod", "--yes"),
     "builds": ("builds", "prod"),
+    "logs": ("logs", "prod"),
     "outputs": ("outputs",),
     "history": ("history", "prod"),
     "show": ("show", "ami-0123456789abcdef0"),

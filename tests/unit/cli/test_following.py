@@ -20,6 +20,8 @@ from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import following, starting
 from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
+from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 
 QUEUED = {"status": "queued", "reason": "holder holds the environment"}
@@ -195,14 +197,96 @@ def test_what_is_followed_at_the_moment_is_named_and_not_what_was_started(
     assert "ami-lifecycle stop prod --execution holder" in printed.err
 
 
-def test_the_command_for_all_lines_prints_one_to_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    stack: Any = SimpleNamespace(
-        outputs={"CommandLogGroupName": "/commands"}, clock=SimpleNamespace(now=lambda: NOW)
-    )
+def test_a_failure_ends_with_the_last_lines_and_the_command_for_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stack: Any = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW))
     followed = Followed(a_run(MINE, 0, {}, "FAILED"), [], ("no space left",))
     with pytest.raises(typer.Exit):
         starting.report(stack, followed, as_json=False)
     printed = capsys.readouterr()
     assert "no space left" in printed.out
-    # With `events[].message` as text, the AWS CLI prints one line with tabs.
-    assert "events[].[message]" in printed.err
+    assert "ami-lifecycle logs mine" in printed.err
+
+
+def a_state(name: str, second: int, *, ended: bool = True, output: Any = None) -> StateRun:
+    began = NOW + timedelta(seconds=second)
+    return StateRun(name, began, began + timedelta(seconds=1) if ended else None, output or {})
+
+
+SENT = {"provisioning": {"command_id": "c-1", "instance_id": "i-1"}}
+
+
+def test_the_lines_of_the_command_that_runs_are_told_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [
+        a_state("Provision Builder", 0, output=SENT),
+        a_state("Await Provisioning", 1, ended=False),
+    ]
+    written = [["pulling"], ["pulling", "configuring"], ["pulling", "configuring"]]
+
+    class Watched(FakeRuns):
+        def describe(self, arn: str) -> Run:
+            run = super().describe(arn)
+            return replace(run, status="RUNNING") if len(written) > 1 else run
+
+        def states(self, _arn: str) -> list[StateRun]:
+            return states
+
+    class Written:
+        def __init__(self, _stack: Any, _run: Run) -> None:
+            self.lines = written.pop(0)
+
+        def of_commands(self, sent: Sequence[Any]) -> list[Line]:
+            assert [each.command_id for each in sent] == ["c-1"]
+            return [Line(NOW, "provision", "stdout", text, text) for text in self.lines]
+
+    monkeypatch.setattr(following, "BuildLogs", Written)
+    follower = a_follower(monkeypatch, Watched([a_run(MINE, 0, {"image_id": "ami-good"})]))
+    follower.follow(MINE, "prod")
+    told = follower._console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert [line.strip() for line in told.splitlines() if "|" in line] == ["| pulling", "| configuring"]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 60)])
+def test_progress_fits_the_terminal_with_the_running_state_the_total_and_the_last_lines(
+    columns: int, rows: int
+) -> None:
+    console = Console(file=io.StringIO(), width=columns, height=rows, force_terminal=True, color_system=None)
+    states = [a_state(f"State Number {number}", number) for number in range(25)]
+    states.append(a_state("Await Provisioning", 25, ended=False))
+    lines = [
+        Line(NOW, "provision", "stdout", f"line {number} {'x' * 300}", str(number)) for number in range(9)
+    ]
+    progress = Progress(console, MINE, {"Await Provisioning": 90.0})
+    console.print(progress.picture(states, lines, NOW + timedelta(seconds=40)))
+    shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
+    assert len(shown) < rows - 1
+    assert max(map(len, shown)) <= columns
+    text = "\n".join(shown)
+    assert "Await Provisioning" in text
+    assert "Total" in text
+    assert [line[:10] for line in shown[-4:]] == [f"  | line {number}" for number in range(5, 9)]
+    assert ("states before" in text) == (rows < 30)
+
+
+def test_an_event_of_several_lines_is_several_lines() -> None:
+    event = {
+        "eventId": "7",
+        "timestamp": 1_767_355_200_000,
+        "message": "one\n\ntwo\n",
+        "logStreamName": "c-1/i-1/provisionImage/stderr",
+    }
+
+    class Client:
+        def get_paginator(self, _name: str) -> Any:
+            return SimpleNamespace(paginate=lambda **_wanted: [{"events": []}, {"events": [event]}])
+
+    stack: Any = SimpleNamespace(outputs={"CommandLogGroupName": "/c"}, client=lambda _name: Client())
+    run = a_run(MINE, 0, {})
+    sent = commands_of([a_state("Provision Builder", 0, output=SENT)])
+    found = BuildLogs(stack, run).of_commands(sent)
+    assert [(line.source, line.level, line.text, line.is_trouble) for line in found] == [
+        ("provision", "stderr", "one", True),
+        ("provision", "stderr", "two", True),
+    ]
+    assert len({line.event_id for line in found}) == 2

@@ -1,0 +1,164 @@
+"""`ami-lifecycle logs`: what a build has written, or writes now."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ami_lifecycle.errors import InvalidRequestError, TransientError
+from ami_lifecycle_cli.console.output import print_json, print_note
+from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
+from ami_lifecycle_cli.stack.builds import Build, builds_of, command_log_link, find_build
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.links import execution_link
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
+from ami_lifecycle_cli.stack.runs import RUNNING, Runs
+from ami_lifecycle_cli.stack.showing import output_console
+from ami_lifecycle_cli.stack.states import COMMAND_OF
+
+app = typer.Typer(add_completion=False)
+
+_PAUSE_SECONDS: Final = 2.0
+# Functions write little and have a group each, so they are asked less often.
+_LOOKS_FOR_FUNCTIONS: Final = 5
+# An event can be shown after a later one, and after the end of the build.
+_OVERLAP: Final = timedelta(seconds=60)
+_SETTLE_SECONDS: Final = 4.0
+_LISTED: Final = 30
+
+
+@command(app, "logs")
+def logs(
+    target: OperatorTarget,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENV|BUILD",
+            help="An environment for its running or newest build, or id of a build.",
+            show_default=False,
+        ),
+    ],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build has ended.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The newest failed build, and only what tells of the failure.")
+    ] = False,
+) -> None:
+    """Show what a build's commands on builder and canary, and its functions, have written to CloudWatch Logs.
+
+    With --json and --follow, one JSON object in each line.
+    """
+    if follow and failed:
+        raise InvalidRequestError("--follow and --failed exclude each other; name one of them")
+    stack = Stack(target)
+    build = _chosen(stack, what, failed=failed)
+    if build is None:
+        if target.as_json and not follow:
+            print_json([])
+        print_note(f"{what} has no {'failed ' if failed else ''}build in the last 90 days.")
+        return
+    if not target.as_json:
+        why = f": {build.run.explanation}" if build.run.error else ""
+        print_note(f"Log of {build.run.name}, {build.run.outcome}{why}")
+        print_note(f"Console: {execution_link(build.run.arn)}")
+    if follow:
+        _follow(stack, build, _json_line if target.as_json else _printer())
+    else:
+        lines = _read(stack, build)
+        _show(stack, _of_the_failure(build, lines) if failed else lines, as_json=target.as_json)
+
+
+def _show(stack: Stack, lines: Sequence[Line], *, as_json: bool) -> None:
+    if as_json:
+        print_json([line.as_json() for line in lines])
+        return
+    show = _printer()
+    for line in lines:
+        show(line)
+    if not lines:
+        print_note("Nothing is in CloudWatch Logs: it wrote nothing, or its days of retention are over.")
+    if link := command_log_link(stack):
+        print_note(f"All commands: {link}")
+
+
+def _chosen(stack: Stack, what: str, *, failed: bool) -> Build | None:
+    if what not in stack.environment_names():
+        return find_build(stack, what)
+    if failed:
+        found = builds_of(stack, what, _LISTED, idle=False)
+        return next((each for each in found if each.run.status not in {"SUCCEEDED", RUNNING}), None)
+    claim = stack.environments.get(what).claim
+    if claim is not None:
+        return find_build(stack, claim.execution_arn)
+    return next(iter(builds_of(stack, what, 1, idle=False)), None)
+
+
+def _read(stack: Stack, build: Build) -> list[Line]:
+    source = BuildLogs(stack, build.run)
+    lines = [*source.of_functions(), *source.of_commands(commands_of(build.states))]
+    return sorted(lines, key=lambda line: line.time)
+
+
+def _of_the_failure(build: Build, lines: Sequence[Line]) -> list[Line]:
+    """The command in whose state the build failed, all of it; of everything else what tells of trouble."""
+    command_of_state = COMMAND_OF.get(build.state or "")
+    return [line for line in lines if line.is_trouble or line.source == command_of_state]
+
+
+def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
+    runs, told = Runs(stack), set[str]()
+    newest = build.run.started
+    looks, settled = 0, None
+    while settled is None or time.monotonic() < settled:
+        try:
+            # The state before the lines: what is read after the end is complete, but for what comes late.
+            run, states = runs.describe(build.run.arn), runs.states(build.run.arn)
+            source = BuildLogs(stack, run)
+            since = newest - _OVERLAP
+            lines = source.of_commands(commands_of(states), since)
+            if looks % _LOOKS_FOR_FUNCTIONS == 0 or run.status != RUNNING:
+                lines = sorted([*lines, *source.of_functions(build.run.started)], key=lambda line: line.time)
+        except TransientError:
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        for line in lines:
+            if line.event_id not in told:
+                told.add(line.event_id)
+                newest = max(newest, line.time)
+                show(line)
+        looks += 1
+        if run.status != RUNNING and settled is None:
+            settled = time.monotonic() + _SETTLE_SECONDS
+        time.sleep(_PAUSE_SECONDS)
+    print_note(f"{run.name}: {run.outcome}{f', {run.explanation}' if run.explanation else ''}")
+
+
+def _json_line(line: Line) -> None:
+    sys.stdout.write(json.dumps(line.as_json()) + "\n")
+    sys.stdout.flush()
+
+
+def _printer() -> Callable[[Line], None]:
+    console = output_console()
+
+    def show(line: Line) -> None:
+        print_line_of_log(console, line)
+
+    return show
+
+
+def print_line_of_log(console: Console, line: Line) -> None:
+    """`12:04:31 provision  pulling ...`, with trouble in red."""
+    style = "red" if line.level in {"ERROR", "CRITICAL", "stderr"} else "yellow" if line.is_trouble else ""
+    console.print(
+        Text.assemble((f"{line.time:%H:%M:%S} ", "dim"), (f"{line.source:<19} ", "cyan"), (line.text, style)),
+        soft_wrap=True,
+    )

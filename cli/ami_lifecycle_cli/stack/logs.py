@@ -1,0 +1,163 @@
+"""What a build has written to CloudWatch Logs: its commands on instances, and the functions that worked for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.runs import Run, StateRun
+from ami_lifecycle_cli.stack.showing import iso_date
+
+# The keys in which a state hands on what was sent to an instance, with the name of the source of its lines.
+COMMANDS: Final[Mapping[str, str]] = {"provisioning": "provision", "verifying": "verify"}
+# Streams of a command end in the step and one of these (Systems Manager user guide, CloudWatch Logs for Run Command).
+_STREAMS: Final = frozenset({"stdout", "stderr"})
+# Clocks differ, and an agent delivers what it has when it ends.
+_BEFORE: Final = timedelta(minutes=1)
+_AFTER: Final = timedelta(minutes=10)
+# CloudWatch Logs quotas: FilterLogEvents has few requests a second in most Regions.
+_THREADS: Final = 4
+_TROUBLE: Final = frozenset({"WARNING", "ERROR", "CRITICAL", "stderr"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log. `source` is `provision`, `verify`, or the function; `level` a level, `stdout` or `stderr`."""
+
+    time: datetime
+    source: str
+    level: str
+    text: str
+    event_id: str = ""
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it tells of something that went wrong."""
+        return self.level in _TROUBLE
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "time": iso_date(self.time),
+            "source": self.source,
+            "level": self.level,
+            "message": self.text,
+        }
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A command that a build has sent to an instance."""
+
+    source: str
+    command_id: str
+    instance_id: str
+
+
+def commands_of(states: Sequence[StateRun]) -> list[Sent]:
+    """The commands that a build has sent, in their order."""
+    found: dict[str, Sent] = {}
+    for visit in states:
+        output = visit.output if isinstance(visit.output, dict) else {}
+        for key, source in COMMANDS.items():
+            if isinstance(sent := output.get(key), dict) and sent.get("command_id"):
+                command_id = str(sent["command_id"])
+                found.setdefault(command_id, Sent(source, command_id, str(sent.get("instance_id", ""))))
+    return list(found.values())
+
+
+class BuildLogs:
+    """The log of one build."""
+
+    def __init__(self, stack: Stack, run: Run) -> None:
+        self._client = stack.client("logs")
+        self._run = run
+        self._commands = stack.outputs.get("CommandLogGroupName", "")
+        self._prefix = stack.outputs.get("FunctionLogGroupPrefix", "")
+        self._groups: list[str] | None = None
+
+    def of_commands(self, sent: Sequence[Sent], since: datetime | None = None) -> list[Line]:
+        """What the commands have written, the oldest first. Raises `AmiLifecycleError` where it cannot be read."""
+        lines: list[Line] = []
+        for each in sent if self._commands else ():
+            wanted = {"logStreamNamePrefix": f"{each.command_id}/"}
+            for event in self._events(self._commands, since, **wanted):
+                stream = event["logStreamName"].rsplit("/", 1)[-1]
+                lines.extend(_of_command(each.source, stream if stream in _STREAMS else "stdout", event))
+        return sorted(lines, key=lambda line: line.time)
+
+    def of_functions(self, since: datetime | None = None) -> list[Line]:
+        """What the functions have written for this build. Raises `AmiLifecycleError` where it cannot be read."""
+        pattern = f'{{ $.execution_arn = "{self._run.arn}" }}'
+
+        def read(group: str) -> list[Line]:
+            name = group.removeprefix(self._prefix)
+            return [_of_function(name, event) for event in self._events(group, since, filterPattern=pattern)]
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = [line for lines in pool.map(read, self._function_groups()) for line in lines]
+        return sorted(found, key=lambda line: line.time)
+
+    def _function_groups(self) -> list[str]:
+        if self._groups is None and self._prefix:
+            with aws_errors("logs:DescribeLogGroups", self._prefix):
+                pages = self._client.get_paginator("describe_log_groups").paginate(
+                    logGroupNamePrefix=self._prefix
+                )
+                self._groups = [each["logGroupName"] for page in pages for each in page["logGroups"]]
+        return self._groups or []
+
+    def _events(self, group: str, since: datetime | None, **wanted: str) -> Iterator[Mapping[str, Any]]:
+        begin = since or self._run.started - _BEFORE
+        window: dict[str, Any] = {"startTime": _milliseconds(begin)}
+        if self._run.stopped is not None:
+            window["endTime"] = _milliseconds(self._run.stopped + _AFTER)
+        # Pages can be empty although more follow (CloudWatch Logs API reference, FilterLogEvents).
+        pages = self._client.get_paginator("filter_log_events").paginate(
+            logGroupName=group, **window, **wanted
+        )
+        try:
+            with aws_errors("logs:FilterLogEvents", group):
+                for page in pages:
+                    yield from page["events"]
+        except ClientError as error:
+            # A function that has never run may have no group, and what its days of retention have deleted is gone.
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _of_command(source: str, stream: str, event: Mapping[str, Any]) -> Iterator[Line]:
+    """The lines of an event: the agent puts what it has at a time into one."""
+    time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    for number, text in enumerate(event["message"].splitlines()):
+        if text.strip():
+            yield Line(time, source, stream, text, f"{event['eventId']}/{number}")
+
+
+def _of_function(name: str, event: Mapping[str, Any]) -> Line:
+    """A line of a function: its level and message, and what it says beside."""
+    time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    try:
+        content = json.loads(event["message"])
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        return Line(time, name, "", event["message"].rstrip(), event["eventId"])
+    text = str(content.get("message", ""))
+    error = content.get("error") or content.get("exception_name")
+    said = f"{error}: {text}" if error else text
+    if "exception" in content:
+        said = f"{said}\n{content['exception']}"
+    return Line(time, name, str(content.get("level", "")), said, event["eventId"])

@@ -1,0 +1,362 @@
+"""The API of CloudWatch Logs as far as groups are made, and events are written and read (API reference)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.clock import Clock
+from aws_emulator.logs.patterns import matcher
+from aws_emulator.logs.store import Event, Line, LogGroup, LogStream
+
+# PutLogEvents: messages in UTF-8 and 26 bytes for each event; the same limit holds for a page of answers.
+_BATCH_BYTES: Final = 1_048_576
+_EVENT_OVERHEAD: Final = 26
+_PAGE_EVENTS: Final = 10_000
+_OLDEST_MS: Final = 14 * 24 * 3600 * 1000
+_NEWEST_MS: Final = 2 * 3600 * 1000
+_SPAN_MS: Final = 24 * 3600 * 1000
+# PutRetentionPolicy.
+_RETENTIONS: Final = frozenset(
+    {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+
+
+class Logs:
+    """The log groups of an account.
+
+    Args:
+        pending: takes what others wrote for group and stream; it is asked when somebody looks, so that whoever
+            writes does not wait for it.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        account_id: str,
+        region: str,
+        pending: Callable[[], Iterable[tuple[str, str, Line]]] = tuple,
+    ) -> None:
+        self._pending = pending
+        self._clock = clock
+        self._place = f"arn:aws:logs:{region}:{account_id}:log-group:"
+        self._groups: dict[str, LogGroup] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    # What services of the account write.
+
+    def deliver(self, group: str, stream: str, messages: Iterable[str]) -> None:
+        """Write lines to a stream, which is made where it is missing; a group that does not exist loses them."""
+        with self._lock:
+            found = self._groups.get(group)
+            if found is None:
+                return
+            now = self._now()
+            for message in messages:
+                self._add(found, stream, now, message)
+
+    def _add(self, group: LogGroup, stream: str, time: int, message: str) -> None:
+        if message:  # an event has at least one character
+            target = group.streams.setdefault(stream, LogStream(stream, time))
+            target.add(Event(time, next(self._numbers), message, time))
+
+    def _take_pending(self) -> None:
+        for name, stream, line in self._pending():
+            if (group := self._groups.get(name)) is not None:
+                self._add(group, stream, int(line.time.timestamp() * 1000), line.text)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
+    # Groups.
+
+    @operation("logs", "CreateLogGroup")
+    def create_log_group(self, request: Request) -> Response:
+        """Make a group."""
+        wanted = request.parameters
+        name = wanted["logGroupName"]
+        with self._lock:
+            if name in self._groups:
+                raise ApiError("ResourceAlreadyExistsException", "The specified log group already exists")
+            self._groups[name] = LogGroup(
+                name,
+                f"{self._place}{name}",
+                self._now(),
+                kms_key_id=wanted.get("kmsKeyId"),
+                tags=dict(wanted.get("tags") or {}),
+            )
+        return {}
+
+    @operation("logs", "DeleteLogGroup")
+    def delete_log_group(self, request: Request) -> Response:
+        """Delete a group with all that is in it."""
+        with self._lock:
+            del self._groups[self._group(request.parameters).name]
+        return {}
+
+    @operation("logs", "PutRetentionPolicy")
+    def put_retention_policy(self, request: Request) -> Response:
+        """Say how long events are kept."""
+        days = request.parameters["retentionInDays"]
+        if days not in _RETENTIONS:
+            raise ApiError("InvalidParameterException", f"{days} is not a valid number of days of retention.")
+        with self._lock:
+            self._group(request.parameters).retention_days = days
+        return {}
+
+    @operation("logs", "DescribeLogGroups")
+    def describe_log_groups(self, request: Request) -> Response:
+        """List groups, by name."""
+        wanted = request.parameters
+        prefix = wanted.get("logGroupNamePrefix", "")
+        with self._lock:
+            self._take_pending()
+            found = [self._groups[name] for name in sorted(self._groups) if name.startswith(prefix)]
+            shown, token = _page(found, wanted, 50)
+            return {"logGroups": [_shown_group(each) for each in shown], "nextToken": token}
+
+    @operation("logs", "ListTagsForResource")
+    def list_tags_for_resource(self, request: Request) -> Response:
+        """The tags of a group."""
+        name = request.parameters["resourceArn"].partition(":log-group:")[2]
+        with self._lock:
+            return {"tags": dict(self._group({"logGroupName": name}).tags)}
+
+    # Streams.
+
+    @operation("logs", "CreateLogStream")
+    def create_log_stream(self, request: Request) -> Response:
+        """Make a stream."""
+        name = request.parameters["logStreamName"]
+        with self._lock:
+            streams = self._group(request.parameters).streams
+            if name in streams:
+                raise ApiError("ResourceAlreadyExistsException", "The specified log stream already exists")
+            streams[name] = LogStream(name, self._now())
+        return {}
+
+    @operation("logs", "DescribeLogStreams")
+    def describe_log_streams(self, request: Request) -> Response:
+        """List the streams of a group, by name or by the time of the last event."""
+        wanted = request.parameters
+        prefix = wanted.get("logStreamNamePrefix", "")
+        by_time = wanted.get("orderBy") == "LastEventTime"
+        if by_time and prefix:
+            raise ApiError(
+                "InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix."
+            )
+        with self._lock:
+            group = self._group(wanted)
+            found = [stream for name, stream in group.streams.items() if name.startswith(prefix)]
+            found.sort(
+                key=lambda each: (each.events[-1].timestamp if by_time and each.events else 0, each.name),
+                reverse=bool(wanted.get("descending")),
+            )
+            shown, token = _page(found, wanted, 50)
+            return {"logStreams": [_shown_stream(group, each) for each in shown], "nextToken": token}
+
+    # Events.
+
+    @operation("logs", "PutLogEvents")
+    def put_log_events(self, request: Request) -> Response:
+        """Write events of one stream; those that are too old or too far ahead are rejected, the others kept."""
+        events: Sequence[Mapping[str, Any]] = request.parameters["logEvents"]
+        times = [int(each["timestamp"]) for each in events]
+        if times != sorted(times):
+            raise ApiError(
+                "InvalidParameterException",
+                "Log events in a single PutLogEvents request must be in chronological order.",
+            )
+        if sum(len(each["message"].encode()) + _EVENT_OVERHEAD for each in events) > _BATCH_BYTES:
+            raise ApiError("InvalidParameterException", "Upload too large: 1048576 bytes exceeded")
+        with self._lock:
+            stream = self._stream(request.parameters)
+            now = self._now()
+            valid = [each for each in times if now - _OLDEST_MS <= each <= now + _NEWEST_MS]
+            if valid and valid[-1] - valid[0] > _SPAN_MS:
+                raise ApiError(
+                    "InvalidParameterException",
+                    "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+                )
+            for each in events:
+                if each["timestamp"] in valid:
+                    stream.add(Event(int(each["timestamp"]), next(self._numbers), each["message"], now))
+        rejected = {}
+        if old := sum(each < now - _OLDEST_MS for each in times):
+            rejected["tooOldLogEventEndIndex"] = old
+        if ahead := sum(each > now + _NEWEST_MS for each in times):
+            rejected["tooNewLogEventStartIndex"] = len(times) - ahead
+        return {
+            "nextSequenceToken": f"{next(self._numbers):056d}",
+            **({"rejectedLogEventsInfo": rejected} if rejected else {}),
+        }
+
+    @operation("logs", "GetLogEvents")
+    def get_log_events(self, request: Request) -> Response:
+        """Read one stream, the latest events first to be found; tokens are never null, and repeat at the end."""
+        wanted = request.parameters
+        start, end = wanted.get("startTime"), wanted.get("endTime")
+        with self._lock:
+            stream = self._stream(wanted)
+            # GetLogEvents leaves out what happened at endTime; FilterLogEvents does not.
+            events = [
+                each
+                for each in stream.events
+                if (start is None or each.timestamp >= start) and (end is None or each.timestamp < end)
+            ]
+        limit = wanted.get("limit", _PAGE_EVENTS)
+        token = wanted.get("nextToken")
+        if token is None:
+            first = 0 if wanted.get("startFromHead") else max(0, len(events) - limit)
+        elif token[:2] in {"f/", "b/"} and token[2:].isdigit():
+            position = int(token[2:])
+            first = position if token[0] == "f" else max(0, position - limit)
+        else:
+            raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
+        last = int(token[2:]) if token and token[0] == "b" else min(len(events), first + limit)
+        page = _within(events[first:last])
+        return {
+            "events": [
+                {"timestamp": each.timestamp, "message": each.message, "ingestionTime": each.ingested}
+                for each in page
+            ],
+            "nextForwardToken": f"f/{first + len(page):056d}",
+            "nextBackwardToken": f"b/{first:056d}",
+        }
+
+    @operation("logs", "FilterLogEvents")
+    def filter_log_events(self, request: Request) -> Response:
+        """Read the streams of a group together, by time. A page can be empty although another follows."""
+        wanted = request.parameters
+        names, prefix = wanted.get("logStreamNames"), wanted.get("logStreamNamePrefix")
+        if names and prefix:
+            raise ApiError(
+                "InvalidParameterException",
+                "logStreamNames and logStreamNamePrefix cannot both be given.",
+            )
+        limit = wanted.get("limit", _PAGE_EVENTS)
+        matches = matcher(wanted.get("filterPattern") or "")
+        start, end = wanted.get("startTime", 0), wanted.get("endTime")
+        with self._lock:
+            group = self._group(wanted)
+            if names and (missing := [each for each in names if each not in group.streams]):
+                raise ApiError(
+                    "ResourceNotFoundException", f"The specified log stream does not exist: {missing[0]}"
+                )
+            found = sorted(
+                (event, stream.name)
+                for stream in group.streams.values()
+                if (not names or stream.name in names) and stream.name.startswith(prefix or "")
+                for event in stream.events
+                if event.timestamp >= start and (end is None or event.timestamp <= end)
+            )
+        if wanted.get("startFromHead") is False:
+            found.reverse()
+        token = wanted.get("nextToken")
+        if token is None:
+            # An account with many streams answers with an empty page first, and so does this one.
+            return {"events": [], "searchedLogStreams": [], **({"nextToken": "0"} if found else {})}
+        if not token.isdigit():
+            raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
+        first = int(token)
+        page = _within([event for event, _ in found[first : first + limit]])
+        until = first + len(page)
+        return {
+            "events": [
+                {
+                    "logStreamName": stream,
+                    "timestamp": event.timestamp,
+                    "message": event.message,
+                    "ingestionTime": event.ingested,
+                    "eventId": event.event_id,
+                }
+                for event, stream in found[first:until]
+                if matches(event.message)
+            ],
+            "searchedLogStreams": [],
+            **({"nextToken": str(until)} if until < len(found) else {}),
+        }
+
+    def _group(self, wanted: Mapping[str, Any]) -> LogGroup:
+        """The group that is named by name or, where the operation takes one, by identifier."""
+        name, identifier = wanted.get("logGroupName"), wanted.get("logGroupIdentifier")
+        if (name is None) == (identifier is None):
+            raise ApiError(
+                "InvalidParameterException",
+                "Exactly one of logGroupName and logGroupIdentifier must be specified.",
+            )
+        self._take_pending()
+        key = str(name or identifier).removeprefix(self._place).removesuffix(":*")
+        found = self._groups.get(key)
+        if found is None:
+            raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
+        return found
+
+    def _stream(self, wanted: Mapping[str, Any]) -> LogStream:
+        found = self._group(wanted).streams.get(wanted["logStreamName"])
+        if found is None:
+            raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
+        return found
+
+
+def _within(events: Sequence[Event]) -> list[Event]:
+    """As many events as a page of 1 MB holds."""
+    size = 0
+    page: list[Event] = []
+    for event in events:
+        size += len(event.message.encode()) + _EVENT_OVERHEAD
+        if size > _BATCH_BYTES and page:
+            break
+        page.append(event)
+    return page
+
+
+def _page(rows: Sequence[Any], wanted: Mapping[str, Any], default: int) -> tuple[Sequence[Any], str | None]:
+    token = wanted.get("nextToken")
+    if token is not None and not token.isdigit():
+        raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
+    first = int(token or 0)
+    last = first + int(wanted.get("limit") or default)
+    return rows[first:last], str(last) if last < len(rows) else None
+
+
+def _shown_group(group: LogGroup) -> dict[str, Any]:
+    return {
+        "logGroupName": group.name,
+        "creationTime": group.created,
+        "retentionInDays": group.retention_days,
+        "metricFilterCount": 0,
+        "arn": f"{group.arn}:*",
+        "logGroupArn": group.arn,
+        "storedBytes": sum(
+            len(event.message.encode()) + _EVENT_OVERHEAD
+            for stream in group.streams.values()
+            for event in stream.events
+        ),
+        "kmsKeyId": group.kms_key_id,
+        "logGroupClass": "STANDARD",
+    }
+
+
+def _shown_stream(group: LogGroup, stream: LogStream) -> dict[str, Any]:
+    times: dict[str, Any] = {}
+    if stream.events:
+        times = {
+            "firstEventTimestamp": stream.events[0].timestamp,
+            "lastEventTimestamp": stream.events[-1].timestamp,
+            "lastIngestionTime": stream.events[-1].ingested,
+        }
+    return {
+        "logStreamName": stream.name,
+        "creationTime": stream.created,
+        **times,
+        "arn": f"{group.arn}:log-stream:{stream.name}",
+        "uploadSequenceToken": json.dumps(len(stream.events)),
+        "storedBytes": 0,
+    }
