@@ -210,9 +210,7 @@ class Emulator:
         )
         self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
         self.registry = Registry(self.clock, self.bus, **place)
-        self.logs = Logs(
-            self.clock, pending=lambda: self._function_lines(self.runtime.take_lines()), **place
-        )
+        self.logs = Logs(self.clock, pending=lambda: self._function_lines(self.runtime.take_lines()), **place)
         command_logs = CommandLogs(self.logs, self.enforcement.may_write_command_log)
         self.run_command = RunCommand(
             self.clock,

@@ -72,7 +72,15 @@ def test_builds_are_listed_by_id_and_shown_by_it(operator: Operator, built: Envi
 
 
 def test_show_takes_an_environment_for_its_live_image(operator: Operator, built: Environment) -> None:
-    assert operator.ask("show", built.name)["image_id"] == built.latest()
+    shown = operator.ask("show", built.name)
+    assert shown["image_id"] == built.latest()
+    assert shown["console"].endswith(f"#ImageDetails:imageId={built.latest()}")
+    assert operator.ask("show", "latest")["exists"] is True
+    assert operator.ask("diff", built.name, built.name) == {
+        "old": built.latest(),
+        "new": built.latest(),
+        "changes": {},
+    }
     assert "ami-lifecycle builds ENV" in operator.run("show", "no-such-build").notes
 
 
@@ -86,6 +94,50 @@ def test_a_failed_build_is_listed_with_its_error_and_the_state_it_failed_in(
     assert (failed["error"], failed["image_digest"]) == ("ProvisioningFailedError", digest)
     assert failed["image_id"] is None
     assert "no space left" in operator.run("show", failed["name"]).output.replace("\n", " ")
+
+
+def test_the_log_of_a_build_has_its_commands_and_its_functions(
+    operator: Operator, built: Environment
+) -> None:
+    newest = operator.ask("builds", built.name)[0]
+    lines = operator.ask("logs", built.name)
+    assert lines == operator.ask("logs", newest["name"])
+    sources = {line["source"] for line in lines}
+    assert {"provision", "verify", "plan_build", "publish_image", "release_environment"} <= sources
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    pulled = [line for line in lines if line["message"].startswith("pulling ")]
+    assert [line["source"] for line in pulled] == ["provision"], "of this build and of no other"
+    assert "pulling 123456789012.dkr" in operator.run("logs", built.name).output
+
+
+def test_the_log_of_the_newest_failed_build_tells_what_failed(
+    operator: Operator, service: Service, environment: Environment
+) -> None:
+    assert operator.ask("logs", environment.name, "--failed") == []
+    service.inject({"kind": "command_fails", "document": "ProvisionImage", "stderr": "no space left\nat all"})
+    environment.push("1" * 40)
+    environment.wait_for_executions(1)
+    lines = operator.ask("logs", environment.name, "--failed")
+    assert [line["message"] for line in lines if line["level"] == "stderr"] == ["no space left", "at all"]
+    notes = operator.run("logs", environment.name, "--failed").notes
+    assert "failed: ProvisioningFailedError" in notes
+    assert "#/v2/executions/details/" in notes
+    assert not any(line["message"] == "done" for line in lines)
+
+
+@pytest.mark.slow
+def test_a_log_is_followed_while_the_build_runs_until_it_has_ended(
+    operator: Operator, environment: Environment
+) -> None:
+    environment.push("1" * 40)
+    environment.wait_for_state("Await Provisioning")
+    answer = operator.run("logs", environment.name, "--follow", "--json")
+    lines = [json.loads(line) for line in answer.output.splitlines()]
+    assert {"provision", "verify", "release_environment"} <= {line["source"] for line in lines}
+    assert len({json.dumps(line) for line in lines if line["source"] in {"provision", "verify"}}) == sum(
+        line["source"] in {"provision", "verify"} for line in lines
+    )
+    assert f"published, {environment.latest()}" in answer.notes
 
 
 def test_outputs_of_the_stack_are_told_all_or_one_alone(operator: Operator, service: Service) -> None:

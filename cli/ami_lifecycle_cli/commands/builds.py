@@ -11,6 +11,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.showing import duration, output_console, short_digest, utc_date
 
 app = typer.Typer(add_completion=False)
@@ -38,7 +39,7 @@ def builds(
     for build in found:
         run = build.run
         # On a line of its own and unbroken: EventBridge gives names of 73 characters, and they are there to be copied.
-        console.print(Text(run.name, style="bold"), soft_wrap=True)
+        console.print(Text(run.name, style=f"bold link {execution_link(run.arn)}"), soft_wrap=True)
         details = (
             f"  {utc_date(run.started)} UTC  {run.trigger.value if run.trigger else '-':<9}  "
             f"{short_digest(build.digest):<12}  {(build.commit or '-')[:7]:<7}  {duration(run.seconds(now))}  "

@@ -14,7 +14,14 @@ from ami_lifecycle_cli.stack.showing import print_rows
 
 app = typer.Typer(add_completion=False)
 
-ImageArgument = Annotated[str, typer.Argument(metavar="AMI", help="Id of an image.", show_default=False)]
+ImageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="AMI|ENV",
+        help="Id of an image, or an environment for its live image.",
+        show_default=False,
+    ),
+]
 
 
 @command(app, "diff")
@@ -27,7 +34,9 @@ def diff(
 ) -> None:
     """Compare two images: digest, commit, base, operating system, whatever the build recorded."""
     stack = Stack(target)
-    before, after = (find_image(stack, each).comparable() for each in (old, new))
+    found = [find_image(stack, each) for each in (old, new)]
+    old, new = (each.image_id for each in found)
+    before, after = (each.comparable() for each in found)
     names = [*before, *(name for name in after if name not in before)]
     rows = [(name, before.get(name), after.get(name)) for name in names]
     changed = [row for row in rows if every or row[1] != row[2]]

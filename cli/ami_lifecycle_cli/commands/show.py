@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ami_lifecycle.errors import RecordNotFoundError
 from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.images import KnownImage, find_image
-from ami_lifecycle_cli.stack.links import execution_link, image_link
-from ami_lifecycle_cli.stack.records import read_environment_live
+from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
+from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.runs import totals_by_phase
 from ami_lifecycle_cli.stack.showing import age, duration, parse_date, print_fields, short_name, utc_date
 
@@ -22,8 +20,8 @@ app = typer.Typer(add_completion=False)
 WhatArgument = Annotated[
     str,
     typer.Argument(
-        metavar="AMI|ENV|BUILD",
-        help="Id of an image, an environment for its live image, or id of a build.",
+        metavar="AMI|ENV|latest|BUILD",
+        help="Id of an image, an environment for its live image, latest for what was published last, or id of a build.",
         show_default=False,
     ),
 ]
@@ -36,14 +34,9 @@ def show(target: OperatorTarget, what: WhatArgument) -> None:
     Or one build: how it went, where the time went, why it failed. `builds ENV` lists them.
     """
     stack = Stack(target)
-    if not what.startswith("ami-"):
-        if what not in stack.environment_names():
-            _show_build(stack, find_build(stack, what), as_json=target.as_json)
-            return
-        live = read_environment_live(stack, what)
-        if live.value is None or live.problem:
-            raise RecordNotFoundError(f"{what} has no live image: {live.problem}")
-        what = live.value
+    if not what.startswith("ami-") and what not in {LATEST, *stack.environment_names()}:
+        _show_build(stack, find_build(stack, what), as_json=target.as_json)
+        return
     known = find_image(stack, what, with_uses=True)
     if target.as_json:
         print_json(known.as_json())
@@ -112,8 +105,9 @@ def _print(stack: Stack, known: KnownImage) -> None:
                 if name.split(".")[0] in record.facts
             ),
         ]
-    if image is not None:
-        fields.append(("Console", image_link(stack.state_machine_arn, known.image_id)))
+    fields.append(("Console", known.console))
+    if known.execution:
+        fields.append(("Its build", execution_link(known.execution)))
     fields.append(
         ("Used by", "\n".join(f"{use.kind.value} {use.resource}" for use in known.uses) or "nothing")
     )

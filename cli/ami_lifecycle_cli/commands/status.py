@@ -87,6 +87,9 @@ def _print_one(stack: Stack, seen: Observation) -> None:
             ("Running", _running(stack, seen)),
             ("Queued", describe_request(record.wanted) if record.wanted else None),
             ("Pinned", _pinned(seen)),
+            ("Image", seen.image_console),
+            ("Execution", seen.execution_console),
+            ("Log", f"ami-lifecycle logs {seen.environment} --follow" if record.claim else None),
         ]
     )
     if seen.decisions:

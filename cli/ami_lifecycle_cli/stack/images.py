@@ -9,6 +9,11 @@ from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE,
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.links import image_link
+from ami_lifecycle_cli.stack.records import read_environment_live
+
+# What was published last, in whatever environment.
+LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class KnownImage:
     image: Image | None
     record: HistoryRecord | None
     uses: tuple[ImageUse, ...] = ()
+    console: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -53,6 +59,7 @@ class KnownImage:
             "image": self.image.model_dump(mode="json") if self.image else None,
             "record": self.record.model_dump(mode="json") if self.record else None,
             "uses": [use.model_dump(mode="json") for use in self.uses],
+            "console": self.console,
         }
 
     @property
@@ -81,17 +88,44 @@ COMPARED = {
 }
 
 
-def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> KnownImage:
-    """Find an image by its id, in EC2 and in the history of every environment.
+def image_id_of(stack: Stack, what: str) -> str:
+    """The id of an image that is named by its id, by its environment, or as `latest`: what was published last of all.
 
     Raises:
-        InvalidRequestError: it is no id of an image.
+        RecordNotFoundError: nothing is live there.
+        InvalidRequestError: it is neither.
+    """
+    if what.startswith("ami-"):
+        return what
+    names = stack.environment_names()
+    if what != LATEST and what not in names:
+        raise InvalidRequestError(
+            f"{what!r} is no id of an image and no environment; ids begin with ami-, see: ami-lifecycle history ENV; "
+            f"environments are {', '.join(names) or 'none'}"
+        )
+    live = {name: read_environment_live(stack, name) for name in (names if what == LATEST else [what])}
+    found = {name: each.value for name, each in live.items() if each.value and not each.problem}
+    if not found:
+        problems = "; ".join(
+            f"{name}: {each.problem or 'nothing is published'}" for name, each in live.items()
+        )
+        raise RecordNotFoundError(f"nothing is live: {problems}. Start a build: ami-lifecycle build ENV")
+
+    def since(name: str) -> str:
+        record = stack.published(name).read_record(found[name])
+        return record.status_since if record else ""
+
+    return found[max(found, key=since)]
+
+
+def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> KnownImage:
+    """Find an image, named as `image_id_of` takes it, in EC2 and in the history of every environment.
+
+    Raises:
+        InvalidRequestError: it names no image.
         RecordNotFoundError: neither EC2 nor any history knows it.
     """
-    if not image_id.startswith("ami-"):
-        raise InvalidRequestError(
-            f"{image_id!r} is no id of an image; ids begin with ami-, see: ami-lifecycle history"
-        )
+    image_id = image_id_of(stack, image_id)
     image = stack.images.get(image_id)
     tagged = image.tags.get(TAG_ENVIRONMENT) if image else None
     environments = [tagged] if tagged else stack.environment_names()
@@ -99,7 +133,8 @@ def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> Known
         record = stack.published(environment).read_record(image_id)
         if record is not None or tagged:
             uses = stack.usage.usage_of([image_id])[0].uses if with_uses and image else ()
-            return KnownImage(image_id, environment, image, record, uses)
+            console = image_link(stack.state_machine_arn, image_id) if image else None
+            return KnownImage(image_id, environment, image, record, uses, console)
     raise RecordNotFoundError(
         f"{image_id} is no image of {stack.application} in {stack.region}: no history has a record of it; the images "
         "of an environment are listed by: ami-lifecycle history ENV"

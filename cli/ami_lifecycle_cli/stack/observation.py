@@ -16,6 +16,7 @@ from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.links import execution_link, image_link
 from ami_lifecycle_cli.stack.records import (
     data_type_of_latest,
     published_since,
@@ -40,6 +41,7 @@ class Observation:
     decisions: tuple[Decision, ...]
     drift: tuple[str, ...]
     name_explanation: str | None = None
+    image_console: str | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -59,6 +61,11 @@ class Observation:
     def digest(self) -> str | None:
         """Digest of the Docker image in the live image."""
         return self.live.digest or (self.described.image_digest if self.described else None) or None
+
+    @property
+    def execution_console(self) -> str | None:
+        """Where the execution that holds the environment is shown."""
+        return execution_link(self.record.claim.execution_arn) if self.record.claim else None
 
     @property
     def activity(self) -> str:
@@ -93,6 +100,7 @@ class Observation:
             "failed": self.record.failed.model_dump(mode="json") if self.record.failed else None,
             "other_images": [decision.model_dump(mode="json") for decision in self.decisions],
             "drift": list(self.drift),
+            "console": {"image": self.image_console, "execution": self.execution_console},
         }
 
 
@@ -144,7 +152,16 @@ def observe(stack: Stack, environment: str) -> Observation:
         *unread,
     ]
     return Observation(
-        environment, live, metadata, record, history, state, decisions, tuple(drift), name_explanation
+        environment,
+        live,
+        metadata,
+        record,
+        history,
+        state,
+        decisions,
+        tuple(drift),
+        name_explanation,
+        image_link(stack.state_machine_arn, live.image.image_id) if live.image else None,
     )
 
 

@@ -12,6 +12,7 @@ from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord, learn_from_failure
 from ami_lifecycle.domain.events import Event
+from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
 from ami_lifecycle.domain.request import Action
@@ -96,7 +97,9 @@ class BuildCleaner:
         message = {
             "outcome": "Build Failed",
             "execution_arn": step.execution_arn,
-            "execution": step.execution_arn.rsplit(":", 1)[-1],
+            "execution": (name := step.execution_arn.rsplit(":", 1)[-1]),
+            "console": execution_link(step.execution_arn),
+            "log": f"ami-lifecycle logs {name}",
             **result.model_dump(mode="json"),
         }
         outcomes = [outcome_of_failure(application, step.execution_arn, result)]

@@ -7,6 +7,7 @@ from functools import partial
 
 from ami_lifecycle.domain.decision import Blocked, Retirement, Unfinished
 from ami_lifecycle.domain.execution import ClaimedInput, Published
+from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
 from ami_lifecycle.domain.outcomes import merged_decisions, outcomes_of_release, unwrapped
 from ami_lifecycle.domain.request import Action
@@ -113,6 +114,8 @@ class Releaser:
         message = {
             "outcome": "Image Published" if result.image_id else "Images Retired",
             "execution_arn": step.execution_arn,
+            "console": execution_link(step.execution_arn),
+            "image_console": image_link(step.execution_arn, result.image_id) if result.image_id else None,
             "reasons": list(step.plan.reasons),
             **result.model_dump(mode="json", exclude_none=True),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ami_lifecycle_cli.stack.links import execution_link, image_link, log_group_link
+from ami_lifecycle.domain.links import execution_link, image_link, log_group_link
 
 
 @pytest.mark.parametrize(
