@@ -56,6 +56,19 @@ class Poller:
             self.rounds += 1
 
 
+def test_a_consumer_with_the_wrong_region_finds_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = service.environment("keeping-one")
+    environment.must_build("r1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    assert AmiClient(service.region).get_latest_ami_id(environment.name).startswith("ami-")
+    with pytest.raises(EnvironmentNotFoundError, match="eu-west-1"):
+        AmiClient("eu-west-1").get_latest_ami_id(environment.name)
+
+
 def test_a_consumer_sees_only_existing_images_and_matching_pairs(service: Service) -> None:
     environment = service.environment("keeping-two")
     environment.must_build("1" * 40)

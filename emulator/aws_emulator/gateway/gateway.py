@@ -34,6 +34,10 @@ Middleware = Callable[[Request, Callable[[], Response]], Response]
 Route = Callable[[bytes, dict[str, str]], tuple[int, Any]]
 _LOGGER: Final = logging.getLogger(__name__)
 _REASONS: Final = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 403: "Forbidden"}
+# One for all Regions: IAM's calls are signed for us-east-1, and STS answers in every Region for the account.
+_GLOBAL_SERVICES: Final = frozenset({"iam", "sts"})
+# How AWS answers look-ups in a Region that has nothing.
+_MISSES: Final = {("ssm", "GetParameter"): "ParameterNotFound"}
 # Which error the services give for a value outside their model's constraints, where it is checked here.
 _CONSTRAINT_ERRORS: Final = {
     "ecr": "InvalidParameterException",
@@ -218,6 +222,7 @@ class Gateway:
     ) -> Response:
         started = time.perf_counter()
         try:
+            self._check_region(request.service, request.operation, http)
             protocol = models.protocol_of(request.service, http)
             parameters = _decode(protocol, model, http, labels)
             handler = self._handler(environ, http, request)
@@ -231,6 +236,19 @@ class Gateway:
             self._log(request, error.code, self._clock.now(), started)
             raise
         return self.record(_with_parameters(request, parameters), handler)
+
+    def _check_region(self, service: str, operation: str, http: HttpRequest) -> None:
+        """Refuse a call that is signed for another Region: on AWS it would see nothing of this one."""
+        signed_for = models.region_of(http)
+        if signed_for in {"", self._region} or service in _GLOBAL_SERVICES:
+            return
+        message = (
+            f"the emulated account is in {self._region}, and this call to {service} is signed for {signed_for}, where "
+            "it would see none of the account's resources; look at region_name, AWS_REGION and the profile"
+        )
+        if (service, operation) in _MISSES:  # what whoever looks in the wrong Region gets on AWS
+            raise ApiError(_MISSES[service, operation], message)
+        raise ApiError("EmulatorUnsupportedRegion", message, 501)
 
     def _handler(self, environ: dict[str, Any], http: HttpRequest, request: Request) -> Handler:
         service, operation = request.service, request.operation

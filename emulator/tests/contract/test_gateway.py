@@ -49,6 +49,61 @@ def test_every_call_is_in_the_log_with_its_outcome(account: Account) -> None:
     assert http(account, "GET", "/_emulator/calls?since=x")[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("autoscaling", "describe_auto_scaling_groups"),
+        ("dynamodb", "list_tables"),
+        ("ec2", "describe_images"),
+        ("ecr", "describe_repositories"),
+        ("sqs", "list_queues"),
+        ("ssm", "describe_parameters"),
+    ],
+)
+def test_another_region_sees_nothing_of_this_one(account: Account, service: str, operation: str) -> None:
+    """AWS general reference, Regional endpoints: resources are not replicated across Regions."""
+    elsewhere = boto3.client(
+        service,
+        region_name="eu-west-1",
+        endpoint_url=account.url,
+        aws_access_key_id="tester",
+        aws_secret_access_key="secret",
+    )
+    with pytest.raises(
+        elsewhere.exceptions.ClientError, match=r"EmulatorUnsupportedRegion.*us-east-1.*eu-west-1"
+    ):
+        getattr(elsewhere, operation)()
+    _, calls = http(account, "GET", "/_emulator/calls")
+    assert calls[-1]["outcome"] == "EmulatorUnsupportedRegion"
+
+
+def test_a_parameter_is_not_found_in_another_region(account: Account) -> None:
+    """As on AWS, where a parameter belongs to its Region; the text says what is wrong."""
+    account.ssm.put_parameter(Name="/app/latest", Value="here", Type="String")
+    elsewhere = boto3.client(
+        "ssm",
+        region_name="ap-southeast-2",
+        endpoint_url=account.url,
+        aws_access_key_id="tester",
+        aws_secret_access_key="secret",
+    )
+    with pytest.raises(elsewhere.exceptions.ParameterNotFound, match=r"us-east-1.*ap-southeast-2"):
+        elsewhere.get_parameter(Name="/app/latest")
+
+
+def test_iam_and_sts_answer_in_every_region(account: Account) -> None:
+    """IAM user guide: IAM is global; AWS STS answers for the account in every Region."""
+    for service, operation in (("iam", "list_roles"), ("sts", "get_caller_identity")):
+        elsewhere = boto3.client(
+            service,
+            region_name="eu-west-1",
+            endpoint_url=account.url,
+            aws_access_key_id="tester",
+            aws_secret_access_key="secret",
+        )
+        getattr(elsewhere, operation)()
+
+
 def test_errors_of_moto_are_in_the_log_by_their_code(account: Account) -> None:
     """An outcome is the code that the caller saw, in XML and in JSON services."""
     table = account.client("dynamodb")

@@ -81,6 +81,12 @@ def access_key_of(request: HttpRequest) -> str:
     return match.group(1) if match else ""
 
 
+def region_of(request: HttpRequest) -> str:
+    """The Region that the request was signed for, or an empty string."""
+    match = _CREDENTIAL.search(request.headers.get("authorization", ""))
+    return match.group(2) if match else ""
+
+
 def service_of(request: HttpRequest) -> str | None:
     """Which service a request is for, from its signature, else its target, else its API version."""
     match = _CREDENTIAL.search(request.headers.get("authorization", ""))
