@@ -12,26 +12,23 @@ import os
 import random
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
-import botocore.endpoint
-import botocore.session
 from botocore.session import Session
 
 from aws_emulator.gateway.api import Api
 from aws_emulator.project import Project
 from aws_emulator.server import Emulator, EmulatorError
 from aws_emulator.simulation.functions import SimulatedFunctions
-from aws_emulator.simulation.transport import ENDPOINT_URL, Transport
+from aws_emulator.simulation.transport import ENDPOINT_URL, RetryPauses, Transport
 from aws_emulator.simulation.virtual_clock import VirtualClock
 
 StandIns = Callable[[VirtualClock, SimulatedFunctions, Session], AbstractContextManager[None]]
-# The default session of boto3, the variables and the pauses of botocore are the process's.
+# The default session of boto3 and the environment variables are the process's.
 _simulating = threading.Lock()
 _LATENCY_SECONDS: Final = (0.02, 0.12)
 _ENVIRONMENT: Final = {
@@ -135,24 +132,21 @@ def _virtual_sdk(
 
     It is boto3's default session, too. Environment variables say what a function's would.
     """
-    session = botocore.session.Session()
-    session.get_component("event_emitter").register("before-send", transport)
-    default, botocore_time = boto3.DEFAULT_SESSION, botocore.endpoint.time
 
-    def sleep(seconds: float) -> None:
+    def pause(seconds: float) -> None:
         if clock.actor is None:  # whoever calls another account
             time.sleep(seconds)
         else:
             functions.sleep(clock, seconds)
 
+    session = Session(event_hooks=RetryPauses(pause))
+    session.get_component("event_emitter").register("before-send", transport)
+    default = boto3.DEFAULT_SESSION
     with _variables(_ENVIRONMENT):
         boto3.setup_default_session(botocore_session=session)
-        # botocore sleeps between attempts by itself, and has no other place to say how.
-        botocore.endpoint.time = types.SimpleNamespace(sleep=sleep)
         try:
             yield session
         finally:
-            botocore.endpoint.time = botocore_time
             boto3.DEFAULT_SESSION = default
 
 

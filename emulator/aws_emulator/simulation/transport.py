@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
+from botocore.hooks import HierarchicalEmitter, first_non_none_response
 
 from aws_emulator.api.disruptions import LostAnswer
 from aws_emulator.gateway.gateway import Gateway
@@ -105,3 +107,24 @@ def _signed_by(authorization: str, access_key_id: str) -> str:
     """The header with another access key: all functions of a simulation share one process's credentials."""
     before, field, rest = authorization.partition(_KEY_FIELD)
     return f"{before}{field}{access_key_id}/{rest.partition('/')[2]}" if field else authorization
+
+
+class RetryPauses(HierarchicalEmitter):  # type: ignore[misc]  # botocore has no types
+    """Event hooks of an SDK session that let the pause before a retry pass in their own way.
+
+    botocore sleeps for as long as the handlers of `needs-retry` say. Those are asked here, the pause is made, and
+    botocore is told to sleep for 0 seconds.
+    """
+
+    def __init__(self, pause: Callable[[float], None] = time.sleep) -> None:
+        super().__init__()
+        self._pause = pause
+
+    def emit(self, event_name: str, **parameters: Any) -> list[tuple[Any, Any]]:
+        """Ask the handlers of an event; pause where they say that a call is to be made again."""
+        answers: list[tuple[Any, Any]] = super().emit(event_name, **parameters)
+        seconds = first_non_none_response(answers)
+        if not event_name.startswith("needs-retry.") or not seconds:
+            return answers
+        self._pause(seconds)
+        return [(self, 0)]
