@@ -206,6 +206,7 @@ class Emulator:
             self.ec2,
             table=parameters,
             can_describe_images=self._can_describe_images,
+            read_secret=self._read_secret,
             **place,
         )
         self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
@@ -347,6 +348,9 @@ class Emulator:
         if ":function:" in arn:
             return self.functions.permits(arn, principal, source_arn)
         return self.enforcement.queue_admits(arn, principal, source_arn)
+
+    def _read_secret(self, caller: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.api.call(caller, "secretsmanager", "GetSecretValue", parameters)
 
     def _can_describe_images(self, caller: str) -> bool:
         return self.enforcement.allows(caller, "ec2:DescribeImages")

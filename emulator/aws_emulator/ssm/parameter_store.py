@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from aws_emulator.api.errors import validation
+from aws_emulator.api.errors import unsupported_operation, validation
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.ssm.parameter_writes import ParameterWrites, encrypted
 from aws_emulator.ssm.parameters import IMAGE, Parameter, Version, check_read_name, split_selector
+from aws_emulator.ssm.secrets import PREFIX as SECRETS
+from aws_emulator.ssm.secrets import secret_parameter
 
+# What GetParameters lists as invalid; all else fails the whole request.
+_MISSES: Final = ("ParameterNotFound", "ParameterVersionNotFound")
 Test = Callable[[str, list[str]], bool]
 _OPTIONS: Final[Mapping[str, Test]] = {
     "Equals": lambda text, values: text in values,
@@ -64,37 +68,56 @@ class ParameterStore(ParameterWrites):
     def get_parameter(self, request: Request) -> Response:
         """Get the newest version, or that with a number or label."""
         self.reads.take()
+        name, decrypt = request.parameters["Name"], request.parameters.get("WithDecryption", False)
+        if name.startswith(SECRETS):
+            return {"Parameter": self._secret(request, name, decrypt=decrypt)}
         with self.lock:
-            name = request.parameters["Name"]
             check_read_name(split_selector(name)[0])
-            return {"Parameter": self._read(name, decrypt=request.parameters.get("WithDecryption", False))}
+            return {"Parameter": self._read(name, decrypt=decrypt)}
 
     @operation("ssm", "GetParameters")
     def get_parameters(self, request: Request) -> Response:
         """Get up to ten parameters by name in alphabetical order; duplicates once; misses are listed."""
         self.reads.take()
-        with self.lock:
-            decrypt = request.parameters.get("WithDecryption", False)
-            found, invalid = [], []
-            for name in sorted(set(request.parameters["Names"])):
-                try:
-                    found.append(self._read(name, decrypt=decrypt))
-                except ApiError:
-                    invalid.append(name)
-            return {"Parameters": found, "InvalidParameters": invalid}
+        decrypt = request.parameters.get("WithDecryption", False)
+        names = sorted(set(request.parameters["Names"]))
+        for name in names:
+            if not name.startswith(SECRETS):
+                check_read_name(split_selector(name)[0])
+        found, invalid = [], []
+        for name in names:
+            try:
+                if name.startswith(SECRETS):
+                    found.append(self._secret(request, name, decrypt=decrypt))
+                else:
+                    with self.lock:
+                        found.append(self._read(name, decrypt=decrypt))
+            except ApiError as error:
+                if error.code not in _MISSES:
+                    raise
+                invalid.append(name)
+        return {"Parameters": found, "InvalidParameters": invalid}
+
+    def _secret(self, request: Request, name: str, *, decrypt: bool) -> dict[str, Any]:
+        if self.read_secret is None:
+            raise unsupported_operation("ssm", f"{request.operation} of secrets")
+        return secret_parameter(self.read_secret, request.caller, name, decrypt=decrypt)
 
     def _read(self, name: str, *, decrypt: bool) -> dict[str, Any]:
         path, selector = split_selector(name)
         parameter = self.require(path)
+        # Shown as it was asked for; an ARN has another form.
+        shown_name = parameter.name if name.startswith("arn:") else path
         if selector is None:
-            return self._shown(parameter, parameter.latest, decrypt=decrypt)
+            return self._shown(parameter, parameter.latest, decrypt=decrypt) | {"Name": shown_name}
         version = parameter.version(selector)
         if version is None:
             raise ApiError(
                 "ParameterVersionNotFound",
                 f"Systems Manager could not find version {selector} of {path}. Verify the version and try again.",
             )
-        return self._shown(parameter, version, decrypt=decrypt) | {"Selector": f":{selector}"}
+        shown = self._shown(parameter, version, decrypt=decrypt)
+        return shown | {"Name": shown_name, "Selector": f":{selector}"}
 
     def _shown(self, parameter: Parameter, version: Version, *, decrypt: bool) -> dict[str, Any]:
         hidden = version.kind == "SecureString" and not decrypt
@@ -122,15 +145,18 @@ class ParameterStore(ParameterWrites):
                 )
             recursive = asked.get("Recursive", False)
             found = [each for each in self._sorted() if _is_under(each.name, path, recursive=recursive)]
-            tests = [
-                _metadata_test(each, allowed=("Type", "KeyId", "Label", "DataType"))
-                for each in asked.get("ParameterFilters", ())
+            label, filters = _label_filter(asked.get("ParameterFilters", ()))
+            tests = [_metadata_test(each, allowed=("Type", "KeyId", "DataType")) for each in filters]
+            versions = [
+                (each, each.latest if label is None else each.version(label))
+                for each in found
+                if all(test(each) for test in tests)
             ]
-            found = [each for each in found if all(test(each) for test in tests)]
-            shown, token = page(found, asked.get("NextToken"), asked.get("MaxResults"), default=10)
+            with_label = [(each, version) for each, version in versions if version is not None]
+            shown, token = page(with_label, asked.get("NextToken"), asked.get("MaxResults"), default=10)
             decrypt = asked.get("WithDecryption", False)
             return {
-                "Parameters": [self._shown(each, each.latest, decrypt=decrypt) for each in shown],
+                "Parameters": [self._shown(each, version, decrypt=decrypt) for each, version in shown],
                 "NextToken": token,
             }
 
@@ -206,6 +232,22 @@ def _is_under(name: str, path: str, *, recursive: bool) -> bool:
     if not name.startswith(prefix):
         return False
     return recursive or "/" not in name.removeprefix(prefix)
+
+
+def _label_filter(
+    filters: Sequence[Mapping[str, Any]],
+) -> tuple[str | None, list[Mapping[str, Any]]]:
+    """The label whose versions are asked for, and the other filters.
+
+    Raises:
+        ApiError: `InvalidFilterValue` for more than one (radkawar/stackd, testdata/aws/ssm/selector_edges.json).
+    """
+    labels = [each for each in filters if each["Key"] == "Label"]
+    others = [each for each in filters if each["Key"] != "Label"]
+    values = [value for each in labels for value in each.get("Values", ())]
+    if labels and len(values) != 1:
+        raise ApiError("InvalidFilterValue", "The following filter Label can have only one value")
+    return (values[0] if values else None), others
 
 
 def _metadata_test(

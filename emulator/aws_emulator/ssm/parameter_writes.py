@@ -18,6 +18,7 @@ from aws_emulator.ssm.parameters import (
     MAX_PARAMETERS,
     MAX_VERSIONS,
     Parameter,
+    ParametersByName,
     ParameterTable,
     Version,
     check_data_type,
@@ -27,6 +28,7 @@ from aws_emulator.ssm.parameters import (
     split_selector,
     tier_for,
 )
+from aws_emulator.ssm.secrets import ReadSecret
 from aws_emulator.ssm.throttle import TokenBucket
 
 
@@ -34,7 +36,7 @@ class ParameterWrites:
     """The parameters and the operations that change them; all hold `lock`.
 
     `can_describe_images` says whether a caller has `ec2:DescribeImages`: without it a write of data
-    type `aws:ec2:image` is accepted and then dropped.
+    type `aws:ec2:image` is accepted and then dropped. `read_secret` reads from Secrets Manager for a caller.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ParameterWrites:
         region: str,
         table: ParameterTable | None = None,
         can_describe_images: Callable[[str], bool] = lambda _caller: True,
+        read_secret: ReadSecret | None = None,
     ) -> None:
         self.clock = clock
         self.bus = bus
@@ -59,7 +62,8 @@ class ParameterWrites:
         self.lock = table.lock
         self.parameters = table.by_name
         self.can_describe_images = can_describe_images
-        self._pending: dict[str, Parameter] = {}
+        self.read_secret = read_secret
+        self._pending = ParametersByName()
         self._deleted: dict[str, float] = {}
         # The standard tier's quota; 100,000 in the advanced one.
         self.most_parameters = MAX_PARAMETERS
@@ -116,6 +120,11 @@ class ParameterWrites:
                 )
             name = split_selector(asked["Name"])[0] if asked["Name"].startswith("arn:") else asked["Name"]
             check_name(name)
+            if not asked["Value"]:
+                raise validation(
+                    "1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have "
+                    "length greater than or equal to 1"
+                )
             parameter = self.parameters.get(name)
             if (parameter or self._pending.get(name)) and not asked.get("Overwrite"):
                 raise ApiError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import UserDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -60,10 +61,35 @@ class Parameter:
 
     def version(self, selector: str) -> Version | None:
         """The version with a number or a label."""
+        number = int(selector) if selector.isdecimal() else None  # ":01" is version 1
         for version in self.versions:
-            if selector in {str(version.number), *version.labels}:
+            if version.number == number or selector in version.labels:
                 return version
         return None
+
+
+class ParametersByName(UserDict[str, Parameter]):
+    """Parameters by name, where `x` and `/x` are one (radkawar/stackd, testdata/aws/ssm/selector_edges.json)."""
+
+    def __getitem__(self, name: str) -> Parameter:
+        """The parameter with a name."""
+        return super().__getitem__(_key(name))
+
+    def __setitem__(self, name: str, parameter: Parameter) -> None:
+        """Keep a parameter."""
+        super().__setitem__(_key(name), parameter)
+
+    def __delitem__(self, name: str) -> None:
+        """Forget a parameter."""
+        super().__delitem__(_key(name))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a parameter."""
+        return super().__contains__(_key(str(name)))
+
+
+def _key(name: str) -> str:
+    return name[1:] if name.startswith("/") and name.count("/") == 1 else name
 
 
 class ParameterTable:
@@ -71,7 +97,7 @@ class ParameterTable:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.by_name: dict[str, Parameter] = {}
+        self.by_name = ParametersByName()
 
 
 def check_name(name: str) -> None:
@@ -107,7 +133,8 @@ def check_read_name(name: str) -> None:
     Raises:
         ApiError: `ValidationException`.
     """
-    if not _NAME.fullmatch(name):
+    one_level = "/" not in name
+    if not _NAME.fullmatch(name) or "//" in name or not (one_level or name.startswith("/")):
         raise validation(
             'Parameter name: can\'t be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of '
             "sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the "
@@ -193,10 +220,17 @@ def is_label(label: str) -> bool:
 
 
 def split_selector(name: str) -> tuple[str, str | None]:
-    """A name as asked for, or an ARN, as the parameter's name and the version or label behind the colon."""
-    if name.startswith("arn:"):
-        resource = name.split(":parameter", 1)[-1]
-        path, _, selector = resource.partition(":")
-        return (path if path.count("/") > 1 else path.removeprefix("/")), selector or None
-    path, _, selector = name.partition(":")
+    """A name as asked for, or an ARN, as the parameter's name and the version or label behind the colon.
+
+    Raises:
+        ApiError: `ValidationException` for more than one colon, or nothing behind it.
+    """
+    resource = name.split(":parameter", 1)[-1] if name.startswith("arn:") else name
+    path, colon, selector = resource.partition(":")
+    if ":" in selector or (colon and not selector):
+        raise validation(
+            "Invalid parameter name. Please use correct syntax for referencing a version/label  <name>:<version/label>"
+        )
+    if name.startswith("arn:") and path.count("/") <= 1:
+        path = path.removeprefix("/")
     return path, selector or None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from emulator.tests.contract.account import ACCOUNT, Account
 from emulator.tests.contract.asserting import refused
+
+from aws_emulator.api.operations import ApiError
 
 IMAGE = "aws:ec2:image"
 LATEST = "/comfyui/ami/prod/latest"
@@ -221,11 +225,103 @@ def test_names_have_rules(account: Account, name: str, code: str) -> None:
         put(account, name)
 
 
-def test_with_and_without_a_slash_are_two_parameters(account: Account) -> None:
-    """Recorded calls: `/name` and `name` differ."""
-    put(account, "/name", "with")
-    put(account, "name", "without")
-    assert (value(account, "/name"), value(account, "name")) == ("with", "without")
+def test_with_and_without_a_slash_it_is_one_parameter(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ssm/selector_edges.json: edge-get-bare-leading-slash, edge-batch-bare-aliases."""
+    put(account, "plain")
+    with refused("ParameterAlreadyExists"):
+        put(account, "/plain", Overwrite=False)
+    assert put(account, "/plain", "w") == 2
+    for name in ("plain", "/plain"):
+        parameter = account.ssm.get_parameter(Name=name)["Parameter"]
+        assert (parameter["Name"], parameter["Value"]) == (name, "w")
+    found = account.ssm.get_parameters(Names=["plain", "/plain"])["Parameters"]
+    assert {each["Name"] for each in found} == {"plain", "/plain"}
+    (described,) = account.ssm.describe_parameters()["Parameters"]
+    assert described["Name"] == "plain"
+
+
+@pytest.mark.parametrize("name", ["a/b", "/a//b", "//a"])
+def test_names_that_no_parameter_can_have_are_refused_when_read(account: Account, name: str) -> None:
+    """localstack/localstack, tests/aws/services/ssm (validated on AWS): test_hierarchical_parameter."""
+    put(account, "/a/b")
+    with refused("ValidationException") as refusal:
+        account.ssm.get_parameter(Name=name)
+    assert "sub-paths divided by slash symbol" in refusal.message
+    with refused("ValidationException"):
+        account.ssm.get_parameters(Names=["/a/b", name])
+
+
+@pytest.mark.parametrize("selector", [":", ":1:2"])
+def test_a_selector_is_one_version_or_label(account: Account, selector: str) -> None:
+    """radkawar/stackd, testdata/aws/ssm/selector_edges.json: edge-selector:."""
+    put(account)
+    with refused("ValidationException") as refusal:
+        account.ssm.get_parameter(Name=f"/a/b{selector}")
+    assert "Please use correct syntax for referencing a version/label" in refusal.message
+
+
+def test_a_version_is_a_number(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ssm/selector_edges.json: edge-selector:01."""
+    put(account)
+    put(account, value="w")
+    parameter = account.ssm.get_parameter(Name="/a/b:01")["Parameter"]
+    assert (parameter["Version"], parameter["Value"], parameter["Selector"]) == (1, "v", ":01")
+
+
+def test_an_empty_value_is_refused(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ssm/empty_value.json."""
+    with refused("ValidationException") as refusal:
+        put(account, value="")
+    assert "Member must have length greater than or equal to 1" in refusal.message
+
+
+def test_a_path_is_read_by_the_label_of_any_version(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ssm/selector_edges.json: edge-path-historical-label, edge-path-both-labels."""
+    put(account)
+    account.ssm.label_parameter_version(Name="/a/b", Labels=["old"])
+    put(account, value="w")
+    put(account, "/a/c")
+    labels = [{"Key": "Label", "Values": ["old"]}]
+    (found,) = account.ssm.get_parameters_by_path(Path="/a", ParameterFilters=labels)["Parameters"]
+    assert (found["Version"], found["Value"]) == (1, "v")
+    assert "Selector" not in found
+    with refused("InvalidFilterValue"):
+        both = [{"Key": "Label", "Values": ["old", "new"]}]
+        account.ssm.get_parameters_by_path(Path="/a", ParameterFilters=both)
+
+
+def test_secrets_are_read_as_parameters(account: Account) -> None:
+    """Systems Manager user guide, Referencing AWS Secrets Manager secrets; radkawar/stackd, secret_references.json."""
+    secrets = account.client("secretsmanager")
+    secrets.create_secret(Name="app/secret", SecretString="hidden")
+    account.store.read_secret = lambda _caller, asked: secrets_manager(secrets, asked)
+    name = "/aws/reference/secretsmanager/app/secret"
+    parameter = account.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    assert (parameter["Name"], parameter["Value"], parameter["Type"]) == (name, "hidden", "SecureString")
+    assert (parameter["Version"], ":secretsmanager:" in parameter["ARN"]) == (0, True)
+    source = json.loads(parameter["SourceResult"])
+    assert (source["name"], source["secretString"], source["versionStages"]) == (
+        "app/secret",
+        "hidden",
+        ["AWSCURRENT"],
+    )
+    with refused("ValidationException") as refusal:
+        account.ssm.get_parameter(Name=name)
+    assert "WithDecryption" in refusal.message
+    with refused("ParameterNotFound") as refusal:
+        account.ssm.get_parameter(Name=f"{name}-none", WithDecryption=True)
+    assert f"Secret {name}-none not found." in refusal.message
+    answer = account.ssm.get_parameters(Names=[name, f"{name}-none", "/none"], WithDecryption=True)
+    assert [each["Name"] for each in answer["Parameters"]] == [name]
+    assert answer["InvalidParameters"] == [f"{name}-none", "/none"]
+
+
+def secrets_manager(secrets: Any, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return dict(secrets.get_secret_value(**asked))
+    except secrets.exceptions.ClientError as error:
+        details = error.response["Error"]
+        raise ApiError(details["Code"], details["Message"]) from error
 
 
 def test_a_deleted_name_rests_for_thirty_seconds(account: Account) -> None:
