@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
 import typer.core
+from typer._click.exceptions import ClickException
 
+from ami_lifecycle_cli.console.output import FAILED, print_error_json, print_note
 from ami_lifecycle_cli.streams import prepare_streams
 
 # Name of the command and of its module in `commands` (which has an `app`), and its line in the help.
@@ -35,10 +39,45 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
+def _path(error: ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context is not None else "ami-lifecycle"
+
+
 class _LazyCommands(typer.core.TyperGroup):
     """Knows its commands by name, and imports one when it is run."""
 
     _listing = False
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command. Wrong use is told in a frame to a terminal, in lines to a pipe, as JSON with --json."""
+        words = list(sys.argv[1:] if args is None else args)
+        options = words[: words.index("--")] if "--" in words else words
+        as_json = "--json" in options
+        extra |= {"complete_var": complete_var, "windows_expand_args": windows_expand_args}
+        if not standalone_mode or (sys.stderr.isatty() and not as_json):
+            return super().main(args, prog_name, standalone_mode=standalone_mode, **extra)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+        except ClickException as error:
+            if as_json:
+                hint = f"see: {_path(error)} --help"
+                print_error_json("UsageError", error.format_message(), hint, error.exit_code)
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            print_note("Aborted.")
+            sys.exit(FAILED)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, _context: Any) -> list[str]:
         """The commands in the order in which the help shows them."""
@@ -69,7 +108,7 @@ app = typer.Typer(
     name="ami-lifecycle",
     help="A Docker image pushed to ECR becomes a tested, published AMI: one per environment.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     # Handed down to every command.
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

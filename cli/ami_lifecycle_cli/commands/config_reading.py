@@ -12,6 +12,7 @@ import typer
 from ami_lifecycle_cli.console.connection import Target
 from ami_lifecycle_cli.console.output import (
     print_data,
+    print_error,
     print_json,
     print_note,
     print_table,
@@ -35,6 +36,10 @@ from parameter_config.resolution import Nowhere
 from parameter_config.schema import config_json_schema
 from parameter_config.sensitive import MASK
 
+# As shells end for a command that they cannot run, or do not find.
+_NOT_RUN = 126
+_NOT_FOUND = 127
+
 PathArgument = Annotated[
     str, typer.Argument(help="Dotted path, or the parameter's name.", show_default=False)
 ]
@@ -52,6 +57,11 @@ def show(target: Target, path: SubtreeArgument = "") -> None:
     """
     config = target.load()
     node = config.resolver.find_path(path)
+    if isinstance(node, Nowhere) and path in _environments(config):
+        # `config show prod`, as everywhere else.
+        target.environment, path = path, ""
+        config = target.load()
+        node = config.resolver.find_path(path)
     if isinstance(node, Nowhere):
         raise config.resolver.missing(path)
     rows = list(_rows(config, each_environment(config), node, path))
@@ -62,6 +72,10 @@ def show(target: Target, path: SubtreeArgument = "") -> None:
     if any("error" in row for row in rows):
         print_note("Some values are not what their declarations say: ami-lifecycle config validate")
         raise typer.Exit(1)
+
+
+def _environments(config: Config) -> set[str | None]:
+    return {own.resolver.placeholders["environment"] for own in each_environment(config)}
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
@@ -205,9 +219,11 @@ def execute(
     try:
         os.execvpe(command[0], command, environ)  # noqa: S606  # running it is the purpose
     except OSError as error:
-        raise ConfigFileError(
+        failure = ConfigFileError(
             f"{command[0]} cannot be run: {error.strerror}.", remedy="Check the command after `--`."
-        ) from error
+        )
+        print_error(failure, as_json=target.as_json)
+        raise typer.Exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUN) from error
     except ValueError as error:
         raise ConfigFileError(
             f"{command[0]} cannot be run: a value has a null character, which no variable can hold.",

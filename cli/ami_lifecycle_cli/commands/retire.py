@@ -14,13 +14,14 @@ from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
+    WatchOption,
     YesOption,
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import read_environment_live
 from ami_lifecycle_cli.stack.showing import print_rows
-from ami_lifecycle_cli.stack.starting import confirm, follow, report, start
+from ami_lifecycle_cli.stack.starting import confirm, start_and_report
 
 app = typer.Typer(add_completion=False)
 
@@ -32,6 +33,7 @@ def retire(
     *,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
+    watch: WatchOption = True,
 ) -> None:
     """Decide for every image of an environment whether it stays, and retire what nothing uses.
 
@@ -55,11 +57,8 @@ def retire(
             print_line("Dry run: nothing was retired." if dry_run else "Nothing is to be retired.")
         return
     confirm(f"Retire {len(going)} images, with their snapshots?", yes=yes)
-    arn = start(
-        stack, BuildRequest(environment=environment, action=Action.RETIRE, reason="asked for by a person")
-    )
-    followed = follow(stack, arn, environment, as_json=target.as_json)
-    report(stack, followed, as_json=target.as_json)
+    request = BuildRequest(environment=environment, action=Action.RETIRE, reason="asked for by a person")
+    start_and_report(stack, request, watch=watch, as_json=target.as_json)
 
 
 def print_decisions(decisions: Sequence[Decision]) -> None:

@@ -12,6 +12,7 @@ from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
+    WatchOption,
     YesOption,
     command,
 )
@@ -41,7 +42,7 @@ def rollback(
     ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start it, and do not wait for its end.")] = False,
+    watch: WatchOption = True,
 ) -> None:
     """Go back to an earlier image: at once where it still exists, else by building its Docker image again.
 
@@ -61,7 +62,7 @@ def rollback(
             print_line("Dry run: nothing was started.")
         return
     confirm(f"Roll {environment} back?", yes=yes)
-    _carry_out(stack, planned, detach=detach, as_json=target.as_json)
+    _carry_out(stack, planned, watch=watch, as_json=target.as_json)
 
 
 def _print(stack: Stack, planned: Rollback) -> None:
@@ -87,9 +88,9 @@ def _how(stack: Stack, planned: Rollback) -> str:
     return f"by a build{f' of about {duration(usual)}' if usual else ''}: {planned.why}"
 
 
-def _carry_out(stack: Stack, planned: Rollback, *, detach: bool, as_json: bool) -> None:
+def _carry_out(stack: Stack, planned: Rollback, *, watch: bool, as_json: bool) -> None:
     arn = start(stack, planned.request)
-    if detach:
+    if not watch:
         if as_json:
             print_json({**planned.as_json(), "execution_arn": arn, "status": "RUNNING"})
         else:

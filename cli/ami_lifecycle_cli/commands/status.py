@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
-from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_trouble
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
@@ -47,7 +47,7 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
     rows = [
         (
             each.environment,
-            each.live.value or "-",
+            Text(each.live.value or "-", style="green" if each.live.image else "bold red"),
             age(each.created, now),
             short_digest(each.digest),
             (each.described.commit_sha or "-")[:7] if each.described else "-",
@@ -58,7 +58,7 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
     print_rows(["ENV", "LATEST", "AGE", "DIGEST", "COMMIT", "ACTIVITY"], rows, fixed=["LATEST", "DIGEST"])
     for each in observed:
         for finding in each.drift:
-            print_line(f"! {each.environment}: {finding}")
+            print_trouble(f"{each.environment}: {finding}")
 
 
 def _print_one(stack: Stack, seen: Observation) -> None:
@@ -97,7 +97,10 @@ def _print_one(stack: Stack, seen: Observation) -> None:
         rows = [(each.image_id, each.action.value, each.reason) for each in seen.decisions]
         print_rows(["OTHER IMAGE", "NEXT", "WHY"], rows, fixed=["OTHER IMAGE"])
     print_line("")
-    print_line("\n".join(f"! {finding}" for finding in seen.drift) or "Everything is as it should be.")
+    for finding in seen.drift:
+        print_trouble(finding)
+    if not seen.drift:
+        print_line("Everything is as it should be.")
 
 
 def _name(seen: Observation) -> str | None:

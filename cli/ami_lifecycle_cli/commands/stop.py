@@ -11,6 +11,7 @@ from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
+    WatchOption,
     YesOption,
     command,
 )
@@ -40,9 +41,7 @@ def stop(
     ] = 1200,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Stop it, and do not wait for its clean-up.")
-    ] = False,
+    watch: WatchOption = True,
 ) -> None:
     """Stop the execution that holds an environment, and wait until what it made is removed.
 
@@ -72,7 +71,7 @@ def stop(
     if found.is_running:
         confirm(f"Stop {found.run.name}?", yes=yes)
         stop_execution(stack, found, reason=reason)
-    if detach:
+    if not watch:
         _say(target, {**found.as_json(), "status": "STOPPING"}, f"Told {found.run.name} to stop.")
         return
     print_note("Waiting for its clean-up ...")

@@ -14,6 +14,13 @@ _NUMBER = re.compile(r"-\.?[0-9].*")
 class CommandWithArguments(typer.core.TyperCommand):
     """Takes a negative number for a value, and says of anything else that looks like an option how to pass it."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for parameter in self.params:
+            # Help would show a switch as if it took a value.
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words behind the command."""
         if any(parameter.param_type_name == "argument" for parameter in self.params):

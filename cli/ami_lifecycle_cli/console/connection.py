@@ -13,7 +13,8 @@ import typer
 
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.console.arguments import CommandWithArguments
-from ami_lifecycle_cli.console.output import print_error
+from ami_lifecycle_cli.console.environment_argument import both_ways
+from ami_lifecycle_cli.console.output import FAILED, print_error
 from parameter_config import Config, ConfigError, load_config
 from parameter_config.aws_errors import translated
 from parameter_config.clients import make_client
@@ -108,14 +109,16 @@ def register(
     def decorate(function: Callable[..., None]) -> None:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         shared = _shared_options(target_type)
+        own, name_environment = both_ways(own, shared)
 
         def run(**arguments: Any) -> None:
+            name_environment(arguments)
             target = target_type(**{option.name: arguments.pop(option.name) for option in shared})
             try:
                 function(target, **arguments)
             except (AmiLifecycleError, ConfigError) as error:
-                print_error(error)
-                raise typer.Exit(1) from error
+                print_error(error, as_json=target.as_json)
+                raise typer.Exit(FAILED) from error
 
         run.__doc__ = function.__doc__
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect and Typer read

@@ -17,10 +17,18 @@ from parameter_config import ConfigError
 from parameter_config.errors import ConfigFileError
 
 _PIPE_WIDTH: Final = 10_000
+# Exit codes that all commands have (docs/json.md).
+FAILED: Final = 1
+WRONG_USE: Final = 2
+# Of every JSON document. A new one only adds fields; a field that changes its meaning gets a new name.
+SCHEMA_VERSION: Final = 1
 
 
-def print_error(error: AmiLifecycleError | ConfigError) -> None:
+def print_error(error: AmiLifecycleError | ConfigError, *, as_json: bool = False) -> None:
     """Print an error to standard error; one of the configuration with its place and its remedy."""
+    if as_json:
+        print_error_json(type(error).__name__, *_message_and_hint(error), FAILED)
+        return
     console = Console(stderr=True, highlight=False)
     if not isinstance(error, ConfigError):
         console.print(Text.assemble(("Error: ", "bold red"), str(error)), soft_wrap=True)
@@ -32,9 +40,30 @@ def print_error(error: AmiLifecycleError | ConfigError) -> None:
         console.print(Text.assemble(("Hint: ", "bold"), error.remedy), soft_wrap=True)
 
 
+def _message_and_hint(error: AmiLifecycleError | ConfigError) -> tuple[str, str | None]:
+    if isinstance(error, ConfigError):
+        place = f" (at {error.location})" if error.location else ""
+        return f"{error.message}{place}", error.remedy or None
+    # What happened, to which resource; what to do next.
+    message = str(error)
+    return message, message.rpartition("; ")[2] if "; " in message else None
+
+
+def print_error_json(code: str, message: str, hint: str | None, exit_code: int) -> None:
+    """Print an error as one line of JSON, the last one on standard error; standard output is for results alone."""
+    error = {"code": code, "message": message, "hint": hint, "exit_code": exit_code}
+    text = json.dumps({"schema_version": SCHEMA_VERSION, "error": error})
+    sys.stderr.write(text + "\n")
+
+
 def print_note(text: str) -> None:
     """Print a line for people to standard error."""
     Console(stderr=True, highlight=False).print(Text(text), soft_wrap=True)
+
+
+def print_trouble(text: str) -> None:
+    """Print `! text` to standard output, for what somebody should look at."""
+    Console(highlight=False).print(Text.assemble(("! ", "bold yellow"), (text, "yellow")), soft_wrap=True)
 
 
 def print_line(text: str) -> None:

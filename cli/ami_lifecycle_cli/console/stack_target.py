@@ -27,7 +27,12 @@ MaybeEnvironmentArgument = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
-WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end.")]
+WatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--watch/--detach", "-w/-d", help="Follow it to its end, or start it and come back at once."
+    ),
+]
 
 
 @dataclass

@@ -16,6 +16,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _PIPE_WIDTH: Final = 10_000
+# Longer words fold anyway: an ARN in a column of reasons.
+_LONGEST_WORD: Final = 12
 
 
 def output_console() -> Console:
@@ -25,8 +27,9 @@ def output_console() -> Console:
 
 
 def note_console() -> Console:
-    """Standard error, for what is not the result."""
-    return Console(stderr=True, highlight=False)
+    """Standard error, for what is not the result; nothing is wrapped in a pipe there either."""
+    piped = not sys.stderr.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=True, highlight=False, width=_PIPE_WIDTH if piped else None)
 
 
 def duration(seconds: float) -> str:
@@ -97,13 +100,42 @@ def print_rows(
     fixed: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """A table; the columns in `fixed` are never folded."""
+    """A table; the columns in `fixed` are never folded. Where the terminal is too narrow, one row below another."""
+    console = output_console()
+    if _width_of(headers, rows, fixed) > console.width:
+        _print_records(headers, rows, console)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
     for header in headers:
         table.add_column(header, overflow="fold", no_wrap=header in fixed)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    _print_table(table, output_console())
+    _print_table(table, console)
+
+
+def _width_of(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], fixed: Sequence[str]) -> int:
+    """The width that a table needs so that no word of a column that folds is torn apart."""
+
+    def needed(column: int, header: str) -> int:
+        cells = [str(row[column]) for row in rows]
+        parts = (
+            cells if header in fixed else [word[:_LONGEST_WORD] for cell in cells for word in cell.split()]
+        )
+        return max(map(len, [header, *parts]))
+
+    return sum(needed(column, header) + 2 for column, header in enumerate(headers)) - 2
+
+
+def _print_records(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], console: Console) -> None:
+    """Each row as a heading and a line for each other column."""
+    label = max(map(len, headers))
+    for row in rows:
+        for number, (header, cell) in enumerate(zip(headers, row, strict=True)):
+            text = cell if isinstance(cell, Text) else Text(cell)
+            if number == 0:
+                console.print(Text.assemble((text.plain, "bold")), soft_wrap=True)
+            elif text.plain:
+                console.print(Text.assemble(f"  {header.lower():<{label}}  ", text), soft_wrap=True)
 
 
 def _print_table(table: Table, console: Console) -> None:

@@ -118,7 +118,10 @@ def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, A
 def _print_log(followed: Followed) -> None:
     if not followed.log:
         return
-    print_line("The command's last lines:")
-    for line in followed.log:
+    # The cause is the first of them.
+    rest = [line for line in followed.log if line not in followed.run.explanation]
+    if rest:
+        print_line("The command's last lines:")
+    for line in rest:
         print_line(f"  {line}")
     print_note(f"All of it: ami-lifecycle logs {followed.run.name}")
