@@ -233,6 +233,7 @@ class Emulator:
                 self.parameter_store,
                 agent_may_report=self.enforcement.agent_may_report,
                 refused_key=self.enforcement.refused_key,
+                may_delete_snapshot=self._may_delete_snapshot,
             ),
             self.auto_scaling,
             self.registry,
@@ -351,6 +352,9 @@ class Emulator:
 
     def _read_secret(self, caller: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.api.call(caller, "secretsmanager", "GetSecretValue", parameters)
+
+    def _may_delete_snapshot(self, caller: str, snapshot_id: str) -> bool:
+        return self.enforcement.permits(caller, "ec2", "DeleteSnapshot", {"SnapshotId": snapshot_id})
 
     def _can_describe_images(self, caller: str) -> bool:
         return self.enforcement.allows(caller, "ec2:DescribeImages")

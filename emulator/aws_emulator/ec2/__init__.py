@@ -26,6 +26,7 @@ def ec2_operations(
     *,
     agent_may_report: Callable[[Mapping[str, str]], bool] = lambda _profile: True,
     refused_key: Callable[[str, str], str | None] = lambda _caller, _key: None,
+    may_delete_snapshot: Callable[[str, str], bool] = lambda _caller, _snapshot_id: True,
 ) -> tuple[object, ...]:
     """All emulated operations of EC2 on one store.
 
@@ -34,13 +35,14 @@ def ec2_operations(
         agent_may_report: whether an instance profile has the permissions without which the SSM agent never
             registers.
         refused_key: the reason for which EBS cannot use a key with a caller's rights, None where it can.
+        may_delete_snapshot: whether a caller's rights include the deletion of a snapshot.
     """
     instances, snapshots = Instances(store, agent_may_report), Snapshots(store)
     return (
         AllowedImages(store),
         Encryption(store),
         Fleets(store, parameters),
-        Images(store, instances, snapshots),
+        Images(store, instances, snapshots, may_delete_snapshot),
         ImageSwitches(store),
         ImageViews(store),
         instances,

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _SNAPSHOT_FAILED: Final = "Client.InvalidSnapshot.Error"
 # Snapshots complete some time before the image that is made of them is available.
 _SNAPSHOT_SHARE: Final = 0.85
+_SERVER_ERRORS: Final = 500
 
 
 class Images:
@@ -32,12 +33,20 @@ class Images:
     Args:
         instances: reboots the instance of which an image is created.
         snapshots: completes the snapshots of new images and deletes those of deregistered ones.
+        may_delete_snapshot: whether a caller's rights include the deletion of a snapshot.
     """
 
-    def __init__(self, store: Ec2Store, instances: Instances, snapshots: Snapshots) -> None:
+    def __init__(
+        self,
+        store: Ec2Store,
+        instances: Instances,
+        snapshots: Snapshots,
+        may_delete_snapshot: Callable[[str, str], bool],
+    ) -> None:
         self._store = store
         self._instances = instances
         self._snapshots = snapshots
+        self._may_delete_snapshot = may_delete_snapshot
         self._copy_tokens: dict[str, tuple[str, str]] = {}
 
     @operation("ec2", "CreateImage")
@@ -305,16 +314,25 @@ class Images:
             return {
                 "Return": True,
                 "DeleteSnapshotResults": [
-                    {"SnapshotId": snapshot_id, "ReturnCode": self._delete_with_image(snapshot_id)}
+                    {"SnapshotId": snapshot_id, "ReturnCode": self._delete_with_image(snapshot_id, request)}
                     for snapshot_id in wanted
                 ],
             }
 
-    def _delete_with_image(self, snapshot_id: str) -> str:
+    def _delete_with_image(self, snapshot_id: str, request: Request) -> str:
+        """Delete a snapshot of an image that is gone by now; whatever becomes of it, the call succeeds."""
         snapshot = self._store.snapshots.get(snapshot_id)
         if snapshot is None:
             return "client-error"
         if self._store.images_using(snapshot_id):
             return "skipped"
+        if not self._may_delete_snapshot(request.caller, snapshot_id):
+            return "missing-permissions"
+        inner = dataclasses.replace(
+            request, operation="DeleteSnapshot", parameters={"SnapshotId": snapshot_id}
+        )
+        fault = self._store.faults.error_within(inner)
+        if fault is not None:
+            return "internal-error" if fault.status >= _SERVER_ERRORS else "client-error"
         self._snapshots.remove(snapshot)
         return "success"

@@ -215,6 +215,10 @@ class Faults:
             rules.Rule, lambda rule: not isinstance(rule, rules.SlowFault) and matches_call(rule, request)
         )
 
+    def error_within(self, request: Request) -> rules.ErrorFault | None:
+        """The error of a call that a service makes itself on a caller's behalf."""
+        return self.first(rules.ErrorFault, lambda rule: matches_call(rule, request))
+
     def slowness(self, request: Request) -> float:
         """How many emulated seconds all rules together add to a call."""
         with self._lock:

@@ -154,17 +154,6 @@ def _copy_image(parameters: Parameters, account: AccountView) -> list[Check]:
     return [source, *created, *_tagging("CopyImage", parameters, account, kinds)]
 
 
-def _deregister_image(parameters: Parameters, account: AccountView) -> list[Check]:
-    image_id = parameters["ImageId"]
-    checks = [_on("ec2:DeregisterImage", account, "image", image_id)]
-    if parameters.get("DeleteAssociatedSnapshots"):
-        with account.ec2.lock:
-            image = account.ec2.images.get(image_id)
-            snapshots = list(image.snapshot_ids) if image else []
-        checks += [_on("ec2:DeleteSnapshot", account, "snapshot", each) for each in snapshots]
-    return checks
-
-
 def _change_tags(operation: str) -> Needs:
     """CreateTags and DeleteTags on what exists: both the tags it has and the tags of the request count."""
 
@@ -203,7 +192,9 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ec2", "CreateTags"): _change_tags("CreateTags"),
     ("ec2", "DeleteSnapshot"): _on_one("DeleteSnapshot", "snapshot", "SnapshotId"),
     ("ec2", "DeleteTags"): _change_tags("DeleteTags"),
-    ("ec2", "DeregisterImage"): _deregister_image,
+    # The right to delete its snapshots is asked for each of them when the image is gone, and where it is missing the
+    # call succeeds (EC2 API reference, DeleteSnapshotReturnCode: missing-permissions).
+    ("ec2", "DeregisterImage"): _on_one("DeregisterImage", "image", "ImageId"),
     ("ec2", "DescribeImageAttribute"): _on_one("DescribeImageAttribute", "image", "ImageId"),
     ("ec2", "DescribeImageReferences"): _describe_image_references,
     ("ec2", "DescribeLaunchTemplateVersions"): _describe_launch_template_versions,

@@ -109,6 +109,15 @@ class Enforcement:
             return True
         return self._answer(caller, role, check(action, resource)) is Decision.ALLOWED or not self._enabled
 
+    def permits(self, caller: str, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
+        """Whether a caller's rights include a call that a service makes on its behalf; True for one without a role."""
+        role = self._identities.role_of(caller)
+        if role is None:
+            return True
+        needs = needs_of(service, operation, parameters, self._account)
+        decisions = [self._answer(caller, role, asked) for asked in needs]
+        return not self._enabled or all(each is Decision.ALLOWED for each in decisions)
+
     def agent_may_report(self, profile: Mapping[str, str]) -> bool:
         """Whether an instance's profile lets its SSM agent register and receive commands."""
         return self._role_may(self._account.role_of_profile(profile), _AGENT)

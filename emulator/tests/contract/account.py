@@ -184,9 +184,13 @@ class Account:
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
         self.auto_scaling = AutoScaling(self.state, self.store)
         self.unusable_keys: dict[str, str] = {}
+        self.undeletable_snapshots: set[str] = set()
         services = (
             *ec2_operations(
-                self.state, self.store, refused_key=lambda _caller, key: self.unusable_keys.get(key)
+                self.state,
+                self.store,
+                refused_key=lambda _caller, key: self.unusable_keys.get(key),
+                may_delete_snapshot=lambda _caller, asked: asked not in self.undeletable_snapshots,
             ),
             self.auto_scaling,
             self.registry,

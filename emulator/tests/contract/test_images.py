@@ -209,6 +209,44 @@ def test_a_shared_snapshot_is_skipped_when_an_image_goes(account: Account) -> No
     assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": "skipped"}]
 
 
+def test_a_snapshot_that_a_disabled_image_uses_is_skipped_too(account: Account) -> None:
+    """EC2 user guide, Disable an AMI: the snapshots of a disabled AMI cannot be deleted."""
+    image_id = account.image()
+    snapshot_id = account.snapshot_of(image_id)
+    other = account.register(snapshot_id)
+    account.ec2.disable_image(ImageId=other)
+    answer = account.ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": "skipped"}]
+    assert account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "client-error"), (500, "internal-error")])
+def test_an_image_goes_even_if_its_snapshot_cannot_be_deleted(
+    account: Account, status: int, code: str
+) -> None:
+    """EC2 API reference, DeregisterImage: the call succeeds, and the result of each snapshot says what failed."""
+    image_id = account.image()
+    snapshot_id = account.snapshot_of(image_id)
+    account.faults.add({"kind": "error", "operation": "DeleteSnapshot", "code": "Failed", "status": status})
+    answer = account.ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": code}]
+    assert account.ec2.describe_images(ImageIds=[image_id])["Images"] == []
+    assert account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+
+
+def test_a_snapshot_that_the_caller_may_not_delete_stays_and_its_image_goes(account: Account) -> None:
+    """EC2 API reference, DeleteSnapshotReturnCode: missing-permissions."""
+    image_id = account.image()
+    snapshot_id = account.snapshot_of(image_id)
+    account.undeletable_snapshots.add(snapshot_id)
+    answer = account.ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [
+        {"SnapshotId": snapshot_id, "ReturnCode": "missing-permissions"}
+    ]
+    assert account.ec2.describe_images(ImageIds=[image_id])["Images"] == []
+    assert account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+
+
 def test_a_deregistered_image_is_unavailable_the_second_time_and_not_described(account: Account) -> None:
     """Recorded calls: InvalidAMIID.Unavailable; a describe by id succeeds with an empty list."""
     image_id = account.image()
