@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.fakes.clock import FakeClock
@@ -11,7 +11,11 @@ from tests.fakes.faults import Faulty, port_call
 from tests.fakes.instances import FakeInstances
 
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, InstanceState, Snapshot
-from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
+from ami_lifecycle.errors import (
+    BuilderLostError,
+    RefusedError,
+    ResourceNotVisibleError,
+)
 from ami_lifecycle.ports import AllowedImages, Clock
 
 OWNER = "123456789012"
@@ -150,12 +154,25 @@ class FakeImages(Faulty):
         return copy.image_id
 
     @port_call
-    def deregister(self, image_id: str) -> None:
-        """Deregister it; its snapshots stay."""
+    def find_each(self, image_ids: Sequence[str]) -> list[Image]:
+        """Those of the images that are own ones and exist."""
+        return [image for image in self._own() if image.image_id in image_ids]
+
+    @port_call
+    def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
+        """Deregister it; its snapshots stay, or those go that no other image is made of."""
         if image_id in self.protected:
             raise RefusedError(f"{image_id} is protected against deregistration")
         self.all.pop(image_id, None)
-        self._made_of.pop(image_id, None)
+        snapshot_ids = self._made_of.pop(image_id, [])
+        return [each for each in snapshot_ids if with_snapshots and self._deleted_within(each)]
+
+    def _deleted_within(self, snapshot_id: str) -> bool:
+        """EC2 deletes it itself: what refuses it does not refuse the deregistration."""
+        try:
+            return self.delete_snapshot(snapshot_id)
+        except Exception:  # noqa: BLE001 - whatever it is, EC2 keeps the snapshot
+            return False
 
     @port_call
     def launch_permissions(self, image_id: str) -> list[str]:
@@ -170,9 +187,12 @@ class FakeImages(Faulty):
         return [found for found in self.snapshots.values() if tags.items() <= dict(found.tags).items()]
 
     @port_call
-    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
-        """Own images that show the snapshot in their mappings; a pending one does not yet."""
-        return [image.image_id for image in self._own() if snapshot_id in image.snapshot_ids]
+    def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Own images that show each snapshot in their mappings; a pending one does not yet."""
+        return {
+            snapshot_id: [image.image_id for image in self._own() if snapshot_id in image.snapshot_ids]
+            for snapshot_id in snapshot_ids
+        }
 
     @port_call
     def delete_snapshot(self, snapshot_id: str) -> bool:

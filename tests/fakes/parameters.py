@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.fakes.faults import Faulty, port_call
 from tests.fakes.images import FakeImages
@@ -46,8 +46,21 @@ class FakeParameters(Faulty):
         return found
 
     @port_call
+    def get_each(self, names: Sequence[str]) -> dict[str, StoredParameter]:
+        """Those of the parameters that exist."""
+        return {name: self.all[name] for name in names if name in self.all}
+
+    @port_call
+    def overwrite(self, name: str, value: str, *, data_type: str, description: str) -> int:
+        """Overwrite it."""
+        return self._write(name, value, data_type, description, {})
+
+    @port_call
     def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:
         """Write it; a write that SSM's validation refuses gets a version and changes nothing."""
+        return self._write(name, value, data_type, description, tags)
+
+    def _write(self, name: str, value: str, data_type: str, description: str, tags: Mapping[str, str]) -> int:
         known = self.all.get(name)
         version = known.version + 1 if known else 1
         kept = known.data_type if known else data_type

@@ -34,7 +34,21 @@ class FakeImageUsage(Faulty):
         self.uses.pop(image_id, None)
 
     @port_call
-    def usage_of(self, image_ids: Sequence[str], parameter_paths: Sequence[str] = ("/",)) -> list[Usage]:
+    def permissions_of(self, image_id: str) -> Usage:
+        """The launch permissions among the uses that a test stated; with `unreadable` set, they are not known."""
+        uses = [use for use in self.uses.get(image_id, []) if use.kind is UsageKind.LAUNCH_PERMISSION]
+        if self.unreadable is not None:
+            uses.append(ImageUse(kind=UsageKind.UNKNOWN, resource=self.unreadable))
+        return Usage(image_id=image_id, uses=tuple(uses))
+
+    @port_call
+    def usage_of(
+        self,
+        image_ids: Sequence[str],
+        parameter_paths: Sequence[str] = ("/",),
+        *,
+        with_permissions: bool = True,
+    ) -> list[Usage]:
         """All uses of each image; with `unreadable` set, each has one that is not known."""
         unknown: list[ImageUse] = []
         if self.unreadable is not None:
@@ -42,9 +56,16 @@ class FakeImageUsage(Faulty):
         return [
             Usage(
                 image_id=image_id,
-                uses=(*self._found(image_id), *self.uses.get(image_id, []), *unknown),
+                uses=(*self._found(image_id), *self._stated(image_id, with_permissions), *unknown),
             )
             for image_id in image_ids
+        ]
+
+    def _stated(self, image_id: str, with_permissions: bool) -> list[ImageUse]:
+        return [
+            use
+            for use in self.uses.get(image_id, [])
+            if with_permissions or use.kind is not UsageKind.LAUNCH_PERMISSION
         ]
 
     def _found(self, image_id: str) -> list[ImageUse]:

@@ -29,11 +29,11 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.usage import fleets, groups, parameters
 from ami_lifecycle.adapters.usage.looking import Look
 from ami_lifecycle.domain import launching, planning, retirement
-from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKind
 from ami_lifecycle.domain.launching import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
+from ami_lifecycle.domain.retirement import Sorted
 from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import RetirementReview
@@ -56,10 +56,10 @@ class Break(NamedTuple):
 
 
 def _retire_the_live_image(_: World) -> None:
-    def decide(_self: RetirementReview, live: Image, _execution_arn: str | None = None) -> list[Decision]:
-        return [Decision(image_id=live.image_id, action=RetireAction.RETIRE, reason="broken")]
+    def sort_out(_self: RetirementReview, live: Image, _execution_arn: str | None = None) -> Sorted:
+        return Sorted([], [live])
 
-    RetirementReview.decide = decide
+    RetirementReview.sort_out = sort_out
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:

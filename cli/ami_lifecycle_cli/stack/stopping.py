@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
@@ -118,12 +119,17 @@ def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
     if claim is not None and claim.execution_arn == run.arn:
         return (f"{run.name} still holds {found.environment}",)
     instances = Ec2Instances(stack.client("ec2"))
-    cleaner = Cleaner(instances, stack.images, stack.usage, stack.parameters, stack.application)
+    cleaner = Cleaner(
+        instances, stack.images, stack.usage, stack.parameters, SystemClock(), stack.application
+    )
     mine = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
-    images = stack.images.find(mine)
-    snapshots = [each for each in stack.images.find_snapshots(mine) if not each.is_copy]
+    unsettled = cleaner.unsettled(stack.images.find(mine))
+    unsettled.raise_passing()
+    snapshots = [each.snapshot_id for each in stack.images.find_snapshots(mine) if not each.is_copy]
+    users = stack.images.images_of_snapshots(snapshots)
     return (
         *(each.instance_id for each in instances.find(mine) if not each.state.is_over),
-        *(image.image_id for image in images if not cleaner.is_settled(image)),
-        *(each.snapshot_id for each in snapshots if not stack.images.images_of_snapshot(each.snapshot_id)),
+        *(image.image_id for image in unsettled.done),
+        *(f"{blocked.resource} ({blocked.reason})" for blocked in unsettled.blocked),
+        *(snapshot_id for snapshot_id in snapshots if not users[snapshot_id]),
     )

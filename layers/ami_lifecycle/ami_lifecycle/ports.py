@@ -95,10 +95,13 @@ class Images(Protocol):
         None when the name is taken.
         """
 
-    def deregister(self, image_id: str) -> None:
-        """Deregister it, without its snapshots; deregistered already is fine.
+    def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
+        """Deregister it; deregistered already is fine. Raises `RefusedError` when EC2 protects it.
 
-        Raises `RefusedError` when EC2 protects it.
+        Args:
+            with_snapshots: have EC2 delete those of its snapshots that no other image is made of.
+
+        Returns the snapshots that EC2 says it deleted. Another one is still there, or an answer was lost.
         """
 
     def launch_permissions(self, image_id: str) -> list[str]:
@@ -113,8 +116,11 @@ class Images(Protocol):
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""
 
-    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
-        """Ids of own images that are made of the snapshot."""
+    def find_each(self, image_ids: Sequence[str]) -> list[Image]:
+        """Those of the images that this account owns and that exist, disabled ones included, in any state."""
+
+    def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Ids of own images that are made of each snapshot; of one that none is made of, an empty list."""
 
     def delete_snapshot(self, snapshot_id: str) -> bool:
         """Delete it; True when it is gone (or was), False when an image still uses it."""
@@ -123,13 +129,24 @@ class Images(Protocol):
 class ImageUsage(Protocol):
     """Who uses images."""
 
-    def usage_of(self, image_ids: Sequence[str], parameter_paths: Sequence[str] = ("/",)) -> list[Usage]:
+    def usage_of(
+        self,
+        image_ids: Sequence[str],
+        parameter_paths: Sequence[str] = ("/",),
+        *,
+        with_permissions: bool = True,
+    ) -> list[Usage]:
         """All uses of each image, in the order asked. What cannot be read becomes an UNKNOWN use, for
         every image that it could concern; this never raises for lack of knowledge.
 
         Args:
             parameter_paths: below which paths parameters are read for image ids, whatever their data type.
+            with_permissions: False leaves out launch permissions, which cost a call for each image: whoever
+                removes an image asks for them right before.
         """
+
+    def permissions_of(self, image_id: str) -> Usage:
+        """The launch permissions that others have for the image, as uses; one that cannot be read is UNKNOWN."""
 
 
 class Commands(Protocol):
@@ -167,6 +184,12 @@ class Parameters(Protocol):
 
     def get(self, name: str) -> StoredParameter | None:
         """One parameter; None when it does not exist."""
+
+    def get_each(self, names: Sequence[str]) -> dict[str, StoredParameter]:
+        """Those of the parameters that exist, by name."""
+
+    def overwrite(self, name: str, value: str, *, data_type: str, description: str) -> int:
+        """Overwrite one that is known to exist, with its own data type; otherwise as `put`."""
 
     def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:
         """Create (with tags) or overwrite it; returns the version that the write was given. For

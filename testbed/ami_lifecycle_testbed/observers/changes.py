@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -26,6 +27,8 @@ _LOOK_UPS: Final = (
 )
 # Look-ups that the account may give no reason for: they must have worked if they were made.
 _WHERE_NEEDED: Final = ("GetParameters",)
+# Records of images, which are read for what they say and are no uses.
+_OWN_HISTORY: Final = re.compile(r"/[^/]+/ami/[^/]+/history/ami-[0-9a-f]+")
 # Which parameter of a changing call names what it changes.
 _CHANGES: Final[Mapping[str, str]] = {
     "CreateImage": "InstanceId",
@@ -59,7 +62,7 @@ class ChangeObserver:
         self._available_since: dict[str, float] = {}
         self._book = book
         self._protects_instances = protects_instances
-        self._looked: dict[tuple[str, int], dict[tuple[str, str | None], Any]] = {}
+        self._looked: dict[tuple[str, int], dict[tuple[str, str | None], str]] = {}
         self._foreign: dict[str, Any] = {}
 
     def remember_foreign(self) -> None:
@@ -81,10 +84,15 @@ class ChangeObserver:
         """Remember how a look-up of uses ended in this invocation."""
         if request.operation not in (*_LOOK_UPS, *_WHERE_NEEDED):
             return
-        asked = tuple(request.parameters.get("ImageIds", ()))
-        of = request.parameters.get("ImageId") or request.parameters.get("AutoScalingGroupName")
-        key = (request.operation, of)
-        self._looked.setdefault(_invocation(request), {})[key] = (outcome, asked)
+        parameters = request.parameters
+        names = parameters.get("Names", ())
+        if names and all(_OWN_HISTORY.fullmatch(name) for name in names):
+            return
+        of = parameters.get("ImageIds") or [
+            parameters.get("ImageId") or parameters.get("AutoScalingGroupName")
+        ]
+        looked = self._looked.setdefault(_invocation(request), {})
+        looked.update({(request.operation, each): outcome for each in of})
 
     def notice_event(self, event: Mapping[str, Any]) -> None:
         """Learn from events since when images are available."""
@@ -125,13 +133,13 @@ class ChangeObserver:
         if self._elapsed() - self._available_since.get(image_id, -_NEW_SECONDS) < _NEW_SECONDS:
             return found
         for operation, of in self._needed(image_id):
-            outcome, asked = looked.get((operation, of), ("not asked", ()))
-            if outcome != "ok" or (operation == "DescribeImageReferences" and image_id not in asked):
+            outcome = looked.get((operation, of), "not asked")
+            if outcome != "ok":
                 found.append(
                     f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
                 )
         for operation in _WHERE_NEEDED:
-            outcome, _ = looked.get((operation, None), ("ok", ()))
+            outcome = looked.get((operation, None), "ok")
             if outcome != "ok":
                 found.append(
                     f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
@@ -143,7 +151,7 @@ class ChangeObserver:
         needed: list[tuple[str, str | None]] = []
         for operation in _LOOK_UPS:
             match operation:
-                case "DescribeImageAttribute":
+                case "DescribeImageAttribute" | "DescribeImageReferences":
                     needed.append((operation, image_id))
                 case "DescribeInstanceRefreshes":
                     needed += [(operation, name) for name in self._view.auto_scaling.groups]

@@ -151,14 +151,58 @@ def test_a_snapshot_is_deleted_when_no_image_is_made_of_it_any_more(rig: Rig) ->
     assert copy is not None
     rig.settle()
     (snapshot,) = rig.images.find_snapshots(tags(rig))
-    assert sorted(rig.images.images_of_snapshot(snapshot.snapshot_id)) == sorted([original, copy])
+    users = rig.images.images_of_snapshots([snapshot.snapshot_id])
+    assert sorted(users[snapshot.snapshot_id]) == sorted([original, copy])
     rig.images.deregister(original)
     assert rig.images.delete_snapshot(snapshot.snapshot_id) is False
-    assert rig.images.images_of_snapshot(snapshot.snapshot_id) == [copy]
+    assert rig.images.images_of_snapshots([snapshot.snapshot_id]) == {snapshot.snapshot_id: [copy]}
     rig.images.deregister(copy)
     assert rig.images.delete_snapshot(snapshot.snapshot_id) is True
     assert rig.images.delete_snapshot(snapshot.snapshot_id) is True
     assert rig.images.find_snapshots(tags(rig)) == []
+
+
+def test_snapshots_go_with_their_image_in_one_call(rig: Rig) -> None:
+    image_id = available_image(rig)
+    (snapshot,) = rig.images.find_snapshots(tags(rig))
+    assert rig.images.deregister(image_id, with_snapshots=True) == [snapshot.snapshot_id]
+    assert rig.images.find_snapshots(tags(rig)) == []
+    assert rig.images.deregister(image_id, with_snapshots=True) == []
+
+
+def test_a_snapshot_that_another_image_is_made_of_stays_when_one_goes(rig: Rig) -> None:
+    original = available_image(rig)
+    copy = registered_copy(rig, original, f"{rig.name}-copy")
+    assert copy is not None
+    rig.settle()
+    (snapshot,) = rig.images.find_snapshots(tags(rig))
+    assert rig.images.deregister(original, with_snapshots=True) == []
+    assert rig.images.find_snapshots(tags(rig)) == [snapshot]
+    assert rig.images.deregister(copy, with_snapshots=True) == [snapshot.snapshot_id]
+
+
+def test_images_are_found_by_their_ids_and_those_that_are_gone_are_left_out(rig: Rig) -> None:
+    image_id = available_image(rig)
+    gone = registered_copy(rig, image_id, f"{rig.name}-gone")
+    assert gone is not None
+    rig.settle()
+    rig.images.deregister(gone)
+    found = rig.images.find_each([UNKNOWN, image_id, gone])
+    assert [image.image_id for image in found] == [image_id]
+    assert rig.images.images_of_snapshots(["snap-0ffffffffffffffff"]) == {"snap-0ffffffffffffffff": []}
+
+
+@pytest.mark.parametrize("code", ["SnapshotLocked", "InternalError"])
+def test_an_image_goes_even_if_ec2_cannot_delete_its_snapshot(emulated: EmulatedRig, code: str) -> None:
+    image_id = available_image(emulated)
+    status = 500 if code == "InternalError" else 400
+    emulated.account.faults.add(
+        {"kind": "error", "operation": "DeleteSnapshot", "code": code, "status": status}
+    )
+    assert emulated.images.deregister(image_id, with_snapshots=True) == []
+    assert emulated.images.get(image_id) is None
+    (snapshot,) = emulated.images.find_snapshots(tags(emulated))
+    assert emulated.images.delete_snapshot(snapshot.snapshot_id) is True
 
 
 def test_an_image_that_nobody_shares_has_no_launch_permissions(rig: Rig) -> None:
@@ -199,7 +243,10 @@ def test_more_images_than_a_page_holds_are_all_found(
     found = {image.image_id for image in emulated.images.find_by_name(f"{emulated.name}*")}
     assert found == {original, *copies}
     (snapshot,) = emulated.images.find_snapshots(tags(emulated))
-    assert len(emulated.images.images_of_snapshot(snapshot.snapshot_id)) == 8
+    (users,) = emulated.images.images_of_snapshots([snapshot.snapshot_id]).values()
+    assert len(users) == 8
+    monkeypatch.setattr("ami_lifecycle.adapters.images.VALUES_PER_FILTER", 3)
+    assert {image.image_id for image in emulated.images.find_each([*sorted(found), UNKNOWN])} == found
 
 
 def test_an_account_allows_itself_every_image_at_first(rig: Rig) -> None:

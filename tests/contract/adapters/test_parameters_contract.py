@@ -45,6 +45,25 @@ def test_a_parameter_keeps_its_data_type(rig: Rig) -> None:
     assert get(rig, "latest") == StoredParameter(image_id, 2, "text")
 
 
+def test_several_parameters_are_read_together_and_those_that_are_missing_left_out(rig: Rig) -> None:
+    there = (0, 5, 12)
+    for number in there:
+        put(rig, f"history/{number:02}", f"value {number}")
+    # More names than one call takes.
+    found = rig.parameters.get_each([f"/{rig.name}/history/{number:02}" for number in range(15)])
+    assert found == {
+        f"/{rig.name}/history/{number:02}": StoredParameter(f"value {number}", 1, "text") for number in there
+    }
+    assert rig.parameters.get_each([]) == {}
+
+
+def test_a_parameter_that_is_known_is_overwritten_without_a_look(rig: Rig) -> None:
+    put(rig, "metadata", "first")
+    name = f"/{rig.name}/metadata"
+    assert rig.parameters.overwrite(name, "second", data_type="text", description="of a test") == 2
+    assert get(rig, "metadata") == StoredParameter("second", 2, "text")
+
+
 def test_an_image_that_does_not_exist_is_dropped_after_a_version_was_given(rig: Rig) -> None:
     image_id = available_image(rig)
     put(rig, "latest", image_id, IMAGE)

@@ -35,6 +35,22 @@ def test_a_use_is_found_once_and_names_the_user(rig: Rig, kind: UsageKind) -> No
     assert user in use.resource
 
 
+@pytest.mark.parametrize("kind", [UsageKind.LAUNCH_PERMISSION, UsageKind.LAUNCH_TEMPLATE])
+def test_launch_permissions_can_be_asked_for_apart(rig: Rig, kind: UsageKind) -> None:
+    image_id = available_image(rig)
+    rig.use(image_id, kind)
+    is_permission = kind is UsageKind.LAUNCH_PERMISSION
+    (others,) = rig.usage.usage_of([image_id], with_permissions=False)
+    assert [use.kind for use in others.uses] == ([] if is_permission else [kind])
+    permissions = rig.usage.permissions_of(image_id)
+    assert [use.kind for use in permissions.uses] == ([kind] if is_permission else [])
+
+
+def test_permissions_of_an_image_that_is_not_shown_are_not_known(emulated: EmulatedRig) -> None:
+    (use,) = emulated.usage.permissions_of("ami-0ffffffffffffffff").uses
+    assert use.kind is UsageKind.UNKNOWN
+
+
 def test_usage_comes_in_the_order_asked_and_only_for_its_image(rig: Rig) -> None:
     used = available_image(rig, f"{rig.name}-used")
     free = available_image(rig, f"{rig.name}-free")

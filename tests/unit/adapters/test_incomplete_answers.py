@@ -209,7 +209,14 @@ CASES = [
     Case(
         _images, "find_by_name", {"pattern": "comfyui*"}, {"DescribeImages": {"Images": [IMAGE]}}, _OF_IMAGES
     ),
-    Case(_images, "images_of_snapshot", {"snapshot_id": "snap-1"}, {"DescribeImages": {"Images": [IMAGE]}}),
+    Case(
+        _images,
+        "images_of_snapshots",
+        {"snapshot_ids": ["snap-1"]},
+        {"DescribeImages": {"Images": [IMAGE]}},
+        _OF_IMAGES,
+    ),
+    Case(_images, "find_each", {"image_ids": [AMI]}, {"DescribeImages": {"Images": [IMAGE]}}, _OF_IMAGES),
     Case(
         _images,
         "create",
@@ -233,7 +240,14 @@ CASES = [
         {"GetAllowedImagesSettings": {"State": "enabled", "ManagedBy": "declarative-policy"}},
         frozenset({"ManagedBy"}),
     ),
-    Case(_images, "deregister", {"image_id": AMI}, {"DeregisterImage": {}}),
+    # The image is gone by then, and whatever is not named as deleted is looked for.
+    Case(
+        _images,
+        "deregister",
+        {"image_id": AMI, "with_snapshots": True},
+        {"DeregisterImage": {"DeleteSnapshotResults": [{"SnapshotId": "snap-1", "ReturnCode": "success"}]}},
+        frozenset({"DeleteSnapshotResults", "ReturnCode", "SnapshotId"}),
+    ),
     Case(
         _images,
         "launch_permissions",
@@ -265,6 +279,12 @@ CASES = [
         {"TerminateInstances": {"TerminatingInstances": []}},
     ),
     Case(_usage, "usage_of", {"image_ids": [AMI]}, NOTHING_USES_IT),
+    Case(
+        _usage,
+        "permissions_of",
+        {"image_id": AMI},
+        {"DescribeImageAttribute": NOTHING_USES_IT["DescribeImageAttribute"]},
+    ),
     Case(
         _commands,
         "agent_version",
@@ -317,6 +337,19 @@ CASES = [
         frozenset({"DataType"}),
     ),
     Case(_parameters, "delete", {"name": "/a/latest"}, {"DeleteParameter": {}}),
+    Case(
+        _parameters,
+        "get_each",
+        {"names": ["/a/latest", "/gone"]},
+        {"GetParameters": {"Parameters": [PARAMETER], "InvalidParameters": ["/gone"]}},
+        frozenset({"DataType", "Type"}),
+    ),
+    Case(
+        _parameters,
+        "overwrite",
+        {"name": "/a/latest", "value": "v", "data_type": "text", "description": "d"},
+        {"PutParameter": {"Version": 4}},
+    ),
     Case(
         _repository,
         "uri",
@@ -531,8 +564,9 @@ def test_an_answer_that_lacks_a_member_is_tried_again_or_means_what_aws_says(
     if isinstance(found, AmiLifecycleError):
         assert type(found) is ServiceUnavailableError
         assert "It is tried again" in str(found)
-    elif case.method == "usage_of":
-        uses = {use.kind for usage in found for use in usage.uses}
+    elif case.method in {"usage_of", "permissions_of"}:
+        usages = found if isinstance(found, list) else [found]
+        uses = {use.kind for usage in usages for use in usage.uses}
         assert uses == {UsageKind.UNKNOWN} or path[-1] in NOT_READ, "an image would be retired for it"
     elif path[-1] not in case.optional:
         assert found == complete, "the member is read, and its absence was taken for an answer"

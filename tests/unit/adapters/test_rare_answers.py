@@ -554,6 +554,7 @@ def usage_of(
     ec2, stubber = stub("ec2")
     autoscaling, groups = stub("autoscaling")
     ssm, store = stub("ssm")
+    stubber.add_response("describe_image_references", {"ImageReferences": references})
     stubber.add_response("describe_instances", {"Reservations": []})
     groups.add_response("describe_auto_scaling_groups", {"AutoScalingGroups": []})
     groups.add_response("describe_launch_configurations", {"LaunchConfigurations": []})
@@ -561,7 +562,6 @@ def usage_of(
     stubber.add_response("describe_spot_fleet_requests", {"SpotFleetRequestConfigs": []})
     stubber.add_response("describe_spot_instance_requests", {"SpotInstanceRequests": []})
     stubber.add_response("describe_launch_template_versions", {"LaunchTemplateVersions": list(templates)})
-    stubber.add_response("describe_image_references", {"ImageReferences": references})
     store.add_response("describe_parameters", {"Parameters": []})
     stubber.add_response(
         "describe_image_attribute",

@@ -275,6 +275,7 @@ class Account:
             images=world.images,
             usage=world.usage,
             parameters=world.parameters,
+            clock=world.clock,
             application="comfyui",
         )
 

@@ -38,6 +38,7 @@ from ami_lifecycle.steps.wait_check import parse_facts
 
 CANDIDATE = "comfyui-multitenant-prod.candidate.x"
 WRITES = {
+    "overwrite",
     "put",
     "delete",
     "create",

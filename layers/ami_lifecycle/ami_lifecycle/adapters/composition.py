@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.clock import SystemClock
@@ -21,6 +22,9 @@ from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.sweep_environments import Sweeper
+
+# What is left of a sweep's time when it has removed what executions have left.
+_ENVIRONMENTS_TURN: Final = timedelta(seconds=150)
 
 
 def preflight(variables: FunctionEnvironment) -> Preflight:
@@ -57,7 +61,8 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         build_cleaner=build_cleaner(variables, deadline),
-        cleaner=_cleaner(variables, deadline),
+        # A pile of orphans must not take the environments' turn.
+        cleaner=_cleaner(variables, deadline - _ENVIRONMENTS_TURN),
         usage=usage_in_account(deadline),
         preflight=preflight(variables),
         clock=SystemClock(),
@@ -72,5 +77,7 @@ def _cleaner(variables: FunctionEnvironment, deadline: datetime) -> Cleaner:
         images=Ec2Images(ec2),
         usage=usage_in_account(deadline),
         parameters=SsmParameters(client("ssm")),
+        clock=SystemClock(),
         application=variables.APPLICATION,
+        deadline=deadline,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -30,6 +30,8 @@ WRONG_INSTANCE_STATE: Final = frozenset(
     }
 )
 MAXIMUM_PER_PAGE: Final = 500
+# EC2 API reference, Filter: 200 values at most.
+VALUES_PER_FILTER: Final = 200
 
 
 class Ec2Images:
@@ -119,18 +121,32 @@ class Ec2Images:
                 raise
             return str(answer["ImageId"])
 
-    @calls("ec2:DeregisterImage")
-    def deregister(self, image_id: str) -> None:
+    @calls("ec2:DeregisterImage", "ec2:DeleteSnapshot")
+    def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
         """Deregister it; deregistered already is fine. Raises `RefusedError` when EC2 protects it.
 
-        Its snapshots are never deleted in the same call: another image may be made of them.
+        `with_snapshots` has EC2 delete its snapshots in the same call, but for those that another image is made
+        of. The image goes even if they stay; those that EC2 says it deleted are returned (EC2 API reference,
+        DeregisterImage).
         """
         with aws_errors("ec2:DeregisterImage", image_id):
             try:
-                self._client.deregister_image(ImageId=image_id)
+                answer = (
+                    self._client.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+                    if with_snapshots
+                    else self._client.deregister_image(ImageId=image_id)
+                )
             except ClientError as error:
-                if code_of(error) not in ABSENT:
-                    raise
+                if code_of(error) in ABSENT:
+                    return []
+                raise
+        # The image is gone by now, so an answer without results is no reason to do it again: what stays is found.
+        results = answer.get("DeleteSnapshotResults") or ()
+        return [
+            str(each["SnapshotId"])
+            for each in results
+            if each.get("ReturnCode") == "success" and each.get("SnapshotId")
+        ]
 
     @calls("ec2:DescribeImageAttribute")
     def launch_permissions(self, image_id: str) -> list[str]:
@@ -166,10 +182,23 @@ class Ec2Images:
         return [snapshot for snapshot in found if carries(snapshot.tags, tags)]
 
     @calls("ec2:DescribeImages")
-    def images_of_snapshot(self, snapshot_id: str) -> list[str]:
-        """Ids of own images that are made of the snapshot."""
-        wanted = [{"Name": "block-device-mapping.snapshot-id", "Values": [snapshot_id]}]
-        return [image.image_id for image in self._own(wanted)]
+    def find_each(self, image_ids: Sequence[str]) -> list[Image]:
+        """Those of the images that this account owns and that exist; 200 in a call.
+
+        By a filter, since one unknown id among `ImageIds` refuses the whole call.
+        """
+        return self._own_with("image-id", image_ids)
+
+    @calls("ec2:DescribeImages")
+    def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Ids of own images that are made of each snapshot; 200 in a call."""
+        users: dict[str, list[str]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
+        for image in self._own_with("block-device-mapping.snapshot-id", snapshot_ids):
+            # One that does not show why it was found may be made of any of them.
+            for snapshot_id in (set(image.snapshot_ids) & users.keys()) or users:
+                if image.image_id not in users[snapshot_id]:
+                    users[snapshot_id].append(image.image_id)
+        return users
 
     @calls("ec2:DeleteSnapshot")
     def delete_snapshot(self, snapshot_id: str) -> bool:
@@ -198,6 +227,15 @@ class Ec2Images:
             found = [to_image(image) for image in self._pages(wanted)]
         # EC2 shows images for a short while after they are deregistered (its API reference, DescribeImages).
         return [image for image in found if image.state is not ImageState.DEREGISTERED]
+
+    def _own_with(self, name: str, values: Sequence[str]) -> list[Image]:
+        return [
+            image
+            for start in range(0, len(values), VALUES_PER_FILTER)
+            for image in self._own(
+                [{"Name": name, "Values": list(values[start : start + VALUES_PER_FILTER])}]
+            )
+        ]
 
     def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_images").paginate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -13,6 +13,8 @@ from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
 from ami_lifecycle.ports import StoredParameter
 
 _ADVANCED: Final = "advanced-parameter tier"
+# SSM API reference, GetParameters: ten names at most.
+_NAMES_PER_CALL: Final = 10
 
 
 def _stored(parameter: Mapping[str, Any]) -> StoredParameter:
@@ -41,6 +43,25 @@ class SsmParameters:
                     return None
                 raise
             return _stored(answer["Parameter"])
+
+    @calls("ssm:GetParameters")
+    def get_each(self, names: Sequence[str]) -> dict[str, StoredParameter]:
+        """Those of the parameters that exist, by name; ten in a call."""
+        found: dict[str, StoredParameter] = {}
+        for start in range(0, len(names), _NAMES_PER_CALL):
+            chunk = list(names[start : start + _NAMES_PER_CALL])
+            with aws_errors("ssm:GetParameters", ", ".join(chunk)):
+                answer = self._client.get_parameters(Names=chunk)
+                found |= {each["Name"]: _stored(each) for each in answer["Parameters"]}
+                missing = answer.get("InvalidParameters") or ()
+                if len(answer["Parameters"]) + len(missing) != len(set(chunk)):
+                    raise LookupError("a name of which the answer says nothing")
+        return found
+
+    @calls("ssm:PutParameter")
+    def overwrite(self, name: str, value: str, *, data_type: str, description: str) -> int:
+        """Overwrite one that exists; returns the version that the write was given."""
+        return self._overwrite(name, value, data_type, description)
 
     # SSM validates an aws:ec2:image with the writer's ec2:DescribeImages, and drops the write without it.
     @calls("ssm:PutParameter", "ssm:GetParameter", "ssm:AddTagsToResource", "ec2:DescribeImages")

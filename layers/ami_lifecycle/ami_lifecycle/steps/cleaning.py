@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction
 from ami_lifecycle.domain.model import (
@@ -12,17 +15,16 @@ from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     Frozen,
     Image,
-    ImageState,
 )
 from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
-from ami_lifecycle.ports import Images, ImageUsage, Instances, Parameters, StoredParameter
-from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
+from ami_lifecycle.ports import Clock, Images, ImageUsage, Instances, Parameters, StoredParameter
+from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
 from ami_lifecycle.steps.published import PublishedRecords
-from ami_lifecycle.steps.retire_images import delete_unused_snapshots
+from ami_lifecycle.steps.removal import LAUNCHABLE, Looked, Remover, delete_unused_snapshots
 
 _STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
 
@@ -52,7 +54,9 @@ class Cleaner:
     images: Images
     usage: ImageUsage
     parameters: Parameters
+    clock: Clock
     application: str
+    deadline: datetime | None = None
 
     def clean(
         self, execution_arn: str, *, has_succeeded: bool = False, held_back: frozenset[str] = frozenset()
@@ -65,7 +69,7 @@ class Cleaner:
             held_back: ids of things that were refused before, and are not asked for again yet.
 
         Raises:
-            CleanUpIncompleteError: a snapshot is not gone yet; clean again.
+            CleanUpIncompleteError: a snapshot is not gone yet, or there was no time for all images; clean again.
             ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
             TransientError: in its other kinds; whatever one thing's fault was, the others are done.
         """
@@ -74,83 +78,162 @@ class Cleaner:
         running = [found.instance_id for found in instances if not found.state.is_over]
         terminated = one_by_one(_without(running, held_back), str, self._terminate)
         temporary = frozenset(instance.instance_id for instance in instances)
-        decided = one_by_one(
-            [image for image in self.images.find(mine) if image.image_id not in held_back],
-            lambda image: image.image_id,
-            lambda image: self._carry_out(image, temporary, has_succeeded=has_succeeded),
-        )
         snapshots = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
-        by_action = {
-            action: [found for found in decided.done if found.action is action] for action in RetireAction
-        }
+        recorded: dict[str, PublishedRecords] = {}
+        removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
+            [image for image in self.images.find(mine) if image.image_id not in held_back],
+            _without(snapshots, held_back),
+            _STRICT,
+            partial(self._look, temporary, recorded, has_succeeded=has_succeeded),
+            partial(self._forget, recorded),
+        )
         deleted = delete_unused_snapshots(
             self.images,
-            _without(snapshots, held_back),
-            just_deregistered=bool(by_action[RetireAction.RETIRE]),
+            _without(snapshots, held_back | frozenset(removed.deleted_snapshots)),
+            just_deregistered=bool(removed.retired),
         )
-        raise_passing(terminated, decided, deleted)
+        raise_passing(terminated, removed.tried, deleted)
+        removed.raise_unfinished()
         return Cleaned(
             terminated=tuple(terminated.done),
-            deregistered=tuple(found.image_id for found in by_action[RetireAction.RETIRE]),
-            deleted_snapshots=tuple(found for found in deleted.done if found is not None),
-            kept=tuple(by_action[RetireAction.KEEP]),
-            blocked=(*terminated.blocked, *decided.blocked, *deleted.blocked),
+            deregistered=tuple(found.image_id for found in removed.retired),
+            deleted_snapshots=(*removed.deleted_snapshots, *deleted.done),
+            kept=(
+                *removed.kept,
+                *(found for found in removed.tried.done if found.action is RetireAction.KEEP),
+            ),
+            blocked=(*terminated.blocked, *removed.tried.blocked, *deleted.blocked),
         )
 
     def _terminate(self, instance_id: str) -> str:
         self.instances.terminate(instance_id)
         return instance_id
 
-    def is_settled(self, image: Image) -> bool:
-        """Whether the image is none of a clean-up's business: published, or not ours."""
-        return self._reason_to_keep(image) is not None
+    def unsettled(self, images: Sequence[Image]) -> Outcomes[Image]:
+        """The images that are a clean-up's business: ours, and not published."""
+        seen = self._read_published(images)
+        found = [image for each in seen.done for image in each.images if each.reason_to_keep(image) is None]
+        return Outcomes(found, seen.blocked, seen.passing)
 
-    def _carry_out(self, image: Image, temporary: frozenset[str], *, has_succeeded: bool) -> Decision:
-        if (reason := self._reason_to_keep(image, has_succeeded=has_succeeded)) is not None:
-            return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason)
-        decision = self._check_use(image, temporary)
-        if decision.action is RetireAction.RETIRE:
-            # Once more, because Parameter Store may have answered with an old value.
-            records = self._records(image)
-            if records.is_latest(image.image_id):
-                return Decision(image_id=image.image_id, action=RetireAction.KEEP, reason="`latest` names it")
-            # The record first: once the image is gone, nobody looks again. `latest` never named it, so
-            # history does not either.
-            if records.find_record(image.image_id) is not None:
-                records.delete_record(image.image_id)
-            self.images.deregister(image.image_id)
-        return decision
+    def _read_published(self, images: Sequence[Image]) -> Outcomes[_Published]:
+        """What is published of each environment that the images belong to, and of the images."""
+        seen: Outcomes[_Published] = Outcomes()
+        for environment in dict.fromkeys(image.tags.get(TAG_ENVIRONMENT, "") for image in images):
+            group = [image for image in images if image.tags.get(TAG_ENVIRONMENT, "") == environment]
+            together = one_by_one([group], lambda _: environment, self._read_one)  # noqa: B023
+            # What refuses several records may refuse only one of them.
+            refused = [[image] for image in group] if together.blocked else []
+            singly = one_by_one(refused, lambda images: images[0].image_id, self._read_one)
+            seen.done += [*together.done, *singly.done]
+            seen.blocked += singly.blocked
+            seen.passing += [*together.passing, *singly.passing]
+        return seen
 
-    def _reason_to_keep(self, image: Image, *, has_succeeded: bool = False) -> str | None:
+    def _read_one(self, images: Sequence[Image]) -> _Published:
+        environment = images[0].tags.get(TAG_ENVIRONMENT, "")
+        records = PublishedRecords(self.parameters, ParameterNames(self.application, environment))
+        read = [image.image_id for image in images if environment and not image.is_copy]
+        if not read:
+            return _Published(records, images, None, {})
+        return _Published(records, images, records.read_latest(), records.find_records(read))
+
+    def _look(
+        self,
+        temporary: frozenset[str],
+        recorded: dict[str, PublishedRecords],
+        images: Sequence[Image],
+        *,
+        has_succeeded: bool,
+    ) -> Looked:
+        """Decide for several images; the records of those that have one are remembered in `recorded`."""
+        seen = self._read_published(images)
+        decided: Outcomes[Decision] = Outcomes([], seen.blocked, seen.passing)
+        open_images = []
+        for each in seen.done:
+            for image in each.images:
+                reason = each.reason_to_keep(image, has_succeeded=has_succeeded)
+                if reason is None:
+                    open_images.append(image)
+                    recorded |= {image.image_id: each.records} if each.stored.get(image.image_id) else {}
+                else:
+                    decided.done.append(_kept(image.image_id, reason))
+        due: list[Decision] = []
+        for decision in self._check_uses(open_images, temporary):
+            (due if decision.action is RetireAction.RETIRE else decided.done).append(decision)
+        # Once more, because Parameter Store may have answered with an old value.
+        again = one_by_one(
+            [each for each in seen.done if {image.image_id for image in each.images} & _ids(due)],
+            lambda each: each.records.names.latest,
+            lambda each: each._replace(latest=each.records.read_latest()),
+        )
+        for each in again.done:
+            mine = [found for found in due if found.image_id in {image.image_id for image in each.images}]
+            latest = each.latest.value if each.latest else None
+            decided.done += [
+                _kept(found.image_id, "`latest` names it") if found.image_id == latest else found
+                for found in mine
+            ]
+        decided.blocked += again.blocked
+        decided.passing += again.passing
+        return Looked(decided)
+
+    def _check_uses(self, images: Sequence[Image], temporary: frozenset[str]) -> list[Decision]:
+        """Nobody should know an unpublished image, but a person may have deleted its record."""
+        decided = [
+            Decision(
+                image_id=image.image_id,
+                action=RetireAction.RETIRE,
+                reason=f"it was never published, and cannot be launched while it is {image.state.value}",
+            )
+            for image in images
+            if image.state not in LAUNCHABLE
+        ]
+        launchable = [image.image_id for image in images if image.state in LAUNCHABLE]
+        if launchable:
+            usages = self.usage.usage_of(launchable, with_permissions=False)
+            # No `latest` ever named them, so one that seems to is a write that our own reading has missed.
+            decided += decide(usages, _STRICT, None, temporary)
+        return decided
+
+    def _forget(self, recorded: Mapping[str, PublishedRecords], decision: Decision) -> None:
+        # The record first: once the image is gone, nobody looks again. `latest` never named it, so
+        # history does not either.
+        if decision.image_id in recorded:
+            recorded[decision.image_id].delete_record(decision.image_id)
+
+
+class _Published(NamedTuple):
+    """What is published of one environment, as far as it concerns some of its images."""
+
+    records: PublishedRecords
+    images: Sequence[Image]
+    latest: StoredParameter | None
+    stored: Mapping[str, StoredParameter | None]
+
+    def reason_to_keep(self, image: Image, *, has_succeeded: bool = False) -> str | None:
+        """Why the image is none of a clean-up's business; None where it is."""
         if image.is_copy:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
         if not image.tags.get(TAG_ENVIRONMENT):
             return f"somebody has removed its tag {TAG_ENVIRONMENT}, so nothing tells whether it is published"
-        records = self._records(image)
-        latest = records.read_latest()
-        if latest is not None and latest.value == image.image_id:
+        if self.latest is not None and self.latest.value == image.image_id:
             return "`latest` names it"
-        stored = records.find_record(image.image_id)
+        stored = self.stored.get(image.image_id)
         if stored is None:
             return None
         record = load(HistoryRecord, stored.value)
         owner = image.tags.get(TAG_EXECUTION)
-        if record is not None and not has_succeeded and _was_interrupted(record, latest, owner):
+        if record is not None and not has_succeeded and _was_interrupted(record, self.latest, owner):
             return None
         return "it was published; retirement decides about it"
 
-    def _check_use(self, image: Image, temporary: frozenset[str]) -> Decision:
-        """Nobody should know an unpublished image, but a person may have deleted its record."""
-        if image.state not in {ImageState.AVAILABLE, ImageState.DISABLED}:
-            reason = f"it was never published, and cannot be launched while it is {image.state.value}"
-            return Decision(image_id=image.image_id, action=RetireAction.RETIRE, reason=reason)
-        usages = self.usage.usage_of([image.image_id])
-        # No `latest` ever named it, so one that seems to is a write that our own reading has missed.
-        return decide(usages, _STRICT, None, temporary)[0]
 
-    def _records(self, image: Image) -> PublishedRecords:
-        names = ParameterNames(self.application, image.tags.get(TAG_ENVIRONMENT, ""))
-        return PublishedRecords(self.parameters, names)
+def _kept(image_id: str, reason: str) -> Decision:
+    return Decision(image_id=image_id, action=RetireAction.KEEP, reason=reason)
+
+
+def _ids(decisions: Sequence[Decision]) -> set[str]:
+    return {decision.image_id for decision in decisions}
 
 
 def _without(ids: Sequence[str], held_back: frozenset[str]) -> list[str]:

@@ -29,13 +29,20 @@ def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
 
 def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> set[str]:
     """Those of the images that are gone, as `find_image` tells, all looked for at the same time."""
-    missing = {image_id for image_id in image_ids if images.get(image_id) is None}
+    missing = _not_shown(set(image_ids), images)
     for _ in range(_LOOKS):
         if not missing:
             break
         clock.pause(_LOOK_SECONDS)
-        missing = {image_id for image_id in sorted(missing) if images.get(image_id) is None}
-    return missing
+        missing = _not_shown(missing, images)
+    # Somebody else's image can be published, too.
+    return {image_id for image_id in sorted(missing) if images.get(image_id) is None}
+
+
+def _not_shown(image_ids: set[str], images: Images) -> set[str]:
+    if not image_ids:
+        return image_ids
+    return image_ids - {image.image_id for image in images.find_each(sorted(image_ids))}
 
 
 def account_of(execution_arn: str) -> str:

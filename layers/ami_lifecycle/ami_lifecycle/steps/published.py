@@ -6,6 +6,7 @@ Whoever reads or writes one of them does it here, so that their names, their tex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -56,7 +57,7 @@ class PublishedRecords:
 
     def read_metadata(self) -> Metadata | None:
         """`metadata`; None where it is missing or cannot be read."""
-        return _parsed(Metadata, self.parameters.get(self.names.metadata))
+        return parsed(Metadata, self.parameters.get(self.names.metadata))
 
     def read_record(self, image_id: str | None) -> HistoryRecord | None:
         """The history record of an image; None where there is none, or the text is no image's id.
@@ -65,17 +66,22 @@ class PublishedRecords:
         """
         if image_id is None or not is_ami_id(image_id):
             return None
-        return _parsed(HistoryRecord, self.find_record(image_id))
+        return parsed(HistoryRecord, self.find_record(image_id))
 
     def find_record(self, image_id: str) -> StoredParameter | None:
         """The history record of an image as it stands, whether or not it can be read."""
         return self.parameters.get(self.names.record(image_id))
 
+    def find_records(self, image_ids: Sequence[str]) -> dict[str, StoredParameter | None]:
+        """The history records of several images as they stand, by image id; None where there is none."""
+        found = self.parameters.get_each([self.names.record(image_id) for image_id in image_ids])
+        return {image_id: found.get(self.names.record(image_id)) for image_id in image_ids}
+
     def read_history(self) -> dict[str, HistoryRecord | None]:
         """All history records, by image id; None for one that cannot be read."""
         below = f"{self.names.history}/"
         return {
-            name.removeprefix(below): _parsed(HistoryRecord, stored)
+            name.removeprefix(below): parsed(HistoryRecord, stored)
             for name, stored in self.parameters.list_below(self.names.history).items()
         }
 
@@ -147,9 +153,20 @@ class RecordWriter:
         description = f"Metadata of the latest image of {self.settings.environment}"
         self._write_text(self.records.names.metadata, dump(metadata), description)
 
-    def write_record(self, image_id: str, record: HistoryRecord) -> None:
-        """Have history say this of the image, whatever image a person may have made the record name."""
-        self._write_text(self.records.names.record(image_id), dump(record), f"History of {image_id}")
+    def write_record(
+        self, image_id: str, record: HistoryRecord, stored: StoredParameter | None = None
+    ) -> None:
+        """Have history say this of the image, whatever image a person may have made the record name.
+
+        Args:
+            stored: the record as it was read a moment ago, which then is not read again.
+        """
+        name, text, description = self.records.names.record(image_id), dump(record), f"History of {image_id}"
+        if stored is None:
+            self._write_text(name, text, description)
+        elif stored.value != text:
+            self._require_time(name)
+            self.parameters.overwrite(name, text, data_type=stored.data_type, description=description)
 
     def correct_history(self, live: str, images: Images) -> None:
         """Have no other record than the live image's contradict `latest`: what was interrupted may have left some."""
@@ -164,9 +181,7 @@ class RecordWriter:
             self._put(name, value, TEXT, description)
 
     def _put(self, name: str, value: str, data_type: str, description: str) -> int:
-        # A write that begins too late could arrive after somebody else has taken the environment over.
-        if self.deadline is not None and self.clock.now() + _WRITE_TIME > self.deadline:
-            raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
+        self._require_time(name)
         tags = {
             **self.settings.tags,
             TAG_APPLICATION: self.settings.application,
@@ -174,8 +189,14 @@ class RecordWriter:
         }
         return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
 
+    def _require_time(self, name: str) -> None:
+        # A write that begins too late could arrive after somebody else has taken the environment over.
+        if self.deadline is not None and self.clock.now() + _WRITE_TIME > self.deadline:
+            raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
 
-def _parsed(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
+
+def parsed(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
+    """What a parameter says; None where there is none, or it cannot be read."""
     return load(record, stored.value) if stored else None
 
 

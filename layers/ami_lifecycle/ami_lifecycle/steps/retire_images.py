@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image, Usage
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import history_of
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
-from ami_lifecycle.domain.retirement import decide, sort_out
+from ami_lifecycle.domain.retirement import Sorted, decide, sort_out
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
-from ami_lifecycle.ports import Clock, Environments, Images, ImageUsage, Instances, Parameters
+from ami_lifecycle.ports import (
+    Clock,
+    Environments,
+    Images,
+    ImageUsage,
+    Instances,
+    Parameters,
+    StoredParameter,
+)
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.observing import account_of
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
-from ami_lifecycle.steps.published import PublishedRecords, RecordWriter
+from ami_lifecycle.steps.published import PublishedRecords, RecordWriter, parsed
+from ami_lifecycle.steps.removal import Looked, Remover, delete_unused_snapshots
 
 _LOOKS: Final = 8
 _LOOK_SECONDS: Final = 0.25
@@ -46,24 +54,58 @@ class RetirementReview:
     environments: Environments
 
     def decide(self, live: Image, execution_arn: str | None = None) -> list[Decision]:
-        """Decide for each image of the environment but the live one.
+        """Decide for each image of the environment but the live one, as a retirement at this moment would.
 
         Args:
             execution_arn: the execution that decides, and knows what it has made itself.
         """
+        sorted_out = self.sort_out(live, execution_arn)
+        return [*sorted_out.kept, *self.look(sorted_out.open, with_permissions=True)]
+
+    def sort_out(self, live: Image, execution_arn: str | None = None) -> Sorted:
+        """What is kept whoever uses it, and the images of which that has to be looked up."""
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
         record = self.environments.get(settings.environment)
         awaited = {**_awaited(record), **_being_made(record, owned, execution_arn)}
         keep = settings.retirement.keep_previous
-        sorted_out = sort_out(live, owned, keep, awaited, self._history() if keep else ())
+        return sort_out(live, owned, keep, awaited, self._history() if keep else ())
+
+    def look(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
+        """Decide for these images from who uses them, all with the same look-ups.
+
+        Args:
+            with_permissions: False leaves the launch permissions to whoever removes the image, right before.
+        """
+        if not images:
+            return []
+        settings = self.settings
         usages = self.usage.usage_of(
-            [image.image_id for image in sorted_out.open], settings.retirement.parameter_paths
+            [image.image_id for image in images],
+            settings.retirement.parameter_paths,
+            with_permissions=with_permissions,
         )
-        own_latest = settings.parameter_names.latest
+        return self.judge(usages)
+
+    def first_to_go(self, images: Sequence[Image]) -> list[str]:
+        """The first of these images that a retirement would remove, if there is one."""
+        for decision in self.look(images):
+            if decision.action is RetireAction.RETIRE and self._is_shared_with_nobody(decision.image_id):
+                return [decision.image_id]
+        return []
+
+    def _is_shared_with_nobody(self, image_id: str) -> bool:
+        if not self.settings.retirement.protect_launch_permissions:
+            return True
+        (decision,) = decide([self.usage.permissions_of(image_id)], self.settings.retirement, None)
+        return decision.action is RetireAction.RETIRE
+
+    def judge(self, usages: Sequence[Usage]) -> list[Decision]:
+        """Decide from uses that have been looked up."""
+        settings = self.settings
         ours = self.instances.find(environment_tags(settings))
         temporary = frozenset(instance.instance_id for instance in ours)
-        return [*sorted_out.kept, *decide(usages, settings.retirement, own_latest, temporary)]
+        return decide(usages, settings.retirement, settings.parameter_names.latest, temporary)
 
     def _history(self) -> list[HistoryRecord]:
         found = PublishedRecords(self.parameters, self.settings.parameter_names).read_history()
@@ -100,7 +142,8 @@ class Retirer:
 
         Raises:
             ClaimLostError: the environment is not held any more.
-            TransientError: in its kinds, when one thing failed for now; the others are done, and the step
+            CleanUpIncompleteError: there was no time for all images; the step is repeated, and goes on.
+            TransientError: in its other kinds, when one thing failed for now; the others are done, and the step
                 is repeated. What AWS refuses is reported as blocked instead.
         """
         review = RetirementReview(
@@ -112,30 +155,56 @@ class Retirer:
                 return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
             if (doubt := _doubt(live.value, self.step)) is not None:
                 return Retirement(adopt_reason=doubt)
-            decisions = review.decide(live.image, self.step.execution_arn)
-            # Uses of the image that `latest` names are not asked for, so an old value would cost the live
-            # image: it is read once more, after all else has been read and before anything is removed.
-            again = self._records.read_latest()
-            if again is None or again.value != live.value:
-                return Retirement(
-                    adopt_reason=f"nothing is retired while `latest` reads {live.value}, and then "
-                    f"{again.value if again else 'nothing'}; the sweep decides again"
-                )
-            kept = [decision for decision in decisions if decision.action is RetireAction.KEEP]
-            due = [decision for decision in decisions if decision.action is RetireAction.RETIRE]
-            noted = self._note(kept)
-            retired = one_by_one(due, lambda decision: decision.image_id, self._retire)
-            left = [_left(blocked) for blocked in retired.blocked]
-            corrected = self._note(left)
-            deleted = self._delete_unused_snapshots(just_deregistered=bool(retired.done))
-            # All is tried before a passing fault of one thing repeats the step.
-            raise_passing(noted, retired, corrected, deleted)
+            sorted_out = review.sort_out(live.image, self.step.execution_arn)
+            notes = _Notes(self._records, self._writer, self.clock)
+            notes.read(
+                [
+                    *(decision.image_id for decision in sorted_out.kept),
+                    *(image.image_id for image in sorted_out.open),
+                ]
+            )
+            snapshots = self._snapshots()
+            removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
+                sorted_out.open,
+                frozenset(snapshots) - frozenset(live.image.snapshot_ids),
+                self._settings.retirement,
+                partial(self._look, review, live),
+                partial(notes.write, status=RecordStatus.RETIRED),
+            )
+            if removed.doubt is not None and not removed.retired:
+                return Retirement(adopt_reason=removed.doubt)
+            shared = [found for found in removed.tried.done if found.action is RetireAction.KEEP]
+            kept = [*sorted_out.kept, *removed.kept, *shared]
+            left = [_left(blocked) for blocked in removed.tried.blocked]
+            noted = notes.write_each([*kept, *left], RecordStatus.KEPT)
+            gone = set(removed.deleted_snapshots)
+            deleted = delete_unused_snapshots(
+                self.images,
+                [found for found in snapshots if found not in gone],
+                just_deregistered=bool(removed.retired),
+            )
+            # All is tried before a passing fault of one thing, or want of time, repeats the step.
+            raise_passing(removed.tried, noted, deleted)
+            removed.raise_unfinished()
             adopt, reason = review.can_adopt(live.image)
         return Retirement(
-            decisions=(*kept, *retired.done, *left),
-            blocked=(*noted.blocked, *retired.blocked, *corrected.blocked, *deleted.blocked),
+            decisions=(*kept, *removed.retired, *left),
+            blocked=(*removed.tried.blocked, *noted.blocked, *deleted.blocked),
             adopt_name=adopt,
             adopt_reason=reason,
+        )
+
+    def _look(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> Looked:
+        decided: Outcomes[Decision] = Outcomes(done=review.look(images))
+        # Uses of the image that `latest` names are not asked for, so an old value would cost the live
+        # image: it is read once more, after all else has been read and before anything is removed.
+        again = self._records.read_latest()
+        if again is not None and again.value == live.value:
+            return Looked(decided)
+        return Looked(
+            decided,
+            f"nothing is retired while `latest` reads {live.value}, and then "
+            f"{again.value if again else 'nothing'}; the sweep decides again",
         )
 
     @property
@@ -146,6 +215,15 @@ class Retirer:
     def _records(self) -> PublishedRecords:
         return PublishedRecords(self.parameters, self._settings.parameter_names)
 
+    @property
+    def _writer(self) -> RecordWriter:
+        return RecordWriter(self.parameters, self._settings, self.clock)
+
+    def _snapshots(self) -> list[str]:
+        """The environment's own snapshots."""
+        found = self.images.find_snapshots(environment_tags(self._settings))
+        return [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+
     def _read_live(self) -> Live:
         """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
         for _ in range(_LOOKS):
@@ -155,36 +233,45 @@ class Retirer:
             self.clock.pause(_LOOK_SECONDS)
         return live
 
-    def _note(self, kept: Sequence[Decision]) -> Outcomes[None]:
-        """Say in the records of images that they are kept, and why."""
+
+@dataclass(frozen=True)
+class _Notes:
+    """What history says of an environment's images: read together, and written where it has to change."""
+
+    records: PublishedRecords
+    writer: RecordWriter
+    clock: Clock
+    known: dict[str, StoredParameter | None] = field(default_factory=dict)
+
+    def read(self, image_ids: Sequence[str]) -> None:
+        """Read all that is known of the images. What fails here is read again where it is needed."""
+        for found in one_by_one([image_ids], ", ".join, self.records.find_records).done:
+            self.known.update(found)
+
+    def write_each(self, decisions: Sequence[Decision], status: RecordStatus) -> Outcomes[None]:
+        """Say in the records what was decided, and why."""
         return one_by_one(
-            kept,
-            lambda decision: self._records.names.record(decision.image_id),
-            lambda decision: self._record(decision, RecordStatus.KEPT),
+            decisions,
+            lambda decision: self.records.names.record(decision.image_id),
+            lambda decision: self.write(decision, status=status),
         )
 
-    def _retire(self, decision: Decision) -> Decision:
-        # The record comes first: nobody looks at an image again that is gone.
-        self._record(decision, RecordStatus.RETIRED)
-        self.images.deregister(decision.image_id)
-        return decision
-
-    def _record(self, decision: Decision, status: RecordStatus) -> None:
-        record = self._records.read_record(decision.image_id)
-        if record is None or (record.status, record.status_reason) == (status, decision.reason[:300]):
+    def write(self, decision: Decision, *, status: RecordStatus) -> None:
+        """Say in the record of the image what was decided, and why; nothing where it has no record, or says so."""
+        image_id = decision.image_id
+        if image_id not in self.known:
+            self.known[image_id] = self.records.find_record(image_id)
+        stored = self.known[image_id]
+        record = parsed(HistoryRecord, stored)
+        reason = decision.reason[:300]
+        if stored is None or record is None or (record.status, record.status_reason) == (status, reason):
             return
         changed = history_of(
             record, status, decision.reason, self.clock.now(), record.superseded_by, record.published_by
         )
-        RecordWriter(self.parameters, self._settings, self.clock).write_record(decision.image_id, changed)
-
-    def _delete_unused_snapshots(self, *, just_deregistered: bool) -> Outcomes[str | None]:
-        found = self.images.find_snapshots(environment_tags(self._settings))
-        return delete_unused_snapshots(
-            self.images,
-            [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy],
-            just_deregistered=just_deregistered,
-        )
+        # What the write leaves is not known: its answer may be lost.
+        del self.known[image_id]
+        self.writer.write_record(image_id, changed, stored)
 
 
 def _awaited(record: EnvironmentRecord) -> dict[str, str]:
@@ -226,31 +313,3 @@ def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
 def _left(blocked: Blocked) -> Decision:
     """The decision about an image that could not be retired."""
     return Decision(image_id=blocked.resource, action=RetireAction.KEEP, reason=blocked.reason, blocked=True)
-
-
-def delete_unused_snapshots(
-    images: Images, snapshot_ids: Sequence[str], *, just_deregistered: bool
-) -> Outcomes[str | None]:
-    """Delete the snapshots that no own image is made of: the ids of those deleted, None for those in use.
-
-    One that EC2 still counts as used is a passing failure, `CleanUpIncompleteError`, if an image was deregistered a
-    moment ago. Otherwise it is refused: an image in the Recycle Bin is not shown, and keeps its snapshots for as long
-    as its rule says, up to a year (EBS user guide, Recycle Bin).
-    """
-
-    def delete(snapshot_id: str) -> str | None:
-        if images.images_of_snapshot(snapshot_id):
-            return None
-        if not images.delete_snapshot(snapshot_id):
-            if just_deregistered:
-                raise CleanUpIncompleteError(
-                    f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
-                )
-            raise RefusedError(
-                f"EC2 counts {snapshot_id} as used, though no image shows it. An image in the Recycle Bin keeps its "
-                "snapshots (aws ec2 list-images-in-recycle-bin): exclude the service's images from the retention "
-                "rule by their tags, or wait until it expires there; it is tried again later."
-            )
-        return snapshot_id
-
-    return one_by_one(snapshot_ids, str, delete)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
-from ami_lifecycle.domain.decision import Blocked, RetireAction
+from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.lineage import publication_order
@@ -156,16 +156,13 @@ class Sweeper:
             if not instance.state.is_over and (owner := instance.tags.get(TAG_EXECUTION)):
                 owners[owner] = _Owned(instance.tags.get(TAG_ENVIRONMENT), instance.launch_time)
         images = self.images.find(ours)
-        unsettled = one_by_one(
-            [image for image in images if image.tags.get(TAG_EXECUTION) not in {None, "", *owners}],
-            lambda image: image.image_id,
-            lambda image: None if self.cleaner.is_settled(image) else image,
+        unsettled = self.cleaner.unsettled(
+            [image for image in images if image.tags.get(TAG_EXECUTION) not in {None, "", *owners}]
         )
         found.report(None, unsettled)
         for image in unsettled.done:
-            if image is not None:
-                owned = _Owned(image.tags.get(TAG_ENVIRONMENT), image.creation_date)
-                owners.setdefault(image.tags[TAG_EXECUTION], owned)
+            owned = _Owned(image.tags.get(TAG_ENVIRONMENT), image.creation_date)
+            owners.setdefault(image.tags[TAG_EXECUTION], owned)
         used = {snapshot_id for image in images for snapshot_id in image.snapshot_ids}
         for snapshot in self.images.find_snapshots(ours):
             if snapshot.is_copy or snapshot.snapshot_id in used:
@@ -387,8 +384,9 @@ class Sweeper:
         review = RetirementReview(
             settings, self.instances, self.images, self.usage, self.parameters, self.environments
         )
-        decisions = review.decide(live.image)
-        due = [found.image_id for found in decisions if found.action is RetireAction.RETIRE]
+        # One that can go is reason enough to start the retirement, which decides about all.
+        open_images = [image for image in review.sort_out(live.image).open if image.image_id not in not_due]
+        due = review.first_to_go(open_images)
         is_ours = live.image.is_ours(settings.application, settings.environment)
         if is_ours and review.can_adopt(live.image)[0]:
             due.append(settings.image_name)

@@ -72,28 +72,44 @@ class AwsImageUsage:
         "ssm:DescribeParameters",
         "ssm:GetParameters",
     )
-    def usage_of(self, image_ids: Sequence[str], parameter_paths: Sequence[str] = ("/",)) -> list[Usage]:
+    def usage_of(
+        self,
+        image_ids: Sequence[str],
+        parameter_paths: Sequence[str] = ("/",),
+        *,
+        with_permissions: bool = True,
+    ) -> list[Usage]:
         """All uses of each image, in the order asked. What cannot be read becomes an UNKNOWN use.
 
         The number of calls grows with what the account has, not with the images, but for one call for each
-        ten images (references) and one for each image (launch permissions).
+        ten images (references) and, if they are wanted, one for each image (launch permissions).
         """
         if not image_ids:
             return []
         look = Look(image_ids, self._clock, self._deadline)
         ids = look.image_ids
+        # What takes longest comes first, so that what changes most often has been read last.
+        if parameter_paths:
+            reader = partial(parameters.read_parameters, self._ssm, ids, parameter_paths)
+            look.add(look.read(parameters.LIST_ACTION, reader, PARAMETER_SECONDS))
+        found = self._read_references(look)
         look.add(look.read(instances.ACTION, partial(instances.read_instances, self._ec2, ids), SECONDS))
         # Launchers before templates: a version that is named was there when the versions were read.
         launchers = self._launchers(look)
         versions = look.read(templates.ACTION, partial(templates.read_template_versions, self._ec2), SECONDS)
-        self._look_at_references(look, versions or [])
+        look.add(_uses_of(found, versions or []))
         self._look_at_launching(look, launchers, versions or [])
-        if parameter_paths:
-            reader = partial(parameters.read_parameters, self._ssm, ids, parameter_paths)
-            look.add(look.read(parameters.LIST_ACTION, reader, PARAMETER_SECONDS))
-        for image_id in ids:
+        for image_id in ids if with_permissions else ():
             look.add(look.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS, [image_id]))
         return [Usage(image_id=image_id, uses=look.uses_of(image_id)) for image_id in image_ids]
+
+    @calls("ec2:DescribeImageAttribute")
+    def permissions_of(self, image_id: str) -> Usage:
+        """The launch permissions that others have for the image, as uses."""
+        # Its caller has decided already, and ends in time by itself: it is one call, so no reserve is kept for it.
+        look = Look([image_id], self._clock, None)
+        look.add(look.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS))
+        return Usage(image_id=image_id, uses=look.uses_of(image_id))
 
     def _launchers(self, look: Look) -> list[Launcher]:
         ec2, autoscaling = self._ec2, self._autoscaling
@@ -109,13 +125,13 @@ class AwsImageUsage:
             found += look.read(action, reader, SECONDS) or []
         return found
 
-    def _look_at_references(self, look: Look, versions: Sequence[TemplateVersion]) -> None:
-        ids = look.image_ids
+    def _read_references(self, look: Look) -> list[Reference]:
+        ids, found = look.image_ids, []
         for start in range(0, len(ids), references.IDS_PER_CALL):
             chunk = ids[start : start + references.IDS_PER_CALL]
             reader = partial(references.read_references, self._references, chunk)
-            found = look.read(references.ACTION, reader, references.SECONDS, chunk)
-            look.add(_uses_of(found or (), versions))
+            found += look.read(references.ACTION, reader, references.SECONDS, chunk) or []
+        return found
 
     def _look_at_launching(
         self, look: Look, launchers: Sequence[Launcher], versions: Sequence[TemplateVersion]

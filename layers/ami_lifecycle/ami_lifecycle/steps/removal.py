@@ -1,0 +1,190 @@
+"""Removing many images: one look at the uses of all, one more at each, and its snapshots go with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, NamedTuple
+
+from ami_lifecycle.domain.decision import Decision, RetireAction
+from ami_lifecycle.domain.model import Image, ImageState
+from ami_lifecycle.domain.retirement import decide
+from ami_lifecycle.domain.settings import RetirementSettings
+from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
+from ami_lifecycle.ports import Clock, Images, ImageUsage
+from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
+
+# How old a look at the uses may be when an image goes for it. EC2's own answers are eventually consistent, and its
+# reference speaks of minutes (EC2 API reference, Eventual consistency), so that much less would promise what no look
+# can keep. It lets 300 images go after one look at the 5 deregistrations a second that EC2 admits in the long run (EC2
+# developer guide, Request throttling).
+MOST_AGE: Final = timedelta(seconds=60)
+# Left of a function's time for what follows the images: records, snapshots, and a call that hangs.
+REST: Final = timedelta(seconds=20)
+# An image in another state cannot be launched by anybody.
+LAUNCHABLE: Final = frozenset({ImageState.AVAILABLE, ImageState.DISABLED})
+
+
+class Looked(NamedTuple):
+    """What one look at several images decided; with a doubt, none of them goes."""
+
+    outcomes: Outcomes[Decision]
+    doubt: str | None = None
+
+
+@dataclass
+class Removed:
+    """What became of the images, of those snapshots that EC2 deleted with them, and what there was no time for."""
+
+    kept: list[Decision] = field(default_factory=list)
+    tried: Outcomes[Decision] = field(default_factory=Outcomes)
+    deleted_snapshots: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    doubt: str | None = None
+
+    @property
+    def retired(self) -> list[Decision]:
+        """The decisions about the images that are gone."""
+        return [decision for decision in self.tried.done if decision.action is RetireAction.RETIRE]
+
+    def raise_unfinished(self) -> None:
+        """Ask for another turn.
+
+        Raises:
+            CleanUpIncompleteError: there are images that nobody has come to.
+        """
+        if self.unfinished:
+            raise CleanUpIncompleteError(
+                f"{len(self.retired)} images were removed, and this function's time is over; the next attempt goes on "
+                f"with the other {len(self.unfinished)}, of which the first is {self.unfinished[0]}"
+            )
+
+
+@dataclass(frozen=True)
+class Remover:
+    """Removes images for as long as there is time.
+
+    Args:
+        deadline: when the function ends; None where nothing ends it.
+    """
+
+    images: Images
+    usage: ImageUsage
+    clock: Clock
+    deadline: datetime | None = None
+
+    def remove(
+        self,
+        candidates: Sequence[Image],
+        snapshot_ids: Iterable[str],
+        policy: RetirementSettings,
+        look: Callable[[Sequence[Image]], Looked],
+        forget: Callable[[Decision], None],
+    ) -> Removed:
+        """Look at all candidates, remove those that nobody uses, and look again when the look has grown too old.
+
+        Who may launch an image can only be asked for one image at a time (EC2 API reference, DescribeImageAttribute),
+        so that is asked last, right before it goes.
+
+        Args:
+            snapshot_ids: the snapshots that are ours to delete.
+            look: decides for several images. What it tells nothing of stays.
+            forget: what has to be written about an image before it goes.
+
+        Raises:
+            ClaimLostError: nothing may be removed any more.
+        """
+        removed = Removed()
+        left = {image.image_id: image for image in candidates}
+        alone = _alone(candidates, frozenset(snapshot_ids))
+        while left and removed.doubt is None:
+            looked = look(list(left.values()))
+            looked_at = self.clock.now()
+            removed.doubt = looked.doubt
+            removed.tried.blocked += looked.outcomes.blocked
+            removed.tried.passing += looked.outcomes.passing
+            removed.kept += [found for found in looked.outcomes.done if found.action is RetireAction.KEEP]
+            due = [found for found in looked.outcomes.done if found.action is RetireAction.RETIRE]
+            left = {found.image_id: left[found.image_id] for found in due}
+            for decision in due if looked.doubt is None else ():
+                now = self.clock.now()
+                if self.deadline is not None and now >= self.deadline - REST:
+                    removed.unfinished = list(left)
+                    return removed
+                if now - looked_at > MOST_AGE:
+                    break
+                image = left.pop(decision.image_id)
+                act = partial(self._remove, image, alone, policy, forget, removed)
+                removed.tried.add(decision, lambda found: found.image_id, act)
+        return removed
+
+    def _remove(
+        self,
+        image: Image,
+        alone: frozenset[str],
+        policy: RetirementSettings,
+        forget: Callable[[Decision], None],
+        removed: Removed,
+        decision: Decision,
+    ) -> Decision:
+        if policy.protect_launch_permissions and image.state in LAUNCHABLE:
+            (shared,) = decide([self.usage.permissions_of(image.image_id)], policy, None)
+            if shared.action is RetireAction.KEEP:
+                return shared
+        forget(decision)
+        removed.deleted_snapshots += self.images.deregister(
+            image.image_id, with_snapshots=image.image_id in alone
+        )
+        return decision
+
+
+def _alone(candidates: Sequence[Image], ours: frozenset[str]) -> frozenset[str]:
+    """The images whose snapshots may go in the same call: all of them ours, and of no other candidate.
+
+    That no other image of the account is made of them, EC2 sees to itself: it skips such a snapshot (EC2 API
+    reference, DeregisterImage). Mappings of an image that is not available may lack snapshots.
+    """
+    users = Counter(snapshot_id for image in candidates for snapshot_id in set(image.snapshot_ids))
+    return frozenset(
+        image.image_id
+        for image in candidates
+        if image.state in LAUNCHABLE
+        and image.snapshot_ids
+        and all(snapshot_id in ours and users[snapshot_id] == 1 for snapshot_id in image.snapshot_ids)
+    )
+
+
+def delete_unused_snapshots(
+    images: Images, snapshot_ids: Sequence[str], *, just_deregistered: bool
+) -> Outcomes[str]:
+    """Delete the snapshots that no own image is made of; the ids of those deleted.
+
+    One that EC2 still counts as used is a passing failure, `CleanUpIncompleteError`, if an image was deregistered a
+    moment ago. Otherwise it is refused: an image in the Recycle Bin is not shown, and keeps its snapshots for as long
+    as its rule says, up to a year (EBS user guide, Recycle Bin).
+    """
+
+    def delete(snapshot_id: str) -> str:
+        if not images.delete_snapshot(snapshot_id):
+            if just_deregistered:
+                raise CleanUpIncompleteError(
+                    f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
+                )
+            raise RefusedError(
+                f"EC2 counts {snapshot_id} as used, though no image shows it. An image in the Recycle Bin keeps its "
+                "snapshots (aws ec2 list-images-in-recycle-bin): exclude the service's images from the retention "
+                "rule by their tags, or wait until it expires there; it is tried again later."
+            )
+        return snapshot_id
+
+    if not snapshot_ids:
+        return Outcomes()
+    used = one_by_one(
+        [snapshot_ids], lambda ids: f"the users of {', '.join(ids)}", images.images_of_snapshots
+    )
+    unused = [found for users in used.done for found in snapshot_ids if not users.get(found)]
+    deleted = one_by_one(unused, str, delete)
+    return Outcomes(deleted.done, [*used.blocked, *deleted.blocked], [*used.passing, *deleted.passing])
