@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from emulated_operations import operations_page
 from state_machine import deployed_definition, states_table
 from state_picture import draw
 
@@ -126,6 +127,7 @@ GENERATED: list[Generated] = [
         lambda: states_table(SOURCE.read_text(encoding="utf-8")),
     ),
     Generated(ARCHITECTURE, with_picture),
+    Generated(Path("emulator/OPERATIONS.md"), operations_page),
     Generated(DASHBOARD / "dashboard.json", dashboard_body),
     Generated(DOCUMENTS / "provision_image.yaml", PROVISION_IMAGE),
     Generated(DOCUMENTS / "provision_image.json", partial(as_json, PROVISION_IMAGE)),

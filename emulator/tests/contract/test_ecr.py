@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
 import pytest
 from emulator.tests.contract.account import Account, manifest
@@ -188,3 +189,24 @@ def test_policies_and_tags_are_kept(account: Account) -> None:
         {"Key": "a", "Value": "b"}
     ]
     assert account.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+
+
+def test_policies_are_deleted_and_answered_once_more(account: Account) -> None:
+    """ECR API reference: DeleteRepositoryPolicy and DeleteLifecyclePolicy answer the text that they delete."""
+    account.repository()
+    name = {"repositoryName": "comfyui"}
+    account.ecr.set_repository_policy(**name, policyText="{}")
+    assert account.ecr.delete_repository_policy(**name)["policyText"] == "{}"
+    with refused("RepositoryPolicyNotFoundException"):
+        account.ecr.delete_repository_policy(**name)
+    rule = {
+        "rulePriority": 1,
+        "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 9},
+        "action": {"type": "expire"},
+    }
+    rules = json.dumps({"rules": [rule]})
+    account.ecr.put_lifecycle_policy(**name, lifecyclePolicyText=rules)
+    assert account.ecr.get_lifecycle_policy(**name)["lifecyclePolicyText"] == rules
+    assert account.ecr.delete_lifecycle_policy(**name)["lifecyclePolicyText"] == rules
+    with refused("LifecyclePolicyNotFoundException"):
+        account.ecr.delete_lifecycle_policy(**name)

@@ -92,3 +92,13 @@ def test_an_image_of_a_key_that_cannot_be_used_launches_with_no_other_key(accoun
     account.advance(account.durations.instance_running)
     account.advance(account.durations.terminate)
     assert account.instance(locked)["State"]["Name"] == "terminated"
+
+
+def test_the_settings_of_encryption_are_taken_back(account: Account) -> None:
+    """EC2 API reference, DisableEbsEncryptionByDefault and ResetEbsDefaultKmsKeyId."""
+    account.ec2.enable_ebs_encryption_by_default()
+    account.ec2.modify_ebs_default_kms_key_id(KmsKeyId=KEY)
+    assert account.ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    assert account.ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    assert account.ec2.reset_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+    assert account.ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"

@@ -423,3 +423,23 @@ def test_a_deprecated_image_of_others_is_hidden_unless_asked_for(account: Accoun
     account.state.images[account.ubuntu].deprecation_time = account.state.images[image_id].deprecation_time
     assert account.ec2.describe_images(Owners=["099720109477"])["Images"] == []
     assert account.ec2.describe_images(Owners=["099720109477"], IncludeDeprecated=True)["Images"]
+
+
+def test_launch_permissions_are_reset(account: Account) -> None:
+    """EC2 API reference, ResetImageAttribute: of launchPermission only; it removes all of them."""
+    image_id = account.image()
+    account.ec2.modify_image_attribute(ImageId=image_id, LaunchPermission={"Add": [{"Group": "all"}]})
+    assert account.described(image_id)["Public"] is True
+    with refused("InvalidRequest"):
+        account.ec2.reset_image_attribute(ImageId=image_id, Attribute="description")
+    account.ec2.reset_image_attribute(ImageId=image_id, Attribute="launchPermission")
+    assert account.described(image_id)["Public"] is False
+
+
+def test_a_deprecation_is_cancelled(account: Account) -> None:
+    """EC2 user guide, Deprecate an AMI: its owner sees the date until the deprecation is cancelled."""
+    image_id = account.image()
+    account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt="2099-01-01T00:00:00Z")
+    assert account.described(image_id)["DeprecationTime"].startswith("2099-01-01")
+    account.ec2.disable_image_deprecation(ImageId=image_id)
+    assert "DeprecationTime" not in account.described(image_id)

@@ -187,3 +187,14 @@ def test_tags_have_limits(account: Account, tags: list[dict[str, str]], code: st
     """EC2 user guide, Tag restrictions: 50 tags, 128 and 256 characters, aws: is reserved."""
     with refused(code):
         account.ec2.create_tags(Resources=[account.launch()], Tags=tags)
+
+
+def test_a_deleted_template_launches_nothing_any_more(account: Account) -> None:
+    """EC2 API reference, DeleteLaunchTemplate: with all of its versions; its name is free again."""
+    data = {"ImageId": account.ubuntu, "InstanceType": "t3.large"}
+    made = account.ec2.create_launch_template(LaunchTemplateName="gone", LaunchTemplateData=data)
+    template_id = made["LaunchTemplate"]["LaunchTemplateId"]
+    account.ec2.delete_launch_template(LaunchTemplateId=template_id)
+    with refused("InvalidLaunchTemplateId.NotFound"):
+        account.ec2.run_instances(LaunchTemplate={"LaunchTemplateId": template_id}, MinCount=1, MaxCount=1)
+    assert account.ec2.create_launch_template(LaunchTemplateName="gone", LaunchTemplateData=data)

@@ -427,3 +427,9 @@ def test_patterns_can_be_tested(platform: Any) -> None:
             events.exceptions.ClientError, match=r"ValidationException.*Parameter Event is not valid\."
         ):
             events.test_event_pattern(EventPattern=pattern, Event=bad)
+
+
+def test_the_default_bus_is_described(platform: Any) -> None:
+    """EventBridge API reference, DescribeEventBus: without a name, the default bus."""
+    found = platform.client("events").describe_event_bus()
+    assert (found["Name"], found["Arn"].split(":")[5]) == ("default", "event-bus/default")

@@ -191,3 +191,17 @@ def test_a_layer_is_delivered_as_the_archive_that_functions_see_below_opt(platfo
         client.get_layer_version(LayerName=layer, VersionNumber=2)
     with pytest.raises(ClientError, match="UnsupportedOperation"):
         client.list_layers()
+
+
+def test_a_function_without_a_policy_has_none_to_show(platform: Any) -> None:
+    """Lambda API reference, GetPolicy: ResourceNotFoundException."""
+    client = platform.client("lambda")
+    policies = []
+    for function in client.list_functions()["Functions"]:
+        try:
+            policies.append(json.loads(client.get_policy(FunctionName=function["FunctionName"])["Policy"]))
+        except client.exceptions.ResourceNotFoundException:
+            policies.append(None)
+    assert None in policies
+    for policy in filter(None, policies):
+        assert all(each["Action"] == "lambda:InvokeFunction" for each in policy["Statement"])

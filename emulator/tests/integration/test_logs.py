@@ -144,3 +144,11 @@ def test_what_functions_print_is_in_their_log_group(platform: Any, logs: Any) ->
     platform.invoke("WorkerFunction", {"mode": word})
     # The process's output comes through a pipe, a moment later.
     until(lambda: any(word in message for message in filtered(logs, group)))
+
+
+def test_a_group_is_deleted_with_its_streams(logs: Any, group: str) -> None:
+    """CloudWatch Logs API reference, DeleteLogGroup."""
+    write(logs, group, "stream", "line")
+    logs.delete_log_group(logGroupName=group)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        logs.describe_log_streams(logGroupName=group)

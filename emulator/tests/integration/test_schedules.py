@@ -132,3 +132,19 @@ def test_a_wrong_expression_is_refused(platform: Any) -> None:
             FlexibleTimeWindow={"Mode": "OFF"},
             Target=target(platform),
         )
+
+
+def test_an_update_resets_what_it_leaves_out(platform: Any) -> None:
+    """EventBridge Scheduler user guide, Managing a schedule: UpdateSchedule uses all values in the request."""
+    scheduler = platform.client("scheduler")
+    settings = {"FlexibleTimeWindow": {"Mode": "OFF"}, "Target": target(platform)}
+    scheduler.create_schedule(
+        Name="daily", ScheduleExpression="rate(1 day)", State="DISABLED", Description="Said.", **settings
+    )
+    try:
+        scheduler.update_schedule(Name="daily", ScheduleExpression="rate(2 days)", **settings)
+        found = scheduler.get_schedule(Name="daily")
+        assert (found["ScheduleExpression"], found["State"]) == ("rate(2 days)", "ENABLED")
+        assert not found.get("Description")
+    finally:
+        scheduler.delete_schedule(Name="daily")

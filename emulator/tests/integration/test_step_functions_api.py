@@ -212,3 +212,16 @@ def test_redrive_is_refused_loudly(bench: Bench) -> None:
     bench.wait(arn)
     with pytest.raises(ApiError, match="EmulatorUnsupportedOperation"):
         bench.call("redrive_execution", executionArn=arn)
+
+
+def test_a_deleted_machine_ends_its_executions(bench: Bench) -> None:
+    """API reference, DeleteStateMachine: running executions end at their next transition."""
+    arn = bench.create(FOREVER)
+    execution = bench.call("start_execution", stateMachineArn=arn)["executionArn"]
+    shown = bench.call("describe_state_machine_for_execution", executionArn=execution)
+    assert json.loads(shown["definition"]) == FOREVER
+    bench.call("delete_state_machine", stateMachineArn=arn)
+    with pytest.raises(ApiError, match="StateMachineDoesNotExist"):
+        bench.call("start_execution", stateMachineArn=arn)
+    # Of one that does not exist any more, too.
+    assert bench.call("delete_state_machine", stateMachineArn=arn) == {}
