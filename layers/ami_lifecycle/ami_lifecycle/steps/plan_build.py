@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ami_lifecycle.domain.environment import EnvironmentRecord
@@ -85,11 +85,7 @@ class Planner:
         record = self.environments.get(request.environment)
         records = PublishedRecords(self.parameters, settings.parameter_names)
         live = records.read_live(account_of(execution_arn), self.images, self.clock)
-        if request.action is Action.RETIRE:
-            return self._plan_retirement(request, execution_arn, settings, record, live)
-        if request.action is Action.PUBLISH or request.publish_image_id:
-            return self._plan_publication(request, execution_arn, settings, record, live)
-        return self._plan_build(request, execution_arn, settings, record, live)
+        return _Planning(self, request, execution_arn, settings, record, records, live).plan()
 
     def _request_of(self, push: Push) -> BuildRequest | str:
         if not push.is_push:
@@ -113,86 +109,6 @@ class Planner:
             ):
                 return name
         return None
-
-    def _plan_build(
-        self,
-        request: BuildRequest,
-        execution_arn: str,
-        settings: EnvironmentSettings,
-        record: EnvironmentRecord,
-        live: Live,
-    ) -> BuildState:
-        source = self._resolve_source(request, settings)
-        reason = reason_for_nothing(request, source.digest, live, record, settings)
-        if reason is not None:
-            return _nothing(request.environment, request.trigger, reason)
-        older = [] if live.image else self._older_images(settings)
-        live_id = live.value if is_ami_id(live.value) else None
-        problems, size = self.preflight.build_problems(settings, source.digest, live_id)
-        _refuse(problems)
-        source = source.model_copy(update={"size_bytes": size})
-        choice = choose_base(
-            request,
-            live,
-            older,
-            lambda: self.ubuntu(settings, execution_arn),
-            settings,
-            self.clock.now(),
-            record.unusable_base,
-        )
-        if choice.mode is BuildMode.UPDATE:
-            _refuse_small_volume(choice.image, settings)
-        reasons = [choice.reason]
-        if live.value is not None and live.image is None:
-            reasons.append(live.problem or "")
-        if not settings.verification.enabled:
-            reasons.append("verification is switched off in the settings")
-        if request.reason:
-            reasons.append(request.reason)
-        plan = BuildPlan(
-            action=Action.BUILD,
-            trigger=request.trigger,
-            environment=request.environment,
-            reasons=tuple(reasons),
-            run_id=run_id(execution_arn, source.digest),
-            settings=settings,
-            fencing=record.fencing,
-            source=source,
-            mode=choice.mode,
-            base=base_of(choice),
-            generation=choice.generation,
-            request=request,
-        )
-        return BuildState(plan=plan)
-
-    def _resolve_source(self, request: BuildRequest, settings: EnvironmentSettings) -> Source:
-        uri = self.repository.uri(settings.repository)
-        if request.image_digest is not None:
-            if not self.repository.has_digest(settings.repository, request.image_digest):
-                raise ImageDigestNotFoundError(
-                    f"{settings.repository} has no image {request.image_digest}; push it again, restore it from ECR's "
-                    "archive, or name another digest"
-                )
-            return Source(repository_uri=uri, digest=request.image_digest, tag=request.image_tag)
-        tag = request.image_tag or settings.image_tag
-        digest = self.repository.digest_of(settings.repository, tag)
-        if digest is None:
-            raise ImageTagNotFoundError(
-                f"{settings.repository} has no tag {tag!r} (any more); push it again, restore it from ECR's "
-                "archive, or name another tag"
-            )
-        return Source(repository_uri=uri, digest=digest, tag=tag)
-
-    def _older_images(self, settings: EnvironmentSettings) -> list[Image]:
-        """Images of the environment's name, from before their tags. `comfyui-multitenant-prod*` finds those
-        of an environment `prod-eu` as well.
-        """
-        names = [self.catalogue.image_name_of(name) for name in self.catalogue.environments]
-        longer = tuple(
-            name for name in names if name.startswith(settings.image_name) and name != settings.image_name
-        )
-        found = self.images.find_by_name(f"{settings.image_name}*")
-        return [image for image in found if not image.name.startswith(longer)]
 
     def ubuntu(self, settings: EnvironmentSettings, arn: str) -> Image:
         """The current Ubuntu image of the settings' architecture.
@@ -222,80 +138,153 @@ class Planner:
             "in a few minutes, and else ask Canonical"
         )
 
-    def _plan_publication(
-        self,
-        request: BuildRequest,
-        execution_arn: str,
-        settings: EnvironmentSettings,
-        record: EnvironmentRecord,
-        live: Live,
-    ) -> BuildState:
-        image_id = request.publish_image_id
-        image = find_image(image_id, self.images, self.clock) if image_id else None
+
+@dataclass(frozen=True)
+class _Planning:
+    """One request, and what planning it has read already; it reads the rest through the planner."""
+
+    planner: Planner
+    request: BuildRequest
+    execution_arn: str
+    settings: EnvironmentSettings
+    record: EnvironmentRecord
+    records: PublishedRecords
+    live: Live
+
+    def plan(self) -> BuildState:
+        """Plan what the request asks for."""
+        if self.request.action is Action.RETIRE:
+            return self._retirement()
+        if self.request.action is Action.PUBLISH or self.request.publish_image_id:
+            return self._publication()
+        return self._build()
+
+    def _build(self) -> BuildState:
+        source = self._source()
+        reason = reason_for_nothing(self.request, source.digest, self.live, self.record, self.settings)
+        if reason is not None:
+            return self._nothing(reason)
+        live_id = self.live.value if is_ami_id(self.live.value) else None
+        problems, size = self.planner.preflight.build_problems(self.settings, source.digest, live_id)
+        _refuse(problems)
+        choice = choose_base(
+            self.request,
+            self.live,
+            [] if self.live.image else self._older_images(),
+            lambda: self.planner.ubuntu(self.settings, self.execution_arn),
+            self.settings,
+            self.planner.clock.now(),
+            self.record.unusable_base,
+        )
+        if choice.mode is BuildMode.UPDATE:
+            _refuse_small_volume(choice.image, self.settings)
+        plan = self._planned(Action.BUILD, self._reasons(choice.reason), source.digest).model_copy(
+            update={
+                "source": source.model_copy(update={"size_bytes": size}),
+                "mode": choice.mode,
+                "base": base_of(choice),
+                "generation": choice.generation,
+            }
+        )
+        return BuildState(plan=plan)
+
+    def _reasons(self, of_base: str) -> list[str]:
+        reasons = [of_base]
+        if self.live.value is not None and self.live.image is None:
+            reasons.append(self.live.problem or "")
+        if not self.settings.verification.enabled:
+            reasons.append("verification is switched off in the settings")
+        if self.request.reason:
+            reasons.append(self.request.reason)
+        return reasons
+
+    def _source(self) -> Source:
+        repository, name = self.planner.repository, self.settings.repository
+        tag, digest = self.request.image_tag, self.request.image_digest
+        if digest is not None:
+            if not repository.has_digest(name, digest):
+                raise ImageDigestNotFoundError(
+                    f"{name} has no image {digest}; push it again, restore it from ECR's archive, or name another "
+                    "digest"
+                )
+        else:
+            tag = tag or self.settings.image_tag
+            digest = repository.digest_of(name, tag)
+            if digest is None:
+                raise ImageTagNotFoundError(
+                    f"{name} has no tag {tag!r} (any more); push it again, restore it from ECR's archive, or name "
+                    "another tag"
+                )
+        return Source(repository_uri=repository.uri(name), digest=digest, tag=tag)
+
+    def _older_images(self) -> list[Image]:
+        """Images of the environment's name, from before their tags. `comfyui-multitenant-prod*` finds those
+        of an environment `prod-eu` as well.
+        """
+        catalogue, name = self.planner.catalogue, self.settings.image_name
+        names = map(catalogue.image_name_of, catalogue.environments)
+        longer = tuple(each for each in names if each.startswith(name) and each != name)
+        found = self.planner.images.find_by_name(f"{name}*")
+        return [image for image in found if not image.name.startswith(longer)]
+
+    def _publication(self) -> BuildState:
+        image_id = self.request.publish_image_id
+        image = find_image(image_id, self.planner.images, self.planner.clock) if image_id else None
         if image is None or image.state is not ImageState.AVAILABLE:
-            if request.image_digest is not None:
-                again = _as_build(request)
-                return self._plan_build(again, execution_arn, settings, record, live)
+            if self.request.image_digest is not None:
+                return replace(self, request=_as_build(self.request)).plan()
             raise RecordNotFoundError(
                 f"{image_id or 'no image'} cannot be published again: it is not an available image of this "
                 "account; build its digest instead"
             )
-        if not image.is_ours(settings.application, settings.environment):
+        if not image.is_ours(self.settings.application, self.settings.environment):
             raise ForeignResourceError(
-                f"{image.image_id} does not carry the tags of {settings.application} {settings.environment}; "
-                "only images of the environment can be published in it"
+                f"{image.image_id} does not carry the tags of {self.settings.application} "
+                f"{self.settings.environment}; only images of the environment can be published in it"
             )
-        _refuse(self.preflight.parameter_problems(settings))
-        if live.image is None or live.image.image_id != image.image_id:
-            self._require_verified_record(image, settings)
-        plan = BuildPlan(
-            action=Action.PUBLISH,
-            trigger=request.trigger,
-            environment=request.environment,
-            reasons=(request.reason or f"{image.image_id} is published again",),
-            run_id=run_id(execution_arn, image.tags.get(TAG_DIGEST)),
-            settings=settings,
-            fencing=record.fencing,
-            request=request,
-        )
+        _refuse(self.planner.preflight.parameter_problems(self.settings))
+        if self.live.image is None or self.live.image.image_id != image.image_id:
+            self._require_verified_record(image)
+        reason = self.request.reason or f"{image.image_id} is published again"
+        plan = self._planned(Action.PUBLISH, [reason], image.tags.get(TAG_DIGEST))
         return BuildState(plan=plan, image=ImageRef(image_id=image.image_id))
 
-    def _require_verified_record(self, image: Image, settings: EnvironmentSettings) -> None:
-        records = PublishedRecords(self.parameters, settings.parameter_names)
-        history = records.read_record(image.image_id)
+    def _require_verified_record(self, image: Image) -> None:
+        history = self.records.read_record(image.image_id)
         if history is None:
             raise RecordNotFoundError(
                 f"history has no readable record of {image.image_id}, so nobody knows whether it was verified; "
                 "build its digest instead"
             )
-        if history.verified_at is None and settings.verification.enabled:
+        if history.verified_at is None and self.settings.verification.enabled:
             raise ImageNotVerifiedError(
                 f"{image.image_id} was published without verification; build its digest instead"
             )
 
-    def _plan_retirement(
-        self,
-        request: BuildRequest,
-        execution_arn: str,
-        settings: EnvironmentSettings,
-        record: EnvironmentRecord,
-        live: Live,
-    ) -> BuildState:
-        if live.image is None:
-            return _nothing(request.environment, request.trigger, f"nothing is retired while {live.problem}")
+    def _retirement(self) -> BuildState:
+        if self.live.image is None:
+            return self._nothing(f"nothing is retired while {self.live.problem}")
         # An adopted name is published, too.
-        _refuse(self.preflight.parameter_problems(settings))
-        plan = BuildPlan(
-            action=Action.RETIRE,
-            trigger=request.trigger,
-            environment=request.environment,
-            reasons=(request.reason or "previous images are looked at again",),
-            run_id=run_id(execution_arn, live.digest),
-            settings=settings,
-            fencing=record.fencing,
-            request=request,
+        _refuse(self.planner.preflight.parameter_problems(self.settings))
+        reason = self.request.reason or "previous images are looked at again"
+        plan = self._planned(Action.RETIRE, [reason], self.live.digest)
+        return BuildState(plan=plan, image=ImageRef(image_id=self.live.image.image_id))
+
+    def _planned(self, action: Action, reasons: Sequence[str], digest: str | None) -> BuildPlan:
+        """What every plan that does something holds."""
+        return BuildPlan(
+            action=action,
+            trigger=self.request.trigger,
+            environment=self.request.environment,
+            reasons=tuple(reasons),
+            run_id=run_id(self.execution_arn, digest),
+            settings=self.settings,
+            fencing=self.record.fencing,
+            request=self.request,
         )
-        return BuildState(plan=plan, image=ImageRef(image_id=live.image.image_id))
+
+    def _nothing(self, reason: str) -> BuildState:
+        return _nothing(self.request.environment, self.request.trigger, reason)
 
 
 def not_allowed(image_id: str, arn: str, allowed: AllowedImages) -> str:
