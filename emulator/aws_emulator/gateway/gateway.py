@@ -42,6 +42,7 @@ _MISSES: Final = {("ssm", "GetParameter"): "ParameterNotFound"}
 _CONSTRAINT_ERRORS: Final = {
     "ecr": "InvalidParameterException",
     "events": "ValidationException",
+    "lambda": "ValidationException",
     "logs": "InvalidParameterException",
     "scheduler": "ValidationException",
     "ssm": "ValidationException",

@@ -9,14 +9,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters, unsupported_operation
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.lambda_.containers import FunctionRuntime
 from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.layers import Layers
+from aws_emulator.lambda_.names import LATEST, asked_function, function_not_found
 from aws_emulator.lambda_.worker import Outcome
 
 _SYNCHRONOUS_BYTES: Final = 6_291_456
+_RESPONSE_BYTES: Final = 6_291_556
+# What the caller gets in the place of a response that is longer (localstack/localstack, validated on AWS:
+# tests/aws/services/lambda_/test_lambda: test_lambda_too_large_response).
+_TOO_LARGE: Final = json.dumps(
+    {
+        "errorMessage": f"Response payload size exceeded maximum allowed payload size ({_RESPONSE_BYTES} bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+)
+_INVOKE: Final = ("FunctionName", "InvocationType", "LogType", "Payload", "Qualifier")
 _ASYNCHRONOUS_BYTES: Final = 1_048_576
 _RETRY_SECONDS: Final = (60.0, 120.0)  # Developer Guide, Asynchronous invocation: error handling
 
@@ -111,11 +123,14 @@ class Lambda:
     def invoke(self, request: Request) -> Response:
         """Invoke a function and wait, or (Event) put the invocation on its way."""
         wanted = request.parameters
+        refuse_unsupported_parameters("lambda", "Invoke", wanted, _INVOKE)
+        if wanted.get("LogType", "None") != "None":
+            raise unsupported_operation("lambda", "Invoke with a tail of the log")
         with self._lock:
-            function = self._find(wanted["FunctionName"])
+            function = self._asked(request, default=LATEST)
         kind = wanted.get("InvocationType", "RequestResponse")
         payload = wanted.get("Payload") or b"{}"
-        text = payload.decode() if isinstance(payload, bytes) else str(payload)
+        text = _text(payload)
         _check_payload(text, _ASYNCHRONOUS_BYTES if kind == "Event" else _SYNCHRONOUS_BYTES)
         if kind == "DryRun":
             return {"StatusCode": 204}
@@ -123,6 +138,8 @@ class Lambda:
             self._invoke_later(function, text, request.request_id)
             return {"StatusCode": 202, "Payload": b""}
         outcome = self._runtime.invoke(function, text).result()
+        if len(outcome.payload.encode()) > _RESPONSE_BYTES:
+            outcome = replace(outcome, payload=_TOO_LARGE, failed=True)
         response: Response = {
             "StatusCode": 200,
             "Payload": outcome.payload.encode(),
@@ -195,7 +212,7 @@ class Lambda:
     def get_function(self, request: Request) -> Response:
         """Describe a function."""
         with self._lock:
-            function = self._find(request.parameters["FunctionName"])
+            function = self._asked(request)
         return {
             "Configuration": _configuration(function),
             "Code": {"RepositoryType": "S3", "Location": function.task_root.as_uri()},
@@ -205,14 +222,15 @@ class Lambda:
     def get_function_configuration(self, request: Request) -> Response:
         """Describe a function's configuration."""
         with self._lock:
-            return _configuration(self._find(request.parameters["FunctionName"]))
+            return _configuration(self._asked(request))
 
     @operation("lambda", "UpdateFunctionConfiguration")
     def update_function_configuration(self, request: Request) -> Response:
         """Change the time limit or the environment; idle processes end, as AWS replaces environments."""
         wanted = dict(request.parameters)
         with self._lock:
-            function = self._find(wanted.pop("FunctionName"))
+            function = self._asked(request)
+            wanted.pop("FunctionName")
             changed = replace(
                 function,
                 timeout_seconds=wanted.pop("Timeout", function.timeout_seconds),
@@ -239,10 +257,12 @@ class Lambda:
     def get_policy(self, request: Request) -> Response:
         """The function's resource policy."""
         with self._lock:
-            function = self._find(request.parameters["FunctionName"])
+            function = self._asked(request)
             permissions = self._permissions.get(function.name, [])
         if not permissions:
-            raise _not_found(function.arn)
+            raise ApiError(
+                "ResourceNotFoundException", "The resource you requested does not exist.", 404, Type="User"
+            )
         statements = [
             {
                 "Sid": f"permission-{position}",
@@ -259,12 +279,35 @@ class Lambda:
     def _find(self, name: str) -> Function:
         function = self._functions.get(name.partition(":function:")[2].partition(":")[0] or name)
         if function is None or (name.startswith("arn:") and name.removesuffix(":$LATEST") != function.arn):
-            raise _not_found(name)
+            raise function_not_found(name)
+        return function
+
+    def _asked(self, request: Request, default: str = "") -> Function:
+        """The function that a request is for; there are no versions and aliases here."""
+        name, qualifier = asked_function(request)
+        function = self._functions.get(name)
+        if function is None or qualifier not in {None, LATEST}:
+            arn = f"arn:aws:lambda:{request.region}:{request.account_id}:function:{name}"
+            shown = qualifier or default
+            raise function_not_found(f"{arn}:{shown}" if shown else arn)
         return function
 
 
-def _not_found(name: str) -> ApiError:
-    return ApiError("ResourceNotFoundException", f"Function not found: {name}", 404, Type="User")
+def _text(payload: bytes | str) -> str:
+    """A payload as text.
+
+    Raises:
+        ApiError: `InvalidRequestContentException` unless it is UTF-8.
+    """
+    try:
+        return payload.decode() if isinstance(payload, bytes) else str(payload)
+    except UnicodeDecodeError as error:
+        raise _no_json(error) from error
+
+
+def _no_json(error: ValueError) -> ApiError:
+    message = f"Could not parse request body into json: Could not parse payload into json: {error}"
+    return ApiError("InvalidRequestContentException", message, 400, Type="User")
 
 
 def _check_payload(text: str, limit: int) -> None:
@@ -275,9 +318,8 @@ def _check_payload(text: str, limit: int) -> None:
         )
     try:
         json.loads(text)
-    except ValueError as error:
-        message = f"Could not parse request body into json: {error}"
-        raise ApiError("InvalidRequestContentException", message, 400, Type="User") from error
+    except (ValueError, RecursionError) as error:
+        raise _no_json(ValueError(error)) from error
 
 
 def _configuration(function: Function) -> dict[str, Any]:

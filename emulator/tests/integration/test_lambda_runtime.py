@@ -126,8 +126,81 @@ def test_unknown_functions_and_bad_payloads_are_refused(platform: Any) -> None:
         client.invoke(FunctionName="nothing")
     with pytest.raises(client.exceptions.InvalidRequestContentException):
         client.invoke(FunctionName=platform.outputs["WorkerName"], Payload=b"{")
+    with pytest.raises(client.exceptions.InvalidRequestContentException, match="Could not parse"):
+        client.invoke(FunctionName=platform.outputs["WorkerName"], Payload=b'"\x87"')
     with pytest.raises(ClientError, match="RequestTooLargeException"):
         client.invoke(FunctionName=platform.outputs["WorkerName"], Payload=b'"' + b"x" * 6_291_456 + b'"')
+
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
+
+
+@pytest.mark.parametrize(
+    ("name", "qualifier", "code", "message"),
+    [
+        ("*", None, "ValidationException", "Member must satisfy regular expression pattern"),
+        ("my-function!", None, "ValidationException", "Member must satisfy regular expression pattern"),
+        ("arn:aws:ec2:us-east-1:123456789012:instance:i-1", None, "ValidationException", "at 'functionName'"),
+        ("arn:aws:lambda::123456789012:function:f", None, "ValidationException", "at 'functionName'"),
+        (f"{ARN}f:1:2", None, "ValidationException", "at 'functionName'"),
+        (f"{ARN}f:$LATES", None, "ValidationException", "at 'functionName'"),
+        ("f", "invalid!", "ValidationException", "at 'qualifier'"),
+        ("f", "a" * 129, "ValidationException", "Member must have length less than or equal to 128"),
+        ("f", None, "ResourceNotFoundException", f"Function not found: {ARN}f:$LATEST"),
+        ("f", "$latest", "ResourceNotFoundException", f"Function not found: {ARN}f:$latest"),
+        (ARN.rstrip(":"), None, "ResourceNotFoundException", f"Function not found: {ARN}function:$LATEST"),
+        (f"{ARN}f:$LATEST", "1", "InvalidParameterValueException", "The derived qualifier"),
+        (
+            "arn:aws:lambda:eu-west-1:123456789012:function:f",
+            None,
+            "ResourceNotFoundException",
+            "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
+        ),
+    ],
+)
+def test_names_and_qualifiers_are_checked(
+    platform: Any, name: str, qualifier: str | None, code: str, message: str
+) -> None:
+    """localstack/localstack (validated on AWS): test_function_name_and_qualifier_validation."""
+    client = platform.client("lambda")
+    more = {"Qualifier": qualifier} if qualifier else {}
+    with pytest.raises(ClientError) as failure:
+        client.invoke(FunctionName=name, **more)
+    assert failure.value.response["Error"]["Code"] == code
+    assert message in failure.value.response["Error"]["Message"]
+
+
+def test_a_function_is_found_by_each_form_of_its_name(platform: Any) -> None:
+    """Lambda API reference, Invoke: name, ARN, partial ARN; only $LATEST exists here."""
+    client, name = platform.client("lambda"), platform.outputs["WorkerName"]
+    for form in (
+        name,
+        f"{ARN}{name}",
+        f"123456789012:function:{name}",
+        f"function:{name}",
+        f"{name}:$LATEST",
+    ):
+        answer = client.invoke(FunctionName=form, Payload=b'{"mode": "echo"}', Qualifier="$LATEST")
+        assert json.loads(answer["Payload"].read()) == {"mode": "echo"}
+    with pytest.raises(client.exceptions.ResourceNotFoundException, match=r":1$"):
+        client.get_function(FunctionName=name, Qualifier="1")
+
+
+def test_a_response_is_limited(platform: Any) -> None:
+    """Lambda quotas: 6 MB; localstack/localstack (validated on AWS): test_lambda_too_large_response."""
+    response, error = platform.invoke(WORKER, {"mode": "long", "characters": 6_291_556})
+    assert response["FunctionError"] == "Unhandled"
+    assert error == {
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+
+
+def test_what_an_invocation_would_ignore_is_refused(platform: Any) -> None:
+    client, name = platform.client("lambda"), platform.outputs["WorkerName"]
+    for more in ({"LogType": "Tail"}, {"ClientContext": "e30="}):
+        with pytest.raises(ClientError, match="the emulator does not emulate"):
+            client.invoke(FunctionName=name, **more)
 
 
 def test_functions_can_be_listed_and_described(platform: Any) -> None:
