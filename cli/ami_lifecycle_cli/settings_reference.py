@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from ami_lifecycle.domain.build_config import NAME_TEMPLATE, TAG_TEMPLATE
-from ami_lifecycle.domain.forms import Form
+from ami_lifecycle.domain.forms import NAME, Form
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
 # What each setting does, by its path below an environment; one that is not here has a description in its model.
@@ -162,7 +162,7 @@ def build_config_json_schema() -> dict[str, Any]:
                 "type": "object",
                 "minProperties": 1,
                 "description": "The environments; an environment's own entries come on top of the defaults.",
-                "propertyNames": {"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"},
+                "propertyNames": {"pattern": f"^{NAME}$"},
                 "additionalProperties": {"$ref": "#/$defs/settings"},
             },
         },

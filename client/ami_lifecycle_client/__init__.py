@@ -70,15 +70,19 @@ PAIRING_SECONDS: Final = 60.0
 _HISTORY_ONLY: Final = frozenset({"status", "status_reason", "status_since", "superseded_by", "published_by"})
 _LOOKS: Final = 4
 _LOOK_PAUSE_SECONDS: Final = 0.2
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
-_NOT_ACCEPTED: Final = frozenset(
+DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+NOT_ACCEPTED: Final = frozenset(
     {
+        "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
         "IncompleteSignature",
+        "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
         "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
@@ -94,7 +98,15 @@ _NO_LOGIN: Final = (
 )
 # botocore raises a plain RuntimeError where a credential_process gives credentials that have expired.
 _STILL_EXPIRED: Final = "refreshed credentials are still expired"
-_THROTTLED: Final = frozenset({"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyUpdates"})
+THROTTLES: Final = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TooManyUpdates",
+    }
+)
 
 
 class AmiLookupError(Exception):
@@ -397,12 +409,12 @@ class AmiClient:
         code = _code_of(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         what = f"{name} in {self._region} was not read: {code}: {error.response['Error'].get('Message', '')}"
-        if code in _DENIED:
+        if code in DENIED:
             return AccessDeniedError(f"{what} Grant ssm:GetParameter on it", **where)
-        if code in _NOT_ACCEPTED:
+        if code in NOT_ACCEPTED:
             return AccessDeniedError(f"{what} {_RENEW}", **where)
         # Every error of AWS has a code; where an answer has none, botocore puts the HTTP status in its place.
-        if code in _THROTTLED or status >= 500 or not code or code.isdecimal():
+        if code in THROTTLES or status >= 500 or not code or code.isdecimal():
             return ServiceUnavailableError(f"{what} Try again later", **where)
         if code == "ValidationException":
             return EnvironmentNotFoundError(

@@ -31,7 +31,7 @@ from parameter_config.errors import (
     StoreRequestError,
 )
 from parameter_config.exporting import ExportFormat, environment_variables, export_tree
-from parameter_config.parameter_store import StoredParameter
+from parameter_config.parameter_store import ParameterVersion
 from parameter_config.resolution import Nowhere
 from parameter_config.schema import config_json_schema
 from parameter_config.sensitive import MASK
@@ -144,7 +144,7 @@ def history(
         print_json([_version_row(declaration, version) for version in versions])
         return
     rows = []
-    before: StoredParameter | None = None
+    before: ParameterVersion | None = None
     for version in versions:
         shown = _shown(declaration, version)
         if diff:
@@ -155,11 +155,11 @@ def history(
     print_table(["version", "changed (UTC)", "change" if diff else "value", "by"], rows, title=name)
 
 
-def _shown(declaration: Declaration, version: StoredParameter) -> str:
+def _shown(declaration: Declaration, version: ParameterVersion) -> str:
     return MASK if version.sensitive else declaration.mask(version.text)
 
 
-def _changed(declaration: Declaration, before: StoredParameter | None, version: StoredParameter) -> str:
+def _changed(declaration: Declaration, before: ParameterVersion | None, version: ParameterVersion) -> str:
     if before is None:
         return f"+ {_shown(declaration, version)}"
     if before.text == version.text:
@@ -167,7 +167,7 @@ def _changed(declaration: Declaration, before: StoredParameter | None, version: 
     return f"- {_shown(declaration, before)}\n+ {_shown(declaration, version)}"
 
 
-def _version_row(declaration: Declaration, version: StoredParameter) -> dict[str, Any]:
+def _version_row(declaration: Declaration, version: ParameterVersion) -> dict[str, Any]:
     return {
         "version": version.version,
         "value": _shown(declaration, version),

@@ -28,8 +28,8 @@ THROTTLES: Final = frozenset(
         "TooManyUpdates",
     }
 )
-_ACCESS_DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-_CREDENTIALS: Final = frozenset(
+ACCESS_DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
+CREDENTIALS: Final = frozenset(
     {
         "AuthFailure",
         "ExpiredToken",
@@ -135,11 +135,11 @@ def _from_response(error: ClientError, action: str, resource: str, *, text: str 
             remedy="Other callers use up the account's request rate. Try again later, "
             "or ask for higher Parameter Store throughput.",
         )
-    if code in _ACCESS_DENIED:
+    if code in ACCESS_DENIED:
         found = _DENIED_MESSAGE.search(message)
         denied = found["action"] if found else action
         return AccessDeniedError(denied, (found and found["resource"]) or resource)
-    if code in _CREDENTIALS:
+    if code in CREDENTIALS:
         return CredentialsError(
             f"{action}: AWS does not accept the credentials ({code}).",
             remedy=_RENEW,

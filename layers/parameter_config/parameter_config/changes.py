@@ -18,7 +18,7 @@ from parameter_config.errors import (
 from parameter_config.initialisation import check_environment, new_parameter
 from parameter_config.loading import Config
 from parameter_config.ownership import foreign_parameter, is_ours, project_of, tags_for
-from parameter_config.parameter_store import StoredParameter
+from parameter_config.parameter_store import ParameterVersion
 from parameter_config.values import format_value
 
 
@@ -35,7 +35,7 @@ class PlannedChange:
 
     declaration: Declaration
     name: str
-    before: StoredParameter | None
+    before: ParameterVersion | None
     after: str = field(repr=False)
     adopt: bool = False
     attributes: tuple[AttributeChange, ...] = ()
@@ -122,7 +122,7 @@ def plan_rollback(config: Config, path: str, version: int, *, adopt: bool = Fals
     return _checked(config, change, adopt=adopt) if change.is_change else change
 
 
-def _ranges(history: list[StoredParameter]) -> str:
+def _ranges(history: list[ParameterVersion]) -> str:
     return f"versions {history[0].version} to {history[-1].version}" if history else "no versions"
 
 

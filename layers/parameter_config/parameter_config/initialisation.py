@@ -17,7 +17,7 @@ from parameter_config.errors import (
 )
 from parameter_config.loading import Config
 from parameter_config.ownership import is_ours, project_of, tags_for
-from parameter_config.parameter_store import NewParameter, ParameterStore, StoredParameter
+from parameter_config.parameter_store import NewParameter, ParameterStore, ParameterVersion
 
 InitAction: TypeAlias = Literal["create", "keep", "update", "adopt", "set by hand", "leave unset"]
 
@@ -97,7 +97,7 @@ def _foreign(config: Config, names: Iterable[str]) -> frozenset[str]:
 
 def _decide_stored(
     declaration: Declaration,
-    stored: StoredParameter,
+    stored: ParameterVersion,
     changes: Sequence[AttributeChange],
     *,
     foreign: bool,

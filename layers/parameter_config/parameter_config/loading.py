@@ -15,7 +15,7 @@ from parameter_config.declarations import Declaration
 from parameter_config.documents import Documents, Node, read_documents
 from parameter_config.errors import CredentialsError, InvalidDeclarationError, SecretNotFoundError
 from parameter_config.names import check_placeholder_value
-from parameter_config.pacing import Clock, SystemClock
+from parameter_config.pacing import Clock, MonotonicClock
 from parameter_config.parameter_cache import ParameterCache
 from parameter_config.parameter_store import ParameterStore
 from parameter_config.resolution import Nowhere, Resolver, Source
@@ -234,7 +234,7 @@ def load_config(
         ConfigInputError: a file is wrong; the message has file, line and remedy.
     """
     documents = read_documents(config_dir)
-    the_clock = clock or SystemClock()
+    the_clock = clock or MonotonicClock()
     store = None if offline else ParameterStore(client_maker("ssm", ssm_client), the_clock)
     make_secrets_client: Callable[[], Any] = client_maker("secretsmanager", secrets_client)
     return Config(

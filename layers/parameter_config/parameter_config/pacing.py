@@ -30,7 +30,7 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
+class MonotonicClock:
     """The machine's own monotonic clock."""
 
     def now(self) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from parameter_config.errors import ConfigTransientError
-from parameter_config.parameter_store import ParameterStore, StoredParameter
+from parameter_config.parameter_store import ParameterStore, ParameterVersion
 
 _LOGGER = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 5.0
@@ -19,7 +19,7 @@ _RETRY_SECONDS: Final = 5.0
 class CachedParameter:
     """What is known about one name: the parameter, or None where none exists."""
 
-    parameter: StoredParameter | None
+    parameter: ParameterVersion | None
     read_at: float
     stale: bool = False
 

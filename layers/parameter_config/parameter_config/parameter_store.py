@@ -19,7 +19,7 @@ from parameter_config.errors import (
     ThrottledError,
     VersionNotFoundError,
 )
-from parameter_config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clock, Pacer, SystemClock
+from parameter_config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clock, MonotonicClock, Pacer
 
 BATCH: Final = 10
 PAGE: Final = 50
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class StoredParameter:
+class ParameterVersion:
     """One version of a parameter, changed at a time in UTC.
 
     `text` is hidden from `repr`: it may be a SecureString's.
@@ -117,7 +117,7 @@ class ParameterStore:
     def __init__(self, client: Callable[[], Any], clock: Clock | None = None) -> None:
         self._make_client = client
         self._made_client: Any = None
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or MonotonicClock()
         self._reads = Pacer(READS_PER_SECOND, self.clock)
         self._writes = Pacer(WRITES_PER_SECOND, self.clock)
         self._deletes = Pacer(WRITES_PER_SECOND, self.clock)
@@ -129,14 +129,14 @@ class ParameterStore:
                 self._made_client = self._make_client()
         return self._made_client
 
-    def read(self, names: Iterable[str]) -> dict[str, StoredParameter]:
+    def read(self, names: Iterable[str]) -> dict[str, ParameterVersion]:
         """Read the current versions of parameters, ten to a call; names that do not exist are left out.
 
         Source: GetParameters takes at most 10 names. Duplicates are asked for once.
         """
         unique = list(dict.fromkeys(names))
         batches = [unique[start : start + BATCH] for start in range(0, len(unique), BATCH)]
-        found: dict[str, StoredParameter] = {}
+        found: dict[str, ParameterVersion] = {}
         for parameters in self._in_parallel(batches):
             found.update((parameter.name, parameter) for parameter in parameters)
         return found
@@ -172,7 +172,7 @@ class ParameterStore:
                 found[each["Name"]] = _attributes(each)
         return found
 
-    def read_history(self, name: str) -> list[StoredParameter]:
+    def read_history(self, name: str) -> list[ParameterVersion]:
         """The versions of a parameter that Parameter Store still has (the last 100), oldest first.
 
         Raises:
@@ -215,7 +215,7 @@ class ParameterStore:
         return True
 
     def overwrite(
-        self, current: StoredParameter, text: str, attributes: Mapping[str, str] | None = None
+        self, current: ParameterVersion, text: str, attributes: Mapping[str, str] | None = None
     ) -> int:
         """Write a new version of an existing parameter; returns its number.
 
@@ -238,7 +238,7 @@ class ParameterStore:
         )
         return int(response["Version"])
 
-    def _present_key(self, current: StoredParameter) -> dict[str, str]:
+    def _present_key(self, current: ParameterVersion) -> dict[str, str]:
         if not current.sensitive:
             return {}
         try:
@@ -289,7 +289,7 @@ class ParameterStore:
                 return
             request = {**request, "NextToken": token}
 
-    def _in_parallel(self, batches: Sequence[list[str]]) -> Iterator[list[StoredParameter]]:
+    def _in_parallel(self, batches: Sequence[list[str]]) -> Iterator[list[ParameterVersion]]:
         """One call at a time takes a round trip each, which is slower than the account's rate allows."""
         if len(batches) < 2:
             yield from map(self._read_batch, batches)
@@ -302,7 +302,7 @@ class ParameterStore:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _read_batch(self, names: list[str]) -> list[StoredParameter]:
+    def _read_batch(self, names: list[str]) -> list[ParameterVersion]:
         return self._call(
             self._reads,
             "ssm:GetParameters",
@@ -341,10 +341,10 @@ class ParameterStore:
         raise AssertionError("the last attempt returns or raises")
 
 
-def _stored(parameter: dict[str, Any]) -> StoredParameter:
+def _stored(parameter: dict[str, Any]) -> ParameterVersion:
     """botocore gives times in the zone of this machine."""
     changed_at: datetime | None = parameter.get("LastModifiedDate")
-    return StoredParameter(
+    return ParameterVersion(
         name=parameter["Name"],
         text=parameter["Value"],
         version=parameter["Version"],

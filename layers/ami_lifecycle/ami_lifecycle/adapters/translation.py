@@ -97,8 +97,13 @@ RULES: Final[Mapping[str, Rule]] = {
         (
             "ExpiredToken",
             "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
             "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
             "RequestExpired",
+            "SignatureDoesNotMatch",
             "UnrecognizedClientException",
         ),
         _UNKNOWN_CALLER,
