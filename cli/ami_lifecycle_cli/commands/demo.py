@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
-from ami_lifecycle_cli.demo.following import Followed, StalledError, StateRun
-from ami_lifecycle_cli.demo.story import Picture, Scene, Story, UnexpectedError
+from ami_lifecycle_cli.demo.story import EmulatedTarget, Picture, Scene, Story, UnexpectedError
 from ami_lifecycle_cli.demo.telling import Teller
+from ami_lifecycle_cli.stack.following import Followed
+from ami_lifecycle_cli.stack.runs import StateRun
 
 app = typer.Typer(add_completion=False)
 
@@ -35,12 +37,11 @@ def demo(
     try:
         with Emulator(find_project(), time_scale=time_scale) as emulator:
             console.print(f"Ready after {time.monotonic() - began:.1f} s at {emulator.endpoint_url}")
-            story = Story(
-                emulator.endpoint_url, emulator.region, emulator.state_machine_arn, teller.begin, teller.state
-            )
+            target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
+            story = Story(target, teller.begin, teller.state)
             scenes = story.live()
             picture = story.picture()
-    except (UnexpectedError, StalledError) as error:
+    except (UnexpectedError, AmiLifecycleError) as error:
         typer.echo(f"Error: the demonstration went wrong; {error}", err=True)
         raise typer.Exit(1) from error
     seconds = time.monotonic() - began
@@ -69,10 +70,10 @@ def _document(scenes: list[Scene], picture: Picture, teller: Teller, seconds: fl
 
 def _execution(execution: Followed, teller: Teller) -> dict[str, Any]:
     return {
-        "name": execution.name,
-        "status": execution.status,
-        "error": execution.error,
-        "cause": execution.cause,
+        "name": execution.run.name,
+        "status": execution.run.status,
+        "error": execution.run.error,
+        "cause": execution.run.cause,
         "phases": {phase: round(value, 1) for phase, value in teller.phases(execution).items()},
         "states": [_state(run, teller) for run in execution.states],
     }

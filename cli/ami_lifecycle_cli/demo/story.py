@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,9 @@ from typing import Any, Final
 import boto3
 
 from ami_lifecycle_cli.demo.docker_push import push_image
-from ami_lifecycle_cli.demo.following import Followed, Follower, StateRun
+from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun
 
 ENVIRONMENT: Final = "prod"
 REPOSITORY: Final = "comfyui"
@@ -20,8 +23,34 @@ IMAGE_NAME: Final = "comfyui-multitenant-prod"
 PREFIX: Final = f"/comfyui/ami/{ENVIRONMENT}"
 
 
+_PAUSE_SECONDS: Final = 0.2
+_PATIENCE_SECONDS: Final = 120.0
+
+
 class UnexpectedError(RuntimeError):
     """The service did not do what the scene promises."""
+
+
+@dataclass
+class EmulatedTarget:
+    """Where the stack of the demonstration is."""
+
+    stack: str
+    region: str
+    endpoint_url: str
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the emulator, which takes any credentials."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                region_name=self.region,
+                endpoint_url=self.endpoint_url,
+                aws_access_key_id="demo",
+                aws_secret_access_key="demo",  # noqa: S106 - as above
+            )
+        return self._clients[service]
 
 
 @dataclass
@@ -54,30 +83,26 @@ class Story:
     """Lives through the scenes, one after the other.
 
     Args:
-        endpoint_url: of the emulator.
+        target: the stack in the emulator.
         on_scene: called when a scene begins.
         on_state: called with each state that was left.
     """
 
     def __init__(
         self,
-        endpoint_url: str,
-        region: str,
-        state_machine_arn: str,
+        target: EmulatedTarget,
         on_scene: Callable[[Scene], None],
-        on_state: Callable[[Followed, StateRun], None],
+        on_state: Callable[[StateRun], None],
     ) -> None:
-        session = boto3.Session(
-            aws_access_key_id="demo",
-            aws_secret_access_key="demo",  # noqa: S106 - the emulator takes any
-            region_name=region,
-        )
-        self._endpoint_url = endpoint_url
-        self._ecr, self._ec2, self._ssm, stepfunctions = (
-            session.client(name, endpoint_url=endpoint_url) for name in ("ecr", "ec2", "ssm", "stepfunctions")
-        )
+        self._endpoint_url = target.endpoint_url
+        self._ecr, self._ec2, self._ssm = map(target.client, ("ecr", "ec2", "ssm"))
         self._on_scene = on_scene
-        self._follower = Follower(stepfunctions, state_machine_arn, on_state)
+        self._on_state = on_state
+        stack = Stack(target)
+        self._runs = Runs(stack)
+        self._follower = Follower(stack, longest_pause_seconds=_PAUSE_SECONDS)
+        self._begun: set[str] = set()
+        self._told: dict[str, int] = {}
 
     def live(self) -> list[Scene]:
         """Live through all scenes.
@@ -157,20 +182,19 @@ class Story:
         digest = self._push("b2" * 20)
         self._send_push_event(digest)
         build = self._follow(scene)
-        _require((build.output or {}).get("action") == "none", "nothing is built")
+        _require(build.output.get("action") == "none", "nothing is built")
         _require(self._latest() == old, "latest stays")
         return self._end(scene, f"nothing to do: {build.output['reasons'][0]}", digest)
 
     def _push_during_a_build(self) -> Scene:
         scene = self._begin("A push during a build", "While one image is built, a newer one is pushed.")
         self._push("c3" * 20)
-        first = self._follower.next_execution()
-        self._follower.follow(first, until_state="Await Provisioning")
+        first = self._next_execution()
+        self._watch(first, until_state="Await Provisioning")
         digest = self._push("d4" * 20)
         queued = self._follow(scene)
-        _require((queued.output or {}).get("status") == "queued", "the second push waits for the first build")
-        build = self._follower.follow(first)
-        scene.executions.append(build)
+        _require(queued.outcome == "queued", "the second push waits for the first build")
+        build = self._finish(scene, first)
         _require(build.status == "SUCCEEDED", f"the first build succeeds ({build.error}: {build.cause})")
         second = self._follow(scene)
         _require(second.status == "SUCCEEDED", f"the queued build succeeds ({second.error}: {second.cause})")
@@ -203,10 +227,42 @@ class Story:
         _require(self._published_digest() == digest, f"metadata names {_short(digest)}")
         return scene
 
-    def _follow(self, scene: Scene) -> Followed:
-        followed = self._follower.follow(self._follower.next_execution())
+    def _follow(self, scene: Scene) -> Run:
+        """The next execution, followed to its end."""
+        return self._finish(scene, self._next_execution())
+
+    def _finish(self, scene: Scene, arn: str) -> Run:
+        followed = self._watch(arn)
         scene.executions.append(followed)
-        return followed
+        return followed.run
+
+    def _next_execution(self) -> str:
+        """ARN of the oldest execution that was not followed yet; waits for it."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < end:
+            found = self._runs.newest(ENVIRONMENT, len(self._begun) + 2)
+            fresh = [run for run in found if run.arn not in self._begun]
+            if fresh:
+                arn = min(fresh, key=lambda run: run.started).arn
+                self._begun.add(arn)
+                return arn
+            time.sleep(_PAUSE_SECONDS)
+        raise UnexpectedError("expected: the event starts an execution")
+
+    def _watch(self, arn: str, until_state: str | None = None) -> Followed:
+        """Watch an execution to its end, or until it enters a state; each state that it leaves is told once."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        for run, states in self._follower.watch(arn):
+            told = self._told.setdefault(arn, 0)
+            left = [state for state in states if state.exited is not None or run.status != RUNNING]
+            for state in left[told:]:
+                self._on_state(state)
+            self._told[arn] = len(left)
+            if until_state in {state.name for state in states}:
+                break
+            if time.monotonic() > end:
+                raise UnexpectedError(f"expected: {run.name} ends within {_PATIENCE_SECONDS:.0f} s")
+        return Followed(run, states)
 
     def _push(self, revision: str) -> str:
         return push_image(self._ecr, REPOSITORY, TAG, revision=revision, branch="main")

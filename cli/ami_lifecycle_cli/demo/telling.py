@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ami_lifecycle_cli.demo.following import Followed, StateRun
 from ami_lifecycle_cli.demo.story import Picture, Scene
+from ami_lifecycle_cli.stack.following import Followed
+from ami_lifecycle_cli.stack.runs import StateRun
 from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 
 _BAR: Final = 30
@@ -35,13 +36,12 @@ class Teller:
         self._console.print(Text(f"{self._number}. {scene.title}", style="bold"))
         self._console.print(f"   {scene.what}")
 
-    def state(self, execution: Followed, run: StateRun) -> None:
+    def state(self, run: StateRun) -> None:
         """Tell of a state that was left."""
         said = Text(f"   {run.name:<26}")
         said.append(f"{self.seconds(run):>7.1f} s  ", style="dim")
         said.append(_detail(run))
         self._console.print(said, overflow="ellipsis", no_wrap=True)
-        del execution
 
     def finish(self, scenes: Sequence[Scene], picture: Picture) -> None:
         """Tell how it all ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -26,7 +26,6 @@ from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
 from ami_lifecycle.steps.retire_images import RetirementReview
-from ami_lifecycle_cli.console.stack_target import OperatorTarget
 from ami_lifecycle_cli.stack.deployed_configuration import directory_of, layer_of, read_layer
 
 
@@ -34,10 +33,21 @@ class StackNotFoundError(InputError):
     """There is no stack of this name here, or it is not the service's."""
 
 
+class StackTarget(Protocol):
+    """Where a stack is."""
+
+    @property
+    def stack(self) -> str:
+        """Its name."""
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of its account and Region."""
+
+
 class Stack:
     """A deployed stack, and the ports of the domain on its account."""
 
-    def __init__(self, target: OperatorTarget) -> None:
+    def __init__(self, target: StackTarget) -> None:
         self.name = target.stack
         self.client = target.client
         self.clock = SystemClock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -62,9 +62,20 @@ class Followed:
 
 
 class Follower:
-    """Follows executions of a stack."""
+    """Follows executions of a stack.
 
-    def __init__(self, stack: Stack, console: Console | None = None) -> None:
+    Args:
+        longest_pause_seconds: between two looks at an execution; shorter where emulated time runs faster.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        console: Console | None = None,
+        *,
+        longest_pause_seconds: float = _LAST_POLL_SECONDS,
+    ) -> None:
+        self._longest_pause_seconds = longest_pause_seconds
         self._stack = stack
         self._runs = Runs(stack)
         self._console = console or note_console()
@@ -116,17 +127,26 @@ class Follower:
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
         self.followed_arn = arn
         with Progress(self._console, arn, usual).open() as show:
-            pause = _FIRST_POLL_SECONDS
-            seen = 0
-            while True:
-                # The description first: a history that is read after the end is complete.
-                run, states = self._look(arn)
+            for run, states in self.watch(arn):
                 show(states, self._lines(run, states), self._stack.clock.now())
-                if run.status != RUNNING:
-                    return Followed(run, states, self._log_of(run, states))
-                pause = _FIRST_POLL_SECONDS if len(states) > seen else min(pause * 1.5, _LAST_POLL_SECONDS)
-                seen = len(states)
-                time.sleep(pause)
+        return Followed(run, states, self._log_of(run, states))
+
+    def watch(self, arn: str) -> Iterator[tuple[Run, list[StateRun]]]:
+        """An execution and the states it went through, look by look; the last time once it has ended.
+
+        Raises:
+            AmiLifecycleError: it could not be looked at; it goes on all the same.
+        """
+        pause, seen = _FIRST_POLL_SECONDS, 0
+        while True:
+            # The description first: a history that is read after the end is complete.
+            run, states = self._look(arn)
+            yield run, states
+            if run.status != RUNNING:
+                return
+            longer = min(pause * 1.5, self._longest_pause_seconds)
+            pause, seen = _FIRST_POLL_SECONDS if len(states) > seen else longer, len(states)
+            time.sleep(pause)
 
     def _lines(self, run: Run, states: list[StateRun]) -> list[Line]:
         """What the command that runs now has written; nothing where that cannot be read, because it only adorns."""
