@@ -14,6 +14,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from ami_lifecycle.adapters.translation import RULES, aws_errors, code_of, message_of
+from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.errors import (
     AccessDeniedError,
     AgentNotOnlineError,
@@ -61,6 +62,19 @@ def translated(error: Exception) -> AmiLifecycleError:
         ("RepositoryNotFoundException", RepositoryNotFoundError),
         ("IdempotentParameterMismatch", RefusedError),
         ("OperationNotPermitted", RefusedError),
+        ("CustomerKeyHasBeenRevoked", RefusedError),
+        ("InvalidKmsKey.InvalidState", RefusedError),
+        ("InvalidKMSKey.InvalidState", RefusedError),
+        ("KMSKeyNotAccessibleFault", RefusedError),
+        ("AccountDisabled", RefusedError),
+        ("DeclarativePolicyViolation", RefusedError),
+        ("TagPolicyViolation", RefusedError),
+        ("IdempotentInstanceTerminated", RefusedError),
+        ("ResourceLimitExceeded", QuotaExceededError),
+        ("SecurityGroupsPerInterfaceLimitExceeded", QuotaExceededError),
+        ("ConcurrentCreateImageNoRebootLimitExceeded", ThrottledError),
+        ("ConcurrentTagAccess", ThrottledError),
+        ("RetryableError", ServiceUnavailableError),
     ],
 )
 def test_an_error_code_becomes_the_error_that_it_means(code: str, expected: type[AmiLifecycleError]) -> None:
@@ -73,6 +87,23 @@ def test_each_message_says_what_happened_to_what_and_what_to_do_next(code: str) 
     assert message.startswith(f"ec2:RunInstances on m5.large in subnet-1 failed: {code}: AWS's own words. ")
     assert message.endswith(".")
     assert "{" not in message
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("InvalidKmsKey.InvalidState", "enable the key"),
+        ("CustomerKeyHasBeenRevoked", "VolumeKeyArn"),
+        ("DeclarativePolicyViolation", "ask its owner"),
+        ("TagPolicyViolation", "correct `tags`"),
+    ],
+)
+def test_what_the_account_rules_out_says_who_can_admit_it_and_is_no_fault_of_the_image(
+    code: str, told: str
+) -> None:
+    error = translated(client_error(code))
+    assert told in str(error)
+    assert not is_the_images_fault(type(error).__name__)
 
 
 def test_access_denied_names_the_action_to_grant() -> None:

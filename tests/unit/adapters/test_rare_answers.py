@@ -147,8 +147,30 @@ def test_a_type_that_the_account_or_the_image_does_not_allow_is_passed_over(
 
 
 @pytest.mark.parametrize(
+    ("code", "refusal"),
+    [
+        ("ReservationCapacityExceeded", LaunchRefusal.CAPACITY),
+        ("InsufficientAddressCapacity", LaunchRefusal.CAPACITY),
+        ("InsufficientReservedInstancesCapacity", LaunchRefusal.CAPACITY),
+        ("PrivateIpAddressLimitExceeded", LaunchRefusal.INELIGIBLE),
+        ("InvalidInterface.IpAddressLimitExceeded", LaunchRefusal.INELIGIBLE),
+        ("AttachmentLimitExceeded", LaunchRefusal.INELIGIBLE),
+        ("EncryptedVolumesNotSupported", LaunchRefusal.INELIGIBLE),
+    ],
+)
+def test_what_another_type_or_subnet_may_have_goes_to_the_next_pair(
+    stub: Stub, code: str, refusal: LaunchRefusal
+) -> None:
+    client, stubber = stub("ec2")
+    stubber.add_client_error("run_instances", code, "refused")
+    assert Ec2Instances(client).launch(launch_request()).refusal is refusal
+
+
+@pytest.mark.parametrize(
     ("code", "message"),
     [
+        ("VolumeIOPSLimit", "The maximum IOPS limit for the volume has been reached."),
+        ("UnknownVolumeType", "The specified volume type is unsupported."),
         ("InvalidParameterValue", "Value (arn) for parameter iamInstanceProfile.arn is invalid."),
         (
             "InvalidParameterCombination",
@@ -206,6 +228,11 @@ def test_a_quota_that_is_not_named_counts_as_in_use(stub: Stub, message: str) ->
         ("VolumeLimitExceeded", QuotaExceededError, "Service Quotas"),
         ("MaxIOPSLimitExceeded", QuotaExceededError, "Service Quotas"),
         ("RequestLimitExceeded", ThrottledError, "again"),
+        ("InvalidKmsKey.InvalidState", RefusedError, "enable the key"),
+        ("DeclarativePolicyViolation", RefusedError, "organization"),
+        ("TagPolicyViolation", RefusedError, "tag policy"),
+        ("AccountDisabled", RefusedError, "ask its owner"),
+        ("ResourceLimitExceeded", QuotaExceededError, "Service Quotas"),
     ],
 )
 def test_what_concerns_the_account_is_no_refusal_of_a_type(

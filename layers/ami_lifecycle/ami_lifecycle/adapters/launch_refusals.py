@@ -17,18 +17,28 @@ from ami_lifecycle.domain.launch import LaunchRefusal
 
 REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
     # Nothing left there at this moment: of the type, of addresses in the subnet, of volumes in the zone.
+    "InsufficientAddressCapacity": LaunchRefusal.CAPACITY,
     "InsufficientCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientCapacityOnHost": LaunchRefusal.CAPACITY,
     "InsufficientFreeAddressesInSubnet": LaunchRefusal.CAPACITY,
     "InsufficientHostCapacity": LaunchRefusal.CAPACITY,
     "InsufficientInstanceCapacity": LaunchRefusal.CAPACITY,
     "InsufficientReservedInstanceCapacity": LaunchRefusal.CAPACITY,
+    "InsufficientReservedInstancesCapacity": LaunchRefusal.CAPACITY,
     "InsufficientVolumeCapacity": LaunchRefusal.CAPACITY,
+    # The Capacity Reservation that a subnet's or the account's settings target is full; another type needs none.
+    "ReservationCapacityExceeded": LaunchRefusal.CAPACITY,
     "UnfulfillableCapacity": LaunchRefusal.CAPACITY,
     # The zone never has it.
     "Unsupported": LaunchRefusal.UNSUPPORTED,
     "VolumeTypeNotAvailableInZone": LaunchRefusal.UNSUPPORTED,
     # The Region does not know the type.
     "InvalidInstanceType": LaunchRefusal.INELIGIBLE,
+    # The type takes fewer addresses, interfaces or volumes, or no encrypted ones; another one may.
+    "AttachmentLimitExceeded": LaunchRefusal.INELIGIBLE,
+    "EncryptedVolumesNotSupported": LaunchRefusal.INELIGIBLE,
+    "InvalidInterface.IpAddressLimitExceeded": LaunchRefusal.INELIGIBLE,
+    "PrivateIpAddressLimitExceeded": LaunchRefusal.INELIGIBLE,
     # The account's limit for the family; `refusal_of` looks closer at the first.
     "VcpuLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
     "InstanceLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
@@ -44,12 +54,15 @@ _ABOUT_THE_TYPE: Final = re.compile(r"\binstance\s?types?\b", re.IGNORECASE)
 _LIMIT: Final = re.compile(r"\bcurrent vCPU limit of (\d{1,9})\b")
 # What else is wrong with a launch, and stays so until somebody corrects a setting.
 WRONG_PARAMETERS: Final = PARAMETERS | {
+    "BootForVolumeTypeUnsupported",
     "InvalidBlockDeviceMapping",
     "InvalidParameter",
     "InvalidParameterDependency",
     "MissingInput",
     "MissingParameter",
+    "UnknownVolumeType",
     "UnsupportedOperation",
+    "VolumeIOPSLimit",
 }
 
 

@@ -73,6 +73,18 @@ _INVISIBLE: Final = Rule(
     ResourceNotVisibleError, "If it was made a moment ago it appears soon; it is tried again."
 )
 _WRONG_NETWORK: Final = Rule(SettingsError, "Correct the subnets or security groups in the settings.")
+# EC2 API reference, Error codes: CustomerKeyHasBeenRevoked. The second name is the one that instances show as the
+# reason of their end, in either spelling; the last is what RDS and DMS call the same.
+_UNUSABLE_KEY: Final = Rule(
+    RefusedError,
+    "EBS cannot use the key that encrypts the volumes: enable the key, cancel its deletion, or deploy with another one "
+    "as VolumeKeyArn (docs/deploy.md, 10); then build again.",
+)
+_SWITCHED_OFF: Final = Rule(
+    RefusedError,
+    "A setting of the account or a declarative policy of the organization rules it out: ask its owner, in AWS "
+    "Organizations, Declarative policies, or EC2, Account attributes, to admit it; then build again.",
+)
 _WRONG_DOCUMENT: Final = Rule(
     SettingsError,
     "Deploy the stack again: its functions and its documents are of different versions.",
@@ -111,7 +123,9 @@ RULES: Final[Mapping[str, Rule]] = {
     # Throttling.
     **dict.fromkeys(
         (
+            "ConcurrentCreateImageNoRebootLimitExceeded",
             "ConcurrentSnapshotLimitExceeded",
+            "ConcurrentTagAccess",
             "EC2ThrottledException",
             "ExecutionLimitExceeded",
             "KMSThrottlingException",
@@ -141,7 +155,9 @@ RULES: Final[Mapping[str, Rule]] = {
             "InternalServiceError",
             "RequestTimeout",
             "RequestTimeoutException",
+            "RetryableError",
             "ServerException",
+            "ServerInternal",
             "ServiceUnavailable",
             "ServiceUnavailableException",
             "Unavailable",
@@ -157,6 +173,28 @@ RULES: Final[Mapping[str, Rule]] = {
     "InvalidAMIName.Malformed": Rule(SettingsError, "Correct image_name in the settings."),
     "InvalidSnapshotID.NotFound": Rule(
         ImageCreationFailedError, "The snapshots of the image are gone; start a new build."
+    ),
+    **dict.fromkeys(
+        (
+            "CustomerKeyHasBeenRevoked",
+            "InvalidKMSKey.InvalidState",
+            "InvalidKmsKey.InvalidState",
+            "KMSKeyNotAccessibleFault",
+        ),
+        _UNUSABLE_KEY,
+    ),
+    **dict.fromkeys(
+        ("AccountDisabled", "DeclarativePolicyViolation"),
+        _SWITCHED_OFF,
+    ),
+    "TagPolicyViolation": Rule(
+        RefusedError,
+        "A tag policy of the organization does not admit a tag's key or value: correct `tags` in "
+        "config/build_config.yml (docs/deploy.md) and deploy, or ask the policy's owner.",
+    ),
+    "IdempotentInstanceTerminated": Rule(
+        RefusedError,
+        "The instance of this attempt was terminated, so its client token launches no other; start a new execution.",
     ),
     "IdempotentParameterMismatch": Rule(
         RefusedError, "An earlier call with this client token had other parameters; start a new execution."
@@ -187,7 +225,10 @@ RULES: Final[Mapping[str, Rule]] = {
         (
             "MaxIOPSLimitExceeded",
             "NetworkInterfaceLimitExceeded",
+            "ResourceLimitExceeded",
+            "SecurityGroupLimitExceeded",
             "SecurityGroupsPerInstanceLimitExceeded",
+            "SecurityGroupsPerInterfaceLimitExceeded",
             "SnapshotLimitExceeded",
             "TagLimitExceeded",
             "VolumeLimitExceeded",
