@@ -1,7 +1,8 @@
 """Many environments at once, in an account that is full: `python -m tests.faults.load`; see `--help`.
 
 It measures what the stack asks of the account: how long it all takes, which calls are refused for their
-rate, and how close states, histories and payloads come to their limits. docs/scaling.md has the arithmetic.
+rate, and how close states, histories and payloads come to their limits; and before that, how many calls it takes to
+retire a pile of old images. docs/scaling.md has the arithmetic.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.faults.clean_up import measure_clean_up, stored_parameter
 from tests.faults.world import AFTERMATH, World
 
 from aws_emulator.gateway.calls import Call
-from aws_emulator.ssm.parameters import Parameter, Version
 
 # Step Functions developer guide, Service quotas.
 HISTORY_EVENTS = 25_000
@@ -31,11 +32,19 @@ PUSH_EVERY_SECONDS = 2.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit code is 1 when a promise was broken."""
     options = _parse(arguments)
+    piles = [
+        measure_clean_up(options.pile, published=published) for published in (False, True) if options.pile
+    ]
+    if piles:
+        print(json.dumps({"clean-up": piles}, indent=2))
+    if not options.environments:
+        return 1 if any(pile["violations"] or pile["images left"] for pile in piles) else 0
     environments: dict[str, Any] = {f"env-{number:03}": {} for number in range(options.environments)}
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory), options.seed, environments)
         try:
-            return _run(world, list(environments), options)
+            failed = any(pile["violations"] or pile["images left"] for pile in piles)
+            return _run(world, list(environments), options) or int(failed)
         finally:
             world.close()
 
@@ -82,7 +91,7 @@ def fill(world: World, environments: Sequence[str], images: int, records: int) -
         image_id = f"ami-{number:017x}"
         name = world.name(f"history/{image_id}", environment)
         content = {"ami_id": image_id, "status": "retired", "schema_version": 0}
-        simulation.parameter_store.parameters[name] = _parameter(name, json.dumps(content), world)
+        simulation.parameter_store.parameters[name] = stored_parameter(name, json.dumps(content), world)
     world.observers.begin()
 
 
@@ -131,22 +140,10 @@ def _texts(event: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _parameter(name: str, value: str, world: World) -> Parameter:
-    version = Version(
-        number=1,
-        value=value,
-        kind="String",
-        data_type="text",
-        tier="Standard",
-        modified=world.clock.now(),
-        user="arn:aws:iam::123456789012:user/operator",
-    )
-    return Parameter(name=name, versions=[version], issued=1)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.load", description=__doc__)
-    parser.add_argument("--environments", type=int, default=200, help="how many build at once")
+    parser.add_argument("--environments", type=int, default=200, help="how many build at once; 0 for none")
+    parser.add_argument("--pile", type=int, default=200, help="old images of one environment; 0 for none")
     parser.add_argument("--pushes", type=int, default=1000, help="how many more pushes come meanwhile")
     parser.add_argument("--images", type=int, default=10_000, help="other images in the account")
     parser.add_argument("--records", type=int, default=50_000, help="history records in the account")

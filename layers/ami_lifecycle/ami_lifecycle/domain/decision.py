@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from ami_lifecycle.domain.model import AmiId, Frozen
+
+# A state's output has at most 256 KiB, and what exceeds them fails the execution without any Catch (Step Functions
+# developer guide, Service quotas; Error names, States.DataLimitExceeded). An execution carries two retirements.
+MOST_TOLD: Final = 60
+_REASON_CHARACTERS: Final = 500
 
 
 class RetireAction(StrEnum):
@@ -28,10 +35,14 @@ class Decision(Frozen):
 
 
 class Retirement(Frozen):
-    """All decisions of one look, what was left undone, and whether the canonical name can be adopted now."""
+    """All decisions of one look, what was left undone, and whether the canonical name can be adopted now.
+
+    Of many decisions and blocked things it tells some; how many it leaves out is `omitted`.
+    """
 
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    omitted: int | None = None
     adopt_name: bool = False
     adopt_reason: str = ""
 
@@ -57,3 +68,26 @@ class Unfinished(Frozen):
     cause: str = Field("", alias="Cause")
 
     model_config = ConfigDict(populate_by_name=True)
+
+
+_Told = TypeVar("_Told", Decision, Blocked)
+
+
+def most_telling(
+    decisions: Sequence[Decision], blocked: Sequence[Blocked]
+) -> tuple[tuple[Decision, ...], tuple[Blocked, ...], int | None]:
+    """As many decisions and blocked things as a result can carry, and how many are left out; None where none is.
+
+    What a person has to do something about comes first, then what went, then what a setting keeps.
+    """
+    by_weight = sorted(decisions, key=lambda each: (not each.blocked, each.action is RetireAction.KEEP))
+    chosen = {each.image_id for each in by_weight[:MOST_TOLD]}
+    told = tuple(_shortened(each) for each in decisions if each.image_id in chosen)
+    omitted = len(decisions) - len(told) + max(0, len(blocked) - MOST_TOLD)
+    return told, tuple(_shortened(each) for each in blocked[:MOST_TOLD]), omitted or None
+
+
+def _shortened(each: _Told) -> _Told:
+    if len(each.reason) <= _REASON_CHARACTERS:
+        return each
+    return each.model_copy(update={"reason": f"{each.reason[:_REASON_CHARACTERS]}..."})

@@ -11,7 +11,7 @@ from ami_lifecycle.domain.request import Action
 
 class ReleaseResult(Frozen):
     """Output of an execution that went well. `blocked` is what was left undone beside the publication, `untold`
-    which notifications could not be sent.
+    which notifications could not be sent, and `omitted` how many decisions and blocked things are not told.
     """
 
     environment: str
@@ -21,6 +21,7 @@ class ReleaseResult(Frozen):
     replaced: AmiId | None = None
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    omitted: int | None = None
     untold: tuple[Blocked, ...] = ()
     started_execution: str | None = None
 

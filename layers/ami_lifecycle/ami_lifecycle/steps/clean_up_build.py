@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ami_lifecycle.domain.attempts import is_the_images_fault
-from ami_lifecycle.domain.decision import Blocked
+from ami_lifecycle.domain.decision import Blocked, most_telling
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord, learn_from_failure
 from ami_lifecycle.domain.events import Event
 from ami_lifecycle.domain.links import execution_link
@@ -75,14 +75,15 @@ class BuildCleaner:
             started = next(iter(handed_over.done), None) or started
         cleaned = self.cleaner.clean(step.execution_arn)
         error, cause = describe_failure(step)
+        kept, blocked, _ = most_telling(cleaned.kept, (*not_started, *cleaned.blocked))
         result = CleanUpResult(
             error=error,
             cause=cause,
             terminated=cleaned.terminated,
             deregistered=cleaned.deregistered,
             deleted_snapshots=cleaned.deleted_snapshots,
-            kept=cleaned.kept,
-            blocked=(*not_started, *cleaned.blocked),
+            kept=kept,
+            blocked=blocked,
             released=tuple(released),
             started_execution=started,
         )

@@ -68,6 +68,7 @@ class Releaser:
             replaced=step.published.replaced if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             blocked=(*left, *noted.blocked, *given_back.blocked, *handed_over.blocked),
+            omitted=_omitted(step),
             started_execution=next(iter(handed_over.done), None),
         )
         return result.model_copy(update={"untold": self._notify(step, result)})
@@ -123,6 +124,11 @@ class Releaser:
         return send_notification(
             self.notifier, self.clock, subject, message, outcomes_of_release(step, result)
         )
+
+
+def _omitted(step: ReleaseInput) -> int | None:
+    retirements = (step.retirement, step.candidate_retirement)
+    return sum(each.omitted or 0 for each in retirements if each is not None) or None
 
 
 def _left(step: ReleaseInput, beside: tuple[Blocked, ...]) -> tuple[Blocked, ...]:

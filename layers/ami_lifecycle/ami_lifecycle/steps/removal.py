@@ -24,6 +24,9 @@ from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 MOST_AGE: Final = timedelta(seconds=60)
 # Left of a function's time for what follows the images: records, snapshots, and a call that hangs.
 REST: Final = timedelta(seconds=20)
+# What a look-up leaves of the function's time (`adapters.usage.looking`), and a little for what follows. One that is
+# begun later is cut off, and everything would count as used.
+_AFTER_A_LOOK: Final = timedelta(seconds=60)
 # An image in another state cannot be launched by anybody.
 LAUNCHABLE: Final = frozenset({ImageState.AVAILABLE, ImageState.DISABLED})
 
@@ -100,9 +103,15 @@ class Remover:
         removed = Removed()
         left = {image.image_id: image for image in candidates}
         alone = _alone(candidates, frozenset(snapshot_ids))
+        took: timedelta | None = None
         while left and removed.doubt is None:
+            begun = self.clock.now()
+            if took is not None and self._ends_before(begun + took + _AFTER_A_LOOK):
+                removed.unfinished = list(left)
+                return removed
             looked = look(list(left.values()))
             looked_at = self.clock.now()
+            took = looked_at - begun
             removed.doubt = looked.doubt
             removed.tried.blocked += looked.outcomes.blocked
             removed.tried.passing += looked.outcomes.passing
@@ -111,7 +120,7 @@ class Remover:
             left = {found.image_id: left[found.image_id] for found in due}
             for decision in due if looked.doubt is None else ():
                 now = self.clock.now()
-                if self.deadline is not None and now >= self.deadline - REST:
+                if self._ends_before(now + REST):
                     removed.unfinished = list(left)
                     return removed
                 if now - looked_at > MOST_AGE:
@@ -120,6 +129,9 @@ class Remover:
                 act = partial(self._remove, image, alone, policy, forget, removed)
                 removed.tried.add(decision, lambda found: found.image_id, act)
         return removed
+
+    def _ends_before(self, moment: datetime) -> bool:
+        return self.deadline is not None and self.deadline <= moment
 
     def _remove(
         self,

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Final
 
-from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, most_telling
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image, Usage
@@ -187,11 +187,12 @@ class Retirer:
             raise_passing(removed.tried, noted, deleted)
             removed.raise_unfinished()
             adopt, reason = review.can_adopt(live.image)
+        decisions, blocked, omitted = most_telling(
+            [*kept, *removed.retired, *left],
+            [*removed.tried.blocked, *noted.blocked, *deleted.blocked],
+        )
         return Retirement(
-            decisions=(*kept, *removed.retired, *left),
-            blocked=(*removed.tried.blocked, *noted.blocked, *deleted.blocked),
-            adopt_name=adopt,
-            adopt_reason=reason,
+            decisions=decisions, blocked=blocked, omitted=omitted, adopt_name=adopt, adopt_reason=reason
         )
 
     def _look(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> Looked:
