@@ -19,6 +19,7 @@ from emulated_operations import operations_page
 from state_machine import deployed_definition, states_table
 from state_picture import draw
 
+from ami_lifecycle_cli.json_reference import json_markdown, json_schema
 from ami_lifecycle_cli.settings_reference import build_config_json_schema, settings_markdown
 from parameter_config.schema import config_json_schema
 
@@ -121,6 +122,8 @@ GENERATED: list[Generated] = [
     Generated(Path("config/config.schema.json"), lambda: schema_text(config_json_schema())),
     Generated(Path("config/build_config.schema.json"), lambda: schema_text(build_config_json_schema())),
     Generated(Path("docs/settings.md"), settings_markdown),
+    Generated(Path("docs/json.md"), json_markdown),
+    Generated(Path("docs/json.schema.json"), lambda: schema_text(json_schema())),
     Generated(STATE_MACHINE, lambda: deployed_definition(SOURCE.read_text(encoding="utf-8"))),
     Generated(
         Path("cli/ami_lifecycle_cli/stack/states.json"),

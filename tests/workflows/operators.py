@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.json_contract import check_document
 from tests.workflows.service import Service
 from typer.testing import CliRunner
 
@@ -47,5 +48,18 @@ class Operator:
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     def ask(self, *words: str) -> Any:
-        """The JSON that a command answers with; it succeeds."""
-        return self.run(*words, "--json").json()
+        """The document that a command answers with, which has the form of its contract; it succeeds."""
+        document = self.run(*words, "--json").json()
+        check_document(command_of(words), document)
+        del document["schema_version"]
+        return document
+
+    def status(self, environment: str) -> Any:
+        """What `status` says of one environment."""
+        (found,) = self.ask("status", environment)["environments"]
+        return found
+
+
+def command_of(words: Sequence[str]) -> str:
+    """The name of the command among the words of a command line."""
+    return " ".join(words[:2]) if words[0] in {"config", "emulator"} else words[0]

@@ -182,7 +182,7 @@ def test_a_default_key_that_the_stack_does_not_know_is_named_with_the_remedy(
 
 
 def test_the_doctor_names_the_default_key_to_deploy_with(service: Service, default_key: str) -> None:
-    findings = json.loads(Operator(service).run("doctor", "--json").output)
+    findings = json.loads(Operator(service).run("doctor", "--json").output)["findings"]
     (finding,) = [each for each in findings if each["area"] == "encryption"]
     assert finding["level"] == "error"
     assert f"deploy the stack with VolumeKeyArn={default_key}" in finding["remedy"]

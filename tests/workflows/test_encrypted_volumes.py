@@ -76,7 +76,7 @@ def test_only_the_launching_roles_use_the_key_and_only_through_ec2(running: Runn
 
 
 def test_the_doctor_looks_at_the_stacks_key(service: Service) -> None:
-    findings = json.loads(Operator(service).run("doctor", "--json").output)
+    findings = json.loads(Operator(service).run("doctor", "--json").output)["findings"]
     (finding,) = [each for each in findings if each["area"] == "encryption"]
     assert (finding["level"], KEY in finding["message"]) == ("ok", True)
 

@@ -44,7 +44,7 @@ def built(running: Running) -> Iterator[Environment]:
 
 
 def test_status_tells_what_is_live_and_since_when(operator: Operator, built: Environment) -> None:
-    told = operator.ask("status", built.name)
+    told = operator.status(built.name)
     assert told["latest"] == built.latest()
     assert told["metadata"]["commit_sha"] == "2" * 40
     assert told["running"] is None
@@ -55,7 +55,7 @@ def test_status_tells_what_is_live_and_since_when(operator: Operator, built: Env
 
 
 def test_builds_are_listed_by_id_and_shown_by_it(operator: Operator, built: Environment) -> None:
-    newest, _ = operator.ask("builds", built.name)
+    newest, _ = operator.ask("builds", built.name)["builds"]
     assert (newest["outcome"], newest["image_id"], newest["commit_sha"]) == (
         "published",
         built.latest(),
@@ -79,7 +79,7 @@ def test_show_takes_an_environment_for_its_live_image(operator: Operator, built:
     assert operator.ask("diff", built.name, built.name) == {
         "old": built.latest(),
         "new": built.latest(),
-        "changes": {},
+        "changes": [],
     }
     assert "ami-lifecycle builds ENV" in operator.run("show", "no-such-build").notes
 
@@ -90,18 +90,22 @@ def test_a_failed_build_is_listed_with_its_error_and_the_state_it_failed_in(
     service.inject({"kind": "command_fails", "document": "ProvisionImage", "stderr": "no space left"})
     digest = environment.push("1" * 40)
     environment.wait_for_executions(1)
-    (failed,) = operator.ask("builds", environment.name)
+    (failed,) = operator.ask("builds", environment.name)["builds"]
     assert (failed["error"], failed["image_digest"]) == ("ProvisioningFailedError", digest)
     assert failed["image_id"] is None
+    environment.wait_until_idle()
+    moved_on = operator.status(environment.name)["drift"][-1]
+    assert "no space left" in moved_on
+    assert f"ami-lifecycle logs {environment.name} --failed" in moved_on
     assert "no space left" in operator.run("show", failed["name"]).output.replace("\n", " ")
 
 
 def test_the_log_of_a_build_has_its_commands_and_its_functions(
     operator: Operator, built: Environment
 ) -> None:
-    newest = operator.ask("builds", built.name)[0]
-    lines = operator.ask("logs", built.name)
-    assert lines == operator.ask("logs", newest["name"])
+    newest = operator.ask("builds", built.name)["builds"][0]
+    lines = operator.ask("logs", built.name)["lines"]
+    assert lines == operator.ask("logs", newest["name"])["lines"]
     sources = {line["source"] for line in lines}
     assert {"provision", "verify", "plan_build", "publish_image", "release_environment"} <= sources
     assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
@@ -113,11 +117,11 @@ def test_the_log_of_a_build_has_its_commands_and_its_functions(
 def test_the_log_of_the_newest_failed_build_tells_what_failed(
     operator: Operator, service: Service, environment: Environment
 ) -> None:
-    assert operator.ask("logs", environment.name, "--failed") == []
+    assert operator.ask("logs", environment.name, "--failed")["lines"] == []
     service.inject({"kind": "command_fails", "document": "ProvisionImage", "stderr": "no space left\nat all"})
     environment.push("1" * 40)
     environment.wait_for_executions(1)
-    lines = operator.ask("logs", environment.name, "--failed")
+    lines = operator.ask("logs", environment.name, "--failed")["lines"]
     assert [line["message"] for line in lines if line["level"] == "stderr"] == ["no space left", "at all"]
     notes = operator.run("logs", environment.name, "--failed").notes
     assert "failed: ProvisioningFailedError" in notes
@@ -141,14 +145,14 @@ def test_a_log_is_followed_while_the_build_runs_until_it_has_ended(
 
 
 def test_outputs_of_the_stack_are_told_all_or_one_alone(operator: Operator, service: Service) -> None:
-    assert operator.ask("outputs") == service.outputs
+    assert operator.ask("outputs") == {"outputs": service.outputs}
     answer = operator.run("outputs", "DeadLetterQueueUrl")
     assert answer.output == f"{service.outputs['DeadLetterQueueUrl']}\n"
     assert "has no output Nothing" in operator.run("outputs", "Nothing").notes
 
 
 def test_status_of_a_new_environment_says_what_to_do(operator: Operator, environment: Environment) -> None:
-    told = operator.ask("status", environment.name)
+    told = operator.status(environment.name)
     assert told["latest"] is None
     assert told["drift"][0].startswith("nothing is published yet; push")
 
@@ -160,7 +164,7 @@ def test_status_shows_that_the_tag_has_moved_on(
     service.set_rules("ImagePushedRule", enabled=False)
     try:
         digest = environment.push("2" * 40)
-        (finding,) = operator.ask("status", environment.name)["drift"]
+        (finding,) = operator.status(environment.name)["drift"]
     finally:
         service.set_rules("ImagePushedRule", enabled=True)
     assert f"has moved on to {digest[7:19]}" in finding
@@ -176,7 +180,7 @@ def test_status_shows_a_retirement_that_is_pending_and_why(
         LaunchTemplateName=f"uses-{environment.name}", LaunchTemplateData={"ImageId": old}
     )["LaunchTemplate"]["LaunchTemplateId"]
     environment.must_build("2" * 40)
-    drift = operator.ask("status", environment.name)["drift"]
+    drift = operator.status(environment.name)["drift"]
     assert any(f"retirement of {old} is pending" in finding and template in finding for finding in drift)
     decisions = operator.ask("retire", environment.name, "--dry-run")["decisions"]
     assert {each["image_id"]: each["action"] for each in decisions} == {
@@ -187,17 +191,17 @@ def test_status_shows_a_retirement_that_is_pending_and_why(
 
 
 def test_history_has_one_row_for_each_build(operator: Operator, built: Environment) -> None:
-    told = operator.ask("history", built.name)
+    told = operator.ask("history", built.name)["images"]
     assert [(each["workflow_run_number"], each["status"]) for each in told] == [
-        ("2", "live"),
-        ("1", "retired"),
+        (2, "live"),
+        (1, "retired"),
     ]
-    assert len(operator.ask("history", built.name, "--all")) == len(built.history())
+    assert len(operator.ask("history", built.name, "--all")["images"]) == len(built.history())
     assert str(built.latest()) in operator.run("history", built.name).output
 
 
 def test_the_timeline_has_builds_with_their_phases(operator: Operator, built: Environment) -> None:
-    runs = operator.ask("history", built.name, "--timeline")
+    runs = operator.ask("history", built.name, "--timeline")["builds"]
     assert [each["outcome"] for each in runs] == ["published", "published"]
     assert runs[0]["trigger"] == "push"
     assert {"provision", "create image", "verify"} <= runs[0]["phases"].keys()
@@ -212,22 +216,23 @@ def test_an_image_is_shown_with_what_uses_it(operator: Operator, built: Environm
 
 
 def test_a_retired_image_is_shown_from_its_record(operator: Operator, built: Environment) -> None:
-    retired = operator.ask("history", built.name)[1]["ami_id"]
+    retired = operator.ask("history", built.name)["images"][1]["ami_id"]
     assert operator.ask("show", retired)["exists"] is False
     assert "deregistered, its record remains" in operator.run("show", retired).output
 
 
 def test_two_images_are_compared(operator: Operator, built: Environment) -> None:
-    new, old = (each["ami_id"] for each in operator.ask("history", built.name))
-    changes = operator.ask("diff", old, new)["changes"]
-    assert changes["commit_sha"] == ["1" * 40, "2" * 40]
-    assert changes["build_mode"] == ["fresh", "update"]
+    new, old = (each["ami_id"] for each in operator.ask("history", built.name)["images"])
+    changes = {each["name"]: each for each in operator.ask("diff", old, new)["changes"]}
+    assert changes["commit_sha"] == {"name": "commit_sha", "old": "1" * 40, "new": "2" * 40}
+    assert (changes["build_mode"]["old"], changes["build_mode"]["new"]) == ("fresh", "update")
+    assert (changes["workflow_run_number"]["old"], changes["workflow_run_number"]["new"]) == (1, 2)
     assert "os.name" not in changes
-    assert "kernel" in operator.ask("diff", old, new, "--all")["changes"]
+    assert "kernel" in {each["name"] for each in operator.ask("diff", old, new, "--all")["changes"]}
 
 
 def test_the_doctor_finds_the_emulated_account_fit(operator: Operator, built: Environment) -> None:
-    findings = json.loads(operator.run("doctor", "--json").output)
+    findings = json.loads(operator.run("doctor", "--json").output)["findings"]
     # These tests run the sweep themselves.
     wrong = [each["message"] for each in findings if each["level"] == "error"]
     assert wrong == ["the schedule of the sweep is disabled, so nothing repairs itself"]
@@ -263,7 +268,7 @@ def test_the_doctor_finds_instance_types_without_the_gpu_that_the_container_gets
     }
     written = write_configuration(tmp_path / "config", environments) / "build_config.yml"
     with deployed(running, written.read_text()):
-        findings = json.loads(operator.run("doctor", "--json").output)
+        findings = json.loads(operator.run("doctor", "--json").output)["findings"]
     found = [each for each in findings if "GPU" in each["message"]]
     assert {each["message"].partition(":")[0]: each["level"] for each in found} == {
         "wrong": "error",
@@ -320,7 +325,7 @@ def test_where_the_deployed_configuration_cannot_be_read_status_shows_what_is_pu
     answer = operator.run("status")
     assert (answer.exit_code, built.name in answer.output) == (0, True)
     assert "lambda:GetLayerVersion" in answer.notes
-    assert operator.ask("status", built.name)["latest"] == built.latest()
+    assert operator.status(built.name)["latest"] == built.latest()
     refused = operator.run("build", built.name)
     assert (refused.exit_code, "lambda:GetLayerVersion" in refused.notes) == (1, True)
 
@@ -346,7 +351,7 @@ def test_the_doctor_names_the_keys_in_which_a_checkout_differs_from_what_is_depl
     monkeypatch.chdir(tmp_path)
 
     def of_the_checkout(*options: str) -> list[tuple[str, str]]:
-        findings = json.loads(operator.run("doctor", *options, "--json").output)
+        findings = json.loads(operator.run("doctor", *options, "--json").output)["findings"]
         return [
             (each["level"], each["message"])
             for each in findings

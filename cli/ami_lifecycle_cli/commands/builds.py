@@ -30,7 +30,7 @@ def builds(
     stack.require_environment(environment)
     found, now = builds_of(stack, environment, count, idle=every), stack.clock.now()
     if target.as_json:
-        print_json([build.as_json(now) for build in found])
+        print_json({"environment": environment, "builds": [build.as_json(now) for build in found]})
         return
     if not found:
         print_line(f"Nothing was built for {environment} in the last 90 days.")

@@ -26,7 +26,7 @@ def validate(
     if not any(finding.level == "error" for finding in findings):
         findings += _examine_contents(target, offline=offline)
     if target.as_json:
-        print_json([_finding_row(finding) for finding in findings])
+        print_json({"findings": [_finding_row(finding) for finding in findings]})
     else:
         _print_findings(findings, offline=offline)
     if any(finding.level == "error" for finding in findings):
@@ -74,7 +74,7 @@ def diff(
     """Compare the files with Parameter Store: missing, differing from the default, invalid, orphaned."""
     found = find_drift(target.load())
     if target.as_json:
-        print_json([asdict(drift) for drift in found])
+        print_json({"differences": [asdict(drift) for drift in found]})
     elif found:
         print_table(["", "parameter", "in git", "in Parameter Store"], [_drift_row(drift) for drift in found])
     else:

@@ -14,6 +14,7 @@ from ami_lifecycle_cli.console.output import (
     print_data,
     print_error,
     print_json,
+    print_json_schema,
     print_note,
     print_table,
     show_value,
@@ -66,7 +67,7 @@ def show(target: Target, path: SubtreeArgument = "") -> None:
         raise config.resolver.missing(path)
     rows = list(_rows(config, each_environment(config), node, path))
     if target.as_json:
-        print_json(rows)
+        print_json({"values": rows})
     else:
         _print_rows(rows)
     if any("error" in row for row in rows):
@@ -141,7 +142,7 @@ def history(
     name = declaration.name(config.resolver.placeholders)
     versions = config.parameter_store.read_history(name)
     if target.as_json:
-        print_json([_version_row(declaration, version) for version in versions])
+        print_json({"name": name, "versions": [_version_row(declaration, each) for each in versions]})
         return
     rows = []
     before: ParameterVersion | None = None
@@ -237,4 +238,4 @@ def schema(
 ) -> None:
     """Print the JSON Schema of configuration files, for editors."""
     del target
-    print_json(build_config_json_schema() if build else config_json_schema())
+    print_json_schema(build_config_json_schema() if build else config_json_schema())

@@ -271,7 +271,7 @@ def import_values(
         _confirm(f"Store {_values(len(changes))}?", yes=yes)
     failed = _store_each(target, config, rows, changes, dry_run=dry_run)
     if target.as_json:
-        print_json(rows)
+        print_json({"changes": rows})
     else:
         done = _values(len(changes) - failed)
         print_line(f"{done} {'would be stored (dry run)' if dry_run else 'stored'}.")

@@ -10,7 +10,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.images import find_image
-from ami_lifecycle_cli.stack.showing import print_rows
+from ami_lifecycle_cli.stack.showing import print_rows, shown
 
 app = typer.Typer(add_completion=False)
 
@@ -42,9 +42,16 @@ def diff(
     changed = [row for row in rows if every or row[1] != row[2]]
     if target.as_json:
         print_json(
-            {"old": old, "new": new, "changes": {name: [first, second] for name, first, second in changed}}
+            {
+                "old": old,
+                "new": new,
+                "changes": [{"name": name, "old": first, "new": second} for name, first, second in changed],
+            }
         )
     elif changed:
-        print_rows(["", old, new], [(name, first or "-", second or "-") for name, first, second in changed])
+        print_rows(
+            ["", old, new],
+            [(name, shown(name, first), shown(name, second)) for name, first, second in changed],
+        )
     else:
         print_line("Nothing that is recorded differs.")

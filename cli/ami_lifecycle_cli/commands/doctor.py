@@ -73,7 +73,7 @@ def doctor(
             if not target.as_json:
                 _print(finding)
     if target.as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         print_line(_summary(findings))
     if any(finding.level is Level.ERROR for finding in findings):

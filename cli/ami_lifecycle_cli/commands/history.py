@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -11,12 +11,12 @@ from rich.text import Text
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
+from ami_lifecycle_cli.stack.builds import builds_of
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.records import is_passing_name, read_history
-from ami_lifecycle_cli.stack.runs import Run, Runs, totals_by_phase
+from ami_lifecycle_cli.stack.records import is_passing_name, read_history, record_as_json
+from ami_lifecycle_cli.stack.runs import totals_by_phase
 from ami_lifecycle_cli.stack.showing import (
     duration,
-    iso_date,
     output_console,
     parse_date,
     print_rows,
@@ -74,7 +74,8 @@ def _show_images(stack: Stack, environment: str, *, every: bool, count: int, as_
     found = read_history(stack, environment)
     records = [each for each in found.records if every or not is_passing_name(each, found.records)][:count]
     if as_json:
-        print_json([record.model_dump(mode="json") for record in records])
+        images = [record_as_json(record) for record in records]
+        print_json({"environment": environment, "images": images, "unreadable": list(found.unreadable)})
     elif records:
         headers = ["#", "AMI", "MADE (UTC)", "DIGEST", "COMMIT", "STATUS"]
         print_rows(headers, [_image_row(record) for record in records], fixed=["AMI", "MADE (UTC)", "DIGEST"])
@@ -99,15 +100,12 @@ def _image_row(record: HistoryRecord) -> Sequence[str | Text]:
 
 
 def _show_timeline(stack: Stack, environment: str, *, every: bool, count: int, as_json: bool) -> None:
-    runs = Runs(stack)
     now = stack.clock.now()
-    found = [
-        (run, totals_by_phase(runs.states(run.arn), run.stopped or now))
-        for run in runs.newest(environment, count, idle=every)
-    ]
+    builds = builds_of(stack, environment, count, idle=every)
     if as_json:
-        print_json([run_as_json(run, phases, run.seconds(now)) for run, phases in found])
+        print_json({"environment": environment, "builds": [build.as_json(now) for build in builds]})
         return
+    found = [(build.run, totals_by_phase(list(build.states), build.run.stopped or now)) for build in builds]
     if not found:
         print_line(f"Nothing was built for {environment} in the last 90 days.")
         return
@@ -127,22 +125,6 @@ def _show_timeline(stack: Stack, environment: str, *, every: bool, count: int, a
     for phase, (letter, colour) in PHASES.items():
         legend.append(letter, style=colour).append(f" {phase}  ")
     output_console().print(legend)
-
-
-def run_as_json(run: Run, phases: Mapping[str, float], seconds: float) -> dict[str, Any]:
-    """A run with its phases in plain values."""
-    return {
-        "execution_arn": run.arn,
-        "environment": run.environment,
-        "trigger": run.trigger.value if run.trigger else None,
-        "status": run.status,
-        "outcome": run.outcome,
-        "explanation": run.explanation,
-        "started": iso_date(run.started),
-        "stopped": iso_date(run.stopped),
-        "seconds": round(seconds, 1),
-        "phases": {phase: round(value, 1) for phase, value in phases.items()},
-    }
 
 
 def _bar(phases: Mapping[str, float], longest: float) -> Text:

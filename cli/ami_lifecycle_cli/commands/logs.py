@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -62,7 +60,7 @@ def logs(
     build = _chosen(stack, what, failed=failed)
     if build is None:
         if target.as_json and not follow:
-            print_json([])
+            print_json({"build": None, "lines": []})
         print_note(f"{what} has no {'failed ' if failed else ''}build in the last 90 days.")
         return
     if not target.as_json:
@@ -73,12 +71,13 @@ def logs(
         _follow(stack, build, _json_line if target.as_json else _printer())
     else:
         lines = _read(stack, build)
-        _show(stack, _of_the_failure(build, lines) if failed else lines, as_json=target.as_json)
+        chosen = _of_the_failure(build, lines) if failed else lines
+        _show(stack, build.run.name, chosen, as_json=target.as_json)
 
 
-def _show(stack: Stack, lines: Sequence[Line], *, as_json: bool) -> None:
+def _show(stack: Stack, name: str, lines: Sequence[Line], *, as_json: bool) -> None:
     if as_json:
-        print_json([line.as_json() for line in lines])
+        print_json({"build": name, "lines": [line.as_json() for line in lines]})
         return
     show = _printer()
     for line in lines:
@@ -142,8 +141,7 @@ def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
 
 
 def _json_line(line: Line) -> None:
-    sys.stdout.write(json.dumps(line.as_json()) + "\n")
-    sys.stdout.flush()
+    print_json(line.as_json(), in_one_line=True)
 
 
 def _printer() -> Callable[[Line], None]:

@@ -26,10 +26,10 @@ def outputs(
     if name:
         value = stack.output(name)
         if target.as_json:
-            print_json({name: value})
+            print_json({"outputs": {name: value}})
         else:
             print_line(value)
     elif target.as_json:
-        print_json(dict(stack.outputs))
+        print_json({"outputs": dict(stack.outputs)})
     else:
         print_fields(sorted(stack.outputs.items()))

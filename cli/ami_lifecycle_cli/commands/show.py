@@ -13,7 +13,15 @@ from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
 from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.runs import totals_by_phase
-from ami_lifecycle_cli.stack.showing import age, duration, parse_date, print_fields, short_name, utc_date
+from ami_lifecycle_cli.stack.showing import (
+    age,
+    duration,
+    parse_date,
+    print_fields,
+    short_name,
+    shown,
+    utc_date,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +55,7 @@ def show(target: OperatorTarget, what: WhatArgument) -> None:
 def _show_build(stack: Stack, build: Build, *, as_json: bool) -> None:
     run, now = build.run, stack.clock.now()
     if as_json:
-        print_json(build.as_json(now))
+        print_json({"kind": "build", **build.as_json(now)})
         return
     phases = totals_by_phase(list(build.states), run.stopped or now)
     print_fields(
@@ -100,7 +108,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
             ("Replaces", record.replaces),
             ("Reason", record.reason),
             *(
-                (name, value)
+                (name, shown(name, value))
                 for name, value in known.comparable().items()
                 if name.split(".")[0] in record.facts
             ),

@@ -29,8 +29,7 @@ def status(target: OperatorTarget, environment: MaybeEnvironmentArgument = "") -
     names = [stack.require_environment(environment)] if environment else stack.environment_names()
     observed = observe_all(stack, names)
     if target.as_json:
-        found = [observation.as_json() for observation in observed]
-        print_json(found[0] if environment else found)
+        print_json({"environments": [observation.as_json() for observation in observed]})
         return
     if environment:
         _print_one(stack, observed[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import typer
 
 from ami_lifecycle.domain.request import Action, BuildRequest
@@ -35,7 +37,14 @@ def unpin(
     stack.require_environment(environment)
     pin = stack.environments.get(environment).pin
     if pin is None:
-        _say(target, {"environment": environment, "was_pinned": False}, f"{environment} is not pinned.")
+        fields = {
+            "environment": environment,
+            "was_pinned": False,
+            "dry_run": dry_run,
+            "pin": None,
+            "next": None,
+        }
+        _say(target, fields, f"{environment} is not pinned.")
         return
     settings = stack.catalogue.get(environment)
     digest = stack.repository.digest_of(settings.repository, settings.image_tag)
@@ -44,29 +53,26 @@ def unpin(
     what = f"{settings.image_tag} names {short_digest(digest)}, {after if digest else 'so nothing is built'}"
     if not target.as_json:
         print_line(f"{environment} is pinned to {pin.image_id} since {utc_date(pin.at)} UTC. {what}.")
+    fields = {
+        "environment": environment,
+        "was_pinned": True,
+        "dry_run": False,
+        "pin": pin.model_dump(mode="json"),
+        "next": None,
+    }
     if dry_run:
-        fields = {
-            "dry_run": True,
-            "environment": environment,
-            "pin": pin.model_dump(mode="json"),
-            "next": digest,
-        }
-        _say(target, fields, "Dry run: nothing was changed.")
+        _say(target, {**fields, "dry_run": True, "next": digest}, "Dry run: nothing was changed.")
         return
     confirm(f"Unpin {environment}?", yes=yes)
     stack.environments.set_pin(environment, None)
     request = BuildRequest(environment=environment, action=Action.BUILD, reason="unpinned")
     if digest is None or is_live:
-        _say(
-            target,
-            {"environment": environment, "was_pinned": True, "next": None},
-            f"{environment} is unpinned.",
-        )
+        _say(target, fields, f"{environment} is unpinned.")
         return
     start_and_report(stack, request, watch=watch, as_json=target.as_json)
 
 
-def _say(target: OperatorTarget, fields: dict[str, object], text: str) -> None:
+def _say(target: OperatorTarget, fields: Mapping[str, object], text: str) -> None:
     if target.as_json:
         print_json(fields)
     else:

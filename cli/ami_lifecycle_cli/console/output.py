@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -17,6 +19,7 @@ from parameter_config import ConfigError
 from parameter_config.errors import ConfigFileError
 
 _PIPE_WIDTH: Final = 10_000
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 # Exit codes that all commands have (docs/json.md).
 FAILED: Final = 1
 WRONG_USE: Final = 2
@@ -71,12 +74,42 @@ def print_line(text: str) -> None:
     Console(highlight=False).print(Text(text), soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """Print JSON to standard output; in ASCII, which JSON has escapes for, where the encoding lacks a character."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def print_json(document: Mapping[str, Any], *, in_one_line: bool = False) -> None:
+    """Print a document of `json_documents` to standard output, with its version and with dates in one form."""
+    _write_json({"schema_version": SCHEMA_VERSION, **_plain(document)}, None if in_one_line else 2)
+    sys.stdout.flush()
+
+
+def print_json_schema(schema: Mapping[str, Any]) -> None:
+    """Print a JSON Schema to standard output."""
+    _write_json(schema, 2)
+
+
+def _write_json(value: Any, indent: int | None) -> None:
+    """Write JSON; in ASCII, which JSON has escapes for, where the encoding lacks a character."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
     if not _can_hold(text):
-        text = json.dumps(value, indent=2, default=str)
+        text = json.dumps(value, indent=indent, default=str)
     sys.stdout.write(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Dates as RFC 3339 in UTC with seconds, at any depth; records keep them in several forms."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return rfc3339(datetime.fromisoformat(value))
+    return value
+
+
+def rfc3339(moment: datetime) -> str:
+    """A date in UTC with seconds; one without a zone is in UTC already."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{aware.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def print_data(text: str) -> None:

@@ -10,7 +10,7 @@ from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.links import image_link
-from ami_lifecycle_cli.stack.records import read_environment_live
+from ami_lifecycle_cli.stack.records import read_environment_live, record_as_json
 
 # What was published last, in whatever environment.
 LATEST = "latest"
@@ -41,23 +41,28 @@ class KnownImage:
             }
         return facts
 
-    def comparable(self) -> dict[str, str]:
-        """What two images are compared by, flat, as text."""
-        flat: dict[str, str] = {}
+    def comparable(self) -> dict[str, Any]:
+        """What two images are compared by, flat."""
+        flat: dict[str, Any] = {}
         if self.record is not None:
-            fields = self.record.model_dump(mode="json", include=COMPARED)
-            flat |= {name: str(value) for name, value in fields.items() if value is not None}
+            fields = record_as_json(self.record)
+            flat |= {
+                name: fields[name]
+                for name in sorted(COMPARED, key=list(fields).index)
+                if fields[name] is not None
+            }
             _flatten("", self.facts, flat)
         return flat
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "kind": "image",
             "image_id": self.image_id,
             "environment": self.environment,
             "exists": self.image is not None,
             "image": self.image.model_dump(mode="json") if self.image else None,
-            "record": self.record.model_dump(mode="json") if self.record else None,
+            "record": record_as_json(self.record) if self.record else None,
             "uses": [use.model_dump(mode="json") for use in self.uses],
             "console": self.console,
         }
@@ -141,9 +146,9 @@ def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> Known
     )
 
 
-def _flatten(prefix: str, value: Any, into: dict[str, str]) -> None:
+def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
     if isinstance(value, dict):
         for key, below in value.items():
             _flatten(f"{prefix}.{key}" if prefix else str(key), below, into)
     else:
-        into[prefix] = str(value)
+        into[prefix] = value

@@ -21,6 +21,7 @@ from ami_lifecycle_cli.stack.records import (
     data_type_of_latest,
     published_since,
     read_environment_live,
+    record_as_json,
 )
 from ami_lifecycle_cli.stack.runs import Runs
 from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest
@@ -90,11 +91,9 @@ class Observation:
             "image_digest": self.digest,
             "created": iso_date(self.created),
             "live_since": iso_date(published_since(self.history)),
-            "metadata": self.described.model_dump(mode="json") if self.described else None,
+            "metadata": record_as_json(self.described) if self.described else None,
             "running": claim.model_dump(mode="json") | {"state": self.state} if claim else None,
-            "queued": self.record.wanted.model_dump(mode="json", exclude_none=True)
-            if self.record.wanted
-            else None,
+            "queued": self.record.wanted.model_dump(mode="json") if self.record.wanted else None,
             "pin": self.record.pin.model_dump(mode="json") if self.record.pin else None,
             "held_back": [held.model_dump(mode="json") for held in self.record.held_back],
             "failed": self.record.failed.model_dump(mode="json") if self.record.failed else None,
@@ -187,7 +186,11 @@ def _live_drift(
     live: Live, metadata: Metadata | None, record: EnvironmentRecord, now: datetime
 ) -> Iterator[str]:
     if live.value is None:
-        yield "nothing is published yet; push the first image, or start a build"
+        yield (
+            f"nothing is published yet; {record.claim.execution_arn.rsplit(':', 1)[-1]} builds the first image"
+            if record.claim
+            else "nothing is published yet; push the first image, or start a build"
+        )
         return
     if live.problem:
         yield live.problem
@@ -228,8 +231,14 @@ def _why_not_built(
         return "the environment is pinned"
     failed = record.failed if record.failed and record.failed.digest == digest else None
     if failed is not None and failed.count >= settings.reconcile_attempts:
-        return f"{failed.explanation}; push a corrected image, or start a build by hand"
-    last = f"{failed.error.rstrip('. ')}; " if failed is not None and failed.error else ""
+        why = f" ({failed.error.rstrip('. ')})" if failed.error else ""
+        return (
+            f"{failed.explanation}{why}; see ami-lifecycle logs {record.environment} --failed, then push a corrected "
+            "image, or start a build by hand"
+        )
+    last = ""
+    if failed is not None and failed.error:
+        last = f"{failed.error.rstrip('. ')}; see ami-lifecycle logs {record.environment} --failed; "
     waits = _next_try(record.held(f"build {digest}"), now, with_reason=not last)
     return f"{last}{waits or 'the sweep starts a build within 15 minutes'}"
 

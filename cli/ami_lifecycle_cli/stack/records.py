@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
-from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.showing import parse_date
 
@@ -38,6 +39,17 @@ def read_history(stack: Stack, environment: str) -> History:
         published.names.record(image_id) for image_id, record in loaded.items() if record is None
     )
     return History(tuple(records), tuple(unreadable))
+
+
+def record_as_json(record: Metadata) -> dict[str, Any]:
+    """A record in plain values; its number is a number, and a date that was never written is null."""
+    fields = record.model_dump(mode="json")
+    number = str(fields["workflow_run_number"])
+    fields["workflow_run_number"] = int(number) if number.isdecimal() else None
+    for name in ("creation_date", "base_created", "verified_at", "status_since"):
+        if name in fields and parse_date(fields[name]) is None:
+            fields[name] = None
+    return fields
 
 
 def read_environment_live(stack: Stack, environment: str) -> Live:

@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ami_lifecycle_cli.console.output import rfc3339
+
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+_KIB: Final = 1024
 _PIPE_WIDTH: Final = 10_000
 # Longer words fold anyway: an ARN in a column of reasons.
-_LONGEST_WORD: Final = 12
+_LONGEST_WORD: Final = 24
 
 
 def output_console() -> Console:
@@ -64,12 +67,22 @@ def parse_date(text: str | None) -> datetime | None:
 
 def iso_date(moment: datetime | None) -> str | None:
     """A date for JSON."""
-    return None if moment is None else moment.isoformat()
+    return None if moment is None else rfc3339(moment)
 
 
 def utc_date(moment: datetime | None) -> str:
     """A date in UTC, to the minute."""
     return "-" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def shown(name: str, value: Any) -> str:
+    """A fact for people: sizes in the unit that fits."""
+    if value is None:
+        return "-"
+    if name.endswith("_bytes") and isinstance(value, int) and value >= _KIB:
+        unit = next(each for each in range(4, 0, -1) if value >= _KIB**each)
+        return f"{value / _KIB**unit:.1f} {' KMGT'[unit]}iB"
+    return str(value)
 
 
 def short_digest(digest: str | None) -> str:
@@ -133,7 +146,8 @@ def _print_records(headers: Sequence[str], rows: Sequence[Sequence[str | Text]],
         for number, (header, cell) in enumerate(zip(headers, row, strict=True)):
             text = cell if isinstance(cell, Text) else Text(cell)
             if number == 0:
-                console.print(Text.assemble((text.plain, "bold")), soft_wrap=True)
+                named = f"{header} " if header == "#" else ""
+                console.print(Text.assemble((f"{named}{text.plain}", "bold")), soft_wrap=True)
             elif text.plain:
                 console.print(Text.assemble(f"  {header.lower():<{label}}  ", text), soft_wrap=True)
 

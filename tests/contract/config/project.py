@@ -11,6 +11,7 @@ from textwrap import dedent
 from typing import Any
 
 from tests.contract.config.parameter_account import CREDENTIALS, ParameterAccount
+from tests.json_contract import check_document
 from typer.testing import CliRunner, Result
 
 from ami_lifecycle_cli.commands.config import app
@@ -60,7 +61,11 @@ class Project:
         return result
 
     def json(self, *words: str, code: int = 0, stdin: str | None = None) -> Any:
-        return json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+        """The document of a command, which has the form of its contract."""
+        document = json.loads(self.run(*words, "--json", code=code, stdin=stdin).stdout)
+        check_document(f"config {words[0]}", document)
+        del document["schema_version"]
+        return document
 
     def run_process(
         self, *words: str, program: Sequence[str] = PROGRAM, **environ: str

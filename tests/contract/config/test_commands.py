@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_show_has_every_value_with_its_source_and_masks_secrets(project: Project) -> None:
     project.ssm.put_parameter(Name=f"/{project.name}/key", Value=PLANTED, Type="SecureString")
     project.ssm.put_parameter(Name=f"/{project.name}/size", Value="7", Type="String")
-    rows = {row["path"]: row for row in project.json("show")}
+    rows = {row["path"]: row for row in project.json("show")["values"]}
     assert (rows["aws.size"]["value"], rows["aws.size"]["source"], rows["aws.size"]["version"]) == (
         7,
         "ssm",
@@ -97,7 +97,7 @@ def test_set_history_and_rollback(project: Project) -> None:
     assert project.json("set", "aws.size", "300")["version"] == 2
     assert "dry run" in project.run("set", "aws.size", "400", "--dry-run").stdout
     assert project.text("size") == "300"
-    assert [row["value"] for row in project.json("history", "aws.size")] == ["200", "300"]
+    assert [row["value"] for row in project.json("history", "aws.size")["versions"]] == ["200", "300"]
     assert "- 200" in project.run("history", "aws.size", "--diff").stdout
     project.run("rollback", "aws.size", "--to", "1")
     assert project.text("size") == "200"
@@ -110,15 +110,14 @@ def test_history_has_the_time_in_utc(project: Project, monkeypatch: pytest.Monke
     time.tzset()
     try:
         output = project.run("history", "aws.size").stdout
-        (row,) = project.json("history", "aws.size")
+        (row,) = project.json("history", "aws.size")["versions"]
     finally:
         monkeypatch.undo()
         time.tzset()
     stored = project.ssm.get_parameter(Name=f"/{project.name}/size")["Parameter"]["LastModifiedDate"]
     assert "changed (UTC)" in output
     assert f"{stored.astimezone(UTC):%Y-%m-%d %H:%M:%S}" in output
-    assert row["changed_at"].endswith("+00:00")
-    assert datetime.fromisoformat(row["changed_at"]) == stored
+    assert row["changed_at"] == f"{stored.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @pytest.mark.parametrize("command", [("init",), ("init", "--dry-run"), ("set", "aws.stage", "x")])
@@ -177,7 +176,7 @@ def test_an_error_has_its_place_and_a_hint_on_standard_error(project: Project) -
 
 def test_validate_offline_lists_every_problem(project: Project) -> None:
     project.write("a: {{ssm_param: /aws/x}}\nb: {{ssm_param: /p/b, typ: int}}")
-    findings = project.json("validate", "--offline", code=1)
+    findings = project.json("validate", "--offline", code=1)["findings"]
     assert [finding["location"].rsplit(":", 1)[1] for finding in findings] == ["1", "2"]
     assert "type" in findings[1]["remedy"]
 
@@ -193,14 +192,14 @@ def test_validate_looks_at_values_and_reality(project: Project) -> None:
         """
     )
     project.ssm.put_parameter(Name=f"/{project.name}/size", Value="big", Type="String")
-    messages = " ".join(finding["message"] for finding in project.json("validate", code=1))
+    messages = " ".join(finding["message"] for finding in project.json("validate", code=1)["findings"])
     for part in ("whole number", "the instance", "the subnet", "the secret", "the ECR repository"):
         assert part in messages
     subnet = project.account.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     project.ssm.put_parameter(Name=f"/{project.name}/subnets", Value=subnet, Type="StringList")
     project.account.client("secretsmanager").create_secret(Name=f"{project.name}/token", SecretString="x")
     project.account.client("ecr").create_repository(repositoryName=project.name)
-    messages = " ".join(finding["message"] for finding in project.json("validate", code=1))
+    messages = " ".join(finding["message"] for finding in project.json("validate", code=1)["findings"])
     assert "the instance" in messages
     for part in ("the subnet", "the secret", "the ECR repository", "Not checked"):
         assert part not in messages

@@ -48,7 +48,7 @@ def encrypted(project: Project) -> Project:
 
 
 def test_show_masks_what_is_sensitive_inside_a_list(in_lists: Project) -> None:
-    rows = {row["path"]: row["value"] for row in in_lists.json("show", "aws")}
+    rows = {row["path"]: row["value"] for row in in_lists.json("show", "aws")["values"]}
     assert rows == {
         "aws.tokens": ["********", "public"],
         "aws.services": [{"name": "api", "key": "********"}],
@@ -68,7 +68,7 @@ def test_an_export_leaves_a_list_with_something_sensitive_out(in_lists: Project,
 
 
 def test_show_masks_a_secure_string_of_any_type(encrypted: Project) -> None:
-    rows = {row["path"]: row["value"] for row in encrypted.json("show", "aws")}
+    rows = {row["path"]: row["value"] for row in encrypted.json("show", "aws")["values"]}
     assert rows.pop("aws.shown") == "public"
     assert set(rows.values()) == {"********"}
     assert str(PIN) not in encrypted.run("show").stdout

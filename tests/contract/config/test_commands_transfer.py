@@ -13,7 +13,10 @@ def test_diff_and_prune_know_orphans(project: Project) -> None:
     project.run("init")
     project.write("size: {{ssm_param: /{name}/size, default: 200}}\nnew: {{ssm_param: /{name}/new}}")
     project.ssm.put_parameter(Name=f"/{project.name}/by-hand", Value="x", Type="String")
-    kinds = {drift["name"].removeprefix(f"/{project.name}/"): drift["kind"] for drift in project.json("diff")}
+    kinds = {
+        drift["name"].removeprefix(f"/{project.name}/"): drift["kind"]
+        for drift in project.json("diff")["differences"]
+    }
     assert kinds == {
         "size": "differs",
         "new": "missing",
@@ -43,7 +46,7 @@ def test_an_export_can_be_imported(project: Project, tmp_path: Path, export_form
     project.run("export", "--format", export_format, "--output", str(exported))
     project.run("rollback", "aws.size", "--to", "1")
     project.run("set", "aws.size", "1")
-    changes = project.json("import", str(exported), "--format", export_format, "--dry-run")
+    changes = project.json("import", str(exported), "--format", export_format, "--dry-run")["changes"]
     assert [(change["path"], change["after"]) for change in changes] == [("aws.size", "250")]
     assert project.text("size") == "1"
     project.run("import", str(exported), "--format", export_format, "--yes")
@@ -66,7 +69,7 @@ def test_exec_gives_a_command_the_values(project: Project) -> None:
 
 
 def test_exec_of_an_unknown_command_is_an_error(project: Project) -> None:
-    assert "no-such-command cannot be run" in project.run("exec", "--", "no-such-command", code=1).stderr
+    assert "no-such-command cannot be run" in project.run("exec", "--", "no-such-command", code=127).stderr
 
 
 def test_a_pipe_gets_whole_lines_without_colour(project: Project) -> None:

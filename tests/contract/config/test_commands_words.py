@@ -83,7 +83,7 @@ def test_no_encoding_of_the_terminal_ends_a_command(words: Project, environ: dic
     rows = json.loads(
         run(words, "show", "aws.greeting", "--json", **environ).stdout.decode(_encoding(environ))
     )
-    assert rows[0]["value"] == "Grüße €"
+    assert rows["values"][0]["value"] == "Grüße €"
 
 
 def _encoding(environ: dict[str, str]) -> str:

@@ -165,6 +165,7 @@ def test_what_was_started_is_named_when_it_cannot_be_followed(
         starting.follow(stack, MINE, "prod", as_json=True)
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {
+        "schema_version": 1,
         "execution_arn": MINE,
         "started_execution_arn": MINE,
         "environment": "prod",

@@ -1,0 +1,144 @@
+"""The contract of --json and of exit codes: every command has one, and its documents have one form."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from tests.json_contract import check_document
+from tests.unit.cli.samples import NOW, a_record, a_run, an_observation
+
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, Pin
+from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle_cli.commands import config, emulator
+from ami_lifecycle_cli.console import output
+from ami_lifecycle_cli.json_documents import DOCUMENTS, WITHOUT
+from ami_lifecycle_cli.json_reference import json_markdown, json_schema
+from ami_lifecycle_cli.main import COMMANDS
+from ami_lifecycle_cli.stack.builds import Build
+from ami_lifecycle_cli.stack.records import record_as_json
+from ami_lifecycle_cli.stack.runs import StateRun
+from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Seen, Verdict, Wanted
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def printed(capsys: pytest.CaptureFixture[str], document: dict[str, Any]) -> Any:
+    output.print_json(document)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_command_has_a_contract_or_says_that_it_has_none() -> None:
+    groups = {"config": config.app, "emulator": emulator.app}
+    below = {
+        f"{group} {each}"
+        for group, app in groups.items()
+        for each in typer.main.get_command(app).commands  # type: ignore[attr-defined]  # of a group
+    }
+    assert DOCUMENTS.keys() | WITHOUT == (COMMANDS.keys() - groups.keys()) | below
+
+
+def test_dates_have_one_form_at_any_depth(capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = datetime(2026, 1, 2, 5, 4, 5, 987_654, timezone(timedelta(hours=2)))
+    found = printed(
+        capsys,
+        {
+            "at": elsewhere,
+            "list": [{"text": "2026-01-02T03:04:05.123456+00:00"}],
+            "no": "2026-01-02 is a day",
+        },
+    )
+    assert found == {
+        "schema_version": 1,
+        "at": "2026-01-02T03:04:05Z",
+        "list": [{"text": "2026-01-02T03:04:05Z"}],
+        "no": "2026-01-02 is a day",
+    }
+
+
+def test_an_environment_in_every_state_has_the_form_of_status(capsys: pytest.CaptureFixture[str]) -> None:
+    micros = NOW.replace(microsecond=123_456)
+    claim = Claim(
+        execution_arn="arn:aws:states:us-east-1:123456789012:execution:m:one",
+        number=1,
+        action=Action.BUILD,
+        claimed_at=micros,
+        lease_until=micros,
+    )
+    busy = EnvironmentRecord(
+        environment="prod",
+        claim=claim,
+        wanted=BuildRequest(environment="prod"),
+        pin=Pin(image_id="ami-0123456789abcdef0", at=micros),
+    )
+    seen = [an_observation(), an_observation(record=busy, metadata=None, history=None)]
+    check_document("status", printed(capsys, {"environments": [each.as_json() for each in seen]}))
+
+
+def test_a_record_has_its_number_as_a_number_and_no_date_where_none_was_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good, odd = a_record(12), a_record(1, workflow_run_number="unknown", verified_at=None, creation_date="")
+    images = [record_as_json(each) for each in (good, odd)]
+    assert [each["workflow_run_number"] for each in images] == [12, None]
+    document = {"environment": "prod", "images": images, "unreadable": []}
+    check_document("history", printed(capsys, document))
+
+
+def test_a_build_has_the_form_of_its_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    states = (StateRun("Plan Build", NOW, NOW + timedelta(seconds=1)), StateRun("Await Provisioning", NOW))
+    running = Build(a_run(1, status="RUNNING", stopped=None, output={}), states, None)
+    builds = [each.as_json(NOW) for each in (running, Build(a_run(2), states, a_record(2)))]
+    check_document("builds", printed(capsys, {"environment": "prod", "builds": builds}))
+    check_document("show", printed(capsys, {"kind": "build", **builds[0]}))
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_each_outcome_of_wait_has_its_exit_code_in_the_document_and_in_the_reference(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: Seen | None = None
+    document = Verdict(outcome, "because", seen).as_json(Wanted("prod"), 1.25)
+    assert printed(capsys, document)["exit_code"] == EXIT_CODES[outcome]
+    check_document("wait", {"schema_version": 1, **document})
+    if EXIT_CODES[outcome]:
+        assert f"| {EXIT_CODES[outcome]} | `wait`: {outcome.value} |" in json_markdown()
+
+
+def test_no_two_outcomes_of_wait_end_alike() -> None:
+    assert sorted({*EXIT_CODES.values()}) == [0, 3, 4, 5, 6, 124]
+    assert len(EXIT_CODES) == len(Outcome)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"environments": []},
+        {"schema_version": "1", "environments": []},
+        {"schema_version": 1, "environments": {}},
+        {"schema_version": 1, "environments": [], "more": 1},
+    ],
+)
+def test_a_document_of_another_form_is_found(document: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        check_document("status", document)
+
+
+def test_a_date_of_another_form_is_found() -> None:
+    document = {"schema_version": 1, "outputs": {"a": "2026-01-02T03:04:05.1+00:00"}}
+    with pytest.raises(ValueError, match="another form"):
+        check_document("outputs", document)
+
+
+def test_reference_and_schema_are_those_of_the_models() -> None:
+    assert (ROOT / "docs/json.md").read_text(encoding="utf-8") == json_markdown()
+    schema = json_schema()
+    assert json.loads((ROOT / "docs/json.schema.json").read_text(encoding="utf-8")) == schema
+    references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
+    assert references <= schema["$defs"].keys()
+    assert DOCUMENTS.keys() <= schema["$defs"].keys()
