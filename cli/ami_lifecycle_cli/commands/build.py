@@ -88,6 +88,8 @@ def build(
         )
         plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
     warning = _what_undoes(stack, plan)
+    if plan.action is Action.NONE and (holder := _finishing(stack, environment)) is not None:
+        plan = plan.model_copy(update={"reasons": (holder,)})
     if dry_run or (plan.action is Action.NONE and not watch):
         _print_plan(stack, plan, warning, as_json=target.as_json)
         return
@@ -107,6 +109,17 @@ def _live_with(stack: Stack, request: BuildRequest) -> Image | None:
     )
     is_pinned = stack.environments.get(request.environment).pin is not None
     return live.image if live.digest == digest and not is_pinned else None
+
+
+def _finishing(stack: Stack, environment: str) -> str | None:
+    """Who is about to put the final image in the place of the candidate that is live; None where nobody is."""
+    live, claim = read_environment_live(stack, environment), stack.environments.get(environment).claim
+    if claim is None or claim.digest is None or live.digest != claim.digest:
+        return None
+    return (
+        f"{short_name(claim.execution_arn)} publishes {short_digest(claim.digest)} at this moment; {live.value} is its "
+        f"candidate, which the final image replaces. Wait for that: ami-lifecycle wait {environment}"
+    )
 
 
 def _what_undoes(stack: Stack, plan: BuildPlan) -> str | None:

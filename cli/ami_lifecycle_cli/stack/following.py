@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _PATIENCE_SECONDS: Final = 300.0
 # What has just been started is listed a moment later.
 _LOOKS_FOR_NEXT: Final = 15
 _LOG_LINES: Final = 20
+# All of an ARN but the name of the execution.
+_ARN: Final = re.compile(r"arn:[^:\s]+:states:[^:\s]+:[0-9]+:execution:[^:\s]+:")
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Follower:
                 return followed
             if following is None:
                 return followed
-            self._console.print(Text(f"{why}; following {short_name(following)}"))
+            self._console.print(Text(f"{_ARN.sub('', why)}; following {short_name(following)}"))
             followed = self._follow_one(following, usual)
 
     def _usual(self, environment: str) -> Mapping[str, float]:
@@ -127,8 +130,11 @@ class Follower:
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
         self.followed_arn = arn
         with Progress(self._console, arn, usual).open() as show:
+            seen = 0
             for run, states in self.watch(arn):
-                show(states, self._lines(run, states), self._stack.clock.now())
+                lines = self._lines(run, states, states[max(0, seen - 1) :])
+                show(states, lines, self._stack.clock.now())
+                seen = len(states)
         return Followed(run, states, self._log_of(run, states))
 
     def watch(self, arn: str) -> Iterator[tuple[Run, list[StateRun]]]:
@@ -148,9 +154,11 @@ class Follower:
             pause, seen = _FIRST_POLL_SECONDS if len(states) > seen else longer, len(states)
             time.sleep(pause)
 
-    def _lines(self, run: Run, states: list[StateRun]) -> list[Line]:
-        """What the command that runs now has written; nothing where that cannot be read, because it only adorns."""
-        if not states or states[-1].name not in OF_COMMANDS:
+    def _lines(self, run: Run, states: list[StateRun], new: list[StateRun]) -> list[Line]:
+        """What the command has written that runs now, or ran since the last look; nothing where that cannot be read,
+        because it only adorns.
+        """
+        if not any(state.name in OF_COMMANDS for state in new):
             return []
         try:
             return BuildLogs(self._stack, run).of_commands(commands_of(states)[-1:])

@@ -16,7 +16,7 @@ from rich.text import Text
 from ami_lifecycle_cli.stack.logs import Line
 from ami_lifecycle_cli.stack.runs import StateRun, totals_by_state
 from ami_lifecycle_cli.stack.showing import duration, short_name
-from ami_lifecycle_cli.stack.states import SILENT
+from ami_lifecycle_cli.stack.states import OF_COMMANDS, SILENT, WAITS
 
 Show = Callable[[list[StateRun], Sequence[Line], datetime], None]
 _LINES: Final = 4
@@ -52,8 +52,14 @@ class Progress:
         for state in shown[self._told :]:
             if state.exited is None:
                 break
+            # Sent before, written while it is awaited.
+            if state.name in OF_COMMANDS and state.name in WAITS:
+                self._print_lines(lines)
             self._console.print(Text(f"  {state.name:<26} {self._time(state, now)}"), soft_wrap=True)
             self._told += 1
+        self._print_lines(lines)
+
+    def _print_lines(self, lines: Sequence[Line]) -> None:
         for line in lines:
             if line.event_id not in self._written:
                 self._written.add(line.event_id)
