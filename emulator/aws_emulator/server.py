@@ -36,6 +36,7 @@ from aws_emulator.gateway.identities import CLIENT, Identities
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
+from aws_emulator.iam.sessions import Sessions
 from aws_emulator.lambda_.layers import DOWNLOAD_PATH
 from aws_emulator.lambda_.pool import Runtime
 from aws_emulator.lambda_.service import Lambda
@@ -251,7 +252,7 @@ class Emulator:
             self.region,
             self.identities.caller_of,
             # A call that is denied reaches neither a service nor a fault.
-            middlewares=(self.enforcement, self.faults.around_call),
+            middlewares=(self.enforcement, self.faults.around_call, Sessions(self.moto)),
             routes={
                 **self.faults.routes(),
                 ("GET", "/_emulator/permissions"): self._show_permissions,

@@ -35,6 +35,25 @@ class ApiError(Exception):
         self.fields = fields
 
 
+class Members(dict[str, Any]):
+    """The members of a structure in a request; reading one that is not given is the service's refusal.
+
+    Models do not say of every member that it is required, and services refuse requests without it all the same.
+    """
+
+    def __init__(self, code: str, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._code = code
+
+    def __missing__(self, name: str) -> Any:
+        """Refuse the request.
+
+        Raises:
+            ApiError: with the service's code.
+        """
+        raise ApiError(self._code, f"The request must contain the parameter {name}")
+
+
 @dataclass(frozen=True)
 class Request:
     """One API call as it arrived at the emulator.

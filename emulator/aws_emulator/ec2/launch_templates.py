@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,10 +21,18 @@ from aws_emulator.ec2.requests import (
 from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 _SSM: Final = "resolve:ssm:"
+_NAME: Final = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 _FILTERS: Final[Mapping[str, Values]] = {
     "create-time": lambda each: [each.created.strftime("%Y-%m-%dT%H:%M:%S.000Z")],
     "launch-template-name": lambda each: [each.name],
 }
+
+
+def _other_arguments() -> ApiError:
+    return ApiError(
+        "IdempotentParameterMismatch",
+        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+    )
 
 
 class LaunchTemplates:
@@ -37,6 +46,7 @@ class LaunchTemplates:
         self._store = store
         self._parameters = parameters
         self._tokens: dict[str, tuple[str, LaunchTemplate]] = {}
+        self._version_tokens: dict[str, tuple[str, int]] = {}
 
     @operation("ec2", "CreateLaunchTemplate")
     def create_launch_template(self, request: Request) -> Response:
@@ -55,6 +65,12 @@ class LaunchTemplates:
             if token in self._tokens:
                 return self._repeated_template(self._tokens[token], fingerprint)
             name = parameters["LaunchTemplateName"]
+            if not _NAME.fullmatch(name):
+                raise ApiError(
+                    "InvalidLaunchTemplateName.MalformedException",
+                    "A launch template name must be between 3 and 128 characters, and may contain letters, numbers, "
+                    "and the following characters: - ( ) . / _.",
+                )
             if any(template.name == name for template in self._store.templates.values()):
                 raise ApiError(
                     "InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use."
@@ -86,10 +102,7 @@ class LaunchTemplates:
         # The token no longer matches once the template has further versions or is gone.
         unchanged = template.template_id in self._store.templates and set(template.versions) == {1}
         if before != fingerprint or not unchanged:
-            raise ApiError(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-            )
+            raise _other_arguments()
         return {"LaunchTemplate": self._shown_template(template)}
 
     @operation("ec2", "CreateLaunchTemplateVersion")
@@ -106,7 +119,15 @@ class LaunchTemplates:
                 "SourceVersion",
                 "VersionDescription",
             )
+            token = parameters.get("ClientToken")
+            fingerprint = json.dumps(dict(parameters), sort_keys=True, default=str)
             template = _require_template(self._store, parameters)
+            if token in self._version_tokens:
+                before, number = self._version_tokens[token]
+                if before != fingerprint or number not in template.versions:
+                    raise _other_arguments()
+                repeated = self._shown_version(template, template.versions[number], resolve=False)
+                return {"LaunchTemplateVersion": repeated}
             data = _checked_data(parameters["LaunchTemplateData"])
             if "SourceVersion" in parameters:
                 (source,) = _versions(template, [parameters["SourceVersion"]])
@@ -120,6 +141,8 @@ class LaunchTemplates:
                 data=data,
                 created=self._store.clock.now(),
             )
+            if token:
+                self._version_tokens[token] = (fingerprint, number)
             shown = self._shown_version(
                 template, template.versions[number], resolve=parameters.get("ResolveAlias", False)
             )

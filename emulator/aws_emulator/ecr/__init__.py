@@ -247,6 +247,8 @@ class Registry(Layers):
                 image = repository.find(image_id)
                 if image is None:
                     failures.append(_failure(image_id))
+                elif "imageDigest" in image_id and (parents := repository.lists_with(image.digest)):
+                    failures.append(_kept(image_id, parents))
                 else:
                     deleted += self._delete(repository, image, image_id.get("imageTag"))
             return {"imageIds": deleted, "failures": failures}
@@ -301,3 +303,12 @@ def _failure(image_id: ImageId) -> dict[str, Any]:
 
 
 __all__ = ["Registry"]
+
+
+def _kept(image_id: ImageId, parents: list[str]) -> dict[str, Any]:
+    """The failure of a deletion (ECR API reference, ImageFailure: ImageReferencedByManifestList)."""
+    return {
+        "imageId": image_id,
+        "failureCode": "ImageReferencedByManifestList",
+        "failureReason": f"Requested image referenced by manifest list: [{', '.join(parents)}]",
+    }

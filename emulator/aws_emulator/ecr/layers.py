@@ -21,7 +21,7 @@ class Layers(Repositories):
             repository = self.require_repository(self.supported(request, "repositoryName")["repositoryName"])
             upload_id = str(uuid.uuid4())
             repository.uploads[upload_id] = bytearray()
-            return {"uploadId": upload_id, "partSize": 20 * 2**20}
+            return {"uploadId": upload_id, "partSize": 10 * 2**20}
 
     @operation("ecr", "UploadLayerPart")
     def upload_layer_part(self, request: Request) -> Response:

@@ -56,6 +56,14 @@ class Repository:
         """The image that a tag names."""
         return next((image for image in self.images.values() if tag in image.tags), None)
 
+    def lists_with(self, digest: str) -> list[str]:
+        """The digests of the indexes that name a digest."""
+        return [
+            image.digest
+            for image in self.images.values()
+            if any(each.get("digest") == digest for each in image.content.get("manifests", ()))
+        ]
+
     def find(self, image_id: ImageId) -> StoredImage | None:
         """The image with an id of digest, tag, or both."""
         digest, tag = image_id.get("imageDigest"), image_id.get("imageTag")
@@ -69,13 +77,13 @@ def read_manifest(text: str) -> dict[str, Any]:
     """A manifest as JSON.
 
     Raises:
-        ApiError: `InvalidParameterException` unless it is a JSON object.
+        ApiError: `InvalidParameterException` unless it is a JSON object that says what it holds.
     """
     try:
         content = json.loads(text)
     except ValueError:
         content = None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not ({"config", "manifests"} & set(content)):
         raise ApiError(
             "InvalidParameterException",
             "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'",

@@ -46,6 +46,7 @@ _CONSTRAINT_ERRORS: Final = {
     "logs": "InvalidParameterException",
     "scheduler": "ValidationException",
     "ssm": "ValidationException",
+    "sts": "ValidationError",
 }
 
 
@@ -228,10 +229,7 @@ class Gateway:
             parameters = _decode(protocol, model, http, labels)
             handler = self._handler(environ, http, request)
             require_members(model, parameters)
-            if (
-                request.service,
-                request.operation,
-            ) in self.handlers and request.service in _CONSTRAINT_ERRORS:
+            if request.service in _CONSTRAINT_ERRORS:
                 check_constraints(model, parameters, _CONSTRAINT_ERRORS[request.service])
         except ApiError as error:
             self._log(request, error.code, self._clock.now(), started)

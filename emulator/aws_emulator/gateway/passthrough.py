@@ -151,7 +151,8 @@ def forward(
     """Have moto's WSGI application answer a request, one at a time of each service.
 
     Raises:
-        ApiError: `EmulatorUnsupportedOperation` if moto does not implement it after all.
+        ApiError: `EmulatorUnsupportedOperation` if moto does not implement it after all,
+            `EmulatorUnsupportedRequest` if it fails.
     """
     answer: dict[str, Any] = {}
 
@@ -168,11 +169,21 @@ def forward(
             content = b"".join(app(inner, start_response))
     except NotImplementedError as error:
         raise unsupported_operation(service, operation) from error
+    except Exception as error:
+        raise _not_answered(service, operation, f"{type(error).__name__}: {error}") from error
     if answer["status"] >= 500:
-        raise ApiError("EmulatorInternalError", f"moto failed in {service}:{operation}", 500)
+        raise _not_answered(service, operation, f"HTTP {answer['status']}")
     headers = {
         name: value
         for name, value in answer["headers"].items()
         if name not in {"content-length", "date", "server"}
     }
     return MotoResponse(HttpResponse(answer["status"], content, headers))
+
+
+def _not_answered(service: str, operation: str, problem: str) -> ApiError:
+    return ApiError(
+        "EmulatorUnsupportedRequest",
+        f"the emulator leaves {service}:{operation} to moto, which fails on this request: {problem}",
+        501,
+    )

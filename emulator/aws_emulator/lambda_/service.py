@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters, unsupported_operation
 from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.lambda_.containers import FunctionRuntime
 from aws_emulator.lambda_.functions import Function
@@ -247,11 +248,15 @@ class Lambda:
     @operation("lambda", "ListFunctions")
     def list_functions(self, request: Request) -> Response:
         """List the functions, by name."""
-        functions = self.functions()
-        start = int(request.parameters.get("Marker") or 0)
-        end = start + (request.parameters.get("MaxItems") or 50)
-        response: Response = {"Functions": [_configuration(function) for function in functions[start:end]]}
-        return {**response, "NextMarker": str(end)} if end < len(functions) else response
+        asked = request.parameters
+        shown, marker = page(
+            self.functions(),
+            asked.get("Marker"),
+            asked.get("MaxItems"),
+            default=50,
+            error="InvalidParameterValueException",
+        )
+        return {"Functions": [_configuration(function) for function in shown], "NextMarker": marker}
 
     @operation("lambda", "GetPolicy")
     def get_policy(self, request: Request) -> Response:

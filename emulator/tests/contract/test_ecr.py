@@ -109,6 +109,8 @@ def test_a_manifest_must_be_json_and_match_its_digest(account: Account) -> None:
     account.repository()
     with refused("InvalidParameterException"):
         account.ecr.put_image(repositoryName="comfyui", imageManifest="no json", imageTag="latest")
+    with refused("InvalidParameterException"):
+        account.ecr.put_image(repositoryName="comfyui", imageManifest="{}", imageTag="latest")
     with refused("ImageDigestDoesNotMatchException"):
         account.ecr.put_image(
             repositoryName="comfyui",
@@ -116,6 +118,19 @@ def test_a_manifest_must_be_json_and_match_its_digest(account: Account) -> None:
             imageTag="latest",
             imageDigest="sha256:" + "0" * 64,
         )
+
+
+def test_an_image_of_an_index_stays_as_long_as_the_index(account: Account) -> None:
+    """ECR API reference, ImageFailure: ImageReferencedByManifestList."""
+    account.repository()
+    child = account.push("child", tag=None)
+    index = json.dumps({"schemaVersion": 2, "manifests": [{"digest": child, "size": 1}]})
+    account.ecr.put_image(repositoryName="comfyui", imageManifest=index, imageTag="latest")
+    answer = account.ecr.batch_delete_image(repositoryName="comfyui", imageIds=[{"imageDigest": child}])
+    assert [each["failureCode"] for each in answer["failures"]] == ["ImageReferencedByManifestList"]
+    account.ecr.batch_delete_image(repositoryName="comfyui", imageIds=[{"imageTag": "latest"}])
+    answer = account.ecr.batch_delete_image(repositoryName="comfyui", imageIds=[{"imageDigest": child}])
+    assert answer["failures"] == []
 
 
 def test_pages_of_images_are_complete(account: Account) -> None:

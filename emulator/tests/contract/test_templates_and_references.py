@@ -91,6 +91,34 @@ def test_a_template_token_no_longer_matches_once_there_are_versions(account: Acc
         account.ec2.create_launch_template(**request)
 
 
+def test_a_version_is_made_once_for_a_token(account: Account) -> None:
+    """EC2 API reference, CreateLaunchTemplateVersion: ClientToken."""
+    made = account.ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": account.ubuntu}
+    )["LaunchTemplate"]
+    version = {
+        "LaunchTemplateId": made["LaunchTemplateId"],
+        "ClientToken": "once",
+        "LaunchTemplateData": {"InstanceType": "t3.large"},
+    }
+    numbers = [
+        account.ec2.create_launch_template_version(**version)["LaunchTemplateVersion"]["VersionNumber"]
+        for _ in range(2)
+    ]
+    assert numbers == [2, 2]
+    with refused("IdempotentParameterMismatch"):
+        account.ec2.create_launch_template_version(**version | {"VersionDescription": "another"})
+
+
+@pytest.mark.parametrize("name", ["ab", "a" * 129, "with space", "ümlaut"])
+def test_names_of_templates_are_checked(account: Account, name: str) -> None:
+    """EC2 API reference, CreateLaunchTemplate: 3 to 128 characters, pattern [a-zA-Z0-9\\(\\)\\.\\-/_]+."""
+    with refused("InvalidLaunchTemplateName.MalformedException"):
+        account.ec2.create_launch_template(
+            LaunchTemplateName=name, LaunchTemplateData={"ImageId": account.ubuntu}
+        )
+
+
 def test_references_name_instances_templates_and_parameters(account: Account) -> None:
     """EC2 API reference, DescribeImageReferences."""
     image_id = account.image()

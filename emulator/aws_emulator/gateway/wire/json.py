@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from botocore.utils import parse_timestamp
 
-from aws_emulator.api.operations import ApiError
+from aws_emulator.api.operations import ApiError, Members
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import epoch_seconds, iso8601
 
@@ -93,7 +93,7 @@ def _structure(shape: Any, value: Mapping[str, Any], path: str) -> dict[str, Any
         if item is not None:
             name = names[wire_name]
             decoded[name] = _value(shape.members[name], item, where)
-    return decoded
+    return Members("ValidationException", decoded)
 
 
 def decode_rest(operation: Any, request: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -105,7 +105,9 @@ def decode_rest(operation: Any, request: HttpRequest, labels: Mapping[str, str])
     shape = operation.input_shape
     if shape is None:
         return {}
-    return _outside_body(shape, request, labels) | _inside_body(shape, request)
+    return Members(
+        "ValidationException", _outside_body(shape, request, labels) | _inside_body(shape, request)
+    )
 
 
 def _outside_body(shape: Any, request: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from botocore.utils import parse_timestamp
 
-from aws_emulator.api.operations import ApiError
+from aws_emulator.api.operations import ApiError, Members
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import iso8601
 
@@ -60,7 +60,7 @@ class _Decoder:
                 raise self._unknown(where)
             member, member_shape = names[wire_name]
             values[member] = self._value(member_shape, below, where)
-        return values
+        return Members("MissingParameter" if self._ec2 else "ValidationError", values)
 
     def _unknown(self, name: str) -> ApiError:
         if self._ec2:
