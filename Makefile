@@ -7,6 +7,8 @@ BUILD_VENV := .venv-build
 BUILD_STAMP := $(BUILD_VENV)/.installed
 SCAN_VENV := .venv-scan
 SCAN_STAMP := $(SCAN_VENV)/.installed
+MUTANTS_VENV := .venv-mutants
+MUTANTS_STAMP := $(MUTANTS_VENV)/.installed
 # What only the Lambda runtime's own version can run or make; empty where this machine has none.
 PYTHON_3_13 := $(shell scripts/python_3_13.sh)
 RUNTIME_CLIENT := build/runtime-client
@@ -18,9 +20,11 @@ SOURCES := layers client cli emulator testbed functions tests scripts
 # A suite is a folder of tests, by its path, or by the name that it had below tests/.
 SUITES ?= unit layers/parameter_config/tests client/tests template contract/adapters contract/config emulator/tests/unit emulator/tests/contract \
 	emulator/tests/integration testbed/tests workflows e2e faults
+QUICK ?= tests/unit/domain tests/unit/steps tests/unit/adapters tests/unit/test_entry.py tests/unit/test_errors.py \
+	tests/template/test_state_machine.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load
+.PHONY: help install demo test test-slow check fix build sam-local bench-cold-start examples e2e-provisioning faults soak load quick mutants
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +50,12 @@ RUN_SUITES = status=0; for suite in $(SUITES); do \
 
 test: $(STAMP)  ## run the tests (SUITES="unit contract" for some of them)
 	@$(call RUN_SUITES,"not slow and not e2e_provisioning")
+
+quick: $(STAMP)  ## the tests for the edit loop: domain, steps, adapters, the state machine's agreement with the code
+	$(BIN)/python -m pytest -n 2 --dist loadfile --quiet $(QUICK) -m "not slow"
+
+mutants: $(MUTANTS_STAMP)  ## change domain and steps bit by bit; say what no test notices (ARGUMENTS="domain.planning")
+	$(MUTANTS_VENV)/bin/python scripts/mutants.py --jobs $(JOBS) $(ARGUMENTS)
 
 test-slow: $(STAMP)  ## run the long tests: every state aborted, many builds in a row, whole lives of environments
 	@$(call RUN_SUITES,"slow and not e2e_provisioning")
@@ -115,3 +125,10 @@ $(SCAN_STAMP): requirements/scan.txt
 	$(PYTHON) -m venv $(SCAN_VENV)
 	$(SCAN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/scan.txt
 	touch $(SCAN_STAMP)
+
+$(MUTANTS_STAMP): requirements/dev.txt requirements/mutants.txt pyproject.toml
+	$(PYTHON) -m venv $(MUTANTS_VENV)
+	$(MUTANTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(MUTANTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements/mutants.txt
+	$(MUTANTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(MUTANTS_STAMP)
