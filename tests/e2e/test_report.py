@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.samples import NOW, a_build, a_record, a_report, an_observation
 
+from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle_cli.stack.reporting.gathering import EnvironmentReport
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.page import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-VOID = {"meta", "circle", "rect", "line", "path"}
+VOID = {"meta", "circle", "path", "br"}
 
 
 class Balance(HTMLParser):
@@ -46,7 +48,85 @@ def page(*reports: EnvironmentReport) -> str:
 def test_the_page_fetches_nothing() -> None:
     text = page()
     assert "default-src 'none'" in text
-    assert re.findall(r"(?:src|href|action)=|url\(|@import|<script|<link|<img|<iframe", text) == []
+    assert re.findall(r"(?:src|action)=|url\(|@import|<script|<link|<img|<iframe", text) == []
+    # It leads to the console and to itself, and fetches neither.
+    addresses = re.findall(r'href="([^"]*)"', text)
+    assert [each for each in addresses if not each.startswith(("#", "https://console.aws.amazon.com/"))] == []
+
+
+def test_image_execution_and_log_group_are_one_click_away() -> None:
+    text = page(a_report(log_console="https://console.aws.amazon.com/cloudwatch/home?region=us-east-1#logs"))
+    assert f"#ImageDetails:imageId={a_record(3).ami_id}" in text
+    assert f"executions/details/{a_build(3).run.arn}" in text
+    assert "cloudwatch/home" in text
+
+
+def lights(text: str) -> dict[str, str]:
+    """What the first row says of each environment."""
+    row = text[text.index('<ul class="lights">') : text.index("</ul>")]
+    found = re.findall(r'<li class="light (\w+)"><h2><a href="#([^"]+)">.*?</li>', row, re.DOTALL)
+    cards = re.findall(r"<li class=\"light.*?</li>", row, re.DOTALL)
+    return {name: f"{colour} {card}" for (colour, name), card in zip(found, cards, strict=True)}
+
+
+def test_the_first_row_has_a_light_for_each_environment() -> None:
+    failing = a_report(
+        seen=an_observation(environment="staging"),
+        builds=(a_build(3, status="FAILED", output={}, error="E", cause="no GPU"), a_build(1)),
+    )
+    empty = a_report(
+        seen=an_observation(environment="dev", live=Live(value=None), metadata=None, history=None),
+        records=(),
+        builds=(),
+    )
+    found = lights(page(a_report(), failing, empty))
+    assert list(found) == ["prod", "staging", "dev"]
+    assert found["prod"].startswith("good")
+    assert a_record(3).ami_id in found["prod"]
+    assert re.search(r"<dt>Since</dt><dd>20\d\d-\d\d-\d\d \d\d:\d\d, .* ago", found["prod"])
+    assert "published since: E: because" in found["prod"]
+    assert found["staging"].startswith("bad")
+    assert "E: no GPU" in found["staging"]
+    assert found["dev"].startswith("none")
+
+
+def test_a_pinned_environment_is_to_be_looked_at_and_says_how_to_go_on() -> None:
+    pinned = EnvironmentRecord(environment="prod", pin=Pin(image_id=a_record(3).ami_id, at=NOW))
+    (found,) = lights(page(a_report(seen=an_observation(record=pinned)))).values()
+    assert found.startswith("look")
+    assert "ami-lifecycle unpin prod" in found
+
+
+def test_builds_are_placed_at_their_times_under_dates() -> None:
+    text = page()
+    places = [float(left) for left in re.findall(r'class="column \w+" style="left:([\d.]+)%', text)]
+    # Builds of the hours 3, 2 and 1: the distances are those of the times.
+    assert places[0] - places[1] == pytest.approx(places[1] - places[2], abs=0.02)
+    assert places[0] > places[1] > places[2] > 0
+    dates = re.findall(r'<span style="left:[\d.]+%">(\w{3} \d\d(?: \d\d:\d\d)?)</span>', text)
+    assert len(dates) >= 2
+
+
+def test_phases_can_be_read_without_a_pointer() -> None:
+    text = page()
+    for group in GROUPS:
+        assert f"{group} 1 min" in re.sub(r"<[^>]+>", "", text)
+
+
+def test_a_rollback_to_what_exists_is_no_build() -> None:
+    quick = a_build(4, output={"action": "publish", "image_id": a_record(1).ami_id}, started=NOW, stopped=NOW)
+    report = a_report(builds=(quick, a_build(3), a_build(1)))
+    assert report.usual_seconds == 360
+    assert quick.kind == "other"
+
+
+def test_an_image_that_was_published_again_stays_joined_to_what_was_built_from_it() -> None:
+    first = a_record(1, workflow_run_number="3", status=RecordStatus.LIVE, build_mode="fresh")
+    second = a_record(2, base_ami_id=first.ami_id, rolled_back=True)
+    text = page(a_report(records=(first, second)))
+    assert text.count('class="edge"') == 1
+    assert "from #3" in text
+    assert "rolled back from" in text
 
 
 def test_every_tag_is_closed() -> None:
@@ -59,17 +139,17 @@ def test_the_page_shows_images_builds_and_why_they_failed() -> None:
     text = page()
     assert a_record(3).ami_id in text
     assert "E: because" in text
-    assert text.count('class="column-') == 3
+    assert text.count('<i class="column ') == 3
     assert text.count("<circle") == 3
 
 
 def test_what_others_wrote_cannot_become_markup() -> None:
     hostile = "<script>alert(1)</script>"
-    record = a_record(3, branch=hostile, reason=hostile, commit_sha="<b>")
+    record = a_record(3, branch=hostile, reason=hostile, commit_sha="<b>", status_reason=hostile)
     seen = an_observation(history=record, drift=(hostile,))
     text = page(a_report(seen=seen, records=(record,), builds=(a_build(1, status="FAILED", cause=hostile),)))
     assert "<script" not in text
-    assert "<b>" not in text
+    assert "&lt;b&gt;" in text
 
 
 def test_an_environment_without_anything_has_a_section() -> None:

@@ -27,18 +27,22 @@ def report(
     target: OperatorTarget,
     environment: MaybeEnvironmentArgument = "",
     *,
-    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="File to write.", show_default=False)],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="File to write.  [default: APPLICATION-report.html]"),
+    ] = None,
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, max=200, help="Builds for each environment.")
     ] = 20,
 ) -> None:
-    """Write one self-contained page: current state, lineage of images, builds with their phases and outcomes."""
+    """Write one self-contained page: a light for each environment, what happened when, images and builds."""
     stack = Stack(target)
     names = [stack.require_environment(environment)] if environment else stack.environment_names()
     with note_console().status("Reading ..."):
         reports = gather(stack, names, count)
     place = f"Account {stack.account_id}, {stack.region}"
     text = render(reports, stack.application, place, stack.clock.now())
+    html = html or Path(f"{stack.application}-report.html")
     try:
         html.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -50,4 +54,4 @@ def report(
         return
     for each in reports:
         print_line(headline(each))
-    print_line(f"Written to {html}")
+    print_line(f"Written to {html.resolve()}")

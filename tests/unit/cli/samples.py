@@ -104,5 +104,6 @@ def a_report(**changes: Any) -> EnvironmentReport:
             a_build(2, status="FAILED", output={}, error="E", cause="because"),
             a_build(1),
         ),
+        "machine_arn": MACHINE.replace(":execution:", ":stateMachine:"),
     }
     return EnvironmentReport(**{**values, **changes})

@@ -1,147 +1,196 @@
-"""The charts of the report, as SVG. Colours are classes, so that light, dark and paper each have their own."""
+"""The charts of the report, as HTML that is as wide as its screen, and SVG where there are lines.
+
+Colours are classes, so that light, dark and paper each have their own. What a colour says, words say, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from html import escape
+from math import ceil
 from typing import Final
 
 from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle_cli.stack.links import execution_link, image_link
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.showing import duration, parse_date, short_digest, utc_date
 
-_WIDTH: Final = 960
-_ROW: Final = 34
-_LEFT: Final = 190
-_RIGHT: Final = 90
+_ROW: Final = 54
+_LANE: Final = 46
+# Between dates of the axis; the first that gives few enough of them is taken.
+_STEPS: Final = tuple(
+    timedelta(minutes=minutes)
+    for minutes in (1, 5, 15, 30, 60, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 14 * 1440, 28 * 1440)
+)
+_TICKS: Final = 5
+# Per cent of the axis; a date beyond would stand over its end.
+_LAST_LABEL: Final = 92
+_SIGNS: Final = {"good": "", "bad": "x", "running": "…", "other": ""}
+
+
+def link(address: str | None, text: str, *, style: str = "") -> str:
+    """A link, or the text alone where there is no address."""
+    css = f' class="{style}"' if style else ""
+    if not address:
+        return f"<span{css}>{escape(text)}</span>"
+    return f'<a{css} href="{escape(address)}" rel="noreferrer">{escape(text)}</a>'
+
+
+def image_reference(report: EnvironmentReport, image_id: str) -> str:
+    """An image's id, linked to the console."""
+    address = image_link(report.machine_arn, image_id) if report.machine_arn else None
+    return link(address, image_id, style="id")
+
+
+def timeline(reports: Sequence[EnvironmentReport], now: datetime) -> str:
+    """A lane for each environment on one axis of time: a column for each build, as tall as it took long."""
+    starts = [build.run.started for report in reports for build in report.builds]
+    if not starts:
+        return ""
+    longest = max(build.seconds for report in reports for build in report.builds) or 1.0
+    first = min(starts)
+    span = max((now - first).total_seconds(), 60.0) * 1.04
+    begin = now - timedelta(seconds=span)
+
+    def at(moment: datetime) -> float:
+        return (moment - begin).total_seconds() / span * 100
+
+    lanes = "".join(
+        f'<div class="lane"><b>{escape(report.seen.environment)}</b><div class="track">'
+        + "".join(_column(build, at(build.run.started), build.seconds / longest) for build in report.builds)
+        + "</div></div>"
+        for report in reports
+    )
+    ticks = "".join(
+        f'<span style="left:{at(tick):.2f}%">{escape(label)}</span>' for tick, label in _dates(begin, now)
+    )
+    return (
+        f'<div class="timeline" role="img" aria-label="Builds of each environment over time">{lanes}'
+        f'<div class="lane"><b></b><div class="track dates">{ticks}</div></div></div>'
+        f'<p class="note">Each column is a build, placed at its start (UTC); the tallest took {duration(longest)}. '
+        '<span class="key good"></span>published <span class="key bad"></span>x failed '
+        '<span class="key other"></span>rolled back or retired, without a build '
+        '<span class="key running"></span>… running</p>'
+    )
+
+
+def _column(build: Build, left: float, share: float) -> str:
+    height = max(5, round(share * (_LANE - 12)))
+    hint = escape(f"{utc_date(build.run.started)} UTC: {build.run.outcome}, {duration(build.seconds)}")
+    return (
+        f'<i class="column {build.kind}" style="left:{left:.2f}%;height:{height}px" title="{hint}">'
+        f"<span>{_SIGNS[build.kind]}</span></i>"
+    )
+
+
+def _dates(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
+    """Round moments of the axis, with their labels."""
+    step = next((step for step in _STEPS if (end - begin) / step <= _TICKS), (end - begin) / _TICKS)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    tick = epoch + step * ceil((begin - epoch) / step)
+    found, day = [], None
+    while tick <= end:
+        form = "%b %d" if step >= timedelta(days=1) else ("%b %d %H:%M" if tick.date() != day else "%H:%M")
+        found.append((tick, tick.strftime(form)))
+        day, tick = tick.date(), tick + step
+    return found
+
+
+def lineage(report: EnvironmentReport) -> str:
+    """Images by publication, the newest first, each joined to the image that it was built from."""
+    rows = {record.ami_id: number for number, record in enumerate(report.records)}
+    for candidate in report.passing:
+        if candidate.superseded_by in rows:
+            rows.setdefault(candidate.ami_id, rows[candidate.superseded_by])
+    height = _ROW * len(report.records)
+    edges = "".join(
+        _edge(rows.get(record.base_ami_id or ""), row) for row, record in enumerate(report.records)
+    )
+    nodes = "".join(
+        f'<circle cx="38" cy="{row * _ROW + 18}" r="7" class="node-{record.status.value}"/>'
+        for row, record in enumerate(report.records)
+    )
+    lines = "".join(_image(report, record, rows) for record in report.records)
+    return (
+        f'<div class="lineage"><svg width="48" height="{height}" viewBox="0 0 48 {height}" role="img" '
+        f'aria-label="Which image was built from which" xmlns="http://www.w3.org/2000/svg">{edges}{nodes}</svg>'
+        f"<ol>{lines}</ol></div>"
+    )
+
+
+def _edge(base: int | None, row: int) -> str:
+    if base is None or base == row:
+        return ""
+    begin, end = row * _ROW + 18, base * _ROW + 18
+    if base == row + 1:
+        return f'<path class="edge" d="M38 {begin} V{end}"/>'
+    # Past those between; upwards, too, since an image that was published again stands above what came from it.
+    out = max(2, 30 - 7 * abs(base - row))
+    return f'<path class="edge" d="M38 {begin} C{out} {begin} {out} {end} 38 {end}"/>'
+
+
+def _image(report: EnvironmentReport, record: HistoryRecord, rows: dict[str, int]) -> str:
+    base = rows.get(record.base_ami_id or "")
+    if record.build_mode and record.build_mode.value == "fresh":
+        origin = "from Ubuntu"
+    elif base is not None:
+        origin = f"from #{report.records[base].workflow_run_number}"
+    else:
+        origin = f"from {record.base_ami_id}" if record.base_ami_id else ""
+    since = utc_date(parse_date(record.status_since))
+    back = '<b class="text-bad">, rolled back from</b>' if record.rolled_back else ""
+    about = [
+        f"#{record.workflow_run_number} {origin}".strip(),
+        f"commit {record.commit_sha[:7]}" if record.commit_sha else "",
+        short_digest(record.image_digest),
+        f"made {utc_date(parse_date(record.creation_date))}",
+    ]
+    return (
+        f"<li><div>{image_reference(report, record.ami_id)} "
+        f'<span class="status-{record.status.value}">{record.status.value}{back}'
+        f'<span class="wide"> since {since}</span></span></div>'
+        f'<div class="soft cut">{escape(" · ".join(filter(None, about)))}</div></li>'
+    )
+
+
+def builds(report: EnvironmentReport) -> str:
+    """Each build with what it was of, how it ended, and a bar of its phases, as long as it took."""
+    longest = max((build.seconds for build in report.builds), default=1.0) or 1.0
+    return f'<ol class="builds">{"".join(_build(report, build, longest) for build in report.builds)}</ol>'
+
+
+def _build(report: EnvironmentReport, build: Build, longest: float) -> str:
+    run = build.run
+    outcome = f"{run.outcome} in {duration(build.seconds)}" if build.kind != "running" else "running"
+    about = [
+        escape(run.trigger.value) if run.trigger else "",
+        escape(short_digest(build.digest)) if build.digest else "",
+        f"commit {escape(build.commit[:7])}" if build.commit else "",
+        image_reference(report, build.image_id) if build.image_id else "",
+        link(execution_link(run.arn), "execution"),
+    ]
+    why = f'<p class="why">{escape(run.explanation)}</p>' if build.kind == "bad" else ""
+    return (
+        f'<li><div><b>{escape(utc_date(run.started))}</b> <b class="text-{build.kind}">'
+        f'{_SIGNS[build.kind]} {escape(outcome)}</b></div><div class="soft">{" · ".join(filter(None, about))}</div>'
+        f"{why}{_phases(build, longest)}</li>"
+    )
+
+
+def _phases(build: Build, longest: float) -> str:
+    spent = {group: seconds for group, seconds in build.groups.items() if seconds > 0}
+    bars = "".join(
+        f'<i class="{group_class(group)}" style="width:{seconds / longest * 100:.2f}%"></i>'
+        for group, seconds in spent.items()
+    )
+    words = " ".join(
+        f'<span><i class="{group_class(group)}"></i>{escape(group)} {duration(seconds)}</span>'
+        for group, seconds in spent.items()
+    )
+    return f'<div class="bar">{bars}</div><div class="phases">{words}</div>'
 
 
 def group_class(group: str) -> str:
     """The CSS class of a group of phases."""
     return f"phase-{list(GROUPS).index(group) + 1}"
-
-
-def lineage(report: EnvironmentReport) -> str:
-    """Images from the newest to the oldest, each joined to the image that it was built from."""
-    rows = {record.ami_id: number for number, record in enumerate(report.records)}
-    for candidate in report.passing:
-        if candidate.superseded_by in rows:
-            rows.setdefault(candidate.ami_id, rows[candidate.superseded_by])
-    height = _ROW * max(1, len(report.records)) + 8
-    parts = [_edge(record, number, rows) for number, record in enumerate(report.records)]
-    parts += [_node(record, number) for number, record in enumerate(report.records)]
-    return _svg(height, "Lineage of images, the newest first", parts)
-
-
-def _edge(record: HistoryRecord, row: int, rows: dict[str, int]) -> str:
-    base = rows.get(record.base_ami_id or "")
-    x, y = 24, row * _ROW + 18
-    if base is None or base <= row:
-        return ""
-    end = base * _ROW + 18
-    if base == row + 1:
-        return f'<path class="edge" d="M{x} {y} V{end}"/>'
-    return f'<path class="edge" d="M{x} {y} C{x - 20} {y + 12} {x - 20} {end - 12} {x} {end}"/>'
-
-
-def _node(record: HistoryRecord, row: int) -> str:
-    y = row * _ROW + 18
-    origin = (
-        "from Ubuntu"
-        if record.build_mode and record.build_mode.value == "fresh"
-        else f"generation {record.generation}"
-    )
-    made = utc_date(parse_date(record.creation_date))
-    words = [
-        (48, f"#{record.workflow_run_number}", "strong"),
-        (96, record.ami_id, "mono"),
-        (290, made, ""),
-        (430, short_digest(record.image_digest), "mono"),
-        (560, (record.commit_sha or "-")[:7], "mono"),
-        (650, origin, "soft"),
-        (770, record.status.value, f"status-{record.status.value}"),
-    ]
-    text = "".join(
-        f'<text x="{x}" y="{y + 4}" class="{style}">{escape(word)}</text>' for x, word, style in words
-    )
-    hint = escape(f"{record.ami_id}: {record.status.value}. {record.status_reason}. {record.reason}")
-    return f'<g><title>{hint}</title><circle cx="24" cy="{y}" r="7" class="node-{record.status.value}"/>{text}</g>'
-
-
-def phases(builds: Sequence[Build]) -> str:
-    """A bar for each build, as long as it took, made of its phases."""
-    longest = max((build.seconds for build in builds), default=1.0) or 1.0
-    scale = (_WIDTH - _LEFT - _RIGHT) / longest
-    return _svg(
-        _ROW * len(builds) + 8,
-        "Builds with their phases, the newest first",
-        [_bar(build, row, scale) for row, build in enumerate(builds)],
-    )
-
-
-def _bar(build: Build, row: int, scale: float) -> str:
-    y = row * _ROW + 6
-    trigger = build.run.trigger.value if build.run.trigger else "-"
-    parts = [
-        f'<text x="0" y="{y + 15}">{escape(utc_date(build.run.started))}</text>',
-        f'<text x="122" y="{y + 15}" class="soft">{escape(trigger)}</text>',
-    ]
-    x = float(_LEFT)
-    for group, seconds in build.groups.items():
-        width = seconds * scale
-        if width >= 0.5:
-            hint = escape(f"{group}: {duration(seconds)}")
-            parts.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" class="{group_class(group)}">'
-                f"<title>{hint}</title></rect>"
-            )
-            x += width
-    mark = {"good": "", "bad": " failed", "running": " running"}[build.kind]
-    parts.append(
-        f'<text x="{x + 8:.1f}" y="{y + 15}" class="text-{build.kind}">{escape(duration(build.seconds) + mark)}</text>'
-    )
-    return f"<g><title>{escape(build.run.explanation[:300])}</title>{''.join(parts)}</g>"
-
-
-def outcomes(builds: Sequence[Build], usual: float | None) -> str:
-    """A column for each build, the oldest on the left: its height is its duration, its colour its outcome."""
-    height, floor = 190, 150
-    longest = max((build.seconds for build in builds), default=1.0) or 1.0
-    step = min(48.0, (_WIDTH - 80) / max(1, len(builds)))
-    parts = [f'<line x1="60" x2="{_WIDTH}" y1="{floor}" y2="{floor}" class="axis"/>']
-    for share in (0.5, 1.0):
-        y = floor - share * 120
-        parts.append(f'<line x1="60" x2="{_WIDTH}" y1="{y}" y2="{y}" class="grid"/>')
-        parts.append(
-            f'<text x="52" y="{y + 4}" text-anchor="end" class="soft">{duration(longest * share)}</text>'
-        )
-    for number, build in enumerate(reversed(builds)):
-        tall = max(2.0, build.seconds / longest * 120)
-        x = 66 + number * step
-        hint = escape(f"{utc_date(build.run.started)} UTC: {build.run.outcome}, {duration(build.seconds)}")
-        parts.append(
-            f'<rect x="{x:.1f}" y="{floor - tall:.1f}" width="{step * 0.7:.1f}" height="{tall:.1f}" rx="2" '
-            f'class="column-{build.kind}"><title>{hint}</title></rect>'
-        )
-        if build.kind == "bad":
-            parts.append(
-                f'<text x="{x + step * 0.35:.1f}" y="{floor + 16}" text-anchor="middle" class="text-bad">x</text>'
-            )
-    if builds:
-        first, last = utc_date(builds[-1].run.started), utc_date(builds[0].run.started)
-        parts.append(f'<text x="66" y="{floor + 34}" class="soft">{first}</text>')
-        if len(builds) > 1:
-            parts.append(
-                f'<text x="{_WIDTH}" y="{floor + 34}" text-anchor="end" class="soft">{last} UTC</text>'
-            )
-    if usual is not None:
-        y = floor - usual / longest * 120
-        parts.append(f'<line x1="60" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="usual"/>')
-    return _svg(height, "Duration and outcome of builds over time", parts)
-
-
-def _svg(height: int, label: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label)}" '
-        f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
-    )

@@ -8,18 +8,19 @@ from datetime import datetime
 from statistics import median
 
 from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle_cli.stack.builds import builds_of, command_log_link
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.observation import Observation, observe_all
 from ami_lifecycle_cli.stack.records import is_passing_name, read_history
-from ami_lifecycle_cli.stack.runs import Run, Runs, totals_by_phase
+from ami_lifecycle_cli.stack.runs import Run, totals_by_phase
 
-# Phases of a build as the charts show them, in the order in which they begin.
+# Phases of a build as the page shows them, in the order in which they begin.
 GROUPS = {
     "boot": ("boot builder", "boot canary"),
     "provision": ("provision",),
-    "create image": ("stop builder", "create image"),
+    "image": ("stop builder", "create image"),
     "verify": ("verify",),
-    "grace and naming": ("grace periods", "adopt name"),
+    "grace and name": ("grace periods", "adopt name"),
     "functions": ("functions",),
 }
 
@@ -31,13 +32,18 @@ class Build:
     run: Run
     seconds: float
     groups: dict[str, float]
+    digest: str | None = None
+    commit: str | None = None
+    image_id: str | None = None
 
     @property
     def kind(self) -> str:
-        """`good`, `bad` or `running`: how it is coloured."""
+        """`good`, `bad`, `running` or `other`, which built nothing: how it is coloured."""
         if self.run.outcome == "running":
             return "running"
-        return "good" if self.run.status == "SUCCEEDED" else "bad"
+        if self.run.status != "SUCCEEDED":
+            return "bad"
+        return "good" if self.run.has_built else "other"
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,19 @@ class EnvironmentReport:
     records: tuple[HistoryRecord, ...]
     passing: tuple[HistoryRecord, ...]
     builds: tuple[Build, ...]
+    machine_arn: str = ""
+    log_console: str | None = None
 
     @property
-    def published(self) -> int:
-        """How many of the builds published an image."""
-        return sum(build.run.outcome == "published" for build in self.builds)
+    def last_failure(self) -> Build | None:
+        """The newest build that failed."""
+        return next((build for build in self.builds if build.kind == "bad"), None)
 
     @property
-    def failed(self) -> int:
-        """How many of the builds failed."""
-        return sum(build.kind == "bad" for build in self.builds)
+    def is_failing(self) -> bool:
+        """Whether the newest build that has ended is a failed one."""
+        ended = [build for build in self.builds if build.kind != "running"]
+        return bool(ended) and ended[0].kind == "bad"
 
     @property
     def usual_seconds(self) -> float | None:
@@ -68,22 +77,28 @@ class EnvironmentReport:
 
 def gather(stack: Stack, environments: Sequence[str], count: int) -> list[EnvironmentReport]:
     """Read everything about the environments, with their `count` newest builds."""
-    runs = Runs(stack)
     now = stack.clock.now()
-    reports = [_gather_one(stack, runs, seen, count, now) for seen in observe_all(stack, list(environments))]
-    # Environments without an image have little to show.
-    return sorted(reports, key=lambda report: report.seen.live.value is None)
+    return [_gather_one(stack, seen, count, now) for seen in observe_all(stack, list(environments))]
 
 
-def _gather_one(stack: Stack, runs: Runs, seen: Observation, count: int, now: datetime) -> EnvironmentReport:
+def _gather_one(stack: Stack, seen: Observation, count: int, now: datetime) -> EnvironmentReport:
     records = read_history(stack, seen.environment).records
     builds = [
-        Build(run, run.seconds(now), _grouped(totals_by_phase(runs.states(run.arn), run.stopped or now)))
-        for run in runs.newest(seen.environment, count, idle=False)
+        Build(
+            build.run,
+            build.run.seconds(now),
+            _grouped(totals_by_phase(list(build.states), build.run.stopped or now)),
+            build.digest,
+            build.commit,
+            build.record.ami_id if build.record else None,
+        )
+        for build in builds_of(stack, seen.environment, count, idle=False)
     ]
     passing = tuple(record for record in records if is_passing_name(record, records))
     shown = tuple(record for record in records if record not in passing)
-    return EnvironmentReport(seen, shown[:count], passing, tuple(builds))
+    return EnvironmentReport(
+        seen, shown[:count], passing, tuple(builds), stack.state_machine_arn, command_log_link(stack)
+    )
 
 
 def _grouped(phases: dict[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The page of the report."""
+"""The page of the report: a light for each environment first, then what happened when, then each environment."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
-from ami_lifecycle_cli.stack.observation import describe_request
+from ami_lifecycle_cli.stack.observation import Observation, describe_request
 from ami_lifecycle_cli.stack.records import published_since
-from ami_lifecycle_cli.stack.reporting.charts import group_class, lineage, outcomes, phases
-from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, EnvironmentReport
+from ami_lifecycle_cli.stack.reporting.charts import builds, image_reference, lineage, link, timeline
+from ami_lifecycle_cli.stack.reporting.gathering import Build, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.style import STYLE
 from ami_lifecycle_cli.stack.showing import age, duration, short_digest, short_name, utc_date
 
 # The page fetches nothing, and a browser holds it to that.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_REASON_LENGTH: Final = 300
 
 
 def render(reports: Sequence[EnvironmentReport], application: str, place: str, now: datetime) -> str:
@@ -24,7 +25,10 @@ def render(reports: Sequence[EnvironmentReport], application: str, place: str, n
     Args:
         place: account and Region, in words.
     """
-    sections = "".join(_section(report, now, is_first=number == 0) for number, report in enumerate(reports))
+    lights = "".join(_light(report, now) for report in reports)
+    sections = "".join(_section(report, now) for report in reports)
+    over_time = timeline(reports, now)
+    when = f'<h2>Builds over time</h2><div class="card">{over_time}</div>' if over_time else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -36,37 +40,105 @@ def render(reports: Sequence[EnvironmentReport], application: str, place: str, n
 </head>
 <body><main>
 <h1>{escape(application)}: images and builds</h1>
-<p class="soft">{escape(place)}, as of {utc_date(now)} UTC</p>
+<p class="soft">{escape(place)}, as of {utc_date(now)} UTC. All times are UTC.</p>
+<ul class="lights">{lights}</ul>
+{when}
 {sections}
 </main></body>
 </html>
 """
 
 
-def _section(report: EnvironmentReport, now: datetime, *, is_first: bool) -> str:
+def verdict(report: EnvironmentReport) -> tuple[str, str]:
+    """The colour of an environment's light, and what it says."""
     seen = report.seen
-    first = ' class="first"' if is_first else ""
-    return f"""<section>
-<h2{first}>{escape(seen.environment)}</h2>
-{_numbers(report, now)}
-<div class="card"><dl>{_fields(report, now)}</dl>{_drift(seen.drift)}</div>
-{_images(report)}
-{_builds(report)}
+    if seen.live.value is not None and (seen.live.image is None or seen.live.problem):
+        return "bad", "Latest is unusable"
+    if report.is_failing:
+        return "bad", "Last build failed"
+    if seen.record.claim is not None:
+        return "running", seen.activity.capitalize()
+    if seen.live.value is None:
+        return "none", "Nothing published"
+    if seen.record.pin is not None:
+        return "look", "Pinned"
+    return ("look", "Look at it") if seen.drift else ("good", "As it should be")
+
+
+def _light(report: EnvironmentReport, now: datetime) -> str:
+    seen = report.seen
+    colour, words = verdict(report)
+    since = published_since(seen.history)
+    live = image_reference(report, seen.live.value) if seen.live.value else "nothing"
+    known = seen.described
+    what = f"{short_digest(seen.digest)}" if seen.digest else ""
+    commit = f", commit {known.commit_sha[:7]}" if known and known.commit_sha else ""
+    rows = [
+        ("Live", f'{live}<br><span class="soft">{escape(what + commit)}</span>'),
+        ("Since", f"{utc_date(since)}, {age(since, now)} ago" if since else "-"),
+        ("Last failure", _failure(report)),
+        ("Next", escape(_next(seen))),
+    ]
+    fields = "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in rows)
+    name = escape(seen.environment)
+    return (
+        f'<li class="light {colour}"><h2><a href="#{name}">{name}</a> <span class="lamp">{escape(words)}</span></h2>'
+        f"<dl>{fields}</dl></li>"
+    )
+
+
+def _failure(report: EnvironmentReport) -> str:
+    failed = report.last_failure
+    if failed is None:
+        return f"none in the last {len(report.builds)} builds" if report.builds else "-"
+    after = "" if report.is_failing else ", published since" if _published_after(report, failed) else ""
+    return f"{utc_date(failed.run.started)}{after}: {escape(_cut(failed.run.explanation))}"
+
+
+def _published_after(report: EnvironmentReport, failed: Build) -> bool:
+    return any(
+        build.kind in {"good", "other"} and build.run.started > failed.run.started for build in report.builds
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1].rstrip()}…"
+
+
+def _next(seen: Observation) -> str:
+    """What happens next, by itself or by somebody."""
+    if seen.record.claim is not None:
+        where = f", in {seen.state}" if seen.state else ""
+        return f"{seen.activity}{where}"
+    if seen.record.wanted is not None:
+        return f"queued: {describe_request(seen.record.wanted)}"
+    if seen.drift:
+        return _cut(seen.drift[0])
+    if seen.record.pin is not None:
+        return f"pushes wait until: ami-lifecycle unpin {seen.environment}"
+    return "nothing until the next push"
+
+
+def _section(report: EnvironmentReport, now: datetime) -> str:
+    name = escape(report.seen.environment)
+    usual = report.usual_seconds
+    usually = f"A build usually takes {duration(usual)}. " if usual else ""
+    logs = link(report.log_console, "Log group of builders and canaries") if report.log_console else ""
+    ran = (
+        f"<h3>Builds</h3>{builds(report)}"
+        if report.builds
+        else '<p class="note">No build in the last 90 days.</p>'
+    )
+    return f"""<section id="{name}">
+<h2>{name}</h2>
+<p class="soft">{usually}{logs}</p>
+<div class="columns">
+<div><div class="card"><h3>Now</h3><dl>{_fields(report, now)}</dl>{_drift(report.seen.drift)}</div>
+<div class="card">{_images(report)}</div></div>
+<div class="card">{ran}</div>
+</div>
 </section>
 """
-
-
-def _numbers(report: EnvironmentReport, now: datetime) -> str:
-    seen, usual = report.seen, report.usual_seconds
-    since = published_since(seen.history)
-    shown = [
-        ("latest", f'<strong class="id">{escape(seen.live.value or "none")}</strong>'),
-        ("live for", f"<strong>{age(since, now)}</strong>"),
-        ("a build usually takes", f"<strong>{duration(usual) if usual else '-'}</strong>"),
-        ("published / failed, last builds", f"<strong>{report.published} / {report.failed}</strong>"),
-    ]
-    items = "".join(f'<li>{value}<span class="soft">{label}</span></li>' for label, value in shown)
-    return f'<ul class="numbers">{items}</ul>'
 
 
 def _fields(report: EnvironmentReport, now: datetime) -> str:
@@ -86,7 +158,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.wanted) if record.wanted else None),
-        ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)} UTC {pin.reason}" if pin else None),
+        ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}: {pin.reason}" if pin else None),
         (
             "Other images",
             "; ".join(f"{each.image_id}: {each.action.value}, {each.reason}" for each in seen.decisions),
@@ -104,33 +176,10 @@ def _drift(drift: Sequence[str]) -> str:
 def _images(report: EnvironmentReport) -> str:
     if not report.records:
         return '<p class="note">No image was published yet.</p>'
-    return f'<h3>Images, and what they were built from</h3><div class="card">{lineage(report)}</div>'
-
-
-def _builds(report: EnvironmentReport) -> str:
-    if not report.builds:
-        return '<p class="note">No build in the last 90 days.</p>'
-    legend = "".join(f"<li>{_swatch(group)}{escape(group)}</li>" for group in GROUPS)
-    failures = "".join(
-        f"<dt>{utc_date(build.run.started)}</dt><dd>{escape(build.run.explanation)}</dd>"
-        for build in report.builds
-        if build.kind == "bad"
-    )
-    why = f'<h3>Why builds failed</h3><div class="card"><dl>{failures}</dl></div>' if failures else ""
-    return f"""<h3>Builds and their phases</h3>
-<div class="card">{phases(report.builds)}<ul class="legend">{legend}</ul></div>
-<h3>Durations and outcomes over time</h3>
-<div class="card">{outcomes(report.builds, report.usual_seconds)}
-<p class="note">Green: published or retired. Red, with an x: failed. Dashed: the median of what was
-published.</p></div>
-{why}"""
-
-
-def _swatch(group: str) -> str:
-    square = f'<rect width="12" height="12" class="{group_class(group)}"/>'
-    return f'<svg viewBox="0 0 12 12" aria-hidden="true">{square}</svg>'
+    return f"<h3>Images, by publication</h3>{lineage(report)}"
 
 
 def headline(report: EnvironmentReport) -> str:
     """One line for the terminal."""
-    return f"{report.seen.environment}: {report.seen.live.value or 'nothing'} with {short_digest(report.seen.digest)}"
+    live = report.seen.live.value or "nothing"
+    return f"{report.seen.environment}: {live} with {short_digest(report.seen.digest)}; {verdict(report)[1].lower()}"

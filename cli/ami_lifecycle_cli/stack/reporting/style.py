@@ -4,64 +4,96 @@ from __future__ import annotations
 
 from typing import Final
 
-# Phase colours keep their order of lightness for those who see no hue; text has a contrast of 4.5 or more.
+# Text has a contrast of 4.5 or more. Neighbouring phases differ in hue and in lightness.
 STYLE: Final = """
 :root {
   color-scheme: light dark;
-  --page: #f6f7f9; --card: #ffffff; --text: #1b2026; --soft: #5b6570; --line: #d9dee4;
-  --good: #147a4b; --bad: #b3261e; --running: #1f5fbf; --kept: #8a5a00;
-  --p1: #1f5fbf; --p2: #7b3fb5; --p3: #c77700; --p4: #147a4b; --p5: #8b97a5; --p6: #c9d0d8;
+  --page: #f4f6f8; --card: #ffffff; --text: #1b2026; --soft: #56606b; --line: #d9dee4; --link: #1552a8;
+  --good: #147a4b; --bad: #b3261e; --running: #1f5fbf; --look: #8a5a00; --none: #6b7680; --other: #6b4fb0;
+  --p1: #2f6fd0; --p2: #8a4cc4; --p3: #c77700; --p4: #147a4b; --p5: #9aa5b1; --p6: #0e8a9c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #14181d; --card: #1c2229; --text: #e8ecf1; --soft: #9fabb8; --line: #343d47;
-    --good: #4cc38a; --bad: #ff8a80; --running: #7fb0ff; --kept: #f0b95b;
-    --p1: #5b94ec; --p2: #b087e0; --p3: #e5a33d; --p4: #4cc38a; --p5: #75818e; --p6: #4a545f;
+    --page: #13171c; --card: #1b2128; --text: #e8ecf1; --soft: #a3afbb; --line: #36404a; --link: #8ab8ff;
+    --good: #4cc38a; --bad: #ff8a80; --running: #7fb0ff; --look: #f0b95b; --none: #95a1ad; --other: #b9a2f5;
+    --p1: #5b94ec; --p2: #b07ae8; --p3: #e5a33d; --p4: #4cc38a; --p5: #66717d; --p6: #3cc7d6;
   }
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 60px; }
-h1 { font-size: 24px; margin: 8px 0 0; }
-h2 { font-size: 20px; margin: 40px 0 12px; padding-top: 16px; border-top: 1px solid var(--line); }
-h3 { font-size: 15px; margin: 22px 0 6px; }
-.soft, .note { color: var(--soft); }
-.card, .numbers li { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-.card { padding: 14px 18px; overflow-x: auto; }
-.numbers { display: flex; flex-wrap: wrap; gap: 12px; margin: 0 0 14px; padding: 0; list-style: none; }
-.numbers li { flex: 1 1 150px; padding: 10px 14px; }
-.numbers strong { display: block; font-size: 20px; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.numbers .id { font: 600 15px/1.9 ui-monospace, monospace; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0; }
+main { max-width: 1720px; margin: 0 auto; padding: 20px 20px 60px; }
+h1 { font-size: 24px; margin: 4px 0 0; } p { margin: 4px 0 12px; }
+h2 { font-size: 20px; margin: 32px 0 8px; } h3 { font-size: 15px; margin: 0 0 8px; }
+a { color: var(--link); text-underline-offset: 2px; } h2 a { color: inherit; text-decoration: none; }
+.soft, .note { color: var(--soft); } .fine { color: var(--good); margin: 10px 0 0; }
+.id { font: 13px ui-monospace, monospace; white-space: nowrap; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; }
+.card + .card { margin-top: 14px; }
+.columns { display: grid; grid-template-columns: minmax(0, 1fr); gap: 14px; }
+@media (min-width: 1000px) { .columns { grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); align-items: start; } }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 14px; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.drift { margin: 12px 0 0; padding-left: 18px; } .drift li::marker { content: "! "; color: var(--bad); }
-.fine { color: var(--good); }
-svg { display: block; width: 100%; min-width: 720px; height: auto; }
-svg text { font: 12.5px system-ui, sans-serif; fill: var(--text); }
-svg .mono { font-family: ui-monospace, monospace; font-size: 12px; } svg .strong { font-weight: 600; }
-svg .soft { fill: var(--soft); }
-.edge { fill: none; stroke: var(--line); stroke-width: 3; }
+ol, ul { list-style: none; margin: 0; padding: 0; }
+.lights { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 14px; }
+.light { --lamp: var(--none); background: var(--card); border: 1px solid var(--line);
+  border-left: 8px solid var(--lamp);
+  border-radius: 8px; padding: 12px 16px; }
+.light.good { --lamp: var(--good); } .light.bad { --lamp: var(--bad); } .light.look { --lamp: var(--look); }
+.light.running { --lamp: var(--running); }
+.light h2 { margin: 0 0 8px; display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 12px; }
+.lamp { color: var(--lamp); font-size: 15px; line-height: 30px; }
+.lamp::before { content: ""; display: inline-block; width: 13px; height: 13px; border-radius: 50%;
+  background: var(--lamp); margin-right: 7px; vertical-align: -1px; }
+.light.bad .lamp::before { border-radius: 2px; } .light.look .lamp::before { border-radius: 2px; rotate: 45deg; }
+.drift { margin: 12px 0 0; padding-left: 18px; } .drift li::marker { content: "! "; color: var(--bad);
+  font-weight: 700; }
+.drift li { list-style: disc; overflow-wrap: anywhere; }
+.lane { display: grid; grid-template-columns: 68px minmax(0, 1fr); align-items: end; }
+.lane b { font-size: 13px; overflow: hidden; text-overflow: ellipsis; }
+.track { position: relative; height: 46px; border-bottom: 1px solid var(--soft); }
+.track.dates { height: 24px; border: 0; color: var(--soft); font-size: 12px; }
+.dates span { position: absolute; top: 5px; padding-left: 4px; white-space: nowrap; }
+.dates span::before { content: ""; position: absolute; left: 0; top: -5px; height: 12px;
+  border-left: 1px solid var(--soft); }
+.column { position: absolute; bottom: 0; width: 8px; margin-left: -4px; border-radius: 2px 2px 0 0; }
+.column span { position: absolute; bottom: 100%; left: -2px; width: 12px; text-align: center;
+  font: 700 13px/12px sans-serif; }
+.column.good, .key.good { background: var(--good); } .column.bad, .key.bad { background: var(--bad);
+  color: var(--bad); }
+.column.other, .key.other { background: var(--other); }
+.column.running, .key.running { background: var(--running); color: var(--running); }
+.key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 5px 0 10px;
+  vertical-align: -1px; }
+.lineage { display: grid; grid-template-columns: 48px minmax(0, 1fr); } .lineage svg { display: block; }
+.lineage li { height: 54px; padding: 6px 0 0 10px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.cut { overflow: hidden; text-overflow: ellipsis; font-size: 12.5px; }
+.card > :last-child { margin-bottom: 0; }
+.edge { fill: none; stroke: var(--soft); stroke-width: 2; }
 [class^="node-"] { fill: var(--card); stroke: var(--soft); stroke-width: 2.5; }
-.node-live { fill: var(--good); stroke: var(--good); } .node-kept { fill: var(--kept); stroke: var(--kept); }
-svg .status-live { fill: var(--good); font-weight: 600; } svg .status-kept { fill: var(--kept); }
-svg .status-retired, svg .status-superseded { fill: var(--soft); }
-.phase-1 { fill: var(--p1); } .phase-2 { fill: var(--p2); } .phase-3 { fill: var(--p3); }
-.phase-4 { fill: var(--p4); } .phase-5 { fill: var(--p5); } .phase-6 { fill: var(--p6); }
-.column-good { fill: var(--good); } .column-bad { fill: var(--bad); } .column-running { fill: var(--running); }
-svg .text-bad { fill: var(--bad); font-weight: 600; } svg .text-running { fill: var(--running); }
-.axis { stroke: var(--soft); } .grid { stroke: var(--line); }
-.usual { stroke: var(--text); stroke-dasharray: 5 4; }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 6px 0 0; padding: 0; list-style: none; }
-.legend { color: var(--soft); }
-.legend svg { display: inline-block; width: 12px; min-width: 12px; height: 12px; margin-right: 6px; }
+.node-live { fill: var(--good); stroke: var(--good); } .node-kept { fill: var(--look); stroke: var(--look); }
+.status-live { color: var(--good); font-weight: 600; } .status-kept { color: var(--look); }
+.status-retired, .status-superseded { color: var(--soft); }
+.builds li { padding: 10px 0; border-top: 1px solid var(--line); } .builds li:first-child { border: 0;
+  padding-top: 0; }
+.builds div { overflow-wrap: anywhere; } .why { margin: 4px 0; color: var(--bad); overflow-wrap: anywhere; }
+.bar { display: flex; height: 12px; margin: 6px 0 4px; } .bar i:first-child { border-radius: 3px 0 0 3px; }
+.phases { font-size: 12.5px; color: var(--soft); display: flex; flex-wrap: wrap; gap: 0 14px; }
+.phases i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
+.phase-1 { background: var(--p1); } .phase-2 { background: var(--p2); } .phase-3 { background: var(--p3); }
+.phase-4 { background: var(--p4); } .phase-5 { background: var(--p5); } .phase-6 { background: var(--p6); }
+.text-good { color: var(--good); } .text-bad { color: var(--bad); } .text-running { color: var(--running); }
+.text-other { color: var(--other); }
+@media (max-width: 560px) { .wide { display: none; } }
 @media print {
   :root {
-    --page: #ffffff; --card: #ffffff; --text: #000000; --soft: #444444; --line: #bbbbbb;
-    --good: #0b5d37; --bad: #98140d; --running: #174a96; --kept: #6b4500;
-    --p1: #1f5fbf; --p2: #7b3fb5; --p3: #c77700; --p4: #147a4b; --p5: #8b97a5; --p6: #c9d0d8;
+    --page: #ffffff; --card: #ffffff; --text: #000000; --soft: #444444; --line: #bbbbbb; --link: #000000;
+    --good: #0b5d37; --bad: #98140d; --running: #174a96; --look: #6b4500; --none: #444444; --other: #4b3390;
+    --p1: #2f6fd0; --p2: #8a4cc4; --p3: #c77700; --p4: #147a4b; --p5: #9aa5b1; --p6: #0e8a9c;
   }
-  body { font-size: 11pt; } main { max-width: none; padding: 0; }
-  h2 { break-before: page; } h2.first { break-before: auto; } .card, svg { break-inside: avoid; }
-  svg { min-width: 0; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  body { font-size: 9.5pt; } main { max-width: none; padding: 0; }
+  h2, h3 { break-after: avoid; } h2 { margin-top: 18px; }
+  .lights { grid-template-columns: repeat(2, minmax(0, 1fr)); } .columns { display: block; }
+  .columns > * + * { margin-top: 10px; } .light, .builds li, .lineage li, .timeline { break-inside: avoid; }
+  a { text-decoration: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
