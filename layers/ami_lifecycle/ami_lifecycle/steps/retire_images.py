@@ -87,9 +87,9 @@ class RetirementReview:
         )
         return self.judge(usages)
 
-    def first_to_go(self, images: Sequence[Image]) -> list[str]:
-        """The first of these images that a retirement would remove, if there is one."""
-        for decision in self.look(images):
+    def first_to_go(self, usages: Sequence[Usage]) -> list[str]:
+        """The first image that a retirement would remove for these uses, if there is one."""
+        for decision in self.judge(usages) if usages else ():
             if decision.action is RetireAction.RETIRE and self._is_shared_with_nobody(decision.image_id):
                 return [decision.image_id]
         return []

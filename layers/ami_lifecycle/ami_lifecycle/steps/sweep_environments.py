@@ -12,7 +12,14 @@ from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.lineage import publication_order
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, ImageState, is_ami_id
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_ENVIRONMENT,
+    TAG_EXECUTION,
+    ImageState,
+    Usage,
+    is_ami_id,
+)
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
 from ami_lifecycle.domain.record import RecordStatus
@@ -79,7 +86,13 @@ class Sweeper:
             found.look(environment, partial(self._end_dead_claim, environment))
         found.look(None, partial(self._remove_orphans, found))
         for environment in environments:
-            self._reconcile(environment, found)
+            found.look(environment, partial(self._observe, environment, found))
+        self._look_up_uses(found)
+        for seen in found.looked_at:
+            environment = seen.settings.environment
+            # Each look is apart, so that one that is refused ends no other.
+            found.look(environment, partial(self._start_what_is_due, seen, found))
+            found.look(environment, partial(self._prune_history, seen.settings, found))
         for environment in environments:
             found.look(environment, partial(self._count_blocked, environment, found))
         if found.faults:
@@ -176,13 +189,38 @@ class Sweeper:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
 
-    def _reconcile(self, environment: str, found: _Found) -> None:
-        """Look at one environment; each look is apart, so that one that is refused ends no other."""
-        before = len(found.looked_at)
-        found.look(environment, partial(self._observe, environment, found))
-        for seen in found.looked_at[before:]:
-            found.look(environment, partial(self._start_what_is_due, seen, found))
-            found.look(environment, partial(self._prune_history, seen.settings, found))
+    def _look_up_uses(self, found: _Found) -> None:
+        """Look up who uses previous images: those of all environments together, where the same parameters are read."""
+        by_paths: dict[tuple[str, ...], list[str]] = {}
+        for seen in found.looked_at:
+            sorted_out = one_by_one(
+                [seen], lambda each: f"images of {each.settings.environment}", self._open_images
+            )
+            found.report(seen.settings.environment, sorted_out)
+            image_ids = [image_id for images in sorted_out.done for image_id in images]
+            if image_ids:
+                by_paths.setdefault(seen.settings.retirement.parameter_paths, []).extend(image_ids)
+                found.open_images[seen.settings.environment] = image_ids
+        looked = one_by_one(
+            by_paths.items(),
+            lambda group: f"uses of {len(group[1])} images",
+            lambda group: self.usage.usage_of(group[1], group[0], with_permissions=False),
+        )
+        found.report(None, looked)
+        found.usages.update({usage.image_id: usage for usages in looked.done for usage in usages})
+
+    def _open_images(self, seen: _Seen) -> list[str]:
+        """The images that go unless something uses them; not those that were refused a moment ago."""
+        if seen.live.image is None:
+            return []
+        not_due = seen.record.not_due(self.clock.now())
+        images = self._review(seen).sort_out(seen.live.image).open
+        return [image.image_id for image in images if image.image_id not in not_due]
+
+    def _review(self, seen: _Seen) -> RetirementReview:
+        return RetirementReview(
+            seen.settings, self.instances, self.images, self.usage, self.parameters, self.environments
+        )
 
     def _observe(self, environment: str, found: _Found) -> _Findings:
         record = self.environments.get(environment)
@@ -215,7 +253,8 @@ class Sweeper:
         environment, record, now = seen.settings.environment, seen.record, self.clock.now()
         # A thing that nobody has come back to within an hour is not there any more.
         held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
-        for look in (self._due_rollback, self._due_build, self._due_repair, self._due_retirement):
+        retirement = partial(self._due_retirement, found)
+        for look in (self._due_rollback, self._due_build, self._due_repair, retirement):
             looked = one_by_one(
                 [seen], lambda _: f"what is due in {environment}", partial(self._checked, look)
             )
@@ -330,8 +369,8 @@ class Sweeper:
         )
         return _Due(f"publish {live.value}", f"{wrong} does not agree with latest ({live.value})", request)
 
-    def _due_retirement(self, seen: _Seen) -> _Due | None:
-        due = self._retirable(seen)
+    def _due_retirement(self, found: _Found, seen: _Seen) -> _Due | None:
+        due = self._retirable(found, seen)
         if not due:
             return None
         why = "an image can be retired, or the name be adopted"
@@ -375,22 +414,20 @@ class Sweeper:
             return "metadata"
         return "history" if records.wrong_records(live.image.image_id, self.images, self.clock) else None
 
-    def _retirable(self, seen: _Seen) -> list[str]:
-        """Images that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
+    def _retirable(self, found: _Found, seen: _Seen) -> list[str]:
+        """An image that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
         settings, live = seen.settings, seen.live
         if live.image is None:
             return []
         not_due = seen.record.not_due(self.clock.now())
-        review = RetirementReview(
-            settings, self.instances, self.images, self.usage, self.parameters, self.environments
-        )
+        review = self._review(seen)
+        image_ids = found.open_images.get(settings.environment, [])
         # One that can go is reason enough to start the retirement, which decides about all.
-        open_images = [image for image in review.sort_out(live.image).open if image.image_id not in not_due]
-        due = review.first_to_go(open_images)
+        due = review.first_to_go([found.usages[each] for each in image_ids if each in found.usages])
         is_ours = live.image.is_ours(settings.application, settings.environment)
         if is_ours and review.can_adopt(live.image)[0]:
             due.append(settings.image_name)
-        return [found for found in due if found not in not_due]
+        return [what for what in due if what not in not_due]
 
     def _prune_history(self, settings: EnvironmentSettings, found: _Found) -> _Findings:
         """Delete the oldest records of retired images beyond the configured number."""
@@ -456,6 +493,8 @@ class _Found:
     unpublished: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     looked_at: list[_Seen] = field(default_factory=list)
+    open_images: dict[str, list[str]] = field(default_factory=dict)
+    usages: dict[str, Usage] = field(default_factory=dict)
 
     def look(self, environment: str | None, look: Callable[[], _Findings]) -> None:
         """Take the findings of one look; its fault is one of this look alone."""
