@@ -25,6 +25,7 @@ DEFAULT_ENVIRONMENTS: dict[str, Any] = {
     "prod": {},
     "keeping-one": _KEEPING,
     "keeping-two": _KEEPING,
+    "keeping-three": _KEEPING,
     "lingering": _LINGERING,
     "patient": _PATIENT,
     **{name: {} for name in _NAMES},

@@ -204,7 +204,7 @@ def test_a_rollback_to_an_image_that_still_exists_is_made_at_once(
 def test_after_a_rollback_and_a_fix_the_way_back_is_the_good_image(
     operator: Operator, service: Service
 ) -> None:
-    environment = service.environment("keeping-one")
+    environment = service.environment("keeping-three")
     for revision in ("1", "2"):
         environment.must_build(revision * 40)
     operator.ask("rollback", environment.name, "--yes", "--reason", "two is bad")

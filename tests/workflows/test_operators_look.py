@@ -94,9 +94,9 @@ def test_a_failed_build_is_listed_with_its_error_and_the_state_it_failed_in(
     assert (failed["error"], failed["image_digest"]) == ("ProvisioningFailedError", digest)
     assert failed["image_id"] is None
     environment.wait_until_idle()
-    moved_on = operator.status(environment.name)["drift"][-1]
-    assert "no space left" in moved_on
-    assert f"ami-lifecycle logs {environment.name} --failed" in moved_on
+    told = operator.status(environment.name)["drift"][-1]
+    assert "no space left" in told
+    assert f"ami-lifecycle logs {environment.name} --failed" in told
     assert "no space left" in operator.run("show", failed["name"]).output.replace("\n", " ")
 
 

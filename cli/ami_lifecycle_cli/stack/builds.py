@@ -36,9 +36,9 @@ class Build:
             return self.run.digest or (self.record.image_digest if self.record else None)
         for visit in reversed(self.states):
             plan = visit.output.get("plan") if isinstance(visit.output, dict) else None
-            image = plan.get("image") if isinstance(plan, dict) else None
-            if isinstance(image, dict) and image.get("digest"):
-                return str(image["digest"])
+            source = plan.get("source") if isinstance(plan, dict) else None
+            if isinstance(source, dict) and source.get("digest"):
+                return str(source["digest"])
         return None
 
     @property
@@ -91,8 +91,8 @@ def find_build(stack: Stack, name: str) -> Build:
     arn = name if name.startswith("arn:") else stack.execution_arn(name)
     if runs.current_state(arn) is None:
         raise InvalidRequestError(
-            f"there is no build {name!r}: it is the name of no execution of the last 90 days. Builds are listed by: "
-            "ami-lifecycle builds ENV"
+            f"there is no build {name!r}: it is no environment ({', '.join(stack.environment_names())}) and the "
+            "name of no execution of the last 90 days; builds are listed by: ami-lifecycle builds ENV"
         )
     run = runs.describe(arn)
     records = read_history(stack, run.environment).records if run.environment else ()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
-from ami_lifecycle.domain.environment import EnvironmentRecord, HeldBack
+from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.request import BuildRequest
@@ -24,7 +24,7 @@ from ami_lifecycle_cli.stack.records import (
     record_as_json,
 )
 from ami_lifecycle_cli.stack.runs import Runs
-from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest
+from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest, short_name
 
 _THREADS = 8
 
@@ -186,11 +186,7 @@ def _live_drift(
     live: Live, metadata: Metadata | None, record: EnvironmentRecord, now: datetime
 ) -> Iterator[str]:
     if live.value is None:
-        yield (
-            f"nothing is published yet; {record.claim.execution_arn.rsplit(':', 1)[-1]} builds the first image"
-            if record.claim
-            else "nothing is published yet; push the first image, or start a build"
-        )
+        yield f"nothing is published yet; {_first_image(record)}"
         return
     if live.problem:
         yield live.problem
@@ -201,6 +197,21 @@ def _live_drift(
     else:
         return
     yield f"{problem}; {_next_try(record.held(f'publish {live.value}'), now) or 'the sweep repairs that'}"
+
+
+def _first_image(record: EnvironmentRecord) -> str:
+    """Where the first image of an environment is."""
+    if record.claim is not None:
+        return f"{short_name(record.claim.execution_arn)} builds the first image"
+    if record.failed is not None:
+        return f"{_failure(record, record.failed)}, then push a corrected image, or start a build by hand"
+    return "push the first image, or start a build"
+
+
+def _failure(record: EnvironmentRecord, failed: FailedAttempts) -> str:
+    """How a build failed, and where its log is."""
+    why = f" ({failed.error.rstrip('. ')})" if failed.error else ""
+    return f"{failed.explanation}{why}; see ami-lifecycle logs {record.environment} --failed"
 
 
 def _source_drift(
@@ -231,11 +242,7 @@ def _why_not_built(
         return "the environment is pinned"
     failed = record.failed if record.failed and record.failed.digest == digest else None
     if failed is not None and failed.count >= settings.reconcile_attempts:
-        why = f" ({failed.error.rstrip('. ')})" if failed.error else ""
-        return (
-            f"{failed.explanation}{why}; see ami-lifecycle logs {record.environment} --failed, then push a corrected "
-            "image, or start a build by hand"
-        )
+        return f"{_failure(record, failed)}, then push a corrected image, or start a build by hand"
     last = ""
     if failed is not None and failed.error:
         last = f"{failed.error.rstrip('. ')}; see ami-lifecycle logs {record.environment} --failed; "

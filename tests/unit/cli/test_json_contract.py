@@ -14,7 +14,8 @@ from tests.json_contract import check_document
 from tests.unit.cli.samples import NOW, a_record, a_run, an_observation
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, Pin
-from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.domain.plan import BuildPlan, Source
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle_cli.commands import config, emulator
 from ami_lifecycle_cli.console import output
 from ami_lifecycle_cli.json_documents import DOCUMENTS, WITHOUT
@@ -96,6 +97,16 @@ def test_a_build_has_the_form_of_its_contract(capsys: pytest.CaptureFixture[str]
     builds = [each.as_json(NOW) for each in (running, Build(a_run(2), states, a_record(2)))]
     check_document("builds", printed(capsys, {"environment": "prod", "builds": builds}))
     check_document("show", printed(capsys, {"kind": "build", **builds[0]}))
+
+
+def test_the_digest_of_a_build_that_was_asked_for_by_tag_is_that_of_its_plan() -> None:
+    source = Source(repository_uri="registry/comfyui", digest=f"sha256:{7:064x}")
+    plan = BuildPlan(
+        action=Action.BUILD, trigger=Trigger.MANUAL, environment="prod", reasons=("why",), source=source
+    )
+    visit = StateRun("Plan Build", NOW, NOW, {"plan": plan.model_dump(mode="json")})
+    aborted = Build(a_run(1, status="ABORTED", output={}), (visit,), None)
+    assert aborted.digest == source.digest
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
