@@ -16,7 +16,7 @@ MACHINE_ARCHITECTURE := $(patsubst aarch64,arm64,$(shell uname -m))
 ARCHITECTURE ?= arm64
 JOBS ?= 2
 ARGUMENTS ?=
-SOURCES := layers client cli emulator testbed functions tests scripts
+SOURCES := layers client cli emulator testbed functions tests scripts documents
 # A suite is a folder of tests, by its path, or by the name that it had below tests/.
 SUITES ?= unit layers/parameter_config/tests client/tests template contract/adapters contract/config emulator/tests/unit emulator/tests/contract \
 	emulator/tests/integration testbed/tests workflows e2e faults

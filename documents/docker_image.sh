@@ -236,8 +236,6 @@ require_image() {
 # image_field NAME: a field of the inspected image; the items of a list, one in a line.
 image_field() {
   python3 -c '
-import json, sys
-value = json.load(open(sys.argv[1], encoding="utf-8"))[0].get(sys.argv[2]) or []
-print("\n".join(value) if isinstance(value, list) else value)
+# program: documents/programs/image_field.py
 ' "$RUN/image.json" "$1"
 }

@@ -104,39 +104,7 @@ find_store() {
   # Systems Manager would take two braces for a parameter of the document.
   local found brace='{'
   found=$(python3 - "$ROOT" "$(docker info --format "{${brace}json .}}" 2>>"$LOG")" "$(timeout 20 containerd config dump 2>>"$LOG")" <<'PYTHON'
-import json
-import os
-import re
-import sys
-
-root, told, configuration = sys.argv[1:]
-
-
-def parsed(text):
-    try:
-        return dict(json.loads(text))
-    except (TypeError, ValueError):
-        return {}
-
-
-info, settings = parsed(told), {}
-if os.path.exists(root + "/etc/docker/daemon.json"):
-    with open(root + "/etc/docker/daemon.json", encoding="utf-8") as stream:
-        settings = parsed(stream.read())
-directory = info.get("DockerRootDir") or settings.get("data-root") or "/var/lib/docker"
-store = "graph-driver"
-if ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or []):
-    store = "containerd"
-    # A containerd that Docker starts itself keeps its files below Docker's data-root.
-    own = directory + "/containerd/daemon"
-    address = (info.get("Containerd") or {}).get("Address")
-    if address != "/run/containerd/containerd.sock" and os.path.isdir(root + own):
-        directory = own
-    else:
-        setting = re.search(r"""(?m)^root *= *["'](.+?)["']""", configuration.split("\n[")[0])
-        directory = setting[1] if setting else "/var/lib/containerd"
-print(store)
-print(directory)
+# program: documents/programs/image_store.py
 PYTHON
   )
   image_store=${found%%$'\n'*} image_directory=${found#*$'\n'}
@@ -165,22 +133,7 @@ instance_id() {
 check_image() {
   local finding
   finding=$(python3 - "$1" "$2" "$(uname -m)" <<'PYTHON'
-import json
-import sys
-
-path, reference, machine = sys.argv[1:]
-with open(path, encoding="utf-8") as stream:
-    image = json.load(stream)[0]
-wanted = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-if reference not in (image.get("RepoDigests") or []):
-    print(f"the image that Docker has is not {reference}")
-# With containerd's store Docker also pulls what it cannot run: images of Windows, and charts, which have no system.
-elif not image.get("Os", "linux"):
-    print(f"{reference} is no image that Docker can run, but another artifact")
-elif image.get("Os", "linux") != "linux":
-    print(f"the image is for {image['Os']}, this instance needs linux")
-elif image.get("Architecture", wanted) != wanted:
-    print(f"the image is for {image['Architecture']}, this instance needs {wanted}")
+# program: documents/programs/unusable_image.py
 PYTHON
   )
   [[ -z $finding ]] || fail 17 "$finding" "push an image for this platform and digest, or change the instance type"
@@ -189,34 +142,6 @@ PYTHON
 # print_facts OWN_FACTS NAME=SECONDS...: the last line of standard output, with $RUN/image.json as the image.
 print_facts() {
   python3 - "$kind" "$RUN/image.json" "$ROOT/etc/os-release" "$(docker --version)" "$(free_bytes)" "$@" <<'PYTHON'
-import json
-import os
-import platform
-import re
-import sys
-
-kind, image_path, release_path, docker_version, free, own, *durations = sys.argv[1:]
-with open(image_path, encoding="utf-8") as stream:
-    image = json.load(stream)[0]
-release = {}
-if os.path.exists(release_path):
-    with open(release_path, encoding="utf-8") as stream:
-        for line in stream:
-            name, _, value = line.strip().partition("=")
-            release[name] = value.strip('"')
-version = re.search(r"\d+(\.\d+)+", docker_version)
-print(json.dumps({
-    "schema": 1,
-    "kind": kind,
-    "image_digest": os.environ["image_digest"],
-    "image_size_bytes": image.get("Size"),
-    "os": {"name": release.get("NAME"), "version": release.get("VERSION_ID")},
-    "kernel": platform.release(),
-    "docker_version": version.group() if version else None,
-    "image_store": os.environ["image_store"],
-    "free_bytes": int(free),
-    **json.loads(own),
-    "duration_seconds": {name: int(value) for name, value in (item.split("=") for item in durations)},
-}, separators=(",", ":")))
+# program: documents/programs/facts.py
 PYTHON
 }

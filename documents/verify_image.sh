@@ -66,21 +66,7 @@ verify_unit() {
 # container_state: "running <epoch seconds of its start>" or a word that says why not.
 container_state() {
   docker container inspect "$application" 2>>"$LOG" | python3 -c '
-import datetime, json, re, sys
-try:
-    container = json.load(sys.stdin)[0]
-except (ValueError, IndexError):
-    print("absent")
-    sys.exit()
-state = container["State"]
-if sys.argv[1] != container["Image"] and sys.argv[2] != container["Config"]["Image"]:
-    print("of-another-image")
-elif not state["Running"]:
-    print("not running, exit code", str(state.get("ExitCode")) + (", out of memory" if state.get("OOMKilled") else ""))
-else:
-    # Docker prints nanoseconds; Python reads microseconds.
-    started = re.sub(r"\.\d+", "", state["StartedAt"]).replace("Z", "+00:00")
-    print("running", int(datetime.datetime.fromisoformat(started).timestamp()))
+# program: documents/programs/container_state.py
 ' "$image_id" "$reference"
 }
 
@@ -153,135 +139,14 @@ wait_for_health() {
 # Amazon EBS volumes"). A sample, so that a large image costs a minute and no more. Prints bytes and seconds, or null for both.
 first_read() {
   timeout 120 python3 - "$RUN/image.json" "$ROOT$image_directory" <<'PYTHON'
-import glob
-import json
-import os
-import sys
-import time
-
-LIMIT_BYTES, LIMIT_SECONDS, BLOCK = 256 * 1024**2, 60.0, 1024**2
-with open(sys.argv[1], encoding="utf-8") as stream:
-    data = (json.load(stream)[0].get("GraphDriver") or {}).get("Data") or {}
-store = os.path.realpath(sys.argv[2])
-layers = [path for name in ("UpperDir", "LowerDir") for path in (data.get(name) or "").split(":") if path]
-if not layers:
-    # containerd's snapshots: Docker does not say which belong to the image, and this instance has no other image.
-    found = glob.glob(store + "/io.containerd.snapshotter.v1.*/snapshots/*/fs")
-    layers = sorted(found, key=lambda path: int(os.path.basename(os.path.dirname(path))), reverse=True)
-start, total = time.monotonic(), 0
-
-
-def files():
-    for layer in layers:
-        for directory, _, names in os.walk(layer):
-            for name in names:
-                path = os.path.join(directory, name)
-                if os.path.isfile(path) and not os.path.islink(path):
-                    yield path
-
-
-for path in files():
-    try:
-        with open(path, "rb", buffering=0) as stream:
-            while total < LIMIT_BYTES and time.monotonic() - start < LIMIT_SECONDS:
-                block = stream.read(min(BLOCK, LIMIT_BYTES - total))
-                if not block:
-                    break
-                total += len(block)
-    except OSError:
-        continue
-    if total >= LIMIT_BYTES or time.monotonic() - start >= LIMIT_SECONDS:
-        break
-# Nothing found is nothing measured, and not a time of 0.
-print(*(total, round(time.monotonic() - start, 1)) if total else ("null", "null"))
+# program: documents/programs/first_read.py
 PYTHON
 }
 
 # One finding per line; nothing when the image is clean.
 find_leftovers() {
   python3 - "$ROOT" "$(instance_id)" <<'PYTHON'
-import hashlib
-import json
-import os
-import pathlib
-import sys
-
-root, instance_id = pathlib.Path(sys.argv[1] or "/"), sys.argv[2]
-findings = []
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes().strip()).hexdigest()
-
-
-def holds(path, needle):
-    """Whether a file contains the bytes; read in pieces, because logs may be long."""
-    tail = b""
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                if needle in tail + block:
-                    return True
-                tail = block[-len(needle):]
-    except OSError:
-        return False
-    return False
-
-
-def injected_keys():
-    """The SSH keys that cloud-init put on this very instance."""
-    try:
-        data = json.loads((root / "run/cloud-init/instance-data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    return {" ".join(key.split()[:2]) for key in data.get("v1", {}).get("public_ssh_keys") or []}
-
-
-SECRET_FILES = (".docker/config.json", ".docker/.token_seed", ".ecr/cache.json", ".aws/credentials", ".netrc", ".git-credentials")
-allowed = injected_keys()
-for home in [root / "root", *sorted(root.glob("home/*"))]:
-    findings += [f"{home / name} is there" for name in SECRET_FILES if (home / name).exists()]
-    findings += [f"{path} is there" for path in home.glob(".*_history") if path.stat().st_size]
-    findings += [f"{path} is there" for path in home.glob(".ssh/id_*")]
-    keys = home / ".ssh/authorized_keys"
-    if keys.exists():
-        for line in keys.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.strip() and not line.startswith("#") and not any(key in line for key in allowed):
-                findings.append(f"{keys} has a key that this launch did not inject")
-                break
-
-try:
-    record = json.loads((root / "etc/ami-lifecycle/build.json").read_text(encoding="utf-8"))
-except (OSError, ValueError):
-    record = {}
-    findings.append(f"{root / 'etc/ami-lifecycle/build.json'} is missing or not JSON")
-if record and record.get("image_digest") != os.environ["image_digest"]:
-    findings.append(f"build.json names the digest {record.get('image_digest')}")
-for name in ("application", "environment"):
-    if record and record.get(name) != os.environ[name]:
-        findings.append(f"build.json names the {name} {record.get(name)}")
-
-machine_id = root / "etc/machine-id"
-own_machine_id = machine_id.read_text(encoding="utf-8").strip() if machine_id.exists() else ""
-if len(own_machine_id) != 32:
-    findings.append("the machine id was not set at boot")
-elif digest(machine_id) == record.get("machine_id_sha256"):
-    findings.append("the machine id is the builder's")
-for key in root.glob("etc/ssh/ssh_host_*_key.pub"):
-    if digest(key) in (record.get("ssh_host_keys_sha256") or []):
-        findings.append(f"{key} is the builder's")
-journals = root / "var/log/journal"
-if journals.is_dir():
-    findings += [f"{path} is another machine's journal" for path in journals.iterdir() if path.name.split(".")[0] != own_machine_id]
-
-builder = record.get("builder_instance_id") or ""
-if builder and builder != instance_id:
-    findings += [f"{path} is the builder's" for path in root.glob(f"var/lib/amazon/ssm/{builder}")]
-    for tree in ("var/log", "var/lib/cloud"):
-        for path in sorted((root / tree).rglob("*")):
-            if path.is_file() and not path.is_symlink() and holds(path, builder.encode()):
-                findings.append(f"{path} names the builder")
-print("\n".join(findings[:20]))
+# program: documents/programs/leftovers.py
 PYTHON
 }
 

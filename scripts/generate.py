@@ -5,6 +5,7 @@ python scripts/generate.py --check    change nothing; name what is stale and exi
 """
 
 import argparse
+import ast
 import json
 import re
 import sys
@@ -36,6 +37,7 @@ SOURCED = re.compile(
     r'^# shellcheck source=documents/(\w+\.sh)\nsource "\$\(dirname "\$\{BASH_SOURCE\[0\]\}"\)/\1"\n',
     re.MULTILINE,
 )
+PROGRAM = re.compile(r"^# program: documents/(programs/\w+\.py)\n", re.MULTILINE)
 
 
 class Generated(NamedTuple):
@@ -45,10 +47,41 @@ class Generated(NamedTuple):
     text: Callable[[], str]
 
 
+def program_text(path: Path) -> str:
+    """Return a Python program as a script holds it: without its docstring, which the machine has no use for.
+
+    A document may have 64 KB (Systems Manager endpoints and quotas, "SSM document size").
+
+    Raises:
+        ValueError: the program has no docstring, or holds what would end it within the script.
+    """
+    text = path.read_text(encoding="utf-8")
+    first = ast.parse(text).body[0]
+    if ast.get_docstring(ast.parse(text)) is None or first.end_lineno is None:
+        raise ValueError(f"{path.name} must begin with a docstring")
+    body = "".join(text.splitlines(keepends=True)[first.end_lineno :]).lstrip("\n")
+    if re.search(r"^PYTHON$", body, re.MULTILINE):
+        raise ValueError(f"{path.name} has a line PYTHON, which ends it in the script")
+    return body
+
+
+def inlined_program(folder: Path, match: re.Match[str]) -> str:
+    """Return the program that a line of a script names, fit for the quotes that the line stands in.
+
+    Raises:
+        ValueError: the shell would end the program early.
+    """
+    text = program_text(folder / match[1])
+    if match.string[: match.start()].endswith("-c '\n") and "'" in text:
+        raise ValueError(f"{match[1]} stands between single quotes and has one")
+    return text
+
+
 def command_document(name: str, step: str, timeout_seconds: int) -> str:
     """Return the text of a Command document with one step that runs `documents/<name>.sh`.
 
-    Each file that the script sources takes the place of the two lines that source it: the agent runs one file.
+    Each file that the script sources takes the place of the two lines that source it, and each Python program the place
+    of the line that names it: the agent runs one file.
     Source: Systems Manager User Guide, "Data elements and parameters" and "aws:runShellScript".
 
     Raises:
@@ -62,6 +95,7 @@ def command_document(name: str, step: str, timeout_seconds: int) -> str:
     )
     if "BASH_SOURCE" in script:
         raise ValueError(f"{name}.sh must source each of its parts in the usual two lines")
+    script = PROGRAM.sub(lambda match: inlined_program(folder, match), script)
     indented = textwrap.indent(script, " " * 12)
     head = (folder / f"{name}.head.yaml").read_text(encoding="utf-8")
     return (
