@@ -121,7 +121,13 @@ def _principals(element: Any) -> list[str]:
 @cache
 def statements_of(document: str) -> tuple[Statement, ...]:
     """The statements of a policy document in JSON, parsed once; raises PolicyError."""
-    return parse_statements(json.loads(document))
+    content = json.loads(document)
+    if not isinstance(content, dict):
+        raise PolicyError("a policy is a JSON object")
+    given = content.get("Statement")
+    if not all(isinstance(each, dict) for each in (given if isinstance(given, list) else [given])):
+        raise PolicyError("a policy's Statement is an object or a list of objects")
+    return parse_statements(content)
 
 
 def decide(statements: Iterable[Statement], asked: Check) -> Decision:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aws_emulator.iam.conditions import PolicyError
-from aws_emulator.iam.policies import Check, Decision, admits, check, decide, parse_statements
+from aws_emulator.iam.policies import Check, Decision, admits, check, decide, parse_statements, statements_of
 
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"
 OUR_EVENTS = {
@@ -173,3 +173,10 @@ def test_a_resource_policy_admits_the_service_for_the_resource_it_names() -> Non
     assert admits(policy, "events.amazonaws.com", own)
     assert not admits(policy, "events.amazonaws.com", other)
     assert not admits(policy, "sns.amazonaws.com", own)
+
+
+@pytest.mark.parametrize("document", ["1", "[]", '{"Statement": 1}', '{"Statement": ["Allow"]}', "{}"])
+def test_what_is_no_policy_is_refused(document: str) -> None:
+    """IAM API reference, PutRolePolicy: MalformedPolicyDocument."""
+    with pytest.raises(PolicyError):
+        statements_of(document)
