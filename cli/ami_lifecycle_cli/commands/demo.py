@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -17,6 +17,12 @@ from ami_lifecycle_cli.stack.following import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 
 app = typer.Typer(add_completion=False)
+
+_NEXT: Final = """
+Next:
+  ami-lifecycle emulator start --time-scale 0.01   this account, to try commands and SDKs on it yourself
+  docs/deploy.md                                   from nothing to the first image in an AWS account
+  docs/adapt.md                                    another application than ComfyUI"""
 
 
 @app.command()
@@ -50,6 +56,7 @@ def demo(
         return
     teller.finish(scenes, picture)
     console.print(f"\nAll of it in {seconds:.0f} s on this machine.")
+    console.print(_NEXT)
 
 
 def _document(scenes: list[Scene], picture: Picture, teller: Teller, seconds: float) -> dict[str, Any]:
