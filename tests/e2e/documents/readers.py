@@ -1,0 +1,120 @@
+"""What a reader of a page has before typing a block, and which blocks cannot be run here.
+
+A block is named by its page and its first line. Shell blocks that are not named are run as they are, in the order of
+the page, each with the variables and functions that those before it have set.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGES: Final = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/README.md",
+    "layers/parameter_config/README.md",
+    "emulator/README.md",
+    "client/README.md",
+    "testbed/README.md",
+)
+
+_PINNING: Final = (
+    "uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \\"
+)
+# Blocks that are not run, each with the reason.
+NOT_RUN: Final = {
+    (
+        "CONTRIBUTING.md",
+        "make quick     # domain, steps, adapters, and that the state machine agrees with the code",
+    ): "these tests run anyway",
+    ("CONTRIBUTING.md", _PINNING): "it asks a package index for the newest versions",
+    (
+        "docs/runbook.md",
+        "ami-lifecycle logs prod --failed  # the newest failed build: what tells of the failure",
+    ): ("it needs a failed and a running build at once; the command's own tests have both"),
+}
+
+# Languages that are looked at, not typed.
+PICTURES: Final = frozenset({"mermaid", "text"})
+
+# Pages whose reader has a deployed stack, and `prod` published in it. The others start an emulator themselves.
+WITH_A_STACK: Final = frozenset(
+    {"docs/deploy.md", "docs/runbook.md", "docs/configuration.md", "client/README.md"}
+)
+
+# What the reader has or has done before the block: shell, run in the same place.
+# A build that waits for its builder's agent until somebody stops it.
+_RUNNING: Final = """
+python -c '
+import os, urllib.request
+fault = b"{\\"kind\\": \\"agent_never_online\\"}"
+urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_emulator/faults", fault)
+'
+ami-lifecycle emulator push prod
+until ami-lifecycle status prod --json | grep -q '"action": "build"'; do sleep 0.2; done
+"""
+_FIELD: Final = """grep -m1 '"{}":' | cut -d'"' -f4"""
+BEFORE: Final = {
+    ("CONTRIBUTING.md", "make build ARCHITECTURE=x86_64"): "echo '{}' > variables.json",
+    (
+        "docs/configuration.md",
+        "ami-lifecycle config show                                   # every value and its source",
+    ): ("for size in 150 175 200; do ami-lifecycle config set aws.ebs.size_gb $size; done"),
+    ("docs/deploy.md", "aws ecr create-repository --repository-name comfyui"): (
+        "aws ecr delete-repository --repository-name comfyui --force"
+    ),
+    (
+        "docs/deploy.md",
+        "REGISTRY=$(aws ecr describe-repositories --repository-names comfyui --output text \\",
+    ): ("echo FROM scratch > Dockerfile"),
+    (
+        "docs/deploy.md",
+        "aws ssm get-parameter --name /comfyui/ami/prod/latest --query Parameter.Value --output text",
+    ): ("ami-lifecycle wait prod"),
+    ("docs/deploy.md", 'docker build --label ami-lifecycle.commit="$(git rev-parse HEAD)" \\'): (
+        "git init --quiet && git -c user.name=me -c user.email=me@example.com commit --quiet --allow-empty -m first"
+    ),
+    ("docs/deploy.md", '.venv-build/bin/sam deploy --parameter-overrides VolumeKeyArn="$KEY_ARN"'): (
+        "KEY_ARN=arn:aws:kms:us-east-1:123456789012:key/1"
+    ),
+    ("docs/deploy.md", "aws dynamodb list-tables --query \"TableNames[?contains(@, '-StateTable-')]\""): (
+        'TABLE=$(aws dynamodb list-tables --query "TableNames[0]" --output text)'
+    ),
+    ("docs/runbook.md", "ami-lifecycle rollback prod --dry-run"): (
+        "ami-lifecycle emulator push prod && ami-lifecycle wait prod"
+    ),
+    ("docs/runbook.md", 'ami_id=$(ami-lifecycle wait prod --digest "$DIGEST" --timeout 5000)'): (
+        f"DIGEST=$(ami-lifecycle status prod --json | {_FIELD.format('image_digest')})"
+    ),
+    ("docs/runbook.md", 'ami-lifecycle stop prod --reason "the wrong branch"'): _RUNNING,
+    (
+        "docs/runbook.md",
+        'ami-lifecycle build prod --digest "$DIGEST" --pin --reason "hotfix until the release" --watch',
+    ): f"DIGEST=$(ami-lifecycle status prod --json | {_FIELD.format('image_digest')})",
+    ("docs/runbook.md", "ami-lifecycle builds prod         # ids, digests, commits, how each ended"): (
+        f"BUILD=$(ami-lifecycle builds prod --json | {_FIELD.format('name')})"
+    ),
+}
+
+# Blocks that end with another exit code, and what they then say.
+ENDS: Final = {
+    ("docs/configuration.md", "ami-lifecycle config init --dry-run    # the exact plan; writes nothing"): (
+        1,
+        "names the instance 'i-1234567890abcdef0', which does not exist here",
+    ),
+}
+
+# Words in a command that stand for something of the reader's.
+STANDS_FOR: Final = {"BUILD": '"$BUILD"'}
+
+# Where the reader types, if that is not a checkout of this repository.
+PROJECTS: Final = {
+    "docs/configuration.md": """
+mkdir -p project && cp -r config/examples/fine-tune-slm project/config && cd project
+printf '\\napi:\\n  key:\\n    ssm_param: /fine-tune-slm/api/key\\n    sensitive: true\\n' >> config/aws_config.yml
+printf '\\napp:\\n  flags:\\n    ssm_param: /fine-tune-slm/app/flags\\n    optional: true\\n' >> config/aws_config.yml
+printf s3cr3t > key.txt
+echo AWS_S3_PREFIX=results > values.env
+echo 'import os; print(os.environ["AWS_EC2_INSTANCE_TYPE"])' > train.py
+""",
+}
