@@ -87,7 +87,7 @@ class Watched:
         self.act("DescribeParameters", "ssm")
 
     def found(self) -> list[tuple[str, str]]:
-        return [(each.promise, each.what) for each in self.observers.book.all()]
+        return [(each.promise, each.what) for each in self.observers.violations.all()]
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_p1_latest_names_an_image_that_the_stack_deregistered(watched: Watched) 
     watched.write_latest(image_id)
     watched.act("DeregisterImage", ImageId=image_id)
     assert ("P1", f"{LATEST} names {image_id}, which does not exist") in watched.found()
-    (violation,) = [each for each in watched.observers.book.all() if each.promise == "P1"]
+    (violation,) = [each for each in watched.observers.violations.all() if each.promise == "P1"]
     assert violation.cause == f"function ec2:DeregisterImage(ImageId={image_id})"
 
 
@@ -468,7 +468,7 @@ def test_p1_latest_is_written_as_an_image_that_is_gone_and_only_ssm_drops_it(wat
     watched.write_latest(image_id)
     gone = verified_image(watched, "comfyui-multitenant-prod.candidate.1")
     watched.act("DeregisterImage", ImageId=gone)
-    watched.observers.book.clear()
+    watched.observers.violations.clear()
     watched.write_latest(gone)
     (violation,) = [what for promise, what in watched.found() if promise == "P1"]
     assert "only SSM's check has saved it" in violation

@@ -33,7 +33,7 @@ from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKind
 from ami_lifecycle.domain.launching import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
-from ami_lifecycle.domain.retirement import Sorted
+from ami_lifecycle.domain.retirement import PreviousImages
 from ami_lifecycle.steps import claim_environment
 from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import RetirementReview
@@ -56,10 +56,12 @@ class Break(NamedTuple):
 
 
 def _retire_the_live_image(_: World) -> None:
-    def sort_out(_self: RetirementReview, live: Image, _execution_arn: str | None = None) -> Sorted:
-        return Sorted([], [live])
+    def previous_images(
+        _self: RetirementReview, live: Image, _execution_arn: str | None = None
+    ) -> PreviousImages:
+        return PreviousImages([], [live])
 
-    RetirementReview.sort_out = sort_out
+    RetirementReview.previous_images = previous_images
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:

@@ -304,7 +304,9 @@ def _run(world: World, options: argparse.Namespace) -> int:
     recent: list[str] = []
     for number in range(1, options.steps + 1):
         recent.append(soak.step())
-        broken = [f"{each.promise}: {each.what} after {each.cause}" for each in world.observers.book.all()]
+        broken = [
+            f"{each.promise}: {each.what} after {each.cause}" for each in world.observers.violations.all()
+        ]
         if not broken and number % options.rest_every == 0:
             broken, recent = soak.come_to_rest(), []
             print(

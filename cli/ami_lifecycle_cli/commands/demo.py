@@ -11,8 +11,8 @@ from rich.console import Console
 
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
-from ami_lifecycle_cli.demo.story import EmulatedTarget, Picture, Scene, Story, UnexpectedError
-from ami_lifecycle_cli.demo.telling import Teller
+from ami_lifecycle_cli.demo.output import DemoOutput
+from ami_lifecycle_cli.demo.story import AccountSummary, EmulatedTarget, Scene, Story, UnexpectedError
 from ami_lifecycle_cli.stack.following import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 
@@ -39,27 +39,29 @@ def demo(
     console = Console(quiet=as_json, highlight=False)
     began = time.monotonic()
     console.print("Starting an emulated AWS account, and deploying template.yaml to it ...")
-    teller = Teller(console, time_scale)
+    output = DemoOutput(console, time_scale)
     try:
         with Emulator(find_project(), time_scale=time_scale) as emulator:
             console.print(f"Ready after {time.monotonic() - began:.1f} s at {emulator.endpoint_url}")
             target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
-            story = Story(target, teller.begin, teller.state)
+            story = Story(target, output.begin, output.state)
             scenes = story.live()
-            picture = story.picture()
+            summary = story.summary()
     except (UnexpectedError, AmiLifecycleError) as error:
         typer.echo(f"Error: the demonstration went wrong; {error}", err=True)
         raise typer.Exit(1) from error
     seconds = time.monotonic() - began
     if as_json:
-        print(json.dumps(_document(scenes, picture, teller, seconds), indent=2))
+        print(json.dumps(_document(scenes, summary, output, seconds), indent=2))
         return
-    teller.finish(scenes, picture)
+    output.finish(scenes, summary)
     console.print(f"\nAll of it in {seconds:.0f} s on this machine.")
     console.print(_NEXT)
 
 
-def _document(scenes: list[Scene], picture: Picture, teller: Teller, seconds: float) -> dict[str, Any]:
+def _document(
+    scenes: list[Scene], summary: AccountSummary, output: DemoOutput, seconds: float
+) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 1),
         "scenes": [
@@ -67,24 +69,24 @@ def _document(scenes: list[Scene], picture: Picture, teller: Teller, seconds: fl
                 "title": scene.title,
                 "outcome": scene.outcome,
                 "latest": scene.latest,
-                "executions": [_execution(execution, teller) for execution in scene.executions],
+                "executions": [_execution(execution, output) for execution in scene.executions],
             }
             for scene in scenes
         ],
-        "final": picture.as_json(),
+        "final": summary.as_json(),
     }
 
 
-def _execution(execution: Followed, teller: Teller) -> dict[str, Any]:
+def _execution(execution: Followed, output: DemoOutput) -> dict[str, Any]:
     return {
         "name": execution.run.name,
         "status": execution.run.status,
         "error": execution.run.error,
         "cause": execution.run.cause,
-        "phases": {phase: round(value, 1) for phase, value in teller.phases(execution).items()},
-        "states": [_state(run, teller) for run in execution.states],
+        "phases": {phase: round(value, 1) for phase, value in output.phases(execution).items()},
+        "states": [_state(run, output) for run in execution.states],
     }
 
 
-def _state(run: StateRun, teller: Teller) -> dict[str, Any]:
-    return {"name": run.name, "seconds": round(teller.seconds(run), 1)}
+def _state(run: StateRun, output: DemoOutput) -> dict[str, Any]:
+    return {"name": run.name, "seconds": round(output.seconds(run), 1)}

@@ -65,7 +65,7 @@ class Scene:
 
 
 @dataclass
-class Picture:
+class AccountSummary:
     """What the account holds in the end."""
 
     images: list[dict[str, str]]
@@ -118,7 +118,7 @@ class Story:
             self._failing_verification(),
         ]
 
-    def picture(self) -> Picture:
+    def summary(self) -> AccountSummary:
         """Look at the account; raises `UnexpectedError` when something is left that should not be."""
         images = self._ec2.describe_images(Owners=["self"])["Images"]
         snapshots = self._ec2.describe_snapshots(
@@ -143,7 +143,7 @@ class Story:
             {snapshot["SnapshotId"] for snapshot in snapshots} == used, "only its own snapshots are left"
         )
         _require(not alive, "no instance is left")
-        return Picture(
+        return AccountSummary(
             images=[{"image_id": image["ImageId"], "name": image["Name"]} for image in images],
             snapshots=sorted(used),
             instances=alive,

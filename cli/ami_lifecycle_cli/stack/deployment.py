@@ -21,7 +21,7 @@ from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError, InputError, UnknownEnvironmentError
 from ami_lifecycle.settings import Catalogue, load_catalogue
-from ami_lifecycle.steps.observing import account_of
+from ami_lifecycle.steps.lookups import account_of
 from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords

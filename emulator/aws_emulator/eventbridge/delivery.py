@@ -46,7 +46,7 @@ _INTERNAL: Final = "emulator"
 
 
 @dataclass(frozen=True)
-class Shipment:
+class TargetInvocation:
     """One event on its way to one target.
 
     Attributes:
@@ -67,7 +67,7 @@ class Shipment:
 
 
 def retry_policy(target: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a Shipment that a target's RetryPolicy and DeadLetterConfig give."""
+    """The members of a TargetInvocation that a target's RetryPolicy and DeadLetterConfig give."""
     policy = target.get("RetryPolicy") or {}
     return {
         "maximum_attempts": policy.get("MaximumRetryAttempts", 185),
@@ -94,86 +94,96 @@ class Delivery:
         """Drop what is not delivered."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def ship(self, shipment: Shipment, principal: str | None = None) -> None:
+    def invoke(self, invocation: TargetInvocation, principal: str | None = None) -> None:
         """Deliver, with retries; returns at once.
 
         Args:
-            shipment: what and whereto.
+            invocation: what and whereto.
             principal: the service whose right to invoke a function its policy must grant; None when
                 the caller's role grants it.
         """
-        self._submit(shipment, principal, 1, self._clock.elapsed())
+        self._submit(invocation, principal, 1, self._clock.elapsed())
 
-    def refuse(self, shipment: Shipment, principal: str | None, error: ApiError) -> None:
+    def refuse(self, invocation: TargetInvocation, principal: str | None, error: ApiError) -> None:
         """Have the dead-letter queue take what cannot be delivered at all; returns at once."""
         try:
-            self._threads.submit(self._bury, shipment, principal, error, 1, "")
+            self._threads.submit(self._bury, invocation, principal, error, 1, "")
         except RuntimeError:
-            LOGGER.debug("the emulator stops; %s gets no event", shipment.target_arn)
+            LOGGER.debug("the emulator stops; %s gets no event", invocation.target_arn)
 
     def send(self, caller: str, arn: str, body: str, attributes: Mapping[str, str]) -> None:
         """Send to a queue, topic or function as a caller, once; failures are logged."""
         try:
-            self._deliver(Shipment(target_arn=arn, body=body, source_arn="", caller=caller), attributes)
+            self._deliver(
+                TargetInvocation(target_arn=arn, body=body, source_arn="", caller=caller), attributes
+            )
         except ApiError as error:
             LOGGER.warning("nothing was sent to %s: %s", arn, error)
 
-    def _submit(self, shipment: Shipment, principal: str | None, attempt: int, begun: float) -> None:
+    def _submit(
+        self, invocation: TargetInvocation, principal: str | None, attempt: int, begun: float
+    ) -> None:
         try:
-            self._threads.submit(self._attempt, shipment, principal, attempt, begun)
+            self._threads.submit(self._attempt, invocation, principal, attempt, begun)
         except RuntimeError:
-            LOGGER.debug("the emulator stops; %s gets no event", shipment.target_arn)
+            LOGGER.debug("the emulator stops; %s gets no event", invocation.target_arn)
 
-    def _attempt(self, shipment: Shipment, principal: str | None, attempt: int, begun: float) -> None:
+    def _attempt(
+        self, invocation: TargetInvocation, principal: str | None, attempt: int, begun: float
+    ) -> None:
         try:
-            self._check_permission(shipment, principal)
-            self._deliver(shipment, {})
+            self._check_permission(invocation, principal)
+            self._deliver(invocation, {})
         except ApiError as error:
             delay = min(2.0 ** (attempt - 1), _MOST_BACKOFF_SECONDS)
-            late = self._clock.elapsed() + delay - begun > shipment.maximum_age_seconds
-            if error.code in _TRANSIENT and attempt <= shipment.maximum_attempts and not late:
-                self._clock.call_later(delay, lambda: self._submit(shipment, principal, attempt + 1, begun))
+            late = self._clock.elapsed() + delay - begun > invocation.maximum_age_seconds
+            if error.code in _TRANSIENT and attempt <= invocation.maximum_attempts and not late:
+                self._clock.call_later(delay, lambda: self._submit(invocation, principal, attempt + 1, begun))
                 return
             exhausted = "MaximumEventAgeInSeconds" if late else "MaximumRetryAttempts"
-            self._bury(shipment, principal, error, attempt, exhausted)
+            self._bury(invocation, principal, error, attempt, exhausted)
         except Exception:
-            LOGGER.exception("delivery to %s failed inside the emulator", shipment.target_arn)
+            LOGGER.exception("delivery to %s failed inside the emulator", invocation.target_arn)
 
-    def _check_permission(self, shipment: Shipment, principal: str | None) -> None:
+    def _check_permission(self, invocation: TargetInvocation, principal: str | None) -> None:
         """Functions and queues admit a rule by their own policies (EventBridge user guide, Resource-based policies)."""
-        arn = shipment.target_arn
+        arn = invocation.target_arn
         if principal is None or not (":function:" in arn or arn.startswith("arn:aws:sqs:")):
             return
-        if not self._permits(arn, principal, shipment.source_arn):
+        if not self._permits(arn, principal, invocation.source_arn):
             raise ApiError("AccessDeniedException", f"{principal} may not use {arn}", 403)
 
-    def _deliver(self, shipment: Shipment, attributes: Mapping[str, str]) -> None:
-        arn, service = shipment.target_arn, shipment.target_arn.split(":")[2]
+    def _deliver(self, invocation: TargetInvocation, attributes: Mapping[str, str]) -> None:
+        arn, service = invocation.target_arn, invocation.target_arn.split(":")[2]
         values = {key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()}
         parameters: dict[str, Any]
         match service:
             case "states":
-                parameters = {"stateMachineArn": arn, "name": shipment.execution_name, "input": shipment.body}
+                parameters = {
+                    "stateMachineArn": arn,
+                    "name": invocation.execution_name,
+                    "input": invocation.body,
+                }
                 call = ("stepfunctions", "StartExecution")
             case "lambda":
                 call = ("lambda", "Invoke")
                 parameters = {
                     "FunctionName": arn,
                     "InvocationType": "Event",
-                    "Payload": shipment.body.encode(),
+                    "Payload": invocation.body.encode(),
                 }
             case "sns":
                 call = ("sns", "Publish")
-                parameters = {"TopicArn": arn, "Message": shipment.body, "MessageAttributes": values}
+                parameters = {"TopicArn": arn, "Message": invocation.body, "MessageAttributes": values}
             case "sqs":
                 call = ("sqs", "SendMessage")
                 queue = self._queue_url(arn)
-                parameters = {"QueueUrl": queue, "MessageBody": shipment.body, "MessageAttributes": values}
-                if shipment.message_group:
-                    parameters["MessageGroupId"] = shipment.message_group
+                parameters = {"QueueUrl": queue, "MessageBody": invocation.body, "MessageAttributes": values}
+                if invocation.message_group:
+                    parameters["MessageGroupId"] = invocation.message_group
             case _:
                 raise ApiError("EmulatorUnsupportedOperation", f"the emulator cannot deliver to {arn}", 501)
-        self._api.call(shipment.caller, *call, parameters)
+        self._api.call(invocation.caller, *call, parameters)
 
     def _queue_url(self, arn: str) -> str:
         # AWS needs no such call: the services know the queue by its ARN.
@@ -181,24 +191,29 @@ class Delivery:
         return str(response["QueueUrl"])
 
     def _bury(
-        self, shipment: Shipment, principal: str | None, error: ApiError, attempt: int, exhausted: str
+        self,
+        invocation: TargetInvocation,
+        principal: str | None,
+        error: ApiError,
+        attempt: int,
+        exhausted: str,
     ) -> None:
         """Send to the dead-letter queue: a rule by the queue's policy, a schedule by its role."""
-        LOGGER.warning("%s did not reach %s: %s", shipment.source_arn, shipment.target_arn, error)
-        if shipment.dead_letter_arn is None:
+        LOGGER.warning("%s did not reach %s: %s", invocation.source_arn, invocation.target_arn, error)
+        if invocation.dead_letter_arn is None:
             return
         attributes = {
-            "RULE_ARN": shipment.source_arn,
-            "TARGET_ARN": shipment.target_arn,
+            "RULE_ARN": invocation.source_arn,
+            "TARGET_ARN": invocation.target_arn,
             "ERROR_CODE": _ERROR_CODES.get(error.code, "SDK_CLIENT_ERROR"),
             "ERROR_MESSAGE": error.message or error.code,
         }
         # What is not tried again has neither (recorded in radkawar/stackd, eventbridge/inputs.json).
         if error.code in _TRANSIENT:
             attributes |= {"RETRY_ATTEMPTS": str(attempt - 1), "EXHAUSTED_RETRY_CONDITION": exhausted}
-        letter = replace(shipment, target_arn=shipment.dead_letter_arn, dead_letter_arn=None)
+        letter = replace(invocation, target_arn=invocation.dead_letter_arn, dead_letter_arn=None)
         try:
             self._check_permission(letter, principal)
             self._deliver(letter, attributes)
         except ApiError as failure:
-            LOGGER.warning("the dead-letter queue %s: %s", shipment.dead_letter_arn, failure)
+            LOGGER.warning("the dead-letter queue %s: %s", invocation.dead_letter_arn, failure)

@@ -20,7 +20,7 @@ from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import Item, page
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import Event, EventBus
-from aws_emulator.eventbridge.delivery import Delivery, Shipment, retry_policy
+from aws_emulator.eventbridge.delivery import Delivery, TargetInvocation, retry_policy
 from aws_emulator.eventbridge.patterns import Pattern, PatternError, parse_pattern
 from aws_emulator.eventbridge.recurrence import ExpressionError, Once, Ticker, parse_recurrence
 from aws_emulator.eventbridge.target_inputs import (
@@ -162,7 +162,7 @@ class Rules:
     def _dispatch(self, rule: Rule, event: Event) -> None:
         origin = Origin(rule.arn, rule.name, self._clock.now())
         for target in list(rule.targets.values()):
-            shipment = Shipment(
+            invocation = TargetInvocation(
                 target_arn=target["Arn"],
                 body=target_input(target, event, origin),
                 source_arn=rule.arn,
@@ -171,15 +171,15 @@ class Rules:
                 message_group=(target.get("SqsParameters") or {}).get("MessageGroupId"),
                 **retry_policy(target),
             )
-            if not shipment.body:
+            if not invocation.body:
                 LOGGER.warning(
                     "%s gives its target %s nothing, which is not delivered", rule.arn, target["Arn"]
                 )
-            elif is_json(shipment.body):
-                self._delivery.ship(shipment, _PRINCIPAL)
+            elif is_json(invocation.body):
+                self._delivery.invoke(invocation, _PRINCIPAL)
             else:
                 self._delivery.refuse(
-                    shipment, _PRINCIPAL, ApiError("INVALID_JSON", "Invalid input for target.")
+                    invocation, _PRINCIPAL, ApiError("INVALID_JSON", "Invalid input for target.")
                 )
 
     # Rules.

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
-from aws_emulator.eventbridge.delivery import Delivery, Shipment, retry_policy
+from aws_emulator.eventbridge.delivery import Delivery, TargetInvocation, retry_policy
 from aws_emulator.eventbridge.recurrence import ExpressionError, Ticker, parse_recurrence
 from aws_emulator.gateway.identities import Identities
 
@@ -56,8 +56,8 @@ class Scheduler:
         if schedule is None:
             return False
         target = schedule.target
-        self._delivery.ship(
-            Shipment(
+        self._delivery.invoke(
+            TargetInvocation(
                 target_arn=target["Arn"],
                 body=self._input(schedule),
                 source_arn=schedule.arn,

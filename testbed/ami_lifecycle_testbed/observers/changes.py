@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_testbed.observers.view import View
-from ami_lifecycle_testbed.observers.violations import Book
+from ami_lifecycle_testbed.observers.violations import Violations
 from aws_emulator.api.operations import Request
 
 # The look-ups that show who uses an image; without one of them nobody can know.
@@ -55,12 +55,12 @@ class ChangeObserver:
     """
 
     def __init__(
-        self, view: View, book: Book, elapsed: Callable[[], float], *, protects_instances: bool
+        self, view: View, violations: Violations, elapsed: Callable[[], float], *, protects_instances: bool
     ) -> None:
         self._view = view
         self._elapsed = elapsed
         self._available_since: dict[str, float] = {}
-        self._book = book
+        self._violations = violations
         self._protects_instances = protects_instances
         self._looked: dict[tuple[str, int], dict[tuple[str, str | None], str]] = {}
         self._foreign: dict[str, Any] = {}
@@ -120,7 +120,7 @@ class ChangeObserver:
         now = {resource_id: (dict(tags), state) for resource_id, tags, state in self._everything()}
         for resource_id, before in self._foreign.items():
             if now.get(resource_id) != before:
-                self._book.add("P6", f"{resource_id}, which is not ours, is no longer what it was")
+                self._violations.add("P6", f"{resource_id}, which is not ours, is no longer what it was")
 
     def _uses(self, request: Request) -> list[str]:
         image_id = str(request.parameters["ImageId"])

@@ -9,7 +9,7 @@ from ami_lifecycle_testbed.observers.changes import ChangeObserver
 from ami_lifecycle_testbed.observers.publication import PublicationObserver
 from ami_lifecycle_testbed.observers.remains import Created, RemainsObserver, Source
 from ami_lifecycle_testbed.observers.view import View
-from ami_lifecycle_testbed.observers.violations import Book, Violation
+from ami_lifecycle_testbed.observers.violations import Violation, Violations
 from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.gateway import Gateway
 
@@ -43,12 +43,12 @@ class Observers:
         unverified: frozenset[str] = frozenset(),
         protects_instances: bool = False,
     ) -> None:
-        self.book = Book(elapsed)
+        self.violations = Violations(elapsed)
         self._is_ours = is_ours
-        self._publication = PublicationObserver(view, self.book, unverified)
-        self._changes = ChangeObserver(view, self.book, elapsed, protects_instances=protects_instances)
+        self._publication = PublicationObserver(view, self.violations, unverified)
+        self._changes = ChangeObserver(view, self.violations, elapsed, protects_instances=protects_instances)
         self._remains = RemainsObserver(
-            view, self.book, sources=sources, items=items, is_running=is_running, is_forced=is_forced
+            view, self.violations, sources=sources, items=items, is_running=is_running, is_forced=is_forced
         )
         self.begin()
 
@@ -74,9 +74,9 @@ class Observers:
         ours = self._is_ours(request.caller)
         suspicions = self._changes.before(request) if ours else []
         if ours and request.service != "autoscaling":
-            self.book.note(request, by_person=False)
+            self.violations.note(request, by_person=False)
         elif self._changes.targets(request) or request.operation in {"PutParameter", "DeleteParameter"}:
-            self.book.note(request, by_person=True)
+            self.violations.note(request, by_person=True)
         try:
             response = proceed()
         except ApiError as error:
@@ -94,18 +94,18 @@ class Observers:
 
     def check_at_rest(self) -> list[Violation]:
         """Hold P4, P5 and what became of things that are not ours; all violations so far."""
-        self.book.cause = "rest"
+        self.violations.cause = "rest"
         self._publication.check()
         self._changes.check_foreign()
         self._remains.check_leaks()
         self._remains.check_convergence()
-        return self.book.all()
+        return self.violations.all()
 
     def _after(
         self, request: Request, response: Response, suspicions: list[tuple[str, str]], *, ours: bool
     ) -> None:
         for promise, what in suspicions:
-            self.book.add(promise, what)
+            self.violations.add(promise, what)
         if ours:
             self._remains.note_created(request, response)
         else:
@@ -125,7 +125,7 @@ class Observers:
     def _show(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         if query.get("rest") in {"1", "true"}:
             self.check_at_rest()
-        return 200, {"violations": self.book.as_json()}
+        return 200, {"violations": self.violations.as_json()}
 
 
 def _outcome(response: Response) -> str:

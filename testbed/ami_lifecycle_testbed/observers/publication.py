@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ami_lifecycle_testbed.observers.view import ENVIRONMENT_TAG, View
-from ami_lifecycle_testbed.observers.violations import Book
+from ami_lifecycle_testbed.observers.violations import Violations
 from aws_emulator.ec2.model import Image
 
 _VERIFICATION = "VerifyImage"
@@ -18,9 +18,9 @@ class PublicationObserver:
         unverified: environments whose settings switch verification off.
     """
 
-    def __init__(self, view: View, book: Book, unverified: frozenset[str]) -> None:
+    def __init__(self, view: View, violations: Violations, unverified: frozenset[str]) -> None:
         self._view = view
-        self._book = book
+        self._violations = violations
         self._unverified = unverified
         self._names: dict[str, str] = {}
         self._seen: dict[str, str | None] = {}
@@ -58,7 +58,7 @@ class PublicationObserver:
         image = self._view.image(value)
         if name in self._names and (image is None or image.state != "available"):
             state = "does not exist" if image is None else f"is {image.state}"
-            self._book.add(
+            self._violations.add(
                 "P1", f"{name} was written as {value}, which {state}: only SSM's check has saved it"
             )
 
@@ -82,16 +82,16 @@ class PublicationObserver:
             value = self._view.value(name)
             before = self._seen.get(name)
             self._seen[name] = value
-            if value != before and self._book.by_person:
+            if value != before and self._violations.by_person:
                 self._excused.add((name, value))
             problem = self._problem(name, environment, value, before)
             if problem is None:
                 self._check_verified(name, environment, value, before)
-            elif self._book.by_person:
+            elif self._violations.by_person:
                 # Whoever took the image away knows; the service answers for what it does itself.
                 self._excused.add((name, value))
             elif (name, value) not in self._excused:
-                self._book.add("P1", problem)
+                self._violations.add("P1", problem)
 
     def _problem(self, name: str, environment: str, value: str | None, before: str | None) -> str | None:
         if value is None:
@@ -109,12 +109,12 @@ class PublicationObserver:
     def _check_verified(self, name: str, environment: str, value: str | None, before: str | None) -> None:
         if value is None or value == before or environment in self._unverified:
             return
-        if self._book.by_person:
+        if self._violations.by_person:
             self._trusted.add(value)
         image = self._view.image(value)
         if value in self._trusted or image is None or _disks(image) in self._verified:
             return
-        self._book.add("P2", f"{name} names {value}, which was not verified")
+        self._violations.add("P2", f"{name} names {value}, which was not verified")
 
 
 def _disks(image: Image) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ami_lifecycle_testbed.observers.view import (
     ROLE_TAG,
     View,
 )
-from ami_lifecycle_testbed.observers.violations import Book
+from ami_lifecycle_testbed.observers.violations import Violations
 from aws_emulator.api.operations import Request, Response
 
 _OWNER_TAGS = (APPLICATION_TAG, ENVIRONMENT_TAG, EXECUTION_TAG)
@@ -50,7 +50,7 @@ class RemainsObserver:
     def __init__(
         self,
         view: View,
-        book: Book,
+        violations: Violations,
         *,
         sources: Mapping[str, Source],
         items: Callable[[], Mapping[str, Mapping[str, Any]]],
@@ -58,7 +58,7 @@ class RemainsObserver:
         is_forced: Callable[[str], bool],
     ) -> None:
         self._view = view
-        self._book = book
+        self._violations = violations
         self._sources = sources
         self._items = items
         self._is_running = is_running
@@ -100,7 +100,7 @@ class RemainsObserver:
     def _require_tags(self, resource_id: str, tags: Mapping[str, str]) -> None:
         missing = [name for name in _OWNER_TAGS if not tags.get(name)]
         if missing or not self._view.is_ours(tags):
-            self._book.add("P4", f"{resource_id} was created without its owner's tags: {missing}")
+            self._violations.add("P4", f"{resource_id} was created without its owner's tags: {missing}")
 
     def _check_need(self, tags: Mapping[str, str]) -> None:
         if tags.get("ami-lifecycle:role") != "builder" or self._is_forced(tags.get(EXECUTION_TAG, "")):
@@ -111,9 +111,9 @@ class RemainsObserver:
             return
         digest, published = tags.get(DIGEST_TAG), live.tags.get(DIGEST_TAG)
         if published == digest:
-            self._book.add("P5", f"{environment}: a build of {digest}, which is published already")
+            self._violations.add("P5", f"{environment}: a build of {digest}, which is published already")
         elif published == self._pushed(environment):
-            self._book.add(
+            self._violations.add(
                 "P5",
                 f"{environment}: a build of {digest}, though {published} was pushed after it and is published",
             )
@@ -134,7 +134,7 @@ class RemainsObserver:
             if instance is None or self._is_running(instance.tags.get(EXECUTION_TAG, "")):
                 continue
             if instance.state not in GONE:
-                self._book.add(
+                self._violations.add(
                     "P4", f"{instance_id} ({instance.tags.get(ROLE_TAG)}) is still {instance.state}"
                 )
             self._check_volumes(instance_id)
@@ -144,7 +144,7 @@ class RemainsObserver:
     def _check_volumes(self, instance_id: str) -> None:
         for volume in list(self._view.ec2.volumes.values()):
             if volume.instance_id == instance_id and volume.state == "available":
-                self._book.add("P4", f"{volume.volume_id} of {instance_id} is still there")
+                self._violations.add("P4", f"{volume.volume_id} of {instance_id} is still there")
 
     def _check_image(self, image_id: str, snapshot_ids: tuple[str, ...]) -> None:
         image = self._view.ec2.images[image_id]
@@ -155,15 +155,17 @@ class RemainsObserver:
         if image.state != "deregistered":
             published = self._view.latest_of(environment) == image_id
             if not published and (record is None or record.get("status") == "retired"):
-                self._book.add("P4", f"{image_id} ({image.name}) was not published and is still there")
+                self._violations.add("P4", f"{image_id} ({image.name}) was not published and is still there")
             return
         told = image_id in self._excused or record is None or record.get("status") == "retired"
         if not told and record is not None:
-            self._book.add("P4", f"the record of {image_id} says {record.get('status')}, and it is gone")
+            self._violations.add(
+                "P4", f"the record of {image_id} says {record.get('status')}, and it is gone"
+            )
         used = {found for each in self._view.images() for found in each.snapshot_ids}
         for snapshot_id in snapshot_ids:
             if snapshot_id in self._view.ec2.snapshots and snapshot_id not in used:
-                self._book.add("P4", f"{snapshot_id} of {image_id} is still there")
+                self._violations.add("P4", f"{snapshot_id} of {image_id} is still there")
 
     def check_convergence(self) -> None:
         """P5: every environment publishes what its tag names, and nobody holds or waits for it."""
@@ -172,7 +174,7 @@ class RemainsObserver:
             item = items.get(environment, {})
             for part in ("claim", "wanted"):
                 if item.get(part):
-                    self._book.add("P5", f"{environment} is at rest with a {part}")
+                    self._violations.add("P5", f"{environment} is at rest with a {part}")
             self._check_published(environment, source, item)
             self._check_history(environment)
 
@@ -189,7 +191,7 @@ class RemainsObserver:
             if record.get("status") == "live" and image_id not in self._excused
         )
         if live != [latest]:
-            self._book.add("P5", f"{environment}: history says live of {live}, latest is {latest}")
+            self._violations.add("P5", f"{environment}: history says live of {live}, latest is {latest}")
 
     def _check_published(self, environment: str, source: Source, item: Mapping[str, Any]) -> None:
         pushed = self._pushed(environment)
@@ -200,7 +202,9 @@ class RemainsObserver:
         if not item.get("pin"):
             digest = live.tags.get(DIGEST_TAG) if live else None
             if digest != pushed:
-                self._book.add("P5", f"{environment} publishes {digest}, and {source.tag} is {pushed}")
+                self._violations.add("P5", f"{environment} publishes {digest}, and {source.tag} is {pushed}")
         metadata = self._view.json_value(f"/{self._view.application}/ami/{environment}/metadata") or {}
         if metadata.get("ami_id") != value:
-            self._book.add("P5", f"{environment}: metadata is of {metadata.get('ami_id')}, latest is {value}")
+            self._violations.add(
+                "P5", f"{environment}: metadata is of {metadata.get('ami_id')}, latest is {value}"
+            )

@@ -27,7 +27,7 @@ class Violation:
     at: float
 
 
-class Book:
+class Violations:
     """Collects violations; the same one is written down once."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:

@@ -12,7 +12,7 @@ from tests.unit.domain.builders import NOW, an_image, image_id
 from ami_lifecycle.domain.decision import RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
 from ami_lifecycle.domain.record import HistoryRecord
-from ami_lifecycle.domain.retirement import decide, sort_out
+from ami_lifecycle.domain.retirement import decide, previous_images
 from ami_lifecycle.domain.settings import RetirementSettings
 
 OWN_LATEST = "/comfyui/ami/prod/latest"
@@ -168,19 +168,22 @@ def test_the_live_image_is_never_sorted_out_and_no_other_is_forgotten(
     live = an_image(20)
     owned = [*images, live]
     random.shuffle(owned)
-    kept, opened = sort_out(live, owned, keep_previous)
+    kept, opened = previous_images(live, owned, keep_previous)
     assert {found.image_id for found in images} == {
         *(decision.image_id for decision in kept),
         *(image.image_id for image in opened),
     }
     assert len(kept) == min(keep_previous, len(images))
     assert all(decision.action is RetireAction.KEEP and decision.reason for decision in kept)
-    assert sort_out(live, sorted(owned, key=lambda image: image.image_id), keep_previous) == (kept, opened)
+    assert previous_images(live, sorted(owned, key=lambda image: image.image_id), keep_previous) == (
+        kept,
+        opened,
+    )
 
 
 def test_the_newest_previous_images_are_kept() -> None:
     images = [an_image(number, creation_date=NOW.replace(day=number)) for number in (2, 4, 1, 3)]
-    kept, opened = sort_out(an_image(9), images, 2)
+    kept, opened = previous_images(an_image(9), images, 2)
     assert [decision.image_id for decision in kept] == [image_id(4), image_id(3)]
     assert [image.image_id for image in opened] == [image_id(2), image_id(1)]
     assert "previous image 1 of 2" in kept[0].reason
@@ -189,26 +192,26 @@ def test_the_newest_previous_images_are_kept() -> None:
 def test_the_live_disks_under_another_name_do_not_count_as_a_previous_image() -> None:
     candidate = an_image(2, name="comfyui-multitenant-prod.candidate.x", snapshot_ids=("snap-1",))
     live, previous = an_image(3, snapshot_ids=("snap-1",)), an_image(1)
-    kept, opened = sort_out(live, [candidate, previous, live], 1)
+    kept, opened = previous_images(live, [candidate, previous, live], 1)
     assert [decision.image_id for decision in kept] == [previous.image_id]
     assert opened == [candidate]
 
 
 @pytest.mark.parametrize("state", sorted(set(ImageState) - {ImageState.AVAILABLE}))
 def test_an_image_that_cannot_be_launched_is_no_previous_image(state: ImageState) -> None:
-    kept, opened = sort_out(an_image(9), [an_image(2, state=state), an_image(1)], 1)
+    kept, opened = previous_images(an_image(9), [an_image(2, state=state), an_image(1)], 1)
     assert [decision.image_id for decision in kept] == [image_id(1)]
     assert [image.image_id for image in opened] == [image_id(2)]
 
 
 def test_an_image_without_a_date_is_the_oldest() -> None:
-    kept, _ = sort_out(an_image(9), [an_image(5, creation_date=None), an_image(1)], 1)
+    kept, _ = previous_images(an_image(9), [an_image(5, creation_date=None), an_image(1)], 1)
     assert [decision.image_id for decision in kept] == [image_id(1)]
 
 
 def test_somebodys_copy_with_our_tags_is_kept_and_does_not_count() -> None:
     copy = an_image(8, name="AwsBackup_copy", creation_date=NOW.replace(day=20))
-    kept, opened = sort_out(an_image(9), [copy, an_image(1)], 1)
+    kept, opened = previous_images(an_image(9), [copy, an_image(1)], 1)
     assert {decision.image_id for decision in kept} == {copy.image_id, image_id(1)}
     assert opened == []
 
@@ -243,20 +246,20 @@ def built(number: int) -> Image:
 def test_the_image_that_was_live_before_is_kept_and_not_the_newer_one_that_was_left() -> None:
     # One, two (bad), one again, three.
     history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
-    kept, opened = sort_out(built(3), [built(1), built(2)], 1, history=history)
+    kept, opened = previous_images(built(3), [built(1), built(2)], 1, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1)]
     assert [image.image_id for image in opened] == [image_id(2)]
 
 
 def test_what_a_person_left_is_kept_only_where_a_place_is_free() -> None:
     history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
-    kept, _ = sort_out(built(3), [built(1), built(2)], 2, history=history)
+    kept, _ = previous_images(built(3), [built(1), built(2)], 2, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1), image_id(2)]
     assert "a person has rolled back from it" in kept[1].reason
 
 
 def test_a_second_image_of_one_docker_image_takes_no_others_place() -> None:
     twice = an_image(4, digest=digest(3), creation_date=NOW.replace(day=4))
-    kept, opened = sort_out(built(5), [built(1), built(3), twice], 2)
+    kept, opened = previous_images(built(5), [built(1), built(3), twice], 2)
     assert [decision.image_id for decision in kept] == [twice.image_id, image_id(1)]
     assert [image.image_id for image in opened] == [image_id(3)]

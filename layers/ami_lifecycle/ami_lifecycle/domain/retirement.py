@@ -15,20 +15,20 @@ from ami_lifecycle.domain.settings import RetirementSettings
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Sorted(NamedTuple):
+class PreviousImages(NamedTuple):
     """The environment's other images: those kept by number, and those whose use has to be looked up."""
 
     kept: list[Decision]
     open: list[Image]
 
 
-def sort_out(
+def previous_images(
     live: Image,
     owned: Sequence[Image],
     keep_previous: int,
     awaited: Mapping[str, str] | None = None,
     history: Sequence[HistoryRecord] = (),
-) -> Sorted:
+) -> PreviousImages:
     """Keep the previous images that the settings keep, those that were live last before others; the rest is open.
 
     An image that shares snapshots with the live one is the same disk under another name, so it does not
@@ -39,7 +39,7 @@ def sort_out(
         history: the environment's records, which tell when an image was live, and who left it.
     """
     left = {lineage_key(record) for record in lineage(history) if record.rolled_back}
-    result = Sorted([], [])
+    result = PreviousImages([], [])
     number = 1
     for image in _by_worth(live, owned, history, left):
         is_same_disk = bool(set(image.snapshot_ids) & set(live.snapshot_ids))

@@ -11,7 +11,7 @@ from ami_lifecycle.domain.naming import document_comment
 from ami_lifecycle.domain.plan import BuildMode
 from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError, CommandUndeliveredError
 from ami_lifecycle.ports import Commands, Instances
-from ami_lifecycle.steps.observing import require_alive
+from ami_lifecycle.steps.lookups import require_alive
 
 # SSM user guide, "Parameters of documents": interpolationType ENV_VAR needs this agent.
 MINIMUM_AGENT: Final = (3, 3, 2746, 0)

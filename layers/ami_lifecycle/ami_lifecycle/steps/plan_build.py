@@ -27,7 +27,7 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
-from ami_lifecycle.steps.observing import account_of, find_image
+from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
 

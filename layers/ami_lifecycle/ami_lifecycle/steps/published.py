@@ -22,7 +22,7 @@ from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import PublicationPendingError
 from ami_lifecycle.ports import Clock, Images, Parameters, StoredParameter
-from ami_lifecycle.steps.observing import find_image, missing_images
+from ami_lifecycle.steps.lookups import find_image, missing_images
 
 # `aws:ec2:image` is validated after PutParameter has answered, usually within a second.
 _READ_BACKS: Final = 8

@@ -15,7 +15,7 @@ from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXE
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import history_of
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
-from ami_lifecycle.domain.retirement import Sorted, decide, sort_out
+from ami_lifecycle.domain.retirement import PreviousImages, decide, previous_images
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.ports import (
     Clock,
@@ -27,7 +27,7 @@ from ami_lifecycle.ports import (
     StoredParameter,
 )
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.observing import account_of
+from ami_lifecycle.steps.lookups import account_of
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
 from ami_lifecycle.steps.published import PublishedRecords, RecordWriter, parsed
 from ami_lifecycle.steps.removal import Looked, Remover, delete_unused_snapshots
@@ -59,17 +59,17 @@ class RetirementReview:
         Args:
             execution_arn: the execution that decides, and knows what it has made itself.
         """
-        sorted_out = self.sort_out(live, execution_arn)
-        return [*sorted_out.kept, *self.look(sorted_out.open, with_permissions=True)]
+        previous = self.previous_images(live, execution_arn)
+        return [*previous.kept, *self.look(previous.open, with_permissions=True)]
 
-    def sort_out(self, live: Image, execution_arn: str | None = None) -> Sorted:
+    def previous_images(self, live: Image, execution_arn: str | None = None) -> PreviousImages:
         """What is kept whoever uses it, and the images of which that has to be looked up."""
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
         record = self.environments.get(settings.environment)
         awaited = {**_awaited(record), **_being_made(record, owned, execution_arn)}
         keep = settings.retirement.keep_previous
-        return sort_out(live, owned, keep, awaited, self._history() if keep else ())
+        return previous_images(live, owned, keep, awaited, self._history() if keep else ())
 
     def look(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
         """Decide for these images from who uses them, all with the same look-ups.
@@ -155,17 +155,17 @@ class Retirer:
                 return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
             if (doubt := _doubt(live.value, self.step)) is not None:
                 return Retirement(adopt_reason=doubt)
-            sorted_out = review.sort_out(live.image, self.step.execution_arn)
+            previous = review.previous_images(live.image, self.step.execution_arn)
             notes = _Notes(self._records, self._writer, self.clock)
             notes.read(
                 [
-                    *(decision.image_id for decision in sorted_out.kept),
-                    *(image.image_id for image in sorted_out.open),
+                    *(decision.image_id for decision in previous.kept),
+                    *(image.image_id for image in previous.open),
                 ]
             )
             snapshots = self._snapshots()
             removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
-                sorted_out.open,
+                previous.open,
                 frozenset(snapshots) - frozenset(live.image.snapshot_ids),
                 self._settings.retirement,
                 partial(self._look, review, live),
@@ -174,7 +174,7 @@ class Retirer:
             if removed.doubt is not None and not removed.retired:
                 return Retirement(adopt_reason=removed.doubt)
             shared = [found for found in removed.tried.done if found.action is RetireAction.KEEP]
-            kept = [*sorted_out.kept, *removed.kept, *shared]
+            kept = [*previous.kept, *removed.kept, *shared]
             left = [_left(blocked) for blocked in removed.tried.blocked]
             noted = notes.write_each([*kept, *left], RecordStatus.KEPT)
             gone = set(removed.deleted_snapshots)

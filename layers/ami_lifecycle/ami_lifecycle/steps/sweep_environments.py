@@ -42,7 +42,7 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
 from ami_lifecycle.steps.cleaning import Cleaner
-from ami_lifecycle.steps.observing import account_of, find_image
+from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords

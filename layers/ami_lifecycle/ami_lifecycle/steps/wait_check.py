@@ -23,7 +23,7 @@ from ami_lifecycle.errors import (
     VerificationFailedError,
 )
 from ami_lifecycle.ports import Commands, Images, Instances
-from ami_lifecycle.steps.observing import require_alive
+from ami_lifecycle.steps.lookups import require_alive
 
 _FAILED_IMAGE_STATES: Final = frozenset(
     {ImageState.FAILED, ImageState.ERROR, ImageState.INVALID, ImageState.DEREGISTERED}

@@ -1,4 +1,4 @@
-"""Telling the demonstration to people: scenes, states, the final picture, where the time went."""
+"""Telling the demonstration to people: scenes, states, the final summary, where the time went."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ami_lifecycle_cli.demo.story import Picture, Scene
+from ami_lifecycle_cli.demo.story import AccountSummary, Scene
 from ami_lifecycle_cli.stack.following import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
@@ -17,7 +17,7 @@ from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 _BAR: Final = 30
 
 
-class Teller:
+class DemoOutput:
     """Writes to a console while the story goes on.
 
     Args:
@@ -43,7 +43,7 @@ class Teller:
         said.append(_detail(run))
         self._console.print(said, overflow="ellipsis", no_wrap=True)
 
-    def finish(self, scenes: Sequence[Scene], picture: Picture) -> None:
+    def finish(self, scenes: Sequence[Scene], summary: AccountSummary) -> None:
         """Tell how it all ended."""
         self._console.print()
         outcomes = Table(title="What happened", title_justify="left", show_edge=False, pad_edge=False)
@@ -55,15 +55,15 @@ class Teller:
         self._console.print(outcomes)
         self._console.print()
         self._console.print(Text("What is left in the account", style="bold"))
-        for image in picture.images:
+        for image in summary.images:
             self._console.print(f"  image     {image['image_id']}  {image['name']}")
-        self._console.print(f"  snapshots {', '.join(picture.snapshots)}")
-        self._console.print(f"  instances {', '.join(picture.instances) or 'none'}")
+        self._console.print(f"  snapshots {', '.join(summary.snapshots)}")
+        self._console.print(f"  instances {', '.join(summary.instances) or 'none'}")
         self._console.print()
         history = Table(title="History", title_justify="left", show_edge=False, pad_edge=False)
         for column in ("#", "AMI", "Digest", "Mode", "Status"):
             history.add_column(column, no_wrap=column != "Status")
-        for record in picture.history:
+        for record in summary.history:
             history.add_row(
                 record["workflow_run_number"],
                 record["ami_id"],
