@@ -110,6 +110,40 @@ class Planner:
                 return name
         return None
 
+    def source_of(self, request: BuildRequest, settings: EnvironmentSettings) -> Source:
+        """The Docker image that is to be built: the digest asked for, or what the tag names now.
+
+        Raises:
+            ImageDigestNotFoundError, ImageTagNotFoundError: ECR does not have it.
+        """
+        name, tag, digest = settings.repository, request.image_tag, request.image_digest
+        if digest is not None:
+            if not self.repository.has_digest(name, digest):
+                raise ImageDigestNotFoundError(
+                    f"{name} has no image {digest}; push it again, restore it from ECR's archive, or name another "
+                    "digest"
+                )
+        else:
+            tag = tag or settings.image_tag
+            digest = self.repository.digest_of(name, tag)
+            if digest is None:
+                raise ImageTagNotFoundError(
+                    f"{name} has no tag {tag!r} (any more); push it again, restore it from ECR's archive, or name "
+                    "another tag"
+                )
+        return Source(repository_uri=self.repository.uri(name), digest=digest, tag=tag)
+
+    def older_images(self, settings: EnvironmentSettings) -> list[Image]:
+        """Images of the environment's name, from before their tags. `comfyui-multitenant-prod*` finds those
+        of an environment `prod-eu` as well.
+        """
+        names = map(self.catalogue.image_name_of, self.catalogue.environments)
+        longer = tuple(
+            each for each in names if each.startswith(settings.image_name) and each != settings.image_name
+        )
+        found = self.images.find_by_name(f"{settings.image_name}*")
+        return [image for image in found if not image.name.startswith(longer)]
+
     def ubuntu(self, settings: EnvironmentSettings, arn: str) -> Image:
         """The current Ubuntu image of the settings' architecture.
 
@@ -160,7 +194,7 @@ class _Planning:
         return self._build()
 
     def _build(self) -> BuildState:
-        source = self._source()
+        source = self.planner.source_of(self.request, self.settings)
         reason = reason_for_nothing(self.request, source.digest, self.live, self.record, self.settings)
         if reason is not None:
             return self._nothing(reason)
@@ -170,7 +204,7 @@ class _Planning:
         choice = choose_base(
             self.request,
             self.live,
-            [] if self.live.image else self._older_images(),
+            [] if self.live.image else self.planner.older_images(self.settings),
             lambda: self.planner.ubuntu(self.settings, self.execution_arn),
             self.settings,
             self.planner.clock.now(),
@@ -197,35 +231,6 @@ class _Planning:
         if self.request.reason:
             reasons.append(self.request.reason)
         return reasons
-
-    def _source(self) -> Source:
-        repository, name = self.planner.repository, self.settings.repository
-        tag, digest = self.request.image_tag, self.request.image_digest
-        if digest is not None:
-            if not repository.has_digest(name, digest):
-                raise ImageDigestNotFoundError(
-                    f"{name} has no image {digest}; push it again, restore it from ECR's archive, or name another "
-                    "digest"
-                )
-        else:
-            tag = tag or self.settings.image_tag
-            digest = repository.digest_of(name, tag)
-            if digest is None:
-                raise ImageTagNotFoundError(
-                    f"{name} has no tag {tag!r} (any more); push it again, restore it from ECR's archive, or name "
-                    "another tag"
-                )
-        return Source(repository_uri=repository.uri(name), digest=digest, tag=tag)
-
-    def _older_images(self) -> list[Image]:
-        """Images of the environment's name, from before their tags. `comfyui-multitenant-prod*` finds those
-        of an environment `prod-eu` as well.
-        """
-        catalogue, name = self.planner.catalogue, self.settings.image_name
-        names = map(catalogue.image_name_of, catalogue.environments)
-        longer = tuple(each for each in names if each.startswith(name) and each != name)
-        found = self.planner.images.find_by_name(f"{name}*")
-        return [image for image in found if not image.name.startswith(longer)]
 
     def _publication(self) -> BuildState:
         image_id = self.request.publish_image_id
