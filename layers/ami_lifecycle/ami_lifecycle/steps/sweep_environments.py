@@ -214,7 +214,7 @@ class Sweeper:
         if seen.live.image is None:
             return []
         not_due = seen.record.not_due(self.clock.now())
-        images = self._review(seen).sort_out(seen.live.image).open
+        images = self._review(seen).previous_images(seen.live.image).open
         return [image.image_id for image in images if image.image_id not in not_due]
 
     def _review(self, seen: _Seen) -> RetirementReview:
