@@ -164,3 +164,11 @@ def test_the_sdk_does_not_log_signed_requests_whatever_the_root_logger_logs(name
         assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
     finally:
         root.setLevel(before)
+
+
+def test_a_failure_that_nobody_explained_is_cleaned_up() -> None:
+    """SendTaskFailure without error and cause: Catch gets nulls (recorded on AWS)."""
+    step = CleanUpInput.model_validate(
+        {"execution_arn": ARN, "state_machine_arn": ARN, "error": None, "cause": None}
+    )
+    assert (step.error, step.cause) == ("", "")

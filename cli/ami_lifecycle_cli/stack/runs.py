@@ -91,6 +91,8 @@ class Run:
         """The result in words."""
         if self.error or self.cause:
             return f"{self.error or self.status}: {self.cause or 'no cause was given'}"
+        if self.status in _ENDED_FROM_OUTSIDE:
+            return _ENDED_FROM_OUTSIDE[self.status]
         if self.output.get("reason"):
             return str(self.output["reason"])
         if self.output.get("image_id"):
@@ -104,6 +106,13 @@ class Run:
     def seconds(self, now: datetime) -> float:
         """How long it took, or takes so far."""
         return max(0.0, ((self.stopped or now) - self.started).total_seconds())
+
+
+# Step Functions gives such executions neither an error nor, unless a person does, a cause.
+_ENDED_FROM_OUTSIDE: Final = {
+    "TIMED_OUT": "ExecutionTimedOut: it ran for longer than any build may; look for the state that did not end",
+    "ABORTED": "ExecutionAborted: a person or a tool stopped it",
+}
 
 
 class Runs:

@@ -46,6 +46,7 @@ _CONSTRAINT_ERRORS: Final = {
     "logs": "InvalidParameterException",
     "scheduler": "ValidationException",
     "ssm": "ValidationException",
+    "stepfunctions": "ValidationException",
     "sts": "ValidationError",
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final
 
-from aws_emulator.step_functions.errors import DefinitionError, StateError
+from aws_emulator.step_functions.errors import DefinitionError
 from aws_emulator.step_functions.paths import NoSuchPathError, parse_path
+from aws_emulator.step_functions.timestamps import parse_timestamp
 
 _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "Equals": operator.eq,
@@ -18,15 +18,6 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "LessThanEquals": operator.le,
     "GreaterThanEquals": operator.ge,
 }
-
-
-def _timestamp(value: Any) -> datetime | None:
-    if not isinstance(value, str) or "T" not in value:
-        return None
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None
 
 
 def _is_number(value: Any) -> bool:
@@ -38,14 +29,14 @@ _TYPES: Final[dict[str, Callable[[Any], bool]]] = {
     "IsString": lambda value: isinstance(value, str),
     "IsNumeric": _is_number,
     "IsBoolean": lambda value: isinstance(value, bool),
-    "IsTimestamp": lambda value: _timestamp(value) is not None,
+    "IsTimestamp": lambda value: parse_timestamp(value) is not None,
     "IsPresent": lambda _value: True,
 }
 _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "String": lambda value: value if isinstance(value, str) else None,
     "Numeric": lambda value: value if _is_number(value) else None,
     "Boolean": lambda value: value if isinstance(value, bool) else None,
-    "Timestamp": _timestamp,
+    "Timestamp": parse_timestamp,
 }
 _COMPARISON: Final = re.compile(
     r"(String|Numeric|Timestamp|Boolean)(Equals|LessThan|GreaterThan|LessThanEquals|GreaterThanEquals)(Path)?"
@@ -70,10 +61,10 @@ def _test(rule: Mapping[str, Any], data: Any, context: Any) -> bool:
     path = parse_path(rule["Variable"])
     try:
         value = path.read(data, context)
-    except NoSuchPathError as error:
+    except NoSuchPathError:
         if name == "IsPresent":
             return rule[name] is False
-        raise StateError("States.Runtime", f"Invalid path '{rule['Variable']}': {error.cause}") from error
+        raise
     if name in _TYPES:
         return _TYPES[name](value) is rule[name]
     if name == "StringMatches":
@@ -120,9 +111,17 @@ def check_rule(rule: Any) -> None:
     name = _operator_of(rule)
     parse_path(rule["Variable"])
     if name in _TYPES or name == "StringMatches":
+        _check_literal(name, rule[name], "Boolean" if name in _TYPES else "String")
         return
     match = _COMPARISON.fullmatch(name)
     if match is None or (match[1] == "Boolean" and match[2] != "Equals"):
         raise DefinitionError(f"'{name}' is not a comparison")
     if match[3]:
         parse_path(rule[name])
+    else:
+        _check_literal(name, rule[name], match[1])
+
+
+def _check_literal(name: str, value: Any, kind: str) -> None:
+    if _READERS[kind](value) is None:
+        raise DefinitionError(f"the value of '{name}' must be of the type {kind}, not {value!r}")

@@ -11,6 +11,7 @@ from aws_emulator.step_functions.choices import check_rule
 from aws_emulator.step_functions.errors import DefinitionError
 from aws_emulator.step_functions.intrinsics import check_template
 from aws_emulator.step_functions.paths import parse_path, parse_reference_path
+from aws_emulator.step_functions.timestamps import parse_timestamp
 
 State = Mapping[str, Any]
 States = Mapping[str, State]
@@ -22,10 +23,12 @@ _INVOKE_PARAMETERS: Final = {
     "FunctionName",
     "Payload",
     "InvocationType",
-    "Qualifier",
-    "ClientContext",
-    "LogType",
 }
+# What Lambda's integration, or the language, has as well and the emulator has not.
+_INVOKE_UNSUPPORTED: Final = frozenset({"Qualifier", "ClientContext", "LogType"})
+_UNSUPPORTED: Final = frozenset(
+    {"Assign", "Output", "Arguments", "Items", "Credentials", "ItemProcessor", "Condition"}
+)
 
 _COMMON: Final = {"Type", "Comment", "QueryLanguage"}
 _FLOW: Final = {"Next", "End"}
@@ -68,13 +71,16 @@ def parse_definition(text: str) -> dict[str, Any]:
     """Parse and check a definition; raises DefinitionError with the place of the first fault."""
     try:
         definition = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DefinitionError(f"INVALID_JSON_DESCRIPTION: {error}") from error
     if not isinstance(definition, dict):
         raise DefinitionError("INVALID_JSON_DESCRIPTION: the definition must be a JSON object")
-    _check_fields("the state machine", definition, _MACHINE_FIELDS)
-    _check_seconds("the state machine", definition.get("TimeoutSeconds", 1), 1)
-    _check_states("the state machine", definition)
+    try:
+        _check_fields("the state machine", definition, _MACHINE_FIELDS)
+        _check_seconds("the state machine", definition.get("TimeoutSeconds", 1), 1)
+        _check_states("the state machine", definition)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DefinitionError(f"SCHEMA_VALIDATION_FAILED: {error!r}") from error
     return definition
 
 
@@ -166,7 +172,10 @@ def _check_task(state: State) -> None:
             raise DefinitionError(f"{field} and {field}Path exclude each other")
     if resource in {LAMBDA_INVOKE, LAMBDA_CALLBACK}:
         parameters = state.get("Parameters", {})
-        _check_fields("Parameters", {key.removesuffix(".$"): None for key in parameters}, _INVOKE_PARAMETERS)
+        names = {key.removesuffix(".$"): None for key in parameters}
+        if unsupported := sorted(_INVOKE_UNSUPPORTED & set(names)):
+            raise DefinitionError(f"the emulator does not hand {', '.join(unsupported)} on to Lambda")
+        _check_fields("Parameters", names, _INVOKE_PARAMETERS)
         if not {"FunctionName", "FunctionName.$"} & set(parameters):
             raise DefinitionError("Parameters need FunctionName")
     if resource == LAMBDA_CALLBACK and "$$.Task.Token" not in json.dumps(state["Parameters"]):
@@ -183,6 +192,12 @@ def _check_choice(state: State) -> None:
 def _check_wait(state: State) -> None:
     if len({"Seconds", "SecondsPath", "Timestamp", "TimestampPath"} & set(state)) != 1:
         raise DefinitionError("one of Seconds, SecondsPath, Timestamp, TimestampPath is needed")
+    if "Seconds" in state:
+        _check_seconds("Seconds", state["Seconds"], 0)
+    if "Timestamp" in state and parse_timestamp(state["Timestamp"]) is None:
+        raise DefinitionError(
+            f"Timestamp must be a date and time with 'T' and a zone, not {state['Timestamp']!r}"
+        )
 
 
 def _check_parallel(state: State) -> None:
@@ -197,6 +212,8 @@ def _check_fail(state: State) -> None:
     for field in ("Error", "Cause"):
         if field in state and field + "Path" in state:
             raise DefinitionError(f"{field} and {field}Path exclude each other")
+        if not isinstance(state.get(field, ""), str):
+            raise DefinitionError(f"{field} must be a text, not {state[field]!r}")
         if field + "Path" in state:
             check_template({"value.$": state[field + "Path"]})
 
@@ -222,7 +239,10 @@ def _check_reachable(place: str, start: str, states: States) -> None:
 
 
 def _check_fields(place: str, value: Mapping[str, Any], known: Iterable[str]) -> None:
-    if unknown := set(value) - set(known):
+    unknown = set(value) - set(known)
+    if unsupported := sorted(unknown & _UNSUPPORTED):
+        raise DefinitionError(f"the emulator does not run {', '.join(unsupported)} (in {place})")
+    if unknown:
         raise DefinitionError(f"SCHEMA_VALIDATION_FAILED: {place} has unknown fields {sorted(unknown)}")
 
 

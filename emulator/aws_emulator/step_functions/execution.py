@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from aws_emulator.clock import Clock
 from aws_emulator.step_functions.errors import ExecutionEndedError
 
 PAYLOAD_BYTES: Final = 262_144
+REDRIVABLE: Final = timedelta(days=14)
 
 
 class Execution:
@@ -20,6 +21,9 @@ class Execution:
     Args:
         on_change: called after the execution has begun and after it has ended.
         on_state: called when it has entered a state.
+
+    Attributes:
+        root: where the execution stands: its thread of control, whose branches it knows.
     """
 
     def __init__(
@@ -30,6 +34,8 @@ class Execution:
         machine_arn: str,
         role_arn: str,
         definition: dict[str, Any],
+        definition_text: str,
+        machine_date: datetime,
         input_text: str,
         start_date: datetime,
         clock: Clock,
@@ -41,6 +47,8 @@ class Execution:
         self.machine_arn = machine_arn
         self.role_arn = role_arn
         self.definition = definition
+        self.definition_text = definition_text
+        self.machine_date = machine_date
         self.input_text = input_text
         self.start_date = start_date
         self.status = "RUNNING"
@@ -49,6 +57,10 @@ class Execution:
         self.error: str | None = None
         self.cause: str | None = None
         self.events: list[dict[str, Any]] = []
+        self.redrive_count = 0
+        self.redrive_date: datetime | None = None
+        self.redrive_token: str | None = None
+        self.root: Any = None
         self.changed: Final = threading.Condition()
         self._clock = clock
         self._on_change = on_change
@@ -71,39 +83,87 @@ class Execution:
         )
         self._on_change(self)
 
-    def record(self, kind: str, **details: Any) -> None:
-        """Add an event to the history; raises ExecutionEndedError when the execution has ended."""
+    def redrive(self, token: str | None) -> bool:
+        """Run again after an unsuccessful end; False when it cannot be redriven."""
         with self.changed:
-            if not self.running:
-                raise ExecutionEndedError(self.status)
-            self._append(kind, details)
+            if self.redrive_status()["redriveStatus"] != "REDRIVABLE":
+                return False
+            self.status, self.stop_date = "RUNNING", None
+            self.error = self.cause = self.output_text = None
+            self.redrive_count += 1
+            self.redrive_date, self.redrive_token = milliseconds(self._clock.now()), token
+            self._append(
+                "ExecutionRedriven",
+                {"executionRedrivenEventDetails": {"redriveCount": self.redrive_count}},
+                len(self.events),
+            )
+        self._on_change(self)
+        return True
 
-    def _append(self, kind: str, details: dict[str, Any]) -> None:
+    @property
+    def redrivable_until(self) -> datetime | None:
+        """When the execution can no longer be redriven; None when it cannot be at all."""
+        if self.status not in {"FAILED", "TIMED_OUT", "ABORTED"} or self.stop_date is None:
+            return None
+        return self.stop_date + REDRIVABLE
+
+    def redrive_status(self) -> dict[str, str]:
+        """Whether it can be redriven, and why not."""
+        until = self.redrivable_until
+        if until is None:
+            reason = f"Execution is {self.status} and cannot be redriven"
+        elif self._clock.now() >= until:
+            reason = "Execution has exceeded the redrivable period of 14 days"
+        else:
+            return {"redriveStatus": "REDRIVABLE"}
+        return {"redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
+
+    def record(self, kind: str, previous: int = 0, attempt: int = 0, **details: Any) -> int:
+        """Add an event to the history; its number. Raises ExecutionEndedError when the execution has ended.
+
+        Args:
+            previous: the number of the event that led to it, in the same thread of control.
+            attempt: how often the execution had been redriven when the caller's thread began.
+        """
+        with self.changed:
+            self._require(attempt)
+            return self._append(kind, details, previous)
+
+    def _require(self, attempt: int) -> None:
+        """End a thread whose execution is over, also where it has been redriven since."""
+        if not self.running or attempt != self.redrive_count:
+            raise ExecutionEndedError(self.status)
+
+    def _append(self, kind: str, details: dict[str, Any], previous: int) -> int:
         number = len(self.events) + 1
         self.events.append(
             {
-                "timestamp": self._clock.now(),
+                "timestamp": milliseconds(self._clock.now()),
                 "type": kind,
                 "id": number,
-                "previousEventId": number - 1,
+                "previousEventId": previous,
                 **details,
             }
         )
+        return number
 
     def entered(self, state: str) -> None:
         """Report that a state has been entered."""
         self._on_state(self, state)
 
-    def wait(self, ready: Callable[[], bool], real_seconds: float | None) -> bool:
+    def wait(self, ready: Callable[[], bool], real_seconds: float | None, attempt: int) -> bool:
         """Wait until `ready()` holds; False when the time is over first.
 
         Whoever makes `ready()` true must notify `changed`. Raises ExecutionEndedError as soon as the
         execution has ended.
         """
         with self.changed:
-            happened = self._clock.wait_for(self.changed, lambda: not self.running or ready(), real_seconds)
-            if not self.running:
-                raise ExecutionEndedError(self.status)
+            happened = self._clock.wait_for(
+                self.changed,
+                lambda: not self.running or attempt != self.redrive_count or ready(),
+                real_seconds,
+            )
+            self._require(attempt)
             return happened
 
     def notify(self) -> None:
@@ -111,23 +171,23 @@ class Execution:
         with self.changed:
             self.changed.notify_all()
 
-    def succeed(self, output: Any) -> None:
+    def succeed(self, output: Any, previous: int) -> None:
         """End with an output."""
         text = dump(output)
         self._end(
-            "SUCCEEDED", output_text=text, output={"output": text, "outputDetails": {"truncated": False}}
+            "SUCCEEDED",
+            previous,
+            output_text=text,
+            output={"output": text, "outputDetails": {"truncated": False}},
         )
 
-    def fail(self, error: str | None, cause: str | None) -> None:
+    def fail(self, error: str | None, cause: str | None, previous: int) -> None:
         """End as FAILED."""
-        self._end("FAILED", error=error, cause=cause)
+        self._end("FAILED", previous, error=error, cause=cause)
 
     def time_out(self) -> None:
-        """End as TIMED_OUT: no state sees it (States.Timeout of the whole cannot be caught)."""
-        seconds = self.definition["TimeoutSeconds"]
-        self._end(
-            "TIMED_OUT", error="States.Timeout", cause=f"The execution ran for more than {seconds} seconds"
-        )
+        """End as TIMED_OUT: no state sees it, and neither error nor cause tells of it (seen on AWS)."""
+        self._end("TIMED_OUT")
 
     def abort(self, error: str | None, cause: str | None) -> datetime:
         """End as ABORTED, unless it has ended; the stop date."""
@@ -138,6 +198,7 @@ class Execution:
     def _end(
         self,
         status: str,
+        previous: int = 0,
         *,
         error: str | None = None,
         cause: str | None = None,
@@ -151,12 +212,17 @@ class Execution:
             details = output or {
                 key: value for key, value in (("error", error), ("cause", cause)) if value is not None
             }
-            self._append(kind, {kind[0].lower() + kind[1:] + "EventDetails": details})
-            self.stop_date = self._clock.now()
+            self._append(kind, {kind[0].lower() + kind[1:] + "EventDetails": details}, previous)
+            self.stop_date = milliseconds(self._clock.now())
             self.error, self.cause, self.output_text = error, cause, output_text
             self.status = status
             self.changed.notify_all()
         self._on_change(self)
+
+
+def milliseconds(date: datetime) -> datetime:
+    """A date as precise as Step Functions gives it."""
+    return date.replace(microsecond=date.microsecond // 1000 * 1000)
 
 
 def dump(value: Any) -> str:

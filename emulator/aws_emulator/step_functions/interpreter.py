@@ -11,17 +11,25 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from aws_emulator.clock import Clock
 from aws_emulator.step_functions import choices
-from aws_emulator.step_functions.errors import ExecutionEndedError, StateError
+from aws_emulator.step_functions.errors import (
+    DATA_LIMIT,
+    RUNTIME,
+    ExecutionEndedError,
+    RuntimeStateError,
+    StateError,
+)
 from aws_emulator.step_functions.execution import PAYLOAD_BYTES, Execution, dump
-from aws_emulator.step_functions.intrinsics import parse_expression, render
-from aws_emulator.step_functions.paths import Path, parse_path
+from aws_emulator.step_functions.intrinsics import evaluate, render
+from aws_emulator.step_functions.paths import parse_path
 from aws_emulator.step_functions.tasks import TaskRunner
 from aws_emulator.step_functions.timeline import Timeline
+from aws_emulator.step_functions.timestamps import parse_timestamp
 
 State = Mapping[str, Any]
 LOGGER: Final = logging.getLogger(__name__)
@@ -30,7 +38,8 @@ LOGGER: Final = logging.getLogger(__name__)
 def run_execution(
     execution: Execution, input_data: Any, clock: Clock, tasks: TaskRunner, rng: random.Random
 ) -> None:
-    """Run an execution to its end; the body of its thread."""
+    """Run an execution to its end, or go on with a redriven one; the body of its thread."""
+    # The machine's own timeout begins anew with a redrive (Developer Guide, Redriving executions).
     timeline = Timeline(clock, execution.definition.get("TimeoutSeconds", 99_999_999))
     context: dict[str, Any] = {
         "Execution": {
@@ -39,21 +48,46 @@ def run_execution(
             "Name": execution.name,
             "RoleArn": execution.role_arn,
             "StartTime": _iso(execution.start_date),
-            "RedriveCount": 0,
+            "RedriveCount": execution.redrive_count,
         },
         "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_arn.rsplit(":", 1)[1]},
     }
+    if execution.redrive_date is not None:
+        context["Execution"]["RedriveTime"] = _iso(execution.redrive_date)
+    stopped: Standing | None = execution.root
+    branch = Branch(execution, context, timeline, tasks=tasks, rng=rng)
+    branch.last_event = len(execution.events) if stopped else 0
+    execution.root = branch.standing
     try:
-        execution.succeed(
-            Branch(execution, context, timeline, tasks=tasks, rng=rng).run(execution.definition, input_data)
-        )
+        output = branch.run(execution.definition, input_data, stopped)
+        execution.succeed(output, branch.last_event)
     except ExecutionEndedError:
         pass
     except StateError as error:
-        execution.fail(error.error, error.cause)
+        execution.fail(error.error, error.cause, branch.last_event)
     except Exception as error:
         LOGGER.exception("the interpreter failed in %s", execution.arn)
-        execution.fail("States.Runtime", f"An error occurred while executing the state machine: {error!r}")
+        cause = f"An error occurred while executing the state machine: {error!r}"
+        execution.fail(RUNTIME, cause, branch.last_event)
+
+
+@dataclass
+class Standing:
+    """Where a thread of control stands, so that a redrive can go on from there.
+
+    Attributes:
+        state: the state that it is in, None before the first one.
+        data: that state's input.
+        entered: the number of the event of entering; None while there is none.
+        branches: the branches of the Parallel state that it is in.
+        done: whether it has come to its end, with `data` as its output.
+    """
+
+    state: str | None = None
+    data: Any = None
+    entered: int | None = None
+    branches: list[Standing] = field(default_factory=list)
+    done: bool = False
 
 
 class Branch:
@@ -70,11 +104,16 @@ class Branch:
         failed_elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
         self.execution = execution
+        self.standing = Standing()
+        self.last_event = 0
+        self._attempt = execution.redrive_count
         self.timeline = timeline
         self.context = dict(context)
         self._tasks = tasks
         self._random = rng
         self.failed_elsewhere = failed_elsewhere
+        self._stopped_branches: list[Standing] = []
+        self._kind = ""
         self._runners: dict[str, Callable[[State, Any], tuple[Any, str | None]]] = {
             "Task": self._run_with_handlers,
             "Parallel": self._run_with_handlers,
@@ -85,28 +124,56 @@ class Branch:
             "Fail": self._run_fail,
         }
 
-    def run(self, machine: Mapping[str, Any], data: Any) -> Any:
-        """Run states from StartAt to an end; the output. Raises StateError, ExecutionEndedError."""
+    def run(self, machine: Mapping[str, Any], data: Any, stopped: Standing | None = None) -> Any:
+        """Run states from StartAt to an end; the output. Raises StateError, ExecutionEndedError.
+
+        Args:
+            stopped: where the thread stood when the execution ended that is redriven; it goes on there.
+        """
         name: str | None = machine["StartAt"]
+        if stopped is not None and stopped.state is not None:
+            name, data = stopped.state, stopped.data
         while name is not None:
-            data, name = self._run_state(name, machine["States"][name], data)
+            self.standing.state, self.standing.data, self.standing.entered = name, data, None
+            data, name = self._run_state(name, machine["States"][name], data, stopped)
+            stopped = None
+        self.standing.done, self.standing.data = True, data
         return data
 
-    def _run_state(self, name: str, state: State, data: Any) -> tuple[Any, str | None]:
+    def _run_state(
+        self, name: str, state: State, data: Any, stopped: Standing | None
+    ) -> tuple[Any, str | None]:
         if self.failed_elsewhere():
             raise ExecutionEndedError("a sibling branch has failed")
         if self.timeline.left_seconds <= 0:
             self.execution.time_out()
-        kind = state["Type"]
-        details = {"name": name, "input": dump(data), "inputDetails": {"truncated": False}}
-        self.execution.record(f"{kind}StateEntered", stateEnteredEventDetails=details)
+        kind = self._kind = state["Type"]
+        if stopped is not None and stopped.entered is not None:
+            # A redriven state runs again, but is not entered again.
+            self.standing.entered = stopped.entered
+        else:
+            details = {"name": name, "input": dump(data), "inputDetails": {"truncated": False}}
+            self.standing.entered = self.record(f"{kind}StateEntered", stateEnteredEventDetails=details)
         self.execution.entered(name)
-        self.context["State"] = {"EnteredTime": _iso(datetime.now(UTC)), "Name": name, "RetryCount": 0}
-        output, following = self._runners[kind](state, data)
-        _check_size(name, output)
+        self.context["State"] = {"EnteredTime": _iso(datetime.now(UTC)), "Name": name}
+        if kind in {"Task", "Parallel"}:
+            self.context["State"]["RetryCount"] = 0
+        self._stopped_branches = stopped.branches if stopped is not None else []
+        try:
+            output, following = self._runners[kind](state, data)
+            _check_size(name, output)
+        except RuntimeStateError as error:
+            error.locate(name, self.standing.entered)
+            raise
         details = {"name": name, "output": dump(output), "outputDetails": {"truncated": False}}
-        self.execution.record(f"{kind}StateExited", stateExitedEventDetails=details)
+        self.record(f"{kind}StateExited", stateExitedEventDetails=details)
+        self._kind = ""
         return output, following
+
+    def record(self, kind: str, **details: Any) -> int:
+        """Add an event of this thread to the history; its number."""
+        self.last_event = self.execution.record(kind, self.last_event, self._attempt, **details)
+        return self.last_event
 
     def pause(
         self, emulated_seconds: float, ready: Callable[[], bool] = lambda: False, *, working: bool = False
@@ -118,7 +185,9 @@ class Branch:
         span = min(emulated_seconds, self.timeline.left_seconds)
         with self.timeline.passing(working=working):
             happened = self.execution.wait(
-                lambda: ready() or self.failed_elsewhere(), self.timeline.real_seconds(span, working=working)
+                lambda: ready() or self.failed_elsewhere(),
+                self.timeline.real_seconds(span, working=working),
+                self._attempt,
             )
         if self.failed_elsewhere():
             raise ExecutionEndedError("a sibling branch has failed")
@@ -138,9 +207,9 @@ class Branch:
         """Fill a payload template with data and the context object."""
         return render(template, data, self.context)
 
-    def read(self, text: str, data: Any) -> Any:
-        """Read a path, or evaluate an intrinsic function."""
-        return _read(text, data, self.context)
+    def read(self, state: State, field: str, data: Any) -> Any:
+        """What the path, or the intrinsic function, in a field of the state selects."""
+        return evaluate(state[field], data, self.context, field)
 
     def _filter(self, state: State, field: str, data: Any) -> Any:
         path = state.get(field, "$")
@@ -160,13 +229,33 @@ class Branch:
         return self._merge(state, data, result), state.get("Next")
 
     def _run_wait(self, state: State, data: Any) -> tuple[Any, str | None]:
-        if "Seconds" in state or "SecondsPath" in state:
-            seconds = float(state["Seconds"] if "Seconds" in state else self.read(state["SecondsPath"], data))
-        else:
-            text = state["Timestamp"] if "Timestamp" in state else self.read(state["TimestampPath"], data)
-            seconds = (datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds()
-        self.pause(max(0.0, seconds))
-        return self._filter(state, "OutputPath", self._filter(state, "InputPath", data)), state.get("Next")
+        selected = self._filter(state, "InputPath", data)
+        self.pause(max(0.0, self._seconds_to_wait(state, selected)))
+        return self._filter(state, "OutputPath", selected), state.get("Next")
+
+    def _seconds_to_wait(self, state: State, data: Any) -> float:
+        """The span of a Wait state; raises States.Runtime with AWS's texts for values that are none."""
+        if "Seconds" in state:
+            return float(state["Seconds"])
+        if "SecondsPath" in state:
+            path, value = state["SecondsPath"], self.read(state, "SecondsPath", data)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise RuntimeStateError(
+                    f"The SecondsPath parameter cannot be parsed as a long value: {path} == {_plain(value)}"
+                )
+            if value < 0:
+                raise RuntimeStateError(
+                    f"The SecondsPath parameter references a negative value: {path} == {value}"
+                )
+            return float(min(value, 99_999_999))
+        value = state["Timestamp"] if "Timestamp" in state else self.read(state, "TimestampPath", data)
+        until = parse_timestamp(value)
+        if until is None:
+            raise RuntimeStateError(
+                "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time "
+                f"format string: {state['TimestampPath']} == {_plain(value)}"
+            )
+        return (until - datetime.now(UTC)).total_seconds()
 
     def _run_choice(self, state: State, data: Any) -> tuple[Any, str | None]:
         selected = self._filter(state, "InputPath", data)
@@ -182,11 +271,19 @@ class Branch:
         return self._filter(state, "OutputPath", self._filter(state, "InputPath", data)), None
 
     def _run_fail(self, state: State, data: Any) -> tuple[Any, str | None]:
-        error = self.read(state["ErrorPath"], data) if "ErrorPath" in state else state.get("Error", "")
-        cause = self.read(state["CausePath"], data) if "CausePath" in state else state.get("Cause", "")
-        if not isinstance(error, str) or not isinstance(cause, str):
-            raise StateError("States.Runtime", "ErrorPath and CausePath must select strings")
-        raise StateError(error, cause)
+        raise StateError(self._text(state, "Error", data), self._text(state, "Cause", data))
+
+    def _text(self, state: State, field: str, data: Any) -> str | None:
+        path = field + "Path"
+        if path not in state:
+            text: str | None = state.get(field)
+            return text
+        value = self.read(state, path, data)
+        if not isinstance(value, str):
+            raise RuntimeStateError(
+                f"The {path} parameter must select a string: {state[path]} == {_plain(value)}"
+            )
+        return value
 
     # States with Retry and Catch.
 
@@ -197,11 +294,16 @@ class Branch:
             try:
                 result = run(self, state, data)
                 _check_size(self.context["State"]["Name"], result)
-                return self._merge(state, data, result), state.get("Next")
             except StateError as error:
+                self._stopped_branches = []
                 if self._retry(state, error, attempts):
                     continue
+                if state["Type"] == "Parallel":
+                    self.record("ParallelStateFailed")
                 return self._catch(state, data, error)
+            if state["Type"] == "Parallel":
+                self.record("ParallelStateSucceeded")
+            return self._merge(state, data, result), state.get("Next")
 
     def _retry(self, state: State, error: StateError, attempts: Counter[int]) -> bool:
         for position, retrier in enumerate(state.get("Retry", [])):
@@ -223,9 +325,26 @@ class Branch:
                 return output, catcher["Next"]
         raise error
 
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Wait for `ready()`, however long it takes."""
+        self.execution.wait(ready, None, self._attempt)
+
+    def stopped_branches(self, number: int) -> list[Standing | None]:
+        """Where the branches of the Parallel state stood that is redriven."""
+        stopped, self._stopped_branches = self._stopped_branches, []
+        return list(stopped) if len(stopped) == number else [None] * number
+
+    def abandon(self) -> None:
+        """Record that a sibling's failure has ended the task that this thread was in."""
+        if self._kind == "Task" and self.failed_elsewhere():
+            try:
+                self.record("TaskStateAborted")
+            except ExecutionEndedError:
+                return
+
     def branch(self, failed_elsewhere: Callable[[], bool]) -> Branch:
         """A thread of control for a branch of this one."""
-        return Branch(
+        branch = Branch(
             self.execution,
             self.context,
             self.timeline.branch(),
@@ -233,17 +352,14 @@ class Branch:
             rng=self._random,
             failed_elsewhere=failed_elsewhere,
         )
+        branch.last_event = self.last_event
+        return branch
 
 
 def _run_parallel(parent: Branch, state: State, data: Any) -> Any:
-    parent.execution.record("ParallelStateStarted")
-    try:
-        outputs = _Parallel(parent, state["Branches"], parent.select_input(state, data)).join()
-    except StateError:
-        parent.execution.record("ParallelStateFailed")
-        raise
-    parent.execution.record("ParallelStateSucceeded")
-    return outputs
+    selected = parent.select_input(state, data)
+    parent.record("ParallelStateStarted")
+    return _Parallel(parent, state["Branches"], selected).join()
 
 
 class _Parallel:
@@ -253,40 +369,56 @@ class _Parallel:
         self._parent = parent
         self._outputs: list[Any] = [None] * len(machines)
         self._error: StateError | None = None
+        self._decided_by: Branch | None = None
         self._running = len(machines)
-        self._branches: list[Branch] = []
+        stopped = parent.stopped_branches(len(machines))
+        self._branches = [parent.branch(self._ended) for _ in machines]
+        parent.standing.branches = [branch.standing for branch in self._branches]
         for position, machine in enumerate(machines):
-            branch = parent.branch(self._ended)
-            self._branches.append(branch)
             threading.Thread(
-                target=self._run, args=(position, branch, machine, data), name="emulator-branch", daemon=True
+                target=self._run,
+                args=(position, machine, data, stopped[position]),
+                name="emulator-branch",
+                daemon=True,
             ).start()
 
     def _ended(self) -> bool:
         return self._error is not None or self._parent.failed_elsewhere()
 
-    def _run(self, position: int, branch: Branch, machine: Mapping[str, Any], data: Any) -> None:
+    def _run(self, position: int, machine: Mapping[str, Any], data: Any, stopped: Standing | None) -> None:
+        branch = self._branches[position]
         error: StateError | None = None
         try:
-            self._outputs[position] = branch.run(machine, data)
+            self._outputs[position] = self._output_of(branch, machine, data, stopped)
         except ExecutionEndedError:
-            pass
+            branch.abandon()
         except StateError as failure:
             error = failure
         except Exception as failure:
             LOGGER.exception("the interpreter failed in a branch of %s", branch.execution.arn)
-            error = StateError("States.Runtime", repr(failure))
+            error = RuntimeStateError(repr(failure))
         with branch.execution.changed:
-            self._error = self._error or error
+            if self._error is None:
+                self._error, self._decided_by = error, branch
             self._running -= 1
             branch.execution.changed.notify_all()
 
+    @staticmethod
+    def _output_of(branch: Branch, machine: Mapping[str, Any], data: Any, stopped: Standing | None) -> Any:
+        if stopped is not None and stopped.done:
+            # A redrive runs only the branches again that have not succeeded.
+            branch.standing.done, branch.standing.data = True, stopped.data
+            return stopped.data
+        return branch.run(machine, data, stopped)
+
     def join(self) -> list[Any]:
         """Wait for all branches; the outputs in order. Raises the first branch's error."""
-        execution, timeline = self._parent.execution, self._parent.timeline
+        parent = self._parent
         # Each branch watches the machine's timeout by its own timeline.
-        execution.wait(lambda: self._running == 0 or self._ended(), None)
-        timeline.spent_seconds = max(branch.timeline.spent_seconds for branch in self._branches)
+        parent.wait(lambda: self._running == 0)
+        parent.timeline.spent_seconds = max(branch.timeline.spent_seconds for branch in self._branches)
+        if self._decided_by is not None:
+            parent.last_event = self._decided_by.last_event
         if self._error is not None:
             raise self._error
         return self._outputs
@@ -302,17 +434,14 @@ def _delay(retrier: Mapping[str, Any], attempt: int, rng: random.Random) -> floa
     return rng.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay
 
 
-def _read(text: str, data: Any, context: Any) -> Any:
-    expression = parse_expression(text)
-    if isinstance(expression, Path):
-        return expression.read(data, context)
-    return expression.evaluate(data, context)
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else dump(value)
 
 
 def _check_size(name: str, value: Any) -> None:
     if len(dump(value).encode()) > PAYLOAD_BYTES:
         raise StateError(
-            "States.DataLimitExceeded",
+            DATA_LIMIT,
             f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes "
             "service limit.",
         )

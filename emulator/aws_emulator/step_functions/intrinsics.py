@@ -7,6 +7,7 @@ import binascii
 import functools
 import hashlib
 import json
+import math
 import random
 import re
 import uuid
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aws_emulator.step_functions.errors import DefinitionError, StateError
-from aws_emulator.step_functions.paths import Path, parse_path
+from aws_emulator.step_functions.paths import NoSuchPathError, Path, parse_path
 
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<call>States\.\w+)\s*\(|(?P<string>'(?:[^'\\]|\\.)*')|(?P<path>\$[^,)\s]*)"
@@ -42,7 +43,15 @@ class Call:
         values = [_evaluate(argument, data, context) for argument in self.arguments]
         try:
             return FUNCTIONS[self.name](*values)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError, binascii.Error) as error:
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            binascii.Error,
+        ) as error:
             raise StateError("States.IntrinsicFailure", f"{self.name} failed: {error}") from error
 
 
@@ -99,12 +108,18 @@ def render(template: Any, data: Any, context: Any) -> Any:
         return template
     return {
         (key[:-2] if key.endswith(".$") else key): (
-            _evaluate(parse_expression(value), data, context)
-            if key.endswith(".$")
-            else render(value, data, context)
+            evaluate(value, data, context, key) if key.endswith(".$") else render(value, data, context)
         )
         for key, value in template.items()
     }
+
+
+def evaluate(text: str, data: Any, context: Any, field: str) -> Any:
+    """The value of a path or an intrinsic function; raises StateError, naming the field."""
+    try:
+        return _evaluate(parse_expression(text), data, context)
+    except NoSuchPathError as error:
+        raise error.of_field(field, data) from error
 
 
 def check_template(template: Any) -> None:
@@ -126,9 +141,42 @@ def _format(template: str, *values: Any) -> str:
     parts = re.split(r"(?<!\\)\{\}", template)
     if len(parts) - 1 != len(values):
         raise ValueError(f"{len(parts) - 1} placeholders and {len(values)} arguments")
-    texts = [value if isinstance(value, str) else _dump(value) for value in values]
+    texts = [value if isinstance(value, str) else _as_text(value) for value in values]
     joined = parts[0] + "".join(text + part for text, part in zip(texts, parts[1:], strict=True))
     return joined.replace("\\{", "{").replace("\\}", "}")
+
+
+def _as_text(value: Any, *, nested: bool = False) -> str:
+    """How Format writes a value: objects as `{name=value, ...}` (seen on AWS)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}={_as_text(item, nested=True)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_as_text(item, nested=True) for item in value) + "]"
+    return value if nested and isinstance(value, str) else _dump(value)
+
+
+def _round(number: Any) -> int:
+    """To the nearest whole number, halves upwards (seen on AWS)."""
+    if isinstance(number, bool):
+        raise TypeError(f"{number} is not a number")
+    rounded: int = math.floor(number + 0.5)
+    return rounded
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text) if text.strip() else None
+
+
+def _length(items: Any) -> int:
+    if not isinstance(items, list):
+        raise TypeError("the argument is not an array")
+    return len(items)
+
+
+def _item(items: Any, index: Any) -> Any:
+    if not isinstance(items, list) or isinstance(index, bool) or index < 0:
+        raise IndexError(f"there is no item {index}")
+    return items[index]
 
 
 def _dump(value: Any) -> str:
@@ -158,16 +206,16 @@ def _split(text: str, separators: str) -> list[str]:
 
 
 def _random(start: int, end: int, seed: int | None = None) -> int:
-    return random.Random(seed).randrange(start, end)  # noqa: S311 - a workflow's number, not a secret
+    return random.Random(seed).randrange(_round(start), _round(end))  # noqa: S311 - a workflow's number, not a secret
 
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "States.Array": lambda *items: list(items),
     "States.ArrayPartition": _partition,
-    "States.ArrayContains": lambda items, item: item in items,
+    "States.ArrayContains": lambda items, item: _dump(item) in [_dump(each) for each in items],
     "States.ArrayRange": _range,
-    "States.ArrayGetItem": lambda items, index: items[index],
-    "States.ArrayLength": len,
+    "States.ArrayGetItem": _item,
+    "States.ArrayLength": _length,
     "States.ArrayUnique": _unique,
     "States.Base64Encode": lambda text: base64.b64encode(text.encode()).decode(),
     "States.Base64Decode": lambda text: base64.b64decode(text, validate=True).decode(),
@@ -175,10 +223,10 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
         _HASHES[name], (value if isinstance(value, str) else _dump(value)).encode()
     ).hexdigest(),
     "States.JsonMerge": _merge,
-    "States.StringToJson": json.loads,
+    "States.StringToJson": _parse_json,
     "States.JsonToString": _dump,
     "States.MathRandom": _random,
-    "States.MathAdd": lambda first, second: first + second,
+    "States.MathAdd": lambda first, second: _round(first) + _round(second),
     "States.StringSplit": _split,
     "States.UUID": lambda: str(uuid.uuid4()),
     "States.Format": _format,

@@ -1,27 +1,46 @@
-"""JSONPath as state machines use it: names, indexes and `[*]`.
+"""JSONPath as state machines use it: names, indexes, slices and `[*]`.
 
-Filters, slices and `..` exist in Step Functions and are refused here, when the state machine is created.
+Filters and `..` exist in Step Functions and are refused here, when the state machine is created.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aws_emulator.step_functions.errors import DefinitionError, StateError
+from aws_emulator.step_functions.errors import DefinitionError, RuntimeStateError
 
-Step = str | int | None  # a name, an index, or None for [*]
-_STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)+)'\]|(\[\*\])")
+Step = str | int | slice | None  # a name, an index, [1:2], or None for [*] and .*
+_STEP: Final = re.compile(
+    r"\.([\w-]+)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)+)'\]|(\[\*\]|\.\*)|\[((?:-?\d+)?:(?:-?\d+)?)\]"
+)
 
 
-class NoSuchPathError(StateError):
-    """A path selects nothing in the data (Step Functions reports it as States.Runtime)."""
+class NoSuchPathError(RuntimeStateError):
+    """A path selects nothing in the data (Step Functions reports it as States.Runtime).
 
-    def __init__(self, path: str) -> None:
-        super().__init__("States.Runtime", f"The JSONPath '{path}' could not be found in the input")
+    Args:
+        path: the path's text.
+        found: the part of it that selects something, and the first step that does not.
+        missing: whether that step is not the last one.
+    """
+
+    def __init__(self, path: str, found: str, *, missing: bool) -> None:
+        reason = "Missing property in path" if missing else "No results for path:"
+        super().__init__(f"Invalid path '{path}' : {reason} {found}")
+        self.path = path
+
+    def of_field(self, field: str, data: Any) -> RuntimeStateError:
+        """The same where a field that is filled from the data asks for the path."""
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        return RuntimeStateError(
+            f"The JSONPath '{self.path}' specified for the field '{field}' could not be found in the input "
+            f"'{text}'"
+        )
 
 
 @dataclass(frozen=True)
@@ -33,21 +52,21 @@ class Path:
     steps: tuple[Step, ...]
 
     def read(self, data: Any, context: Any) -> Any:
-        """Select; raises NoSuchPathError."""
-        return self._select(context if self.in_context else data, self.steps)
+        """Select; raises NoSuchPathError.
 
-    def _select(self, value: Any, steps: tuple[Step, ...]) -> Any:
-        for position, step in enumerate(steps):
-            if step is None:
-                if not isinstance(value, list):
-                    raise NoSuchPathError(self.text)
-                return [self._select(item, steps[position + 1 :]) for item in value]
+        A path with a wildcard or a slice selects a list, which is empty where nothing matches.
+        """
+        # The context object changes as the execution goes on; what a state has read of it does not.
+        value = copy.deepcopy(context) if self.in_context else data
+        if any(step is None or isinstance(step, slice) for step in self.steps):
+            return _collect(value, self.steps)
+        for position, step in enumerate(self.steps):
             try:
-                if isinstance(step, int) != isinstance(value, list):
-                    raise NoSuchPathError(self.text)
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                raise NoSuchPathError(self.text) from None
+                value = _child(value, step)
+            except LookupError:
+                found = "$" + "".join(f"[{name!r}]" for name in self.steps[: position + 1])
+                last = position == len(self.steps) - 1
+                raise NoSuchPathError(self.text, found, missing=not last) from None
         return value
 
     def write(self, data: Any, value: Any) -> Any:
@@ -66,6 +85,31 @@ class Path:
         return result
 
 
+def _child(value: Any, step: Any) -> Any:
+    """The member of an object or the item of a list; raises LookupError."""
+    if isinstance(step, int) and isinstance(value, list):
+        return value[step]
+    if isinstance(step, str) and isinstance(value, dict):
+        return value[step]
+    raise LookupError(step)
+
+
+def _collect(value: Any, steps: tuple[Step, ...]) -> list[Any]:
+    if not steps:
+        return [value]
+    step, following = steps[0], steps[1:]
+    if step is None:
+        items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    elif isinstance(step, slice):
+        items = value[step] if isinstance(value, list) else []
+    else:
+        try:
+            items = [_child(value, step)]
+        except LookupError:
+            items = []
+    return [found for item in items for found in _collect(item, following)]
+
+
 @functools.cache
 def parse_path(text: str) -> Path:
     """Parse a path; raises DefinitionError for one that is wrong or not supported."""
@@ -81,10 +125,19 @@ def parse_path(text: str) -> Path:
             raise DefinitionError(
                 f"'{text}' is not a path that the emulator supports (at '{rest[position:]}')"
             )
-        name, index, quoted, star = match.groups()
-        steps.append(None if star else int(index) if index else (name or quoted.replace("\\'", "'")))
+        steps.append(_step(match))
         position = match.end()
     return Path(text, in_context, tuple(steps))
+
+
+def _step(match: re.Match[str]) -> Step:
+    name, index, quoted, star, bounds = match.groups()
+    if star:
+        return None
+    if bounds:
+        first, _, last = bounds.partition(":")
+        return slice(int(first) if first else None, int(last) if last else None)
+    return int(index) if index else str(name or quoted.replace("\\'", "'"))
 
 
 def parse_reference_path(text: str) -> Path:

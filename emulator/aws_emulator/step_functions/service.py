@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -17,12 +18,14 @@ from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.step_functions.definition import parse_definition
 from aws_emulator.step_functions.errors import DefinitionError, StateError
-from aws_emulator.step_functions.execution import PAYLOAD_BYTES, Execution
+from aws_emulator.step_functions.execution import PAYLOAD_BYTES, Execution, milliseconds
 from aws_emulator.step_functions.interpreter import run_execution
 from aws_emulator.step_functions.tasks import FunctionInvoker, TaskRunner
 from aws_emulator.step_functions.tokens import Callback, Tokens
 
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]")
+_PAGE: Final = "emulator-page-"
+_LOG_GROUP: Final = re.compile(r"arn:aws[\w-]*:logs:[\w-]+:\d{12}:log-group:[\w./#-]+:\*")
 _EVENT_PAYLOAD_BYTES: Final = 248 * 1024
 
 
@@ -39,6 +42,8 @@ class StateMachine:
     logging: dict[str, Any] = field(default_factory=dict)
     tracing: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    revision_id: str | None = None
+    updated: datetime | None = None
     executions: dict[str, Execution] = field(default_factory=dict)
 
 
@@ -70,6 +75,8 @@ class StepFunctions:
         self._tasks = TaskRunner(invoke, self._tokens, caller_of)
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._machines: dict[str, StateMachine] = {}
+        # By ARN, since they can be described when their state machine is gone.
+        self._executions: dict[str, Execution] = {}
         self._on_state = on_state
         self._lock = threading.RLock()
 
@@ -79,9 +86,9 @@ class StepFunctions:
             execution.abort("Emulator.Stopped", "the emulator has been stopped")
 
     def executions(self) -> list[Execution]:
-        """All executions, by state machine, oldest first."""
+        """All executions, oldest first."""
         with self._lock:
-            return [each for machine in self._machines.values() for each in machine.executions.values()]
+            return list(self._executions.values())
 
     # State machines.
 
@@ -91,13 +98,19 @@ class StepFunctions:
         wanted = request.parameters
         if wanted.get("type", "STANDARD") != "STANDARD":
             raise ApiError("EmulatorUnsupportedOperation", "the emulator runs Standard workflows only", 501)
+        _check_versions(wanted)
+        _check_encryption(wanted)
         _check_name(wanted["name"])
+        logging = _logging(wanted.get("loggingConfiguration"))
+        tracing = {"enabled": bool((wanted.get("tracingConfiguration") or {}).get("enabled"))}
         definition = _parse(wanted["definition"])
         arn = f"{self._prefix}:stateMachine:{wanted['name']}"
         with self._lock:
             known = self._machines.get(arn)
             if known is not None:
-                if known.definition == definition and known.role_arn == wanted["roleArn"]:
+                # The text counts: the same definition in another format is another one (seen on AWS).
+                same = (known.definition_text, known.role_arn) == (wanted["definition"], wanted["roleArn"])
+                if same and (known.logging, known.tracing) == (logging, tracing):
                     return {"stateMachineArn": arn, "creationDate": known.created}
                 raise ApiError("StateMachineAlreadyExists", f"State Machine Already Exists: '{arn}'")
             machine = StateMachine(
@@ -106,9 +119,9 @@ class StepFunctions:
                 definition_text=wanted["definition"],
                 definition=definition,
                 role_arn=wanted["roleArn"],
-                created=self._clock.now(),
-                logging=dict(wanted.get("loggingConfiguration") or {}),
-                tracing=dict(wanted.get("tracingConfiguration") or {}),
+                created=milliseconds(self._clock.now()),
+                logging=logging,
+                tracing=tracing,
                 tags={tag["key"]: tag["value"] for tag in wanted.get("tags") or []},
             )
             self._machines[arn] = machine
@@ -116,18 +129,40 @@ class StepFunctions:
 
     @operation("stepfunctions", "UpdateStateMachine")
     def update_state_machine(self, request: Request) -> Response:
-        """Change definition or role; running executions keep what they began with."""
-        machine = self._machine(request.parameters["stateMachineArn"])
-        if text := request.parameters.get("definition"):
-            machine.definition, machine.definition_text = _parse(text), text
-        machine.role_arn = request.parameters.get("roleArn") or machine.role_arn
-        return {"updateDate": self._clock.now(), "revisionId": str(uuid.uuid4())}
+        """Change definition, role, logging or tracing; running executions keep what they began with."""
+        wanted = request.parameters
+        machine = self._machine(wanted["stateMachineArn"])
+        _check_versions(wanted)
+        _check_encryption(wanted)
+        if not {"definition", "roleArn", "loggingConfiguration", "tracingConfiguration"} & set(wanted):
+            raise ApiError(
+                "MissingRequiredParameter",
+                "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration "
+                "must be specified",
+            )
+        text = wanted.get("definition", machine.definition_text)
+        definition = _parse(text)
+        logging = _logging(wanted["loggingConfiguration"]) if "loggingConfiguration" in wanted else None
+        role_arn = wanted.get("roleArn", machine.role_arn)
+        with self._lock:
+            before = (machine.definition_text, machine.role_arn, machine.logging)
+            if (text, role_arn, logging or machine.logging) != before:
+                machine.revision_id = str(uuid.uuid4())
+            machine.definition, machine.definition_text, machine.role_arn = definition, text, role_arn
+            machine.logging = logging or machine.logging
+            if "tracingConfiguration" in wanted:
+                machine.tracing = {"enabled": bool(wanted["tracingConfiguration"].get("enabled"))}
+            machine.updated = milliseconds(self._clock.now())
+        response: Response = {"updateDate": machine.updated}
+        return response if machine.revision_id is None else {**response, "revisionId": machine.revision_id}
 
     @operation("stepfunctions", "DeleteStateMachine")
     def delete_state_machine(self, request: Request) -> Response:
-        """Delete a state machine; its executions end."""
+        """Delete a state machine; its executions end, and can still be described."""
+        arn = request.parameters["stateMachineArn"]
+        _check_arn(arn, "stateMachine")
         with self._lock:
-            machine = self._machines.pop(request.parameters["stateMachineArn"], None)
+            machine = self._machines.pop(arn, None)
         for execution in list(machine.executions.values()) if machine else []:
             execution.abort(None, None)
         return {}
@@ -136,7 +171,9 @@ class StepFunctions:
     def describe_state_machine(self, request: Request) -> Response:
         """Describe a state machine."""
         machine = self._machine(request.parameters["stateMachineArn"])
+        revision = {} if machine.revision_id is None else {"revisionId": machine.revision_id}
         return {
+            **revision,
             "stateMachineArn": machine.arn,
             "name": machine.name,
             "status": "ACTIVE",
@@ -144,8 +181,8 @@ class StepFunctions:
             "roleArn": machine.role_arn,
             "type": "STANDARD",
             "creationDate": machine.created,
-            "loggingConfiguration": machine.logging or {"level": "OFF", "includeExecutionData": False},
-            "tracingConfiguration": machine.tracing or {"enabled": False},
+            "loggingConfiguration": machine.logging,
+            "tracingConfiguration": machine.tracing,
         }
 
     @operation("stepfunctions", "DescribeStateMachineForExecution")
@@ -156,9 +193,11 @@ class StepFunctions:
         return {
             "stateMachineArn": machine.arn,
             "name": machine.name,
-            "definition": json.dumps(execution.definition),
+            "definition": execution.definition_text,
             "roleArn": execution.role_arn,
-            "updateDate": machine.created,
+            "updateDate": execution.machine_date,
+            "loggingConfiguration": machine.logging,
+            "tracingConfiguration": machine.tracing,
         }
 
     @operation("stepfunctions", "ListStateMachines")
@@ -193,7 +232,7 @@ class StepFunctions:
         machine = self._machine(wanted["stateMachineArn"])
         name = wanted.get("name") or str(uuid.uuid4())
         _check_name(name)
-        text = wanted.get("input") or "{}"
+        text = wanted.get("input", "{}")
         data = _parse_input(text)
         with self._lock:
             known = machine.executions.get(name)
@@ -207,13 +246,16 @@ class StepFunctions:
                 machine_arn=machine.arn,
                 role_arn=machine.role_arn,
                 definition=machine.definition,
+                definition_text=machine.definition_text,
+                machine_date=machine.updated or machine.created,
                 input_text=text,
-                start_date=self._clock.now(),
+                start_date=milliseconds(self._clock.now()),
                 clock=self._clock,
                 on_change=self._emit,
                 on_state=self._on_state,
             )
             machine.executions[name] = execution
+            self._executions[execution.arn] = execution
         execution.begin()
         self._clock.spawn(
             "emulator-execution", run_execution, execution, data, self._clock, self._tasks, self._random
@@ -231,19 +273,14 @@ class StepFunctions:
         """Describe an execution."""
         execution = self._execution(request.parameters["executionArn"])
         with execution.changed:
-            redrivable = execution.status in {"FAILED", "TIMED_OUT", "ABORTED"}
             response: Response = {
                 **_row(execution),
+                **execution.redrive_status(),
                 "input": execution.input_text,
                 "inputDetails": {"included": True},
-                "redriveCount": 0,
-                "redriveStatus": "REDRIVABLE" if redrivable else "NOT_REDRIVABLE",
             }
             if execution.output_text is not None:
                 response |= {"output": execution.output_text, "outputDetails": {"included": True}}
-            if not redrivable:
-                reason = f"Execution is {execution.status} and cannot be redriven"
-                response["redriveStatusReason"] = reason
             for key, value in (("error", execution.error), ("cause", execution.cause)):
                 if value is not None:
                     response[key] = value
@@ -253,13 +290,23 @@ class StepFunctions:
     def list_executions(self, request: Request) -> Response:
         """List executions, newest first."""
         wanted = request.parameters
+        if "mapRunArn" in wanted:
+            raise ApiError("EmulatorUnsupportedParameter", "mapRunArn: there are no map runs here", 501)
         if "stateMachineArn" not in wanted:
-            raise ApiError("ValidationException", "stateMachineArn is needed: there are no map runs here")
+            raise ApiError(
+                "ValidationException", "Must provide a StateMachine ARN or a MapRun ARN to list executions"
+            )
         machine = self._machine(wanted["stateMachineArn"])
         with self._lock:
             executions = list(machine.executions.values())[::-1]
-        status = wanted.get("statusFilter")
-        page, token = _page([each for each in executions if status in {None, each.status}], request, 100)
+        status, redriven = wanted.get("statusFilter"), wanted.get("redriveFilter")
+        found = [
+            each
+            for each in executions
+            if status in {None, each.status}
+            and redriven in {None, "REDRIVEN" if each.redrive_count else "NOT_REDRIVEN"}
+        ]
+        page, token = _page(found, request, 100)
         return _with_token({"executions": [_row(execution) for execution in page]}, token)
 
     @operation("stepfunctions", "GetExecutionHistory")
@@ -275,19 +322,33 @@ class StepFunctions:
 
     @operation("stepfunctions", "RedriveExecution")
     def redrive_execution(self, request: Request) -> Response:
-        """Refused: the product starts a new execution instead."""
+        """Go on with an unsuccessful execution, from the states that have not succeeded."""
+        execution = self._execution(request.parameters["executionArn"])
+        token = request.parameters.get("clientToken")
+        if token is not None and token == execution.redrive_token:
+            return {"redriveDate": execution.redrive_date}
+        if not execution.redrive(token):
+            raise ApiError("ExecutionNotRedrivable", execution.redrive_status()["redriveStatusReason"])
+        data = json.loads(execution.input_text)
+        self._clock.spawn(
+            "emulator-execution", run_execution, execution, data, self._clock, self._tasks, self._random
+        )
+        return {"redriveDate": execution.redrive_date}
+
+    @operation("stepfunctions", "StartSyncExecution")
+    def start_sync_execution(self, request: Request) -> Response:
+        """Refused, as for each Standard workflow."""
+        self._machine(request.parameters["stateMachineArn"])
         raise ApiError(
-            "EmulatorUnsupportedOperation",
-            "the emulator does not redrive executions; start a new one with the input of "
-            + request.parameters["executionArn"],
-            501,
+            "StateMachineTypeNotSupported", "This operation is not supported by this type of state machine"
         )
 
     # Task tokens.
 
     @operation("stepfunctions", "SendTaskSuccess")
     def send_task_success(self, request: Request) -> Response:
-        """Answer a task. The output is checked before the token, as AWS does."""
+        """Answer a task. An unknown token is refused first, a closed one after the output (seen on AWS)."""
+        self._callback(request)
         text = request.parameters["output"]
         if len(text.encode()) > PAYLOAD_BYTES:
             raise ApiError("InvalidOutput", "Invalid Output: the output is longer than 262144 bytes")
@@ -301,7 +362,7 @@ class StepFunctions:
     def send_task_failure(self, request: Request) -> Response:
         """Fail a task."""
         wanted = request.parameters
-        return self._answer(request, None, StateError(wanted.get("error") or "", wanted.get("cause") or ""))
+        return self._answer(request, None, StateError(wanted.get("error"), wanted.get("cause")))
 
     @operation("stepfunctions", "SendTaskHeartbeat")
     def send_task_heartbeat(self, request: Request) -> Response:
@@ -326,6 +387,7 @@ class StepFunctions:
     # Look-ups and events.
 
     def _machine(self, arn: str) -> StateMachine:
+        _check_arn(arn, "stateMachine")
         with self._lock:
             machine = self._machines.get(arn)
         if machine is None:
@@ -333,13 +395,10 @@ class StepFunctions:
         return machine
 
     def _execution(self, arn: str) -> Execution:
-        parts = arn.split(":")
-        if len(parts) != 8 or parts[5] != "execution":
-            raise ApiError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+        _check_arn(arn, "execution")
         with self._lock:
-            machine = self._machines.get(f"{self._prefix}:stateMachine:{parts[6]}")
-            execution = machine.executions.get(parts[7]) if machine else None
-        if execution is None or execution.arn != arn:
+            execution = self._executions.get(arn)
+        if execution is None:
             raise ApiError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
         return execution
 
@@ -359,8 +418,12 @@ class StepFunctions:
             "outputDetails": None if execution.output_text is None else {"included": not too_long},
             "error": execution.error,
             "cause": execution.cause,
-            "redriveCount": 0,
-            "redriveDate": None,
+            "stateMachineVersionArn": None,
+            "stateMachineAliasArn": None,
+            "redriveCount": execution.redrive_count,
+            "redriveDate": _milliseconds(execution.redrive_date) if execution.redrive_date else None,
+            "redriveStatusReason": None,
+            **execution.redrive_status(),
         }
         self._bus.emit("aws.states", "Step Functions Execution Status Change", detail, [execution.arn])
 
@@ -387,6 +450,52 @@ def _parse_input(text: str) -> Any:
         ) from error
 
 
+def _check_arn(arn: str, kind: str) -> None:
+    """Raise InvalidArn for what cannot be the ARN of such a resource."""
+    parts = arn.split(":")
+    if parts[0] != "arn":
+        raise ApiError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    if len(parts) < 7 or parts[2] != "states" or parts[5] != kind:
+        raise ApiError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
+
+
+def _check_versions(wanted: Mapping[str, Any]) -> None:
+    if wanted.get("publish"):
+        raise ApiError(
+            "EmulatorUnsupportedParameter", "publish: the emulator has no versions of state machines", 501
+        )
+    if "versionDescription" in wanted:
+        raise ApiError("ValidationException", "Version description can only be set when publish is true")
+
+
+def _check_encryption(wanted: Mapping[str, Any]) -> None:
+    if (wanted.get("encryptionConfiguration") or {}).get("type", "AWS_OWNED_KEY") != "AWS_OWNED_KEY":
+        raise ApiError(
+            "EmulatorUnsupportedParameter",
+            "encryptionConfiguration: the emulator has AWS's own key only",
+            501,
+        )
+
+
+def _logging(wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A logging configuration with its defaults; raises InvalidLoggingConfiguration."""
+    found = {"level": "OFF", "includeExecutionData": False, **(wanted or {})}
+    destinations = found.get("destinations") or []
+    if len(destinations) > 1:
+        raise _invalid_logging("Must specify exactly one Log Destination.")
+    if found["level"] != "OFF" and not destinations:
+        raise _invalid_logging("Must specify exactly one Log Destination.")
+    for destination in destinations:
+        arn = (destination.get("cloudWatchLogsLogGroup") or {}).get("logGroupArn", "")
+        if not _LOG_GROUP.fullmatch(arn):
+            raise _invalid_logging("The log destination must be a CloudWatch log group's ARN, with ':*'.")
+    return found
+
+
+def _invalid_logging(reason: str) -> ApiError:
+    return ApiError("InvalidLoggingConfiguration", f"Invalid Logging Configuration: {reason}")
+
+
 def _check_name(name: str) -> None:
     if not 1 <= len(name) <= 80 or _FORBIDDEN_IN_NAMES.search(name):
         raise ApiError("InvalidName", f"Invalid Name: '{name}'")
@@ -403,8 +512,10 @@ def _row(execution: Execution) -> dict[str, Any]:
         "name": execution.name,
         "status": execution.status,
         "startDate": execution.start_date,
-        "redriveCount": 0,
+        "redriveCount": execution.redrive_count,
     }
+    if execution.redrive_date is not None:
+        row["redriveDate"] = execution.redrive_date
     if execution.stop_date is not None:
         row["stopDate"] = execution.stop_date
     return row
@@ -412,12 +523,23 @@ def _row(execution: Execution) -> dict[str, Any]:
 
 def _page(items: list[Any], request: Request, default: int) -> tuple[list[Any], str | None]:
     size = request.parameters.get("maxResults") or default
-    token = request.parameters.get("nextToken") or "0"
-    if not token.isdigit():
-        raise ApiError("InvalidToken", f"Invalid Token: '{token}'")
-    start = int(token)
+    start = _start_of(request.parameters.get("nextToken"))
     following = start + size
-    return items[start:following], str(following) if following < len(items) else None
+    if following >= len(items):
+        return items[start:following], None
+    return items[start:following], base64.b64encode(f"{_PAGE}{following}".encode()).decode()
+
+
+def _start_of(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        text = base64.b64decode(token, validate=True).decode()
+    except ValueError:
+        text = ""
+    if not text.startswith(_PAGE) or not text.removeprefix(_PAGE).isdigit():
+        raise ApiError("InvalidToken", f"Invalid Token: '{token}'")
+    return int(text.removeprefix(_PAGE))
 
 
 def _with_token(response: Response, token: str | None) -> Response:

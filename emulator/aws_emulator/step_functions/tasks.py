@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import partial
 from typing import Any, Protocol
 
 from aws_emulator.api.operations import ApiError
 from aws_emulator.step_functions.definition import LAMBDA_CALLBACK, LAMBDA_INVOKE
-from aws_emulator.step_functions.errors import StateError
-from aws_emulator.step_functions.execution import Execution, dump
+from aws_emulator.step_functions.errors import DATA_LIMIT, TIMEOUT, RuntimeStateError, StateError
+from aws_emulator.step_functions.execution import PAYLOAD_BYTES, Execution, dump
 from aws_emulator.step_functions.timeline import Timeline
 from aws_emulator.step_functions.tokens import Callback, Tokens
 
@@ -49,8 +52,11 @@ class TaskBranch(Protocol):
     ) -> bool:
         """Wait for `ready()`; False when the time is over first."""
 
-    def read(self, text: str, data: Any) -> Any:
-        """Read a path, or evaluate an intrinsic function."""
+    def read(self, state: State, field: str, data: Any) -> Any:
+        """What the path, or the intrinsic function, in a field of the state selects."""
+
+    def record(self, kind: str, **details: Any) -> int:
+        """Add an event of this thread to the history; its number."""
 
 
 class FunctionInvoker(Protocol):
@@ -88,63 +94,70 @@ class TaskRunner:
     def run(self, branch: TaskBranch, state: State, data: Any) -> Any:
         """One attempt of a task with the state's data; raises StateError."""
         resource = state["Resource"]
-        deadline = _Deadline(branch, _seconds(branch, state, "TimeoutSeconds", data) or _FOREVER)
         if resource == LAMBDA_CALLBACK:
-            return self._run_callback(branch, state, data, deadline)
+            callback = self._tokens.open(branch.execution)
+            # Each attempt has a token of its own.
+            branch.context["Task"] = {"Token": callback.token}
+            try:
+                return self._run_callback(branch, state, data, callback)
+            finally:
+                self._tokens.close(callback)
+        limits = _Limits.of(branch, state, data)
         selected = branch.select_input(state, data)
         if resource == LAMBDA_INVOKE:
-            return self._run_invoke(branch, selected, deadline)
-        return self._run_function(branch, resource, selected, deadline)
+            return self._run_invoke(branch, selected, limits)
+        return self._run_function(branch, resource, selected, limits)
 
-    def _run_function(self, branch: TaskBranch, function: str, data: Any, deadline: _Deadline) -> Any:
-        execution = branch.execution
-        _record(execution, "LambdaFunctionScheduled", resource=function, input=dump(data))
-        execution.record("LambdaFunctionStarted")
+    def _run_function(self, branch: TaskBranch, function: str, data: Any, limits: _Limits) -> Any:
+        scheduled = {"resource": function, "input": dump(data), "inputDetails": {"truncated": False}}
+        _record(branch, "LambdaFunctionScheduled", **scheduled, **limits.details(heartbeat=False))
+        branch.record("LambdaFunctionStarted")
         try:
-            invocation = self._call(branch, {"FunctionName": function, "Payload": data}, deadline)
+            invocation = self._call(branch, {"FunctionName": function}, dump(data), limits)
+            _check_size(function, invocation.payload)
+            result = _parse_result(invocation.payload)
         except StateError as error:
-            kind = "LambdaFunctionTimedOut" if error.error == "States.Timeout" else "LambdaFunctionFailed"
-            _record(execution, kind, error=error.error, cause=error.cause)
-            raise
-        _record(execution, "LambdaFunctionSucceeded", output=invocation.payload)
-        return json.loads(invocation.payload)
-
-    def _run_invoke(self, branch: TaskBranch, parameters: Mapping[str, Any], deadline: _Deadline) -> Any:
-        _schedule(branch.execution, "invoke", parameters)
-        try:
-            result = _service_result(parameters, self._call(branch, parameters, deadline))
-        except StateError as error:
-            _record_failure(branch.execution, "invoke", error)
+            kind = "LambdaFunctionTimedOut" if error.error == TIMEOUT else "LambdaFunctionFailed"
+            _record(branch, kind, **error.details())
             raise
         _record(
-            branch.execution, "TaskSucceeded", resourceType="lambda", resource="invoke", output=dump(result)
+            branch,
+            "LambdaFunctionSucceeded",
+            output=dump(result),
+            outputDetails={"truncated": False},
         )
         return result
 
-    def _run_callback(self, branch: TaskBranch, state: State, data: Any, deadline: _Deadline) -> Any:
-        resource = "invoke.waitForTaskToken"
-        callback = self._tokens.open(branch.execution)
-        # Each attempt has a token of its own.
-        branch.context["Task"] = {"Token": callback.token}
+    def _run_invoke(self, branch: TaskBranch, parameters: Mapping[str, Any], limits: _Limits) -> Any:
+        _schedule(branch, "invoke", parameters, limits)
         try:
-            parameters = branch.select_input(state, data)
-            heartbeat = _seconds(branch, state, "HeartbeatSeconds", data)
-            _schedule(branch.execution, resource, parameters)
-            submitted = _service_result(parameters, self._call(branch, parameters, deadline))
-            _record_output(branch.execution, "TaskSubmitted", resource, submitted)
-            output = self._await(branch, callback, deadline, heartbeat)
+            invocation = self._call(branch, parameters, _payload(parameters), limits)
+            result = _service_result(parameters, invocation)
+            _check_size("lambda", dump(result))
         except StateError as error:
-            _record_failure(branch.execution, resource, error)
+            _record_failure(branch, "invoke", error)
             raise
-        finally:
-            self._tokens.close(callback)
-        _record(
-            branch.execution, "TaskSucceeded", resourceType="lambda", resource=resource, output=dump(output)
-        )
+        _record_output(branch, "TaskSucceeded", "invoke", result)
+        return result
+
+    def _run_callback(self, branch: TaskBranch, state: State, data: Any, callback: Callback) -> Any:
+        resource = "invoke.waitForTaskToken"
+        limits = _Limits.of(branch, state, data)
+        parameters = branch.select_input(state, data)
+        _schedule(branch, resource, parameters, limits)
+        try:
+            invocation = self._call(branch, parameters, _payload(parameters), limits)
+            _record_output(branch, "TaskSubmitted", resource, _service_result(parameters, invocation))
+            output = self._await(branch, callback, limits.deadline, limits.heartbeat)
+        except StateError as error:
+            _record_failure(branch, resource, error)
+            raise
+        _record_output(branch, "TaskSucceeded", resource, output)
         return output
 
-    def _call(self, branch: TaskBranch, parameters: Mapping[str, Any], deadline: _Deadline) -> Invocation:
-        payload = dump(parameters.get("Payload", {}))
+    def _call(
+        self, branch: TaskBranch, parameters: Mapping[str, Any], payload: str, limits: _Limits
+    ) -> Invocation:
         try:
             future = self._invoke(
                 parameters["FunctionName"],
@@ -153,13 +166,15 @@ class TaskRunner:
                 asynchronous=parameters.get("InvocationType") == "Event",
             )
             future.add_done_callback(lambda _: branch.execution.notify())
-            if not branch.pause(deadline.left(), future.done, working=True):
-                raise StateError("States.Timeout")
+            if not branch.pause(limits.deadline.left(), future.done, working=True):
+                raise StateError(TIMEOUT)
             invocation = future.result()
         except ApiError as error:
             code = error.code if error.code.endswith(("Exception", "Error")) else error.code + "Exception"
             raise StateError(
-                f"Lambda.{code}", f"{error.message} (Service: Lambda, Status Code: {error.status})"
+                f"Lambda.{code}",
+                f"{error.message} (Service: AWSLambda; Status Code: {error.status}; Error Code: {code}; "
+                f"Request ID: {uuid.uuid4()}; Proxy: null)",
             ) from error
         if invocation.function_error is not None:
             raise StateError(_error_type(invocation.payload), invocation.payload)
@@ -171,20 +186,42 @@ class TaskRunner:
         while not callback.answered:
             span = min(deadline.left(), heartbeat or _FOREVER)
             if not branch.pause(span, partial(callback.heard_since, callback.heartbeats)):
-                raise StateError("States.Timeout")
+                raise StateError(TIMEOUT)
         if callback.error is not None:
             raise callback.error
         return callback.output
 
 
-def _seconds(branch: TaskBranch, state: State, field: str, data: Any) -> float | None:
+@dataclass(frozen=True)
+class _Limits:
+    """How long one attempt may take: in all, and between two heartbeats."""
+
+    timeout: int | None
+    heartbeat: int | None
+    deadline: _Deadline
+
+    @classmethod
+    def of(cls, branch: TaskBranch, state: State, data: Any) -> _Limits:
+        timeout = _seconds(branch, state, "TimeoutSeconds", data)
+        heartbeat = _seconds(branch, state, "HeartbeatSeconds", data)
+        return cls(timeout, heartbeat, _Deadline(branch, timeout or _FOREVER))
+
+    def details(self, *, heartbeat: bool = True) -> dict[str, int]:
+        """What the event of the task's scheduling says of them."""
+        members = {
+            "timeoutInSeconds": self.timeout,
+            "heartbeatInSeconds": self.heartbeat if heartbeat else None,
+        }
+        return {name: seconds for name, seconds in members.items() if seconds is not None}
+
+
+def _seconds(branch: TaskBranch, state: State, field: str, data: Any) -> int | None:
     if field + "Path" not in state:
-        return state.get(field)
-    value = branch.read(state[field + "Path"], data)
+        seconds: int | None = state.get(field)
+        return seconds
+    value = branch.read(state, field + "Path", data)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise StateError(
-            "States.Runtime", f"{field}Path must select a whole number above 0, not {dump(value)}"
-        )
+        raise RuntimeStateError(f"{field}Path must select a whole number above 0, not {dump(value)}")
     return value
 
 
@@ -197,37 +234,86 @@ def _error_type(payload: str) -> str:
     return error if isinstance(error, str) and error else "Lambda.Unknown"
 
 
+def _payload(parameters: Mapping[str, Any]) -> str:
+    """What lambda:invoke sends: a text as it stands, anything else as JSON, {} for null (seen on AWS)."""
+    payload = parameters.get("Payload")
+    if payload is None:
+        return "{}"
+    return payload if isinstance(payload, str) else dump(payload)
+
+
+def _check_size(task: str, payload: str) -> None:
+    if len(payload.encode()) > PAYLOAD_BYTES:
+        raise StateError(
+            DATA_LIMIT,
+            f"The state/task '{task}' returned a result with a size exceeding the maximum number of bytes "
+            "service limit.",
+        )
+
+
+def _parse_result(payload: str) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        # A runtime of one's own may return any text; it is the result as it stands.
+        return payload
+
+
 def _service_result(parameters: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
     asynchronous = parameters.get("InvocationType") == "Event"
+    status = 202 if asynchronous else 200
     return {
         "ExecutedVersion": "$LATEST",
-        "Payload": {} if asynchronous else json.loads(invocation.payload),
-        "SdkHttpMetadata": {"HttpStatusCode": 202 if asynchronous else 200},
+        "Payload": {} if asynchronous else _parse_result(invocation.payload),
+        "SdkHttpMetadata": {**_http_headers(invocation), "HttpStatusCode": status},
         "SdkResponseMetadata": {"RequestId": invocation.request_id},
-        "StatusCode": 202 if asynchronous else 200,
+        "StatusCode": status,
     }
 
 
-def _schedule(execution: Execution, resource: str, parameters: Any) -> None:
+def _http_headers(invocation: Invocation) -> dict[str, Any]:
+    """The headers of Lambda's answer, which the integration hands on in two forms."""
+    headers = {
+        "Connection": "keep-alive",
+        "Content-Length": str(len(invocation.payload.encode())),
+        "Content-Type": "application/json",
+        "Date": format_datetime(datetime.now(UTC), usegmt=True),
+        "X-Amz-Executed-Version": "$LATEST",
+        "x-amzn-Remapped-Content-Length": "0",
+        "x-amzn-RequestId": invocation.request_id,
+        "X-Amzn-Trace-Id": f"root=1-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:24]};sampled=0",
+    }
+    return {"AllHttpHeaders": {name: [value] for name, value in headers.items()}, "HttpHeaders": headers}
+
+
+def _schedule(branch: TaskBranch, resource: str, parameters: Any, limits: _Limits) -> None:
     _record(
-        execution,
+        branch,
         "TaskScheduled",
         resourceType="lambda",
         resource=resource,
-        region=execution.arn.split(":")[3],
+        region=branch.execution.arn.split(":")[3],
         parameters=dump(parameters),
+        **limits.details(),
     )
-    _record(execution, "TaskStarted", resourceType="lambda", resource=resource)
+    _record(branch, "TaskStarted", resourceType="lambda", resource=resource)
 
 
-def _record_failure(execution: Execution, resource: str, error: StateError) -> None:
-    kind = "TaskTimedOut" if error.error == "States.Timeout" else "TaskFailed"
-    _record(execution, kind, resourceType="lambda", resource=resource, error=error.error, cause=error.cause)
+def _record_failure(branch: TaskBranch, resource: str, error: StateError) -> None:
+    kind = "TaskTimedOut" if error.error == TIMEOUT else "TaskFailed"
+    _record(branch, kind, resourceType="lambda", resource=resource, **error.details())
 
 
-def _record_output(execution: Execution, kind: str, resource: str, output: Any) -> None:
-    _record(execution, kind, resourceType="lambda", resource=resource, output=dump(output))
+def _record_output(branch: TaskBranch, kind: str, resource: str, output: Any) -> None:
+    _record(
+        branch,
+        kind,
+        resourceType="lambda",
+        resource=resource,
+        output=dump(output),
+        outputDetails={"truncated": False},
+    )
 
 
-def _record(execution: Execution, kind: str, **details: Any) -> None:
-    execution.record(kind, **{kind[0].lower() + kind[1:] + "EventDetails": details})
+def _record(branch: TaskBranch, kind: str, **details: Any) -> None:
+    branch.record(kind, **{kind[0].lower() + kind[1:] + "EventDetails": details})

@@ -17,11 +17,19 @@ class Callback:
 
     token: str
     execution: Execution
+    attempt: int = 0
     closed: bool = False
     answered: bool = False
     output: Any = None
     error: StateError | None = None
     heartbeats: int = 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for the answer: nobody does since the execution has ended or was redriven."""
+        execution = self.execution
+        over = not execution.running or self.attempt != execution.redrive_count
+        return not (over or self.closed or self.answered)
 
     def heard_since(self, heartbeats: int) -> bool:
         """Whether the answer or a further heartbeat has come."""
@@ -37,7 +45,9 @@ class Tokens:
 
     def open(self, execution: Execution) -> Callback:
         """A new token for an attempt of a task."""
-        callback = Callback("AQCwAAAAKgAAAAMAAAAAAAAAA" + secrets.token_urlsafe(120), execution)
+        callback = Callback(
+            "AQCwAAAAKgAAAAMAAAAAAAAAA" + secrets.token_urlsafe(120), execution, execution.redrive_count
+        )
         with self._lock:
             self._callbacks[callback.token] = callback
         return callback
@@ -50,7 +60,7 @@ class Tokens:
     def answer(self, callback: Callback, output: Any, error: StateError | None) -> bool:
         """Hand the answer over; False when nobody waits for it any longer."""
         with callback.execution.changed:
-            if callback.closed or callback.answered or not callback.execution.running:
+            if not callback.awaited:
                 return False
             callback.answered, callback.output, callback.error = True, output, error
             callback.execution.changed.notify_all()
@@ -59,7 +69,7 @@ class Tokens:
     def beat(self, callback: Callback) -> bool:
         """Note a heartbeat; False when nobody waits any longer."""
         with callback.execution.changed:
-            if callback.closed or callback.answered or not callback.execution.running:
+            if not callback.awaited:
                 return False
             callback.heartbeats += 1
             callback.execution.changed.notify_all()

@@ -207,13 +207,6 @@ def test_fifty_executions_run_at_once(bench: Bench) -> None:
     assert time.monotonic() - begin < 15
 
 
-def test_redrive_is_refused_loudly(bench: Bench) -> None:
-    arn = bench.start(single({"Type": "Fail"}))
-    bench.wait(arn)
-    with pytest.raises(ApiError, match="EmulatorUnsupportedOperation"):
-        bench.call("redrive_execution", executionArn=arn)
-
-
 def test_a_deleted_machine_ends_its_executions(bench: Bench) -> None:
     """API reference, DeleteStateMachine: running executions end at their next transition."""
     arn = bench.create(FOREVER)

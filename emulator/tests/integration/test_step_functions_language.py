@@ -68,7 +68,7 @@ def test_lambda_invoke_wraps_the_payload_as_the_service_does(bench: Bench) -> No
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
-        ("States.Format('{}-{} of {}', $.name, 2, $.list)", "ada-2 of [1,2]"),
+        ("States.Format('{}-{} of {}', $.name, 2, $.list)", "ada-2 of [1, 2]"),
         ("States.Format('it\\'s {}', $.name)", "it's ada"),
         ("States.StringToJson($.json)", {"a": [1]}),
         ("States.JsonToString($.list)", "[1,2]"),
@@ -401,7 +401,8 @@ def test_heartbeats_keep_a_callback_alive_and_their_absence_is_a_timeout(bench: 
         bench.call("send_task_heartbeat", taskToken=token)
     assert bench.describe(arn)["status"] == "RUNNING"
     description = bench.wait(arn)
-    assert (description["error"], description["cause"]) == ("States.Timeout", "")
+    assert description["error"] == "States.Timeout"
+    assert "cause" not in description  # a missed heartbeat or deadline gives none (seen on AWS)
 
 
 def test_the_machine_times_out_without_running_any_catch(bench: Bench) -> None:
@@ -410,7 +411,8 @@ def test_the_machine_times_out_without_running_any_catch(bench: Bench) -> None:
     arn = bench.start(definition)
     description = bench.wait(arn)
     assert description["status"] == "TIMED_OUT"
-    assert description["error"] == "States.Timeout"
+    assert "error" not in description, "the end by the machine's own timeout tells nothing (seen on AWS)"
+    assert "cause" not in description
     assert description["stopDate"] >= description["startDate"]
     assert bench.states(arn) == ["Await"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.domain.decision import Blocked, most_telling
@@ -32,13 +32,17 @@ _CAUSE_CHARACTERS: Final = 4_000
 _ERROR_CHARACTERS: Final = 400
 
 
+# A callback that failed without error and cause gives Catch nulls (SendTaskFailure, both are optional).
+_Given = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
+
+
 class CleanUpInput(Frozen):
     """Input of `clean_up_build`, from the state machine; or made from an execution's status event."""
 
     execution_arn: str
     state_machine_arn: str
-    error: str = ""
-    cause: str = ""
+    error: _Given = ""
+    cause: _Given = ""
     status: str = "RUNNING"
 
 
