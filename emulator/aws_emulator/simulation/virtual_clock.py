@@ -2,6 +2,9 @@
 
 Everything that the emulator would do on threads of its own is an actor here. One actor runs at a time and
 goes on until it waits, so a run depends on nothing but its inputs: not on the machine, not on its load.
+
+Actors are greenlets of one thread. So a process may fork at any moment of a run, and both go on from there: a fork
+takes along the thread that forks, and no other one.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ import itertools
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_emulator.clock import Clock, Timer
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
 
 _BEGIN: Final = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
@@ -32,6 +38,7 @@ class Actor:
     Attributes:
         number: counts the actors of a clock.
         subject: what it acts for, which a scheduler of interleavings may ask for.
+        strand: where it acts; for the driver, the greenlet that made the clock.
     """
 
     def __init__(self, name: str, number: int) -> None:
@@ -41,8 +48,7 @@ class Actor:
         self.ready: Callable[[], bool] = _always
         self.due: float | None = None
         self.stopped = False
-        self.turn: Final = threading.Semaphore(0)
-        self.thread: threading.Thread | None = None
+        self.strand: greenlet | None = None
 
 
 Chooser = Callable[[list[Actor]], Actor]
@@ -64,8 +70,10 @@ class VirtualClock(Clock):
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._waiting: list[Actor] = []
-        self._local = threading.local()
-        self._local.actor = Actor("driver", next(self._numbers))
+        self._made_by = threading.get_ident()
+        self._driver = Actor("driver", next(self._numbers))
+        self._driver.strand = _greenlets().getcurrent()
+        self._acting = self._driver
         self._in_timer = False
         self._stopped = False
 
@@ -98,10 +106,14 @@ class VirtualClock(Clock):
         """Add an actor, which begins when the others wait."""
         if self._stopped:
             return
+        if self.actor is None:
+            raise StuckError(f"{name} is to begin on a thread that is no actor of the simulation")
         actor = Actor(name, next(self._numbers))
-        actor.thread = threading.Thread(target=self._act, args=(actor, target, args), name=name, daemon=True)
+        # The driver outlives all others, so whoever ends has somebody to go to.
+        actor.strand = _greenlets().greenlet(
+            lambda *_: self._act(actor, target, args), parent=self._driver.strand
+        )
         self._waiting.append(actor)
-        actor.thread.start()
 
     def workers(self, name: str, most: int) -> Actors:  # noqa: ARG002 - there is no reason for a limit here
         """An executor whose every job is an actor."""
@@ -124,22 +136,20 @@ class VirtualClock(Clock):
         actors, self._waiting = self._waiting, []
         for actor in actors:
             actor.stopped = True
-            actor.turn.release()
-        for actor in actors:
-            if actor.thread is not None:
-                actor.thread.join(timeout=5)
+            if actor.strand and actor is not self._driver:
+                actor.strand.throw(StoppedError)
 
     # What only this one does.
 
     @property
     def actor(self) -> Actor | None:
         """The actor that calls; None on a thread that the clock does not know."""
-        return getattr(self._local, "actor", None)
+        return self._acting if threading.get_ident() == self._made_by else None
 
     @property
     def idle(self) -> bool:
         """Whether only time can make something happen."""
-        return all(actor.thread is None for actor in self._waiting)
+        return all(actor is self._driver for actor in self._waiting)
 
     def run_until(self, happened: Callable[[], bool], seconds: float) -> bool:
         """Let the others act until something has happened; False when the virtual seconds are over first.
@@ -163,24 +173,24 @@ class VirtualClock(Clock):
         self._waiting.append(actor)
         following = self._following()
         if following is not actor:
-            following.turn.release()
-            actor.turn.acquire()
+            self._acting = following
+            _strand_of(following).switch()
         if actor.stopped:
             raise StoppedError
         return ready()
 
     def _act(self, actor: Actor, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        actor.turn.acquire()
-        self._local.actor = actor
+        greenlets = _greenlets()
         try:
-            if not actor.stopped:
-                target(*args)
-        except StoppedError:
+            target(*args)
+        except (StoppedError, greenlets.GreenletExit):
             return
         except BaseException as error:  # noqa: BLE001 - whoever drives the clock gets it
             self.failures.append(error)
         if not self._stopped:
-            self._following().turn.release()
+            self._acting = self._following()
+            # A greenlet that ends goes on in its parent.
+            greenlets.getcurrent().parent = _strand_of(self._acting)
 
     def _following(self) -> Actor:
         """Who acts next; lets time pass until there is somebody."""
@@ -231,6 +241,18 @@ class Actors:
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing to do: the clock ends its actors."""
+
+
+def _greenlets() -> Any:
+    import greenlet  # noqa: PLC0415 - what serves an account has no need of it
+
+    return greenlet
+
+
+def _strand_of(actor: Actor) -> greenlet:
+    if actor.strand is None:
+        raise StuckError(f"{actor.name} has never begun")
+    return actor.strand
 
 
 def _always() -> bool:
