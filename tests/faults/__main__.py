@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from tests.faults.branching import Branches
 from tests.faults.breaks import BREAKS, is_caught, try_break
 from tests.faults.cases import Case, all_cases, sample
 from tests.faults.races import RACES, try_every_schedule
 from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.trying import Result, measure_apart, run_forked, try_all
+from tests.faults.trying import Result, measure_apart, run_forked
 from tests.faults.world import World
+
+PROGRESS_SECONDS = 20.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,7 +106,36 @@ def _run_as_json(world: World, name: str, options: argparse.Namespace) -> str:
 def _sweep(world: World, scenario: Scenario, options: argparse.Namespace) -> list[Result]:
     baseline = measure_apart(world, scenario)
     cases = _chosen(all_cases(baseline, scenario.callers), scenario, options)
-    return try_all(world, scenario, cases, options.jobs, lambda result: _tell(result, options))
+    progress = Progress(scenario.name, len(cases), options)
+    return Branches(world, scenario, cases, options.jobs, progress.tell).try_all()
+
+
+class Progress:
+    """Says every so often how far an act is, and for how long it will go on."""
+
+    def __init__(self, scenario: str, cases: int, options: argparse.Namespace) -> None:
+        self._scenario = scenario
+        self._cases = cases
+        self._options = options
+        self._done = self._broken = 0
+        self._began = self._told = time.monotonic()
+
+    def tell(self, result: Result) -> None:
+        """Count a case."""
+        _tell(result, self._options)
+        self._done += 1
+        self._broken += bool(result.violations)
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_SECONDS or (self._done == self._cases and now - self._began > 1):
+            self._told = now
+            left = (now - self._began) / self._done * (self._cases - self._done)
+            acts = list(self._options.scenario or (*SCENARIOS, *RACES))
+            print(
+                f"{self._scenario} (act {acts.index(self._scenario) + 1} of {len(acts)}): "
+                f"{self._done:,} of {self._cases:,} tried, {self._broken} broken, about {left / 60:.1f} min to go",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _race(world: World, scenario: Scenario, options: argparse.Namespace) -> list[Result]:

@@ -41,6 +41,12 @@ UNKNOWN_CODE = "NewerThanThisService"
 PUBLISHING = frozenset(
     {"AdoptImageNameFunction", "CreateImageFunction", "PublishImageFunction", "RetireImagesFunction"}
 )
+FUNCTIONS = "*Function"
+# How long a service is gone: the SDK tries on, or steps and whole executions fail meanwhile.
+OUTAGE_SECONDS = (20.0, 240.0)
+STORM_SHARES = (10, 30, 60)
+STORM_SECONDS = 600.0
+STORMS_OF_EACH_SHARE = 4
 # More often than boto3 tries, so that the state machine has to.
 BEYOND_THE_SDK = 5
 
@@ -74,13 +80,16 @@ class Case(NamedTuple):
     Attributes:
         kind: the row of the matrix.
         place: where; with the kind it names the case.
+        rules: of one, it begins where it finds its first occasion; several apply from the act's beginning.
         stop: the call at which the execution is stopped, and the sweep runs, while the call is on its way.
+        lasting: virtual seconds after which the rules end; as long as the act and its aftermath, if None.
     """
 
     kind: str
     place: str
     rules: tuple[Rule, ...]
     stop: Point | None = None
+    lasting: float | None = None
 
     @property
     def name(self) -> str:
@@ -104,10 +113,12 @@ def all_cases(baseline: Baseline, callers: frozenset[str] = frozenset()) -> list
     """
     calls = [call for call in baseline.calls if not callers or call.caller in callers]
     at_calls = [case for point in points(calls) for case in _at_call(point)]
+    of_many_calls = [*_storms(), *_outages(baseline, callers)]
     if callers:
-        return at_calls
+        return [*at_calls, *of_many_calls]
     return [
         *at_calls,
+        *of_many_calls,
         *_in_states(baseline.states),
         *_of_events(baseline.events),
         *_of_resources(baseline),
@@ -198,6 +209,50 @@ def _at_platform_call(point: Point) -> Iterator[Case]:
     if point.service == "lambda":
         yield Case("task-delivered-twice", point.place, (point.rule("repeated"),))
         yield Case("task-delivered-twice-at-once", point.place, (point.rule("repeated", apart=0.1),))
+
+
+def _storms() -> Iterator[Case]:
+    """So many of a hundred calls go wrong in every way at once, and then none does."""
+    for share in STORM_SHARES:
+        for number in range(STORMS_OF_EACH_SHARE):
+            ways: tuple[Rule, ...] = (
+                {"kind": "error", "code": "ThrottlingException", "status": 400},
+                {"kind": "error", "code": "InternalError", "status": 500, "when": "after"},
+                {"kind": "lost", "when": "after"},
+                {"kind": "lost", "when": "before"},
+                {"kind": "lacks"},
+                {"kind": "killed", "when": "after"},
+            )
+            # Whoever skips another number of calls draws other lots for the rest.
+            every: Rule = {"caller": FUNCTIONS, "times": None, "skip": number}
+            rules = tuple({**way, **every, "probability": share / 100 / len(ways)} for way in ways)
+            yield Case("storm", f"{share}%#{number}", rules, lasting=STORM_SECONDS)
+
+
+def _outages(baseline: Baseline, callers: frozenset[str]) -> Iterator[Case]:
+    """A service, or each, is gone for a while, from the first call that a function makes to it."""
+    seen: Counter[str] = Counter()
+    begun: set[tuple[str, str]] = set()
+    for call in baseline.calls:
+        if not call.caller.endswith("Function"):
+            continue
+        for service in (call.service, "*"):
+            number, seen[service] = seen[service], seen[service] + 1
+            if (service, call.caller) in begun or (callers and call.caller not in callers):
+                continue
+            begun.add((service, call.caller))
+            rule: Rule = {
+                "kind": "error",
+                "code": "ServiceUnavailable",
+                "status": 503,
+                "service": service,
+                "caller": FUNCTIONS,
+                "skip": number,
+                "times": None,
+            }
+            for seconds in OUTAGE_SECONDS:
+                kind = "outage-of-all" if service == "*" else "outage-of-a-service"
+                yield Case(kind, f"{call.caller}.{service}+{seconds:.0f}s", (rule,), lasting=seconds)
 
 
 def _in_states(states: Sequence[tuple[str, str]]) -> Iterator[Case]:

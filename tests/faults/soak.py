@@ -80,6 +80,8 @@ class Soak:
             (2, self.announce_again),
             (6, self.disturb_a_call),
             (4, self.disturb_a_resource),
+            (1, self.have_a_storm),
+            (1, self.have_an_outage),
             (3, self.stop_an_execution),
             (3, self.use_an_image),
             (3, self.free_an_image),
@@ -180,6 +182,33 @@ class Soak:
     def disturb_a_resource(self) -> None:
         """A fault of a resource or an event to come."""
         self._world.simulation.faults.add(self._random.choice(RESOURCE_FAULTS))
+
+    def have_a_storm(self) -> None:
+        """Many calls of all functions go wrong at once, for some minutes."""
+        share = self._random.choice((0.1, 0.3, 0.6))
+        kinds: tuple[dict[str, Any], ...] = (
+            {"kind": "error", "code": "ThrottlingException"},
+            {"kind": "error", "code": "InternalError", "status": 500, "when": "after"},
+            {"kind": "lost"},
+            {"kind": "killed"},
+        )
+        rules = [{**kind, "probability": share / len(kinds)} for kind in kinds]
+        self._disturb_for(self._random.uniform(60, 1200), rules)
+
+    def have_an_outage(self) -> None:
+        """One service, or each, is gone for some minutes."""
+        service = self._random.choice(("ec2", "ssm", "dynamodb", "stepfunctions", "ecr", "*"))
+        rule = {"kind": "error", "code": "ServiceUnavailable", "status": 503, "service": service}
+        self._disturb_for(self._random.uniform(20, 900), [rule])
+
+    def _disturb_for(self, seconds: float, rules: list[dict[str, Any]]) -> None:
+        faults = self._world.simulation.faults
+        ids = [faults.add({**rule, "caller": "*Function", "times": None}) for rule in rules]
+
+        def end() -> None:
+            faults.drop(ids)
+
+        self._world.clock.call_later(seconds, end)
 
     def stop_an_execution(self) -> None:
         """A person stops a running execution."""

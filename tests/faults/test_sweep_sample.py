@@ -6,6 +6,7 @@ The sweep runs in a process of its own: it needs one without threads, because ea
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,21 @@ from tests.faults.scenarios import SCENARIOS
 from aws_emulator.gateway.calls import Call
 
 PROJECT = Path(__file__).resolve().parents[2]
-CASES_OF_EACH = 2
-SEED = 20260105
+CASES_OF_EACH = 3
+
+
+def _seed_of_this_commit() -> int:
+    """Other cases for each commit, the same ones for the same commit; the sweep prints how to run a case again."""
+    git = shutil.which("git")
+    if git is None or not (PROJECT / ".git").exists():
+        return 20260105
+    head = subprocess.run(  # noqa: S603 - no input but our own
+        [git, "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    return int(head.stdout[:7] or "0", 16)
+
+
+SEED = _seed_of_this_commit()
 
 
 def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +63,7 @@ def test_no_fault_of_the_sample_breaks_a_promise(
     swept: tuple[subprocess.CompletedProcess[str], list[Any]],
 ) -> None:
     done, results = swept
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, f"seed {SEED}\n{done.stdout}"
     assert [result for result in results if result["violations"]] == []
 
 
@@ -71,6 +85,27 @@ def test_damaged_answers_and_stops_during_a_publication_break_no_promise() -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 faults tried" in done.stdout
     assert "0 of them found no occasion" in done.stdout
+    assert "rollback (act 2 of 2)" in done.stderr, "it says how far it is"
+
+
+def test_a_storm_and_an_outage_break_no_promise_and_end_in_time() -> None:
+    cases = ("storm@60%#0", "outage-of-all@PublishImageFunction.*+240s")
+    chosen = [part for case in cases for part in ("--case", case)]
+    done = sweep("--jobs", "1", "--seed", "5", "--scenario", "rollback", *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 faults tried" in done.stdout
+    assert "0 of them found no occasion" in done.stdout
+
+
+def test_storms_and_outages_are_of_many_calls_and_end() -> None:
+    calls = [call(0, "GetParameter"), call(1, "PutParameter"), call(2, "PutParameter", "PlanBuildFunction")]
+    cases = [case for case in all_cases(Baseline(calls, [], [])) if case.lasting]
+    storms = [case for case in cases if case.kind == "storm"]
+    assert {case.place.partition("%")[0] for case in storms} == {"10", "30", "60"}
+    assert all(rule["times"] is None for case in cases for rule in case.rules)
+    begin = {case.place: case.rules[0]["skip"] for case in cases if case.kind.startswith("outage")}
+    assert begin["PublishImageFunction.ssm+20s"] == 0
+    assert begin["PlanBuildFunction.*+240s"] == 2
 
 
 def call(number: int, operation: str, caller: str = "PublishImageFunction") -> Call:

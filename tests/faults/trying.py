@@ -5,26 +5,18 @@ from __future__ import annotations
 import base64
 import builtins
 import gc
-import json
 import os
 import pickle
-import select
-import signal
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.faults.cases import UNKNOWN_CODE, Baseline, Case, Point
+from tests.faults.cases import UNKNOWN_CODE, Baseline, Case
 from tests.faults.scenarios import Scenario
 from tests.faults.world import AFTERMATH, World
 
-from aws_emulator.api.operations import Request, Response
-
-# Real seconds that one case may take on a busy machine.
-LIMIT_SECONDS = 300.0
 # Errors that nobody has given a name, so that nothing retries them and nobody knows what to do.
 UNNAMED = frozenset(
     {
@@ -61,32 +53,15 @@ class Result:
         return f"{self.kind}@{self.place}"
 
 
-class Stop:
-    """Stops all executions while a call of a function is on its way, and lets the sweep run before it arrives."""
-
-    def __init__(self, world: World, point: Point) -> None:
-        self._world = world
-        self._point = point
-        self._seen = 0
-        self.applied = 0
-
-    def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
-        """Let the function's call through in the end (a gateway middleware)."""
-        if (request.service, request.operation, request.caller) == self._point[:3]:
-            self._seen += 1
-            if self._seen == self._point.skip + 1:
-                self._strike()
-        return proceed()
-
-    def _strike(self) -> None:
-        self.applied += 1
-        for execution in self._world.executions():
-            if execution.running:
-                self._world.simulation.gateway.call(
-                    "stepfunctions", "StopExecution", {"executionArn": execution.arn}, "a person"
-                )
-        self._world.sweep()
-        self._world.clock.sleep(SWEEP_SECONDS)
+def strike(world: World) -> None:
+    """Stop all executions while a call is on its way, and let the sweep run before it arrives."""
+    for execution in world.executions():
+        if execution.running:
+            world.simulation.gateway.call(
+                "stepfunctions", "StopExecution", {"executionArn": execution.arn}, "a person"
+            )
+    world.sweep()
+    world.clock.sleep(SWEEP_SECONDS)
 
 
 def measure(world: World, scenario: Scenario) -> Baseline:
@@ -127,16 +102,11 @@ def measure_apart(world: World, scenario: Scenario) -> Baseline:
 def try_case(world: World, scenario: Scenario, case: Case) -> Result:
     """Try one case in this process, which is of no use for another one then."""
     result = Result(scenario.name, case.kind, case.place)
-    simulation = world.simulation
     for rule in case.rules:
-        simulation.faults.add(rule)
-    stop = Stop(world, case.stop) if case.stop else None
-    if stop is not None:
-        simulation.gateway.middlewares.insert(0, stop.around_call)
+        world.simulation.faults.add(rule)
     known = len(world.executions())
     scenario.act(world)
     ended = world.settle()
-    result.applied += stop.applied if stop else 0
     conclude(world, scenario.environment, result, known, ended=ended)
     return result
 
@@ -160,40 +130,22 @@ def conclude(world: World, environment: str, result: Result, known: int, *, ende
     world.pass_time(AFTERMATH)
     result.violations += [asdict(violation) for violation in world.observers.check_at_rest()]
     if not ended:
-        result.violations.append(_problem("an execution does not end"))
+        result.violations.append(problem("an execution does not end"))
     for execution in world.executions()[known:]:
         result.statuses.append(execution.status)
         if execution.error == "States.Runtime":
             what = f"{execution.name} ended with States.Runtime: {execution.cause}"
-            result.violations.append(_problem(what))
+            result.violations.append(problem(what))
         # A code that no table knows passes as what it is.
         if execution.error in UNNAMED and UNKNOWN_CODE not in str(execution.cause):
             what = (
                 f"{execution.name} ended with {execution.error}, which is no name of ours: {execution.cause}"
             )
-            result.violations.append(_problem(what))
+            result.violations.append(problem(what))
 
 
-def try_all(
-    world: World, scenario: Scenario, cases: Iterable[Case], jobs: int, tell: Callable[[Result], None]
-) -> list[Result]:
-    """Try each case in a forked process of its own, several at once."""
-    results: list[Result] = []
-    waiting = iter(cases)
-    running: dict[int, _Child] = {}
-    while True:
-        while len(running) < jobs and (case := next(waiting, None)) is not None:
-            child = _begin(world, scenario, case)
-            running[child.reader] = child
-        if not running:
-            return results
-        for child in _ended(running):
-            del running[child.reader]
-            results.append(child.finish())
-            tell(results[-1])
-
-
-def _problem(what: str) -> dict[str, Any]:
+def problem(what: str) -> dict[str, Any]:
+    """What is wrong with a run, whatever it promises."""
     return {"promise": "all", "what": what, "cause": "the run", "at": 0.0}
 
 
@@ -206,25 +158,6 @@ def _is_heard(event: Mapping[str, Any]) -> bool:
         ("aws.ssm", "EC2 Command Invocation Status-change Notification"),
         ("aws.states", "Step Functions Execution Status Change"),
     }
-
-
-@dataclass
-class _Child:
-    pid: int
-    reader: int
-    result: Result
-    deadline: float
-    content: bytes = b""
-
-    def finish(self) -> Result:
-        os.close(self.reader)
-        _, status = os.waitpid(self.pid, 0)
-        try:
-            return Result(**json.loads(self.content))
-        except (ValueError, TypeError):
-            text = self.content.decode(errors="replace") or f"status {status} and no result"
-            self.result.violations.append(_problem(f"the run failed: {text}"))
-            return self.result
 
 
 def run_forked(work: Callable[[], str]) -> str:
@@ -256,23 +189,3 @@ def _fork(work: Callable[[], str]) -> tuple[int, int]:
         os._exit(0)
     os.close(writer)
     return pid, reader
-
-
-def _begin(world: World, scenario: Scenario, case: Case) -> _Child:
-    pid, reader = _fork(lambda: json.dumps(asdict(try_case(world, scenario, case))))
-    result = Result(scenario.name, case.kind, case.place)
-    return _Child(pid, reader, result, time.monotonic() + LIMIT_SECONDS)
-
-
-def _ended(running: Mapping[int, _Child]) -> Iterator[_Child]:
-    """Children that have written everything, or whose time is over."""
-    readable, _, _ = select.select(list(running), [], [], 1.0)
-    for reader, child in list(running.items()):
-        if reader in readable:
-            data = os.read(reader, 1 << 16)
-            child.content += data
-            if not data:
-                yield child
-        elif time.monotonic() > child.deadline:
-            os.kill(child.pid, signal.SIGKILL)
-            child.deadline = float("inf")

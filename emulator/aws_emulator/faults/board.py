@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,9 +28,10 @@ class FaultError(ValueError):
 
 
 class _Posted:
-    def __init__(self, rule: Any) -> None:
+    def __init__(self, rule: Any, asked: Callable[[], bool] | None) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.rule = rule
+        self.asked = asked
         self.seen = 0
         self.applied = 0
 
@@ -41,6 +42,8 @@ class _Posted:
         if self.seen <= self.rule.skip or exhausted:
             return False
         if self.rule.probability < 1 and draw() >= self.rule.probability:
+            return False
+        if self.asked is not None and not self.applied and not self.asked():
             return False
         self.applied += 1
         return True
@@ -59,7 +62,8 @@ class Faults:
 
     def __init__(self, clock: Clock, seed: int | None = None) -> None:
         self._posted: list[_Posted] = []
-        self._lock = threading.Lock()
+        # Whoever is asked about a rule may drop others.
+        self._lock = threading.RLock()
         self._random = random.Random(seed)  # noqa: S311 - chances of faults, no secrets
         self._calls = CallFaults(clock, self)
 
@@ -76,8 +80,11 @@ class Faults:
         """Apply the rules for API calls (a gateway middleware)."""
         return self._calls.around_call(request, proceed)
 
-    def add(self, rule: Mapping[str, Any]) -> str:
+    def add(self, rule: Mapping[str, Any], asked: Callable[[], bool] | None = None) -> str:
         """Add a rule; returns its id.
+
+        Args:
+            asked: whether it is to apply, when it has found its first occasion.
 
         Raises:
             FaultError: naming the field that is wrong.
@@ -88,7 +95,7 @@ class Faults:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "kind"
             raise FaultError(f"{where}: {first['msg']}") from error
-        posted = _Posted(parsed)
+        posted = _Posted(parsed, asked)
         with self._lock:
             self._posted.append(posted)
         return posted.id
@@ -107,9 +114,15 @@ class Faults:
     def clear(self) -> int:
         """Drop all rules; returns how many there were."""
         with self._lock:
-            count = len(self._posted)
-            self._posted.clear()
+            count, self._posted = len(self._posted), []
         return count
+
+    def drop(self, ids: Collection[str]) -> int:
+        """Drop some rules; returns how often they applied."""
+        with self._lock:
+            dropped = [posted for posted in self._posted if posted.id in ids]
+            self._posted = [posted for posted in self._posted if posted.id not in ids]
+        return sum(posted.applied for posted in dropped)
 
     def listing(self) -> list[dict[str, Any]]:
         """All rules with how often they were seen and applied."""

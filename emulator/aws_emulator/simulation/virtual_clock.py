@@ -110,9 +110,7 @@ class VirtualClock(Clock):
             raise StuckError(f"{name} is to begin on a thread that is no actor of the simulation")
         actor = Actor(name, next(self._numbers))
         # The driver outlives all others, so whoever ends has somebody to go to.
-        actor.strand = _greenlets().greenlet(
-            lambda *_: self._act(actor, target, args), parent=self._driver.strand
-        )
+        actor.strand = _greenlets().greenlet(lambda *_: self._act(target, args), parent=self._driver.strand)
         self._waiting.append(actor)
 
     def workers(self, name: str, most: int) -> Actors:  # noqa: ARG002 - there is no reason for a limit here
@@ -179,7 +177,7 @@ class VirtualClock(Clock):
             raise StoppedError
         return ready()
 
-    def _act(self, actor: Actor, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _act(self, target: Callable[..., Any], args: tuple[Any, ...]) -> None:
         greenlets = _greenlets()
         try:
             target(*args)

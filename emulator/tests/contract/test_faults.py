@@ -177,3 +177,30 @@ def test_a_file_that_holds_no_rules_is_refused_by_name(
 def test_a_missing_file_is_refused_by_name(account: Account, tmp_path: Path) -> None:
     with pytest.raises(FaultError, match=r"absent\.json"):
         account.faults.load(tmp_path / "absent.json")
+
+
+def test_whoever_is_asked_decides_whether_a_rule_applies_and_may_drop_others(account: Account) -> None:
+    rule = {"kind": "error", "operation": "GetParameter", "code": "InternalError", "skip": 1, "times": 2}
+    asked: list[str] = []
+
+    def refuse() -> bool:
+        asked.append("refused")
+        return False
+
+    def accept() -> bool:
+        asked.append("accepted")
+        account.faults.drop([other])
+        return True
+
+    other = account.faults.add(rule, refuse)
+    mine = account.faults.add(rule, accept)
+    outcomes = []
+    for _ in range(4):
+        try:
+            account.ssm.get_parameter(Name="/aws/service/none")
+        except ClientError as error:
+            outcomes.append(error.response["Error"]["Code"])
+    assert outcomes == ["ParameterNotFound", "InternalError", "InternalError", "ParameterNotFound"]
+    assert asked == ["refused", "accepted"], "once each, at the first occasion"
+    assert account.faults.drop([mine]) == 2
+    assert account.faults.listing() == []

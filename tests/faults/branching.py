@@ -1,0 +1,201 @@
+"""Cases share what they have in common: one run of the act, which forks where a fault finds its occasion.
+
+Until then a disturbed run does what the undisturbed one does, with the same random numbers; so it begins there. What
+finds no occasion ends as the undisturbed run ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from tests.faults.cases import Case, Point
+from tests.faults.scenarios import Scenario
+from tests.faults.trying import Result, conclude, problem, strike
+from tests.faults.world import World
+
+from aws_emulator.api.operations import Request, Response
+
+# Real seconds that one case may take on a busy machine.
+LIMIT_SECONDS = 300.0
+
+
+class Branches:
+    """One run of an act, and the cases that branch off from it.
+
+    Args:
+        jobs: how many cases run at once; the run that they branch off from waits meanwhile.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        scenario: Scenario,
+        cases: Sequence[Case],
+        jobs: int,
+        tell: Callable[[Result], None],
+    ) -> None:
+        self._world = world
+        self._scenario = scenario
+        self._waiting = {case.name: case for case in cases}
+        self._jobs = jobs
+        self._tell = tell
+        self._results: list[Result] = []
+        self._running: dict[int, _Child] = {}
+        self._posted: dict[str, list[str]] = {}
+        self._calls: Counter[tuple[str, str, str]] = Counter()
+        self._applied = 0
+        self._case: Case | None = None
+        self._writer = -1
+
+    def try_all(self) -> list[Result]:
+        """Try all cases. The process is of no use for another act then."""
+        try:
+            undisturbed = self._run()
+        except BaseException:
+            if self._case is None:
+                raise
+            self._leave(traceback.format_exc()[-3000:])
+        if self._case is not None:
+            self._leave(json.dumps(asdict(undisturbed)))
+        self._wait(0)
+        for case in self._waiting.values():
+            self._collect(replace(undisturbed, kind=case.kind, place=case.place))
+        return self._results
+
+    def _run(self) -> Result:
+        """Act, settle and conclude, in the common run as in each branch of it."""
+        self._prepare()
+        world, known = self._world, len(self._world.executions())
+        self._scenario.act(world)
+        ended = world.settle()
+        result = Result(self._scenario.name, self._case.kind, self._case.place) if self._case else None
+        result = result or Result(self._scenario.name, "", "")
+        conclude(world, self._scenario.environment, result, known, ended=ended)
+        result.applied += self._applied
+        return result
+
+    def _prepare(self) -> None:
+        for case in list(self._waiting.values()):
+            if self._case is None and len(case.rules) > 1 and self._begins(case):
+                self._post(case)
+                self._limit(case)
+        if self._case is None:
+            for case in self._waiting.values():
+                self._post(case)
+            self._world.simulation.gateway.middlewares.insert(0, self._around_call)
+
+    def _post(self, case: Case) -> None:
+        faults, single = self._world.simulation.faults, len(case.rules) == 1
+        asked = (lambda: self._finds_its_occasion(case)) if single else None
+        self._posted[case.name] = [faults.add(rule, asked) for rule in case.rules]
+
+    def _finds_its_occasion(self, case: Case) -> bool:
+        """Branch off; whether this process is the branch."""
+        if self._case is not None or not self._begins(case):
+            return False
+        others = [each for name, ids in self._posted.items() if name != case.name for each in ids]
+        self._world.simulation.faults.drop(others)
+        self._limit(case)
+        return True
+
+    def _around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
+        """Branch off where a case stops the executions (a gateway middleware)."""
+        if self._case is None:
+            key = (request.service, request.operation, request.caller)
+            point = Point(*key, self._calls[key])
+            self._calls[key] += 1
+            for case in [each for each in self._waiting.values() if each.stop == point]:
+                if self._begins(case):
+                    self._world.simulation.faults.drop(
+                        [each for ids in self._posted.values() for each in ids]
+                    )
+                    self._applied += 1
+                    strike(self._world)
+                    break
+        return proceed()
+
+    def _limit(self, case: Case) -> None:
+        """Have the faults of a case end in time."""
+        if case.lasting is not None:
+            self._world.clock.call_later(case.lasting, self._end_faults)
+
+    def _end_faults(self) -> None:
+        if self._case is not None:
+            self._applied += self._world.simulation.faults.drop(self._posted[self._case.name])
+
+    def _begins(self, case: Case) -> bool:
+        """Fork; True in the process that goes on with the case."""
+        del self._waiting[case.name]
+        self._wait(self._jobs - 1)
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            self._case, self._writer = case, writer
+            return True
+        os.close(writer)
+        result = Result(self._scenario.name, case.kind, case.place)
+        self._running[reader] = _Child(pid, reader, result, time.monotonic() + LIMIT_SECONDS)
+        self._world.simulation.faults.drop(self._posted.get(case.name, ()))
+        return False
+
+    def _wait(self, most: int) -> None:
+        """Wait until no more than so many branches run."""
+        while len(self._running) > most:
+            for child in _ended(self._running):
+                del self._running[child.reader]
+                self._collect(child.finish())
+
+    def _collect(self, result: Result) -> None:
+        self._results.append(result)
+        self._tell(result)
+
+    def _leave(self, content: str) -> None:
+        """End a branch with what it has to say."""
+        with os.fdopen(self._writer, "wb") as pipe:
+            pipe.write(content.encode())
+        os._exit(0)
+
+
+@dataclass
+class _Child:
+    pid: int
+    reader: int
+    result: Result
+    deadline: float
+    content: bytes = b""
+
+    def finish(self) -> Result:
+        os.close(self.reader)
+        _, status = os.waitpid(self.pid, 0)
+        try:
+            return Result(**json.loads(self.content))
+        except (ValueError, TypeError):
+            text = self.content.decode(errors="replace") or f"status {status} and no result"
+            self.result.violations.append(problem(f"the run failed: {text}"))
+            return self.result
+
+
+def _ended(running: dict[int, _Child]) -> Iterator[_Child]:
+    """Children that have written everything, or whose time is over."""
+    readable, _, _ = select.select(list(running), [], [], 1.0)
+    for reader, child in list(running.items()):
+        if reader in readable:
+            data = os.read(reader, 1 << 16)
+            child.content += data
+            if not data:
+                yield child
+        elif time.monotonic() > child.deadline:
+            os.kill(child.pid, signal.SIGKILL)
+            child.deadline = float("inf")
