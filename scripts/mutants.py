@@ -113,7 +113,8 @@ def _run(room: str, patterns: Sequence[str], survivors: bool, jobs: int) -> list
         with log.open("w", encoding="utf-8") as output:
             # Nothing but mutmut's own progress; what it found is read below.
             ended = subprocess.run(command, cwd=workspace, check=False, stdout=output, stderr=output)  # noqa: S603 - our own
-        if ended.returncode:
+        # A module may have nothing to change: values alone, or decorated functions.
+        if ended.returncode and "but nothing matches" not in log.read_text(encoding="utf-8"):
             raise SystemExit(f"mutmut ended with status {ended.returncode}; see {log}")
     return [mutant for mutant in _results(workspace) if _chosen(mutant, patterns)]
 
