@@ -18,7 +18,10 @@ REGION = "us-east-1"
 TAG = "ami-lifecycle:application"
 TAGS = [{"Key": TAG, "Value": "comfyui"}]
 PREFIXES = {"stepfunctions": "states"}
-ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
+ACTIONS = {
+    ("lambda", "Invoke"): "lambda:InvokeFunction",
+    ("lambda", "GetLayerVersionByArn"): "lambda:GetLayerVersion",
+}
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("dynamodb", "DeleteItem"): {"TableName": "state", "Key": {"pk": {"S": "wait#1"}}},
     ("dynamodb", "GetItem"): {"TableName": "state", "Key": {"pk": {"S": "wait#1"}}},
@@ -70,6 +73,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ecr", "DescribeRepositories"): {"repositoryNames": ["comfyui"]},
     ("ecr", "ListImages"): {"repositoryName": "comfyui"},
     ("events", "PutEvents"): {"Entries": [{"Source": "ami-lifecycle", "DetailType": "Image Published"}]},
+    ("lambda", "GetLayerVersionByArn"): {"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:ami-lifecycle:1"},
     ("lambda", "Invoke"): {"FunctionName": "plan"},
     ("secretsmanager", "GetSecretValue"): {
         "SecretId": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a1b2c3"

@@ -1,7 +1,8 @@
 """Which ports a function can call, read from the source: from `app.py` through the steps to the ports.
 
 It reads annotations, so it sees what the type checker sees: a parameter or a field `images: Images` makes
-`images.get(...)` a call of `Images.get`. It may find more than one run does, and never less.
+`images.get(...)` a call of `Images.get`, and a field `planner: Planner` makes `self.planner.images.get(...)` one.
+It may find more than one run does, and never less.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Definition:
     name: str
     node: ast.AST
     ports: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+    # Which class each field and argument is of.
+    objects: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass
@@ -65,6 +68,10 @@ def _annotated_ports(pairs: Iterator[tuple[str, ast.expr | None]]) -> dict[str, 
     return found
 
 
+def _annotated_objects(pairs: Iterator[tuple[str, ast.expr | None]]) -> dict[str, str]:
+    return {name: annotation.id for name, annotation in pairs if isinstance(annotation, ast.Name)}
+
+
 def _arguments(node: ast.FunctionDef) -> Iterator[tuple[str, ast.expr | None]]:
     for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
         yield argument.arg, argument.annotation
@@ -97,10 +104,12 @@ def _read(name: str, path: Path, *, whole: bool) -> Module:
             module.definitions.append(Definition(name, None, item.name, item, ports))
         elif isinstance(item, ast.ClassDef):
             fields = _annotated_ports(_fields(item))
+            objects = _annotated_objects(_fields(item))
             for method in item.body:
                 if isinstance(method, ast.FunctionDef):
                     ports = fields | _annotated_ports(_arguments(method))
-                    module.definitions.append(Definition(name, item.name, method.name, method, ports))
+                    known = objects | _annotated_objects(_arguments(method))
+                    module.definitions.append(Definition(name, item.name, method.name, method, ports, known))
     return module
 
 
@@ -134,11 +143,30 @@ def _next(definition: Definition, module: Module) -> Iterator[Definition]:
 
 
 def _port_calls(definition: Definition) -> Iterator[tuple[str, str]]:
+    ports = definition.ports | _borrowed_ports(definition)
+    for node in ast.walk(definition.node):
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) in ports:
+            for target in node.targets:
+                ports[ast.unparse(target)] = ports[ast.unparse(node.value)]
     for node in ast.walk(definition.node):
         if isinstance(node, ast.Attribute):
-            port = definition.ports.get(ast.unparse(node.value))
+            port = ports.get(ast.unparse(node.value))
             if port is not None:
                 yield port, node.attr
+
+
+def _borrowed_ports(definition: Definition) -> dict[str, str]:
+    """Ports that belong to an object in a field: `self.planner.images`, where `Planner` has `self.images`."""
+    found = {}
+    for held, owner in definition.objects.items():
+        for module in _steps().values():
+            for other in module.definitions:
+                if other.owner == owner:
+                    borrowed = {name.replace("self", held, 1): port for name, port in other.ports.items()}
+                    found.update(
+                        {name: port for name, port in borrowed.items() if name.startswith(f"{held}.")}
+                    )
+    return found
 
 
 @cache
