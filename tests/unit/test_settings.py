@@ -301,7 +301,7 @@ def test_tags_at_the_top_are_shown_their_place(files: Files) -> None:
     ("tags", "told"),
     [
         ({"ami-lifecycle:application": "x"}, "tags: .*begins with ami-lifecycle:"),
-        ({"CostCenter": 4711}, "tags.CostCenter: .*valid string .*4711"),
+        ({"CostCenter": 4711}, "tags.CostCenter: write text, in quotes .*4711"),
         (["CostCenter"], "tags: "),
     ],
 )

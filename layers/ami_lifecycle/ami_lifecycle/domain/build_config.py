@@ -22,14 +22,20 @@ NAME_TEMPLATE: Final = "{application}-multitenant-{environment}"
 # pydantic's words for these are Python's.
 _TO_WRITE: Final = {
     "model_type": "a mapping",
+    "dict_type": "a mapping",
     "mapping_type": "a mapping",
     "tuple_type": "a list",
     "int_type": "a whole number",
     "bool_type": "true or false",
+    "string_type": "text, in quotes where YAML reads something else",
 }
 # Stand in for what Parameter Store has, where only the file is looked at.
 _SOME_REPOSITORY: Final = "repository"
-_FROM_THE_CATALOGUE: Final = frozenset({"application", "environment"})
+# Fields of the settings that no part of the file sets, and where they come from.
+_FROM_ELSEWHERE: Final = {
+    "application": "the application has one name, at the top level of the file",
+    "environment": "an environment's name is the key that its settings stand under",
+}
 
 
 class SettingProblem(NamedTuple):
@@ -124,9 +130,15 @@ def _application_problems(own: Any, stacks: str | None) -> Iterator[SettingProbl
 
 
 def _mapping_problems(path: tuple[str, ...], value: Any) -> list[SettingProblem]:
-    if value is None or isinstance(value, Mapping):
+    if value is None:
         return []
-    return [SettingProblem(path, f"is {value!r:.120}; write a mapping, or {{}} for the defaults")]
+    if not isinstance(value, Mapping):
+        return [SettingProblem(path, f"is {value!r:.120}; write a mapping, or {{}} for the defaults")]
+    return [
+        SettingProblem((*path, key), f"is not set here: {place}; remove it")
+        for key, place in _FROM_ELSEWHERE.items()
+        if key in value
+    ]
 
 
 def settings_of(build: Mapping[str, Any], environment: str, application: str) -> dict[str, Any]:
@@ -191,7 +203,7 @@ def _unknown(where: tuple[str, ...]) -> str:
     model: Any = EnvironmentSettings
     for name in where[:-1]:
         model = model.model_fields[name].annotation
-    known = [name for name in model.model_fields if name not in _FROM_THE_CATALOGUE]
+    known = [name for name in model.model_fields if name not in _FROM_ELSEWHERE]
     return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
 
 
@@ -203,14 +215,11 @@ def _suggested(word: str, known: Iterable[str]) -> str:
 def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -> tuple[str, ...]:
     """Where in the file a value comes from: the environment's own part, else the defaults, else the top level."""
     own = ("environments", environment)
-    if where[:1] and where[0] in _FROM_THE_CATALOGUE:
-        return own if where[0] == "environment" else where
-    key = where[:1]
     for start, place in ((own, build["environments"][environment]), (("defaults",), build.get("defaults"))):
         if _reaches(place, where):
             return (*start, *where)
-    if key and key[0] in {"image_tag", "image_name"} and build.get(key[0]):
-        return key
+    if where[0] in {"image_tag", "image_name"} and build.get(where[0]):
+        return where
     return (*own, *where)
 
 
