@@ -62,3 +62,18 @@ def test_an_interrupted_publication_says_by_what_it_was_overtaken() -> None:
     own, other = corrections(IDS[0], records, ())
     assert (own.image_id, own.status) == (IDS[0], RecordStatus.LIVE)
     assert (other.status, other.superseded_by) == (RecordStatus.SUPERSEDED, IDS[0])
+
+
+def test_each_correction_says_why() -> None:
+    gone = a_record(IDS[2], RecordStatus.SUPERSEDED).model_copy(update={"superseded_by": IDS[1]})
+    records = {IDS[1]: a_record(IDS[1], RecordStatus.LIVE), IDS[2]: gone}
+    assert corrections(IDS[0], records, {IDS[2]}) == [
+        (IDS[0], RecordStatus.LIVE, "`latest` names it", None),
+        (
+            IDS[1],
+            RecordStatus.SUPERSEDED,
+            f"`latest` names {IDS[0]}: the publication of this image was interrupted, or undone by hand",
+            IDS[0],
+        ),
+        (IDS[2], RecordStatus.RETIRED, "the image does not exist any more", IDS[1]),
+    ]

@@ -197,3 +197,41 @@ def test_whatever_can_be_launched_keeps_its_image(
         if use.kind is not UsageKind.OLD_TEMPLATE_VERSION
     }
     assert {values.get(image, image) for image in launchable} <= protected
+
+
+def test_all_that_keeps_a_version_is_told_with_all_that_lets_it_go() -> None:
+    launchers = (group("web", template="lt-1", version="3"), group("api", template="fleet", version="3"))
+    ((_, _, text),) = found(version(3), launchers=launchers)
+    assert text == (
+        "lt-1 (fleet) version 3, which is $Latest and $Default and which Auto Scaling group web, Auto Scaling group "
+        "api launches: add a version with another image and make it the default and let that launch another version"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (1, "version 1"),
+        (2, "versions 1, 2"),
+        (5, "versions 1, 2, 3, 4, 5"),
+        (6, "versions 1, 2, 3, 4, 5 and 1 more"),
+        (8, "versions 1, 2, 3, 4, 5 and 3 more"),
+    ],
+)
+def test_many_old_versions_are_counted_instead_of_listed(count: int, named: str) -> None:
+    versions = [version(number, of=99, default=99) for number in range(count, 0, -1)]
+    assert found(*versions) == [
+        (AMI, UsageKind.OLD_TEMPLATE_VERSION, f"lt-1 (fleet), {named}: delete what nobody will launch again")
+    ]
+
+
+def test_a_version_without_an_image_hides_no_other() -> None:
+    """The launcher has the image then."""
+    kinds = [
+        kind for _, kind, _ in found(version(1, None, of=9), version(9, of=9), version(2, of=9, default=9))
+    ]
+    assert kinds == [UsageKind.LAUNCH_TEMPLATE, UsageKind.OLD_TEMPLATE_VERSION]
+
+
+def test_aliases_of_launchers_and_of_versions_are_both_asked_for() -> None:
+    assert aliases_in([group("web", PLAIN)], [version(1, PINNED)]) == [PLAIN, PINNED]

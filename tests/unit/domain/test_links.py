@@ -22,6 +22,18 @@ def test_each_partition_has_its_console(partition: str, region: str, host: str) 
     assert image == f"https://{host}/ec2/home?region={region}#ImageDetails:imageId=ami-1"
 
 
-def test_the_name_of_a_log_group_is_encoded_as_the_console_does() -> None:
-    link = log_group_link("arn:aws:states:us-east-1:1:stateMachine:m", "/ami-lifecycle/commands")
-    assert link.endswith("#logsV2:log-groups/log-group/$252Fami-lifecycle$252Fcommands")
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "us-east-1", "console.aws.amazon.com"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_the_name_of_a_log_group_is_encoded_as_the_console_does(
+    partition: str, region: str, host: str
+) -> None:
+    link = log_group_link(f"arn:{partition}:states:{region}:1:stateMachine:m", "/aws/Lambda/Build_1.x:y")
+    assert link == (
+        f"https://{host}/cloudwatch/home?region={region}"
+        "#logsV2:log-groups/log-group/$252Faws$252FLambda$252FBuild_1.x$253Ay"
+    )

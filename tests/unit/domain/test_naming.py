@@ -82,3 +82,26 @@ def test_a_comment_fits_a_command(purpose: str, run: str) -> None:
 def test_the_comments_of_one_run_tell_its_commands_apart() -> None:
     run = run_id("arn", DIGEST)
     assert document_comment("provision", run) != document_comment("verify", run)
+
+
+def test_a_launch_has_a_token_for_each_role_type_subnet_and_attempt() -> None:
+    one = ("arn", Role.BUILDER, "m7i.large", "subnet-1", 0)
+    others = [
+        ("arn:2", Role.BUILDER, "m7i.large", "subnet-1", 0),
+        ("arn", Role.CANARY, "m7i.large", "subnet-1", 0),
+        ("arn", Role.BUILDER, "m5.large", "subnet-1", 0),
+        ("arn", Role.BUILDER, "m7i.large", "subnet-2", 0),
+        ("arn", Role.BUILDER, "m7i.large", "subnet-1", 1),
+    ]
+    assert len({client_token(*parts) for parts in (one, *others)}) == 6
+
+
+def test_a_command_that_is_sent_again_has_a_comment_of_its_own() -> None:
+    assert [document_comment("verify", "run-1", number) for number in (1, 2, 3)] == [
+        "ami-lifecycle verify run-1",
+        "ami-lifecycle verify run-1 (2)",
+        "ami-lifecycle verify run-1 (3)",
+    ]
+    assert document_comment("verify", "run-1") == document_comment("verify", "run-1", 1)
+    # SSM API reference, SendCommand, Comment.
+    assert len(document_comment("verify", "x" * 200, 2)) == 100

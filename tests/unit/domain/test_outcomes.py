@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from tests.unit.domain.builders import settings as make_settings
 
-from ami_lifecycle.domain.decision import Decision, RetireAction, Retirement
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement
 from ami_lifecycle.domain.outcomes import (
     OUTCOMES,
+    RollbackPerformed,
     merged_decisions,
     outcome_of_failure,
     outcomes_of_release,
+    unwrapped,
 )
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
@@ -119,3 +121,104 @@ def test_an_event_says_its_version() -> None:
 def test_a_retirement_that_ends_with_another_name_announces_the_new_id() -> None:
     events = announced(action=Action.RETIRE, trigger=Trigger.RECONCILE, image_id=NEW, replaced=OLD)
     assert [event.detail_type for event in events] == ["Image Published"]
+
+
+def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
+    published, rolled_back = announced(
+        trigger=Trigger.ROLLBACK, action=Action.PUBLISH, image_id=OLD, image_digest="sha256:1", replaced=NEW
+    )
+    about = {
+        "schema_version": 1,
+        "application": "comfyui",
+        "environment": "prod",
+        "region": "eu-central-1",
+        "execution_arn": EXECUTION,
+        "image_id": OLD,
+        "replaced": NEW,
+    }
+    assert published.model_dump(mode="json") == about | {
+        "image_digest": "sha256:1",
+        "parameter": "/comfyui/ami/prod/latest",
+        "trigger": "rollback",
+        "reasons": ["because"],
+    }
+    assert rolled_back.model_dump(mode="json") == about | {"pinned": True, "reason": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "pinned", "reason"),
+    [
+        (None, False, ""),
+        (BuildRequest(environment="prod"), False, ""),
+        (BuildRequest(environment="prod", pin=True, reason="bad model"), True, "bad model"),
+    ],
+)
+def test_a_rollback_tells_whether_it_is_pinned_and_the_reason_if_there_is_one(
+    request_: BuildRequest | None, pinned: bool, reason: str
+) -> None:
+    plan = BuildPlan(
+        action=Action.PUBLISH,
+        trigger=Trigger.ROLLBACK,
+        environment="prod",
+        reasons=(),
+        settings=make_settings(),
+        request=request_,
+    )
+    step = ReleaseInput(plan=plan, execution_arn=EXECUTION, claim_number=1, state_machine_arn="arn")
+    result = ReleaseResult(environment="prod", action=Action.PUBLISH, image_id=OLD)
+    rolled_back = outcomes_of_release(step, result)[1]
+    assert isinstance(rolled_back, RollbackPerformed)
+    assert (rolled_back.pinned, rolled_back.reason) == (pinned, reason)
+
+
+def test_what_aws_refused_is_announced_once() -> None:
+    decision = Decision(image_id=OLD, action=RetireAction.KEEP, reason="in use", blocked=True)
+    refusals = (
+        Blocked(resource=OLD, error="AccessDenied", reason="in use"),
+        Blocked(resource="snap-1", error="InUse", reason="EC2 refuses it"),
+    )
+    image, snapshot = announced(action=Action.RETIRE, decisions=(decision,), blocked=refusals)
+    assert (image.detail_type, image.image_id, image.reason) == ("Retirement Blocked", OLD, "in use")
+    assert snapshot.model_dump() == {
+        "schema_version": 1,
+        "application": "comfyui",
+        "environment": "prod",
+        "region": "eu-central-1",
+        "execution_arn": EXECUTION,
+        "resource": "snap-1",
+        "error": "InUse",
+        "reason": "EC2 refuses it",
+    }
+
+
+def test_a_failure_says_all_that_is_known() -> None:
+    result = CleanUpResult(error="SettingsError", cause="wrong", released=("prod", "dev"))
+    assert outcome_of_failure("comfyui", EXECUTION, result).model_dump() == {
+        "schema_version": 1,
+        "application": "comfyui",
+        "environment": "prod",
+        "region": "eu-central-1",
+        "execution_arn": EXECUTION,
+        "error": "SettingsError",
+        "cause": "wrong",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (
+            '{"errorMessage": "disk full", "errorType": "ProvisioningFailedError"}',
+            ("ProvisioningFailedError", "disk full"),
+        ),
+        ('{"errorMessage": "disk full"}', ("States.TaskFailed", "disk full")),
+        ('{"errorMessage": 5, "errorType": ""}', ("States.TaskFailed", "5")),
+        ("plain words", ("States.TaskFailed", "plain words")),
+        ("", ("States.TaskFailed", "")),
+        ('["errorMessage"]', ("States.TaskFailed", '["errorMessage"]')),
+        ('{"other": 1}', ("States.TaskFailed", '{"other": 1}')),
+    ],
+)
+def test_what_lambda_wraps_is_told_as_it_was_raised(cause: str, expected: tuple[str, str]) -> None:
+    """Lambda developer guide, error handling: errorMessage, errorType and stackTrace."""
+    assert unwrapped("States.TaskFailed", cause) == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ from tests.unit.domain.builders import (
     settings,
 )
 
-from ami_lifecycle.domain.environment import Claim
+from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, UnusableBase
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_BASE_CREATED,
@@ -34,11 +34,13 @@ from ami_lifecycle.domain.model import (
     Image,
     ImageState,
 )
-from ami_lifecycle.domain.plan import BuildMode
+from ami_lifecycle.domain.plan import Base, BuildMode
 from ami_lifecycle.domain.planning import (
     BaseChoice,
+    Live,
     base_of,
     choose_base,
+    is_named_for,
     judge_live,
     newest_usable,
     reason_for_nothing,
@@ -268,3 +270,128 @@ def test_all_disks_of_the_base_but_its_root_are_thrown_away_with_the_builder() -
     base = base_of(BaseChoice(BuildMode.UPDATE, image, 2, None, ""))
     assert [device.device_name for device in base.volatile_devices] == ["/dev/sdb1", "/dev/sdc1"]
     assert base.root_volume_gib == 40
+
+
+# The words of it, which stand in the execution, in `latest`'s metadata and in what `status` says.
+
+
+@pytest.mark.parametrize(
+    ("value", "image", "problem"),
+    [
+        (None, None, "`latest` does not exist yet"),
+        ("garbage", None, "`latest` says 'garbage', which is no id of an image"),
+        (image_id(1), None, f"`latest` names {image_id(1)}, which does not exist any more"),
+        (
+            image_id(1),
+            an_image(1, owner_id="999999999999"),
+            f"`latest` names {image_id(1)}, which account 999999999999 owns",
+        ),
+        (
+            image_id(1),
+            an_image(1, state=ImageState.PENDING),
+            f"`latest` names {image_id(1)}, whose state is pending",
+        ),
+    ],
+)
+def test_what_is_not_live_keeps_the_value_of_latest_and_says_why(
+    value: str | None, image: Image | None, problem: str
+) -> None:
+    assert judge_live(value, image, ACCOUNT_ID) == Live(value=value, problem=problem)
+
+
+def test_a_long_value_of_latest_is_cut() -> None:
+    assert len(judge_live("x" * 4_096, None, ACCOUNT_ID).problem or "") < 150
+
+
+def test_an_image_of_whom_ec2_names_no_owner_is_live() -> None:
+    assert judge_live(image_id(1), an_image(1, owner_id=""), ACCOUNT_ID) == live(an_image(1, owner_id=""))
+
+
+def test_a_pin_without_a_reason_is_told_without_one() -> None:
+    record = a_record(pin=a_pin(reason=""))
+    reason = reason_for_nothing(a_request(), OTHER_DIGEST, live(an_image(1)), record, settings())
+    assert reason == (
+        f"prod is pinned to {image_id(1)} since 2026-01-15 12:00 UTC; unpin it, or ask with force"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "why"),
+    [(3, "its build has failed 3 times"), (STOPPED_BY_A_PERSON, "its build was stopped by a person")],
+)
+def test_a_digest_that_is_given_up_says_why_and_what_helps(count: int, why: str) -> None:
+    record = a_record(failed=failures(count, OTHER_DIGEST))
+    request = a_request(trigger=Trigger.RECONCILE)
+    reason = reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, settings())
+    assert reason == f"{why}; push a corrected image, or start a build by hand"
+
+
+OLDER = (an_image(3, name=f"{NAME}-2024"),)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        (choose(an_image(1), fresh=True), f"fresh from {image_id(99)}: a fresh build was asked for"),
+        (choose(), f"fresh from {image_id(99)}: `latest` does not exist yet, and there is no older image"),
+        (choose(an_image(1)), f"update from {image_id(1)}: the environment's own image"),
+        (
+            choose(older=OLDER),
+            f"update from {image_id(3)}: `latest` does not exist yet; this is the newest older image",
+        ),
+        (
+            choose(an_image(1, tags={TAG_GENERATION: "3"}), max_generations=3),
+            f"fresh from {image_id(99)}: {image_id(1)} is generation 3, and max_generations is 3",
+        ),
+        (
+            choose(an_image(1, tags={TAG_BASE_CREATED: "2025-11-02T00:00:00Z"}), max_base_age_days=30),
+            f"fresh from {image_id(99)}: the base of {image_id(1)} is of 2025-11-02, and max_base_age_days is 30",
+        ),
+        (
+            choose(an_image(1, architecture="arm64")),
+            f"fresh from {image_id(99)}: {image_id(1)} is arm64, the settings want another architecture",
+        ),
+    ],
+)
+def test_the_choice_of_the_base_says_why(chosen: BaseChoice, reason: str) -> None:
+    assert chosen.reason == reason
+
+
+@pytest.mark.parametrize(("number", "mode"), [(1, BuildMode.FRESH), (2, BuildMode.UPDATE)])
+def test_an_image_from_which_no_build_could_start_is_no_base_again(number: int, mode: BuildMode) -> None:
+    unusable = UnusableBase(image_id=image_id(1), reason="its SSM agent is too old", is_certain=True)
+    chosen = choose_base(
+        a_request(), live(an_image(number)), (), lambda: UBUNTU, settings(), NOW, unusable=unusable
+    )
+    assert chosen.mode is mode
+    if mode is BuildMode.FRESH:
+        assert chosen.reason.endswith(f"no build can start from {image_id(1)}: its SSM agent is too old")
+
+
+def test_a_base_date_keeps_its_time_zone() -> None:
+    tags = {TAG_BASE_CREATED: "2025-12-16T13:30:00+02:00"}
+    assert choose(an_image(1, tags=tags)).created == datetime(2025, 12, 16, 11, 30, tzinfo=UTC)
+
+
+def test_a_base_carries_the_date_of_the_first_of_its_kind() -> None:
+    created = NOW - timedelta(days=9)
+    choice = BaseChoice(BuildMode.UPDATE, an_image(1, root_device_name="/dev/sda1"), 2, created, "")
+    assert base_of(choice) == Base(
+        image_id=image_id(1), root_device_name="/dev/sda1", root_volume_gib=40, created=created
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_named"),
+    [
+        (NAME, True),
+        (f"{NAME}-2024", True),
+        (f"{NAME}2", True),
+        (f"{NAME}1x", True),
+        (f"{NAME}uction", False),
+        (f"{NAME}.candidate.x", True),
+        ("another", False),
+    ],
+)
+def test_a_name_may_go_on_with_a_date_but_not_with_a_letter(name: str, is_named: bool) -> None:
+    assert is_named_for(an_image(1, name=name), NAME) is is_named

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_id, settings
 
 from ami_lifecycle.domain.command import CommandFacts
-from ami_lifecycle.domain.model import TAG_GENERATION
+from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_GENERATION
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.publication import (
     dump,
@@ -224,3 +224,43 @@ def test_an_image_without_a_record_says_what_its_tags_say() -> None:
 @given(st.datetimes(min_value=datetime(1000, 1, 1)))  # noqa: DTZ001 - the zone is not written
 def test_a_date_is_written_as_the_schema_shows_it(moment: datetime) -> None:
     assert datetime.strptime(timestamp(moment), "%Y-%m-%dT%H:%M:%SZ") == moment.replace(microsecond=0)  # noqa: DTZ007 - as above
+
+
+def test_an_image_that_is_known_by_its_tags_alone_is_described_by_them() -> None:
+    tags = {
+        TAG_GENERATION: "4",
+        TAG_BASE_CREATED: "2025-12-01T00:00:00Z",
+        TAG_DIGEST: DIGEST,
+        "docker_image": "registry/comfyui:v1",
+    }
+    assert metadata_from_tags(an_image(1, tags=tags), "prod", "us-east-1", "repaired") == Metadata(
+        ami_id=image_id(1),
+        docker_image="registry/comfyui:v1",
+        environment="prod",
+        creation_date="2026-01-15T12:00:00Z",
+        branch=None,
+        commit_sha=None,
+        region="us-east-1",
+        workflow_run_id="",
+        workflow_run_number="0",
+        image_digest=DIGEST,
+        generation=4,
+        base_created="2025-12-01T00:00:00Z",
+        snapshot_ids=an_image(1).snapshot_ids,
+        reason="repaired",
+    )
+
+
+def test_an_image_without_tags_is_described_all_the_same() -> None:
+    metadata = metadata_from_tags(an_image(1, tags={}), "prod", "us-east-1", "")
+    assert (metadata.docker_image, metadata.image_digest, metadata.generation) == ("", "", 1)
+
+
+@pytest.mark.parametrize("length", [400, 401, 5_000])
+def test_a_reason_is_kept_in_four_hundred_characters(length: int) -> None:
+    record = history_of(a_metadata(), RecordStatus.SUPERSEDED, "replaced", NOW)
+    again = metadata_from(record, number=1, replaces=None, reason="x" * length)
+    assert again.reason == "x" * 400
+    long = a_plan().model_copy(update={"reasons": ("y" * length, "z")})
+    assert a_metadata(plan=long).reason == f"{'y' * length}; z"[:400]
+    assert history_of(again, RecordStatus.KEPT, "w" * length, NOW).status_reason == "w" * 300

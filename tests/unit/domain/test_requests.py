@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
-from ami_lifecycle.domain.requests import Push, parse_request
+from ami_lifecycle.domain.requests import Push, make_request, parse_request, words_for_a_request
 from ami_lifecycle.errors import InvalidRequestError
 
 DIGEST = "sha256:" + "ab" * 32
@@ -259,3 +259,65 @@ def test_a_value_of_another_type_is_refused_with_the_way_to_write_it(
         parse_request({"environment": "prod", field: value})
     assert field in str(raised.value)
     assert way in str(raised.value)
+
+
+WORDS = ["branch", "commit_sha", "workflow_run_id", "reason"]
+
+
+@pytest.mark.parametrize("field", WORDS)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{{ github.sha }}", "a template that nobody has filled in; give its value, or leave it out"),
+        ("one\ntwo", "which has line breaks or other control characters; leave them out"),
+        ("\x7f", "which has line breaks or other control characters; leave them out"),
+    ],
+)
+def test_words_that_nothing_can_carry_are_refused_with_the_remedy(
+    field: str, text: str, problem: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse_request({"environment": "prod", field: text})
+    assert str(raised.value) == f"the request is not valid: {field} is {text!r}, {problem}"
+    assert words_for_a_request(field, text) is None
+
+
+def test_all_words_that_nothing_can_carry_are_told_at_once() -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse_request({"environment": "prod"} | dict.fromkeys(WORDS, "{{x}}"))
+    problem = "is '{{x}}', a template that nobody has filled in; give its value, or leave it out"
+    assert str(raised.value) == "the request is not valid: " + "; ".join(
+        f"{field} {problem}" for field in WORDS
+    )
+
+
+@pytest.mark.parametrize("text", ["main", "{x}", "feature/é"])
+def test_plain_words_are_taken(text: str) -> None:
+    request = parse_request({"environment": "prod"} | dict.fromkeys(WORDS, text))
+    assert isinstance(request, BuildRequest)
+    assert [getattr(request, field) for field in WORDS] == [text] * 4
+    assert [words_for_a_request(field, text) for field in WORDS] == [text] * 4
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"), [("branch", 200), ("commit_sha", 64), ("workflow_run_id", 200), ("reason", 200)]
+)
+def test_what_a_record_says_is_asked_for_again_only_where_a_request_may_say_it(
+    field: str, longest: int
+) -> None:
+    text = words_for_a_request(field, "x" * longest)
+    assert text is not None
+    assert make_request({"environment": "prod", field: text}, "")
+    assert words_for_a_request(field, "x" * (longest + 1)) is None
+    assert words_for_a_request(field, None) is None
+
+
+def test_every_problem_is_told_and_parted() -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        make_request({"environment": "prod", "fresh": "maybe", "colour": 1}, "read the manual")
+    assert str(raised.value) == (
+        "the request is not valid: fresh: Input should be a valid boolean (got 'maybe'), write true or false without "
+        "quotes; colour: Extra inputs are not permitted (got 1); read the manual"
+    )
+    with pytest.raises(InvalidRequestError, match=r"^the request is not valid: input: .* valid dict"):
+        make_request([], "")  # type: ignore[arg-type]

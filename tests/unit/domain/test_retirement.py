@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import NOW, an_image, image_id
 
-from ami_lifecycle.domain.decision import RetireAction
+from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.retirement import decide, previous_images
@@ -263,3 +264,108 @@ def test_a_second_image_of_one_docker_image_takes_no_others_place() -> None:
     kept, opened = previous_images(built(5), [built(1), built(3), twice], 2)
     assert [decision.image_id for decision in kept] == [twice.image_id, image_id(1)]
     assert [image.image_id for image in opened] == [image_id(3)]
+
+
+def test_a_second_image_of_the_live_docker_image_takes_no_others_place() -> None:
+    live, again = built(3), an_image(4, digest=digest(3), creation_date=NOW.replace(day=4))
+    kept, opened = previous_images(live, [live, again, built(1)], 1)
+    assert [decision.image_id for decision in kept] == [image_id(1)]
+    assert [image.image_id for image in opened] == [again.image_id]
+
+
+def test_what_a_person_left_goes_before_a_second_image() -> None:
+    twice = an_image(5, digest=digest(1), creation_date=NOW.replace(day=5))
+    history = [a_record(3, 4), a_record(4, 2, rolled_back=True), a_record(1, 3)]
+    kept, opened = previous_images(built(3), [built(1), built(4), twice], 2, history=history)
+    assert [decision.image_id for decision in kept] == [image_id(1), image_id(5)]
+    assert [image.image_id for image in opened] == [image_id(4)]
+
+
+def test_an_image_from_before_records_is_older_than_one_with_a_record() -> None:
+    kept, _ = previous_images(built(9), [built(1), built(5)], 1, history=[a_record(1, 1)])
+    assert [decision.image_id for decision in kept] == [image_id(1)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "awaited", "reason"),
+    [
+        (
+            {"name": "AwsBackup_copy"},
+            None,
+            "carries our tags under the name AwsBackup_copy, so it is somebody's copy; remove its tags",
+        ),
+        (
+            {"deregistration_protection": "enabled-with-cooldown"},
+            None,
+            "deregistration protection is enabled-with-cooldown; switch it off to let it go",
+        ),
+        (
+            {},
+            {image_id(2): "the environment is pinned to it"},
+            "the environment is pinned to it",
+        ),
+    ],
+)
+def test_what_must_not_go_is_kept_with_the_reason_and_takes_no_place(
+    changes: dict[str, Any], awaited: dict[str, str] | None, reason: str
+) -> None:
+    special = an_image(2, **changes)
+    kept, opened = previous_images(an_image(9), [special, an_image(1, creation_date=None)], 1, awaited)
+    assert opened == []
+    assert kept == [
+        Decision(image_id=special.image_id, action=RetireAction.KEEP, reason=reason),
+        Decision(
+            image_id=image_id(1),
+            action=RetireAction.KEEP,
+            reason="previous image 1 of 1 that the settings keep",
+        ),
+    ]
+
+
+def test_a_kept_image_that_a_person_left_says_that_it_goes_first() -> None:
+    kept, _ = previous_images(
+        built(3), [built(1)], 1, history=[a_record(3, 3), a_record(1, 1, rolled_back=True)]
+    )
+    assert kept[0].reason == (
+        "previous image 1 of 1 that the settings keep; a person has rolled back from it, "
+        "so it goes before any other"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uses", "reason"),
+    [
+        (
+            [(UsageKind.RUNNING_INSTANCE, "i-1")],
+            "not needed to launch again; 1 running instances keep running",
+        ),
+        (
+            [(UsageKind.RUNNING_INSTANCE, "i-1"), (UsageKind.RUNNING_INSTANCE, "i-2")],
+            "not needed to launch again; 2 running instances keep running",
+        ),
+        (
+            [(UsageKind.OLD_TEMPLATE_VERSION, "lt-1, version 2")],
+            "nothing uses it; named by an old version of launch template lt-1, version 2",
+        ),
+    ],
+)
+def test_a_retired_image_says_what_still_names_it(uses: list[tuple[UsageKind, str]], reason: str) -> None:
+    found = tuple(ImageUse(kind=kind, resource=resource) for kind, resource in uses)
+    assert decided(Usage(image_id=image_id(1), uses=found)) == (RetireAction.RETIRE, reason)
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (1, "launch template lt-0"),
+        (2, "launch template lt-0, launch template lt-1"),
+        (3, "launch template lt-0, launch template lt-1, launch template lt-2"),
+        (4, "launch template lt-0, launch template lt-1, launch template lt-2 and 1 more"),
+    ],
+)
+def test_an_image_in_use_is_blocked_and_names_three_of_its_uses(count: int, named: str) -> None:
+    uses = tuple(ImageUse(kind=UsageKind.LAUNCH_TEMPLATE, resource=f"lt-{n}") for n in range(count))
+    (decision,) = decide([Usage(image_id=image_id(1), uses=uses)], RetirementSettings(), OWN_LATEST)
+    assert decision == Decision(
+        image_id=image_id(1), action=RetireAction.KEEP, reason=f"in use: {named}", blocked=True
+    )

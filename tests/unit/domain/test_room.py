@@ -55,3 +55,25 @@ def test_the_sizes_that_the_documentation_names(compressed_bytes: int, to_set: i
 def test_an_image_of_fifteen_gigabytes_fits_the_default_volume() -> None:
     assert root_volume_gib_to_set(7_000_000_000) <= 40
     assert least_root_volume_gib(7_000_000_000) < 40
+
+
+@pytest.mark.parametrize(
+    ("compressed_bytes", "store", "least"),
+    [
+        (1, ImageStore.CONTAINERD, 4),
+        (GIB, ImageStore.CONTAINERD, 5),
+        (GIB, ImageStore.GRAPH_DRIVER, 4),
+        (GIB + 1, ImageStore.GRAPH_DRIVER, 5),
+    ],
+)
+def test_no_image_fits_a_volume_without_a_bare_system_of_three_gib(
+    compressed_bytes: int, store: ImageStore, least: int
+) -> None:
+    found = least_root_volume_gib(compressed_bytes, store)
+    assert found == least
+    assert isinstance(found, int), "CreateVolume takes whole GiB"
+
+
+def test_a_size_is_in_whole_bytes() -> None:
+    assert expected_bytes(1_000_001) == 3_200_003
+    assert isinstance(expected_bytes(1_000_001), int)

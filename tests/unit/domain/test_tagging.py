@@ -66,3 +66,9 @@ def test_no_tags_that_are_taken_change_or_imitate_our_own(tags: dict[str, str]) 
         assert OWN.items() <= together.items()
         own = {key.lower() for key in OWN}
         assert [key for key in together if key.lower() in own and key not in OWN] == []
+
+
+def test_all_characters_that_are_refused_are_named_and_all_that_are_taken() -> None:
+    assert problem_of_tags({"team": "a#b,c#"}) == (
+        "the value 'a#b,c#' of team has '#', ','; AWS takes letters, numbers, spaces and + - . / : = @ _"
+    )
