@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 
 from tests.faults.cases import Case, Point
 from tests.faults.scenarios import Scenario
-from tests.faults.trying import Result, conclude, problem, strike
+from tests.faults.trying import Redrive, Result, conclude, problem, strike
 from tests.faults.world import World
 
 from aws_emulator.api.operations import Request, Response
@@ -124,9 +124,11 @@ class Branches:
         return proceed()
 
     def _limit(self, case: Case) -> None:
-        """Have the faults of a case end in time."""
+        """Have the faults of a case end in time, and what they end be redriven."""
         if case.lasting is not None:
             self._world.clock.call_later(case.lasting, self._end_faults)
+        if case.redrive is not None:
+            self._world.simulation.bus.taps.append(Redrive(self._world, case.redrive).heard)
 
     def _end_faults(self) -> None:
         if self._case is not None:

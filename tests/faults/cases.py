@@ -82,6 +82,7 @@ class Case(NamedTuple):
         place: where; with the kind it names the case.
         rules: of one, it begins where it finds its first occasion; several apply from the act's beginning.
         stop: the call at which the execution is stopped, and the sweep runs, while the call is on its way.
+        redrive: virtual seconds after an unsuccessful end at which the execution is redriven, once.
         lasting: virtual seconds after which the rules end; as long as the act and its aftermath, if None.
     """
 
@@ -89,6 +90,7 @@ class Case(NamedTuple):
     place: str
     rules: tuple[Rule, ...]
     stop: Point | None = None
+    redrive: float | None = None
     lasting: float | None = None
 
     @property
@@ -271,6 +273,16 @@ def _in_states(states: Sequence[tuple[str, str]]) -> Iterator[Case]:
                 }
                 label = "aborted" if status == "ABORTED" else "execution-timed-out"
                 yield Case(label, f"{name}#{number}+{after}", (rule,))
+        # At once, before the clean-up, and when the clean-up is over.
+        for redrive in (0.0, 120.0):
+            rule = {
+                "kind": "execution_ends",
+                "state": name,
+                "skip": number,
+                "status": "ABORTED",
+                "after": 0.2,
+            }
+            yield Case("redriven", f"{name}#{number}+{redrive}", (rule,), redrive=redrive)
 
 
 def _of_events(events: Sequence[Mapping[str, Any]]) -> Iterator[Case]:

@@ -64,6 +64,27 @@ def strike(world: World) -> None:
     world.clock.sleep(SWEEP_SECONDS)
 
 
+class Redrive:
+    """Redrives an execution that has ended without success, once, as the console offers it."""
+
+    def __init__(self, world: World, seconds: float) -> None:
+        self._world = world
+        self._seconds = seconds
+        self._due = True
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        """See each event (a tap of the event bus)."""
+        if self._due and event["source"] == "aws.states" and event["detail"]["redriveStatus"] == "REDRIVABLE":
+            self._due = False
+            arn = event["detail"]["executionArn"]
+            self._world.clock.call_later(self._seconds, lambda: self._redrive(arn))
+
+    def _redrive(self, arn: str) -> None:
+        self._world.simulation.gateway.call(
+            "stepfunctions", "RedriveExecution", {"executionArn": arn}, "a person"
+        )
+
+
 def measure(world: World, scenario: Scenario) -> Baseline:
     """Run the act undisturbed, and write down what it does."""
     before = len(world.simulation.calls.since())

@@ -155,11 +155,11 @@ def _abort(environment: Environment, stopper: Stopper, state: str) -> Aborted:
         service.client("stepfunctions").stop_execution(executionArn=arn)
     ended = service.wait(arn)
     environment.wait_until_idle()
-    until(f"the clean-up after {state} has removed all", lambda: _is_clean(environment))
+    until(f"the clean-up after {state} has removed all", lambda: is_clean(environment))
     return Aborted(ended.status, service.states(arn), before, Seen.of(environment))
 
 
-def _is_clean(environment: Environment) -> bool:
+def is_clean(environment: Environment) -> bool:
     """Whether nothing is left that was not published."""
     left, history = environment.left(), environment.history()
     disks = {

@@ -497,3 +497,10 @@ def test_a_redrive_is_an_event(bench: Bench) -> None:
     seen = [(event["detail"]["status"], event["detail"]["redriveCount"]) for event in events]
     assert seen == [("RUNNING", 0), ("FAILED", 0), ("RUNNING", 1), ("FAILED", 1)]
     assert isinstance(events[2]["detail"]["redriveDate"], int)
+
+
+def test_a_standard_workflow_cannot_be_run_synchronously(bench: Bench) -> None:
+    arn = bench.create(FOREVER)
+    with pytest.raises(ApiError) as caught:
+        bench.call("start_sync_execution", stateMachineArn=arn)
+    assert caught.value.code == "StateMachineTypeNotSupported"
