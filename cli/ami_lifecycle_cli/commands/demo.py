@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import time
 from typing import Annotated, Any, Final
 
@@ -20,9 +23,12 @@ app = typer.Typer(add_completion=False)
 
 _NEXT: Final = """
 Next:
-  ami-lifecycle emulator start --time-scale 0.01   this account, to try commands and SDKs on it yourself
-  docs/deploy.md                                   from nothing to the first image in an AWS account
-  docs/adapt.md                                    another application than ComfyUI"""
+  {command} emulator start --time-scale 0.01
+      an account like this one, to try commands and SDKs on
+  docs/deploy.md
+      from nothing to the first image in an AWS account
+  docs/adapt.md
+      another application than ComfyUI"""
 
 
 @app.command()
@@ -30,21 +36,23 @@ def demo(
     time_scale: Annotated[
         float, typer.Option(help="Seconds of this machine for one emulated second.")
     ] = 0.01,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; the story goes to standard error.")
+    ] = False,
 ) -> None:
     """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""
     with needs_extra():
         from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
 
-    console = Console(quiet=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False)
     began = time.monotonic()
-    console.print("Starting an emulated AWS account, and deploying template.yaml to it ...")
+    console.print("Starting an emulated AWS account and deploying to it ...", soft_wrap=True)
     output = DemoOutput(console, time_scale)
     try:
         with Emulator(find_project(), time_scale=time_scale) as emulator:
-            console.print(f"Ready after {time.monotonic() - began:.1f} s at {emulator.endpoint_url}")
+            output.introduce(time.monotonic() - began, emulator.endpoint_url)
             target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
-            story = Story(target, output.begin, output.state)
+            story = Story(target, output)
             scenes = story.live()
             summary = story.summary()
     except (UnexpectedError, AmiLifecycleError) as error:
@@ -56,7 +64,9 @@ def demo(
         return
     output.finish(scenes, summary)
     console.print(f"\nAll of it in {seconds:.0f} s on this machine.")
-    console.print(_NEXT)
+    # `make demo` runs it from an environment that the shell does not know.
+    command = "ami-lifecycle" if shutil.which("ami-lifecycle") else os.path.relpath(sys.argv[0])
+    console.print(_NEXT.format(command=command), soft_wrap=True)
 
 
 def _document(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ami_lifecycle_cli.demo.story import AccountSummary, Scene
@@ -15,6 +16,18 @@ from ami_lifecycle_cli.stack.runs import StateRun
 from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 
 _BAR: Final = 30
+_INDENT: Final = "   "
+_NAME: Final = 26
+# What people need not read to the end: all of an ARN but the name of the execution, and of a digest the rest.
+_LONG: Final = re.compile(
+    r"arn:[^:\s]+:states:[^:\s]+:[0-9]+:execution:[^:\s]+:|(?<=sha256:[0-9a-f]{12})[0-9a-f]{52}"
+)
+_INTRODUCTION: Final = (
+    "ECR, EC2, Step Functions, Lambda and the others are emulated in this process; the functions and the state "
+    "machine are the ones that are deployed to AWS. What follows is the life of the environment prod. Each line is a "
+    "state of a build that was left: its name, how long it took, and what it decided or made. Waits are in the "
+    "account's own seconds, which pass {faster:.0f} times faster here."
+)
 
 
 class DemoOutput:
@@ -29,55 +42,61 @@ class DemoOutput:
         self._time_scale = time_scale
         self._number = 0
 
+    def introduce(self, seconds: float, endpoint_url: str) -> None:
+        """Say what is shown, and how to read it."""
+        self._console.print(f"Ready after {seconds:.1f} s at {endpoint_url}", soft_wrap=True)
+        self._console.print()
+        self._wrapped(_INTRODUCTION.format(faster=1 / self._time_scale), "")
+
     def begin(self, scene: Scene) -> None:
         """Announce a scene."""
         self._number += 1
         self._console.print()
         self._console.print(Text(f"{self._number}. {scene.title}", style="bold"))
-        self._console.print(f"   {scene.what}")
+        self._wrapped(scene.what, _INDENT)
+        self._console.print()
+
+    def say(self, text: str) -> None:
+        """Tell of something that is no state."""
+        self._wrapped(f"{'' if text.startswith('$') else '-- '}{_shortened(text)}", _INDENT, style="bold")
 
     def state(self, run: StateRun) -> None:
-        """Tell of a state that was left."""
-        said = Text(f"   {run.name:<26}")
-        said.append(f"{self.seconds(run):>7.1f} s  ", style="dim")
-        said.append(_detail(run))
-        self._console.print(said, overflow="ellipsis", no_wrap=True)
+        """Tell of a state that was left. What a choice has chosen is seen from the state that follows."""
+        if run.name.endswith("?"):
+            return
+        line = Text(f"{_INDENT}{run.name:<{_NAME}}")
+        line.append(f"{self.seconds(run):>7.1f} s  ", style="dim")
+        detail = _shortened(_detail(run))
+        fits = line.cell_len + len(detail) <= self._console.width
+        line.append(detail if fits else "").rstrip()
+        self._console.print(line, soft_wrap=True)
+        if not fits:
+            self._wrapped(detail, 2 * _INDENT)
 
     def finish(self, scenes: Sequence[Scene], summary: AccountSummary) -> None:
         """Tell how it all ended."""
-        self._console.print()
-        outcomes = Table(title="What happened", title_justify="left", show_edge=False, pad_edge=False)
-        outcomes.add_column("Scene", no_wrap=True)
-        outcomes.add_column("Outcome")
-        outcomes.add_column("latest", no_wrap=True)
-        for scene in scenes:
-            outcomes.add_row(scene.title, scene.outcome, scene.latest or "-")
-        self._console.print(outcomes)
-        self._console.print()
-        self._console.print(Text("What is left in the account", style="bold"))
+        self._heading("What happened")
+        for number, scene in enumerate(scenes, 1):
+            self._console.print(f"  {number}. {scene.title}", soft_wrap=True)
+            self._wrapped(scene.outcome, "     ")
+            self._console.print(f"     latest: {scene.latest or '-'}", style="dim", soft_wrap=True)
+        self._heading("What is left in the account")
         for image in summary.images:
-            self._console.print(f"  image     {image['image_id']}  {image['name']}")
-        self._console.print(f"  snapshots {', '.join(summary.snapshots)}")
-        self._console.print(f"  instances {', '.join(summary.instances) or 'none'}")
-        self._console.print()
-        history = Table(title="History", title_justify="left", show_edge=False, pad_edge=False)
-        for column in ("#", "AMI", "Digest", "Mode", "Status"):
-            history.add_column(column, no_wrap=column != "Status")
+            self._console.print(f"  image     {image['image_id']} {image['name']}", soft_wrap=True)
+        self._console.print(f"  snapshots {', '.join(summary.snapshots)}", soft_wrap=True)
+        self._console.print(f"  instances {', '.join(summary.instances) or 'none'}", soft_wrap=True)
+        self._heading("What prod has published, the newest first")
         for record in summary.history:
-            history.add_row(
-                record["workflow_run_number"],
-                record["ami_id"],
-                record["image_digest"][7:19],
-                record["build_mode"],
-                f"{record['status']}: {record['status_reason']}",
+            left = " (rolled back)" if record["rolled_back"] else ""
+            self._console.print(
+                f"  {record['ami_id']} {record['image_digest'][7:19]} {record['status']}{left}",
+                soft_wrap=True,
             )
-        self._console.print(history)
-        self._console.print()
-        self._console.print(Text("Where the time of the update went", style="bold"))
+        self._heading("Where the time of the update went, in the account's seconds")
         phases = self.phases(scenes[1].executions[0])
         for phase, seconds in phases.items():
             bar = "━" * max(1, round(_BAR * seconds / max(phases.values())))
-            self._console.print(f"  {phase:<16}{seconds:>7.1f} s  {bar}")
+            self._console.print(f"  {phase:<14}{seconds:>7.1f} s  {bar}", soft_wrap=True)
 
     def seconds(self, run: StateRun) -> float:
         """Seconds that a state took: emulated ones for a wait, this machine's for a function.
@@ -97,6 +116,21 @@ class DemoOutput:
             totals[phase] = totals.get(phase, 0.0) + self.seconds(run)
         return totals
 
+    def _heading(self, text: str) -> None:
+        self._console.print()
+        self._console.print(Text(text, style="bold"))
+
+    def _wrapped(self, text: str, indent: str, style: str = "") -> None:
+        lines = textwrap.wrap(
+            text, max(20, self._console.width - len(indent)), break_on_hyphens=False, break_long_words=False
+        )
+        for line in lines:
+            self._console.print(Text(indent + line, style=style), soft_wrap=True)
+
+
+def _shortened(text: str) -> str:
+    return _LONG.sub("", text)
+
 
 def _detail(run: StateRun) -> str:  # noqa: PLR0911 - one line for each kind of state
     output = run.output if isinstance(run.output, dict) else {}
@@ -107,7 +141,7 @@ def _detail(run: StateRun) -> str:  # noqa: PLR0911 - one line for each kind of 
             return str(output["claim"]["reason"])
         case "Launch Builder" | "Launch Canary":
             made = output["builder" if run.name == "Launch Builder" else "canary"]
-            return f"{made['instance_id']} {made['instance_type']} in {made['subnet_id']}"
+            return f"{made['instance_id']}, {made['instance_type']}"
         case "Create Image":
             return str(output["image"]["image_id"])
         case "Publish Image" | "Publish Canonical Image":

@@ -5,26 +5,40 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import boto3
 
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack.records import is_passing_name, read_history, record_as_json
+from ami_lifecycle_cli.stack.rolling_back import plan_rollback
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun
+from ami_lifecycle_cli.stack.showing import short_digest
+from ami_lifecycle_cli.stack.starting import start
 
 ENVIRONMENT: Final = "prod"
 REPOSITORY: Final = "comfyui"
 TAG: Final = "prod-latest"
 IMAGE_NAME: Final = "comfyui-multitenant-prod"
 PREFIX: Final = f"/comfyui/ami/{ENVIRONMENT}"
+LAUNCH_TEMPLATE: Final = "comfyui-workers"
 
-
-_PAUSE_SECONDS: Final = 0.2
+_PAUSE_SECONDS: Final = 0.4
+# Executions that may have begun since the last look.
+_FRESH_AT_MOST: Final = 2
 _PATIENCE_SECONDS: Final = 120.0
+_REASON: Final = "black pictures"
+# What `documents/verify_image.sh` says of a container that does not stay up, which it looks at whatever check is set.
+_ENDED: Final = "its container is not running, exit code 1"
+_VERIFICATION_SAID: Final = (
+    f"ami-lifecycle: comfyui is not healthy after 5 restarts and 31 seconds: {_ENDED}; "
+    "read its last log lines below, or raise HealthTimeoutSeconds\n"
+    "ModuleNotFoundError: No module named 'torch'\n"
+)
 
 
 class UnexpectedError(RuntimeError):
@@ -64,6 +78,19 @@ class Scene:
     latest: str | None = None
 
 
+class Teller(Protocol):
+    """Tells people what happens while it happens."""
+
+    def begin(self, scene: Scene) -> None:
+        """A scene begins."""
+
+    def say(self, text: str) -> None:
+        """Something happens in it that is no state of an execution."""
+
+    def state(self, run: StateRun) -> None:
+        """A state was left."""
+
+
 @dataclass
 class AccountSummary:
     """What the account holds in the end."""
@@ -84,25 +111,19 @@ class Story:
 
     Args:
         target: the stack in the emulator.
-        on_scene: called when a scene begins.
-        on_state: called with each state that was left.
+        teller: is told each scene, and each state that was left.
     """
 
-    def __init__(
-        self,
-        target: EmulatedTarget,
-        on_scene: Callable[[Scene], None],
-        on_state: Callable[[StateRun], None],
-    ) -> None:
+    def __init__(self, target: EmulatedTarget, teller: Teller) -> None:
         self._endpoint_url = target.endpoint_url
         self._ecr, self._ec2, self._ssm = map(target.client, ("ecr", "ec2", "ssm"))
-        self._on_scene = on_scene
-        self._on_state = on_state
-        stack = Stack(target)
-        self._runs = Runs(stack)
-        self._follower = Follower(stack, longest_pause_seconds=_PAUSE_SECONDS)
+        self._teller = teller
+        self._stack = Stack(target)
+        self._runs = Runs(self._stack)
+        self._follower = Follower(self._stack, longest_pause_seconds=_PAUSE_SECONDS)
         self._begun: set[str] = set()
         self._told: dict[str, int] = {}
+        self._waiting = ""
 
     def live(self) -> list[Scene]:
         """Live through all scenes.
@@ -115,6 +136,7 @@ class Story:
             self._update(),
             self._same_push_again(),
             self._push_during_a_build(),
+            self._rollback(),
             self._failing_verification(),
         ]
 
@@ -131,8 +153,7 @@ class Story:
             for instance in reservation["Instances"]
             if instance["State"]["Name"] not in {"shutting-down", "terminated"}
         ]
-        pages = self._ssm.get_paginator("get_parameters_by_path").paginate(Path=f"{PREFIX}/history")
-        history = [json.loads(found["Value"]) for page in pages for found in page["Parameters"]]
+        records = read_history(self._stack, ENVIRONMENT).records
         metadata = json.loads(self._ssm.get_parameter(Name=f"{PREFIX}/metadata")["Parameter"]["Value"])
         _require([image["Name"] for image in images] == [IMAGE_NAME], f"one image named {IMAGE_NAME}")
         _require(images[0]["ImageId"] == self._latest() == metadata["ami_id"], "latest and metadata name it")
@@ -148,22 +169,22 @@ class Story:
             snapshots=sorted(used),
             instances=alive,
             metadata=metadata,
-            history=sorted(history, key=lambda record: (record["creation_date"], record["status_since"])),
+            history=[record_as_json(each) for each in records if not is_passing_name(each, records)],
         )
 
     def _first_deployment(self) -> Scene:
         scene = self._begin(
             "First deployment",
-            "The first image is pushed. There is no AMI yet, so the build starts from Ubuntu 22.04.",
+            "The first Docker image is pushed. There is no AMI yet, so the build starts from Ubuntu 22.04.",
         )
         digest = self._push("a1" * 20)
         build = self._follow(scene)
         _require(build.status == "SUCCEEDED", f"the build succeeds ({build.error}: {build.cause})")
-        return self._end(scene, f"built from Ubuntu, published with {_short(digest)}", digest)
+        return self._end(scene, f"built from Ubuntu, published with {short_digest(digest)}", digest)
 
     def _update(self) -> Scene:
         scene = self._begin(
-            "Update", "A new image is pushed. The build starts from the environment's own AMI."
+            "Update", "A new Docker image is pushed. The build starts from the environment's own AMI."
         )
         old = self._latest()
         digest = self._push("b2" * 20)
@@ -171,7 +192,9 @@ class Story:
         _require(build.status == "SUCCEEDED", f"the build succeeds ({build.error}: {build.cause})")
         _require(self._latest() != old, "latest names another image")
         return self._end(
-            scene, f"updated to {_short(digest)}, the old AMI and its snapshots are gone", digest
+            scene,
+            f"updated to {short_digest(digest)}; nothing used the old AMI, so it and its snapshots are gone",
+            digest,
         )
 
     def _same_push_again(self) -> Scene:
@@ -184,47 +207,86 @@ class Story:
         build = self._follow(scene)
         _require(build.output.get("action") == "none", "nothing is built")
         _require(self._latest() == old, "latest stays")
-        return self._end(scene, f"nothing to do: {build.output['reasons'][0]}", digest)
+        return self._end(scene, "nothing to do", digest)
 
     def _push_during_a_build(self) -> Scene:
-        scene = self._begin("A push during a build", "While one image is built, a newer one is pushed.")
-        self._push("c3" * 20)
+        scene = self._begin(
+            "A push during a build",
+            "While one image is built, a newer one is pushed. And somebody begins to use the first of the two.",
+        )
+        used = self._push("c3" * 20)
         first = self._next_execution()
         self._watch(first, until_state="Await Provisioning")
+        self._teller.say("The newer image is pushed:")
         digest = self._push("d4" * 20)
         queued = self._follow(scene)
         _require(queued.outcome == "queued", "the second push waits for the first build")
+        self._teller.say("The first build goes on:")
         build = self._finish(scene, first)
         _require(build.status == "SUCCEEDED", f"the first build succeeds ({build.error}: {build.cause})")
+        self._teller.say(f"The launch template {LAUNCH_TEMPLATE} takes its AMI. The waiting push is built:")
+        self._use(str(self._latest()))
         second = self._follow(scene)
         _require(second.status == "SUCCEEDED", f"the queued build succeeds ({second.error}: {second.cause})")
         return self._end(
-            scene, f"two builds, one after the other; {_short(digest)} is published last", digest
+            scene,
+            f"two builds, one after the other; {short_digest(digest)} is published last, and the AMI with "
+            f"{short_digest(used)} is kept, because a launch template uses it",
+            digest,
+        )
+
+    def _rollback(self) -> Scene:
+        scene = self._begin(
+            "A rollback",
+            f"The new image passed its checks, but people find it bad: {_REASON}. Somebody goes back.",
+        )
+        bad = self._latest()
+        self._teller.say(f"$ ami-lifecycle rollback {ENVIRONMENT} --reason '{_REASON}'")
+        planned = plan_rollback(self._stack, ENVIRONMENT, to=None, steps=1, reason=_REASON, fresh=False)
+        _require(not planned.needs_build, "the rollback needs no build")
+        back = self._finish(scene, self._start(planned.request))
+        _require(back.status == "SUCCEEDED", f"the rollback succeeds ({back.error}: {back.cause})")
+        _require(self._latest() == planned.record.ami_id != bad, "latest names the image before")
+        self._teller.say(f"{ENVIRONMENT} is pinned now. The next push waits:")
+        self._waiting = self._push("e5" * 20)
+        pushed = self._follow(scene)
+        _require(pushed.output.get("action") == "none", "a push does not undo the rollback")
+        return self._end(
+            scene,
+            f"back to {planned.record.ami_id} at once, without a build; pushes wait until somebody unpins",
+            planned.record.image_digest,
         )
 
     def _failing_verification(self) -> Scene:
-        scene = self._begin("A bad image", "An image is pushed whose application does not become healthy.")
+        scene = self._begin(
+            "A bad image",
+            "The push that waited is let through. Each new AMI is booted once, on a canary, before it is published: "
+            "this one's container ends as soon as it starts.",
+        )
         old = self._latest()
         published = self._published_digest()
-        digest = self._push("e5" * 20)
-        self._fail_verification_of(digest)
-        build = self._follow(scene)
+        self._fail_verification_of(self._waiting)
+        self._teller.say(f"$ ami-lifecycle unpin {ENVIRONMENT}")
+        self._stack.environments.set_pin(ENVIRONMENT, None)
+        request = BuildRequest(environment=ENVIRONMENT, action=Action.BUILD, reason="unpinned")
+        build = self._finish(scene, self._start(request))
         _require(build.status == "FAILED", "the build fails")
         _require(
             build.error == "VerificationFailedError", f"verification refuses the image (not {build.error})"
         )
         _require(self._latest() == old, "latest stays")
-        return self._end(scene, f"refused: {build.cause}", published)
+        self._teller.say(f"{build.error}: {build.cause}")
+        return self._end(scene, f"refused, because {_ENDED}; latest stays, nothing is left over", published)
 
     def _begin(self, title: str, what: str) -> Scene:
         scene = Scene(title, what)
-        self._on_scene(scene)
+        self._teller.begin(scene)
         return scene
 
     def _end(self, scene: Scene, outcome: str, digest: str) -> Scene:
         scene.outcome = outcome
         scene.latest = self._latest()
-        _require(self._published_digest() == digest, f"metadata names {_short(digest)}")
+        _require(self._published_digest() == digest, f"metadata names {short_digest(digest)}")
         return scene
 
     def _follow(self, scene: Scene) -> Run:
@@ -240,7 +302,7 @@ class Story:
         """ARN of the oldest execution that was not followed yet; waits for it."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end:
-            found = self._runs.newest(ENVIRONMENT, len(self._begun) + 2)
+            found = self._runs.newest(ENVIRONMENT, _FRESH_AT_MOST)
             fresh = [run for run in found if run.arn not in self._begun]
             if fresh:
                 arn = min(fresh, key=lambda run: run.started).arn
@@ -249,6 +311,11 @@ class Story:
             time.sleep(_PAUSE_SECONDS)
         raise UnexpectedError("expected: the event starts an execution")
 
+    def _start(self, request: BuildRequest) -> str:
+        arn = start(self._stack, request)
+        self._begun.add(arn)
+        return arn
+
     def _watch(self, arn: str, until_state: str | None = None) -> Followed:
         """Watch an execution to its end, or until it enters a state; each state that it leaves is told once."""
         end = time.monotonic() + _PATIENCE_SECONDS
@@ -256,7 +323,7 @@ class Story:
             told = self._told.setdefault(arn, 0)
             left = [state for state in states if state.exited is not None or run.status != RUNNING]
             for state in left[told:]:
-                self._on_state(state)
+                self._teller.state(state)
             self._told[arn] = len(left)
             if until_state in {state.name for state in states}:
                 break
@@ -266,6 +333,10 @@ class Story:
 
     def _push(self, revision: str) -> str:
         return push_image(self._ecr, REPOSITORY, TAG, revision=revision, branch="main")
+
+    def _use(self, image_id: str) -> None:
+        data = {"ImageId": image_id, "InstanceType": "m7i.large"}
+        self._ec2.create_launch_template(LaunchTemplateName=LAUNCH_TEMPLATE, LaunchTemplateData=data)
 
     def _send_push_event(self, digest: str) -> None:
         detail = {
@@ -294,7 +365,7 @@ class Story:
             "document": "VerifyImage",
             "digest": digest,
             "exit_code": 21,
-            "stderr": "ami-lifecycle: GET http://127.0.0.1:8188/ answered 500 for 300 s; look at the application's log",
+            "stderr": _VERIFICATION_SAID,
         }
         self._ask_emulator("faults", fault)
 
@@ -307,10 +378,6 @@ class Story:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             answer.read()
-
-
-def _short(digest: str) -> str:
-    return digest[:19]
 
 
 def _require(holds: bool, what: str) -> None:
