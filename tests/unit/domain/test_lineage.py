@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import image_id
 
-from ami_lifecycle.domain.lineage import lineage, lineage_key, live_before, passed_over
+from ami_lifecycle.domain.lineage import (
+    lineage,
+    lineage_key,
+    live_before,
+    passed_over,
+    publication_number,
+)
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 
@@ -141,3 +147,59 @@ def test_a_step_back_never_leads_to_the_live_image_nor_to_what_was_left(
 )
 def test_the_sweep_and_a_build_go_back_from_nothing(fields: dict[str, object], goes_back: bool) -> None:
     assert BuildRequest.model_validate({"environment": "prod", **fields}).goes_back is goes_back
+
+
+# Records as they may be, beside those that this service writes.
+
+
+@pytest.mark.parametrize(("written", "number"), [("7", 7), ("0", 0), ("", 0), ("run-7", 0), ("-7", 0)])
+def test_a_publication_has_a_number_or_is_from_before_records(written: str, number: int) -> None:
+    record = published(1, 1).model_copy(update={"workflow_run_number": written})
+    assert publication_number(record) == number
+
+
+def test_of_images_from_before_records_the_newer_one_was_live_later() -> None:
+    records = [published(build, 0) for build in (2, 3, 1)]
+    assert [record.ami_id for record in lineage(records)] == [image_id(3), image_id(2), image_id(1)]
+
+
+def test_an_image_without_a_digest_is_its_own_lineage() -> None:
+    one, two = (published(build, build).model_copy(update={"image_digest": ""}) for build in (1, 2))
+    assert [lineage_key(record) for record in (one, two)] == [image_id(1), image_id(2)]
+    assert live_before([one, two], image_id(2), None) == [one]
+    assert passed_over([one, two], image_id(2), image_id(1)) == [two]
+
+
+def test_of_one_docker_image_the_newest_publication_stands_for_it() -> None:
+    first = published(1, 1)
+    again = published(3, 3).model_copy(update={"image_digest": first.image_digest})
+    assert lineage([again, published(2, 2), first]) == [again, published(2, 2)]
+
+
+def test_without_a_live_image_all_that_was_live_is_a_way_back() -> None:
+    records = [published(1, 1), published(2, 2), published(3, 3, rolled_back=True)]
+    assert [record.ami_id for record in live_before(records, None, None)] == [image_id(2), image_id(1)]
+    assert live_before(records, image_id(9), digest(9)) == live_before(records, None, None)
+
+
+def test_from_an_image_in_the_middle_only_what_lies_between_is_left() -> None:
+    records = [published(build, build) for build in (1, 2, 3, 4)]
+    assert passed_over(records, image_id(3), digest(1)) == [published(3, 3), published(2, 2)]
+    assert passed_over(records, image_id(4), digest(3)) == [published(4, 4)]
+
+
+def test_who_goes_forward_or_nowhere_leaves_nothing() -> None:
+    records = [published(1, 1), published(2, 2), published(3, 3, rolled_back=True)]
+    for target in (digest(3), digest(9)):
+        assert passed_over(records, image_id(2), target) == []
+    assert passed_over(records, image_id(1), digest(2)) == []
+
+
+def test_from_a_live_image_without_a_record_all_newer_than_the_target_is_left() -> None:
+    records = [published(1, 1), published(2, 2), published(3, 3)]
+    assert passed_over(records, image_id(9), digest(1)) == [published(3, 3), published(2, 2)]
+
+
+def test_what_was_left_before_is_not_left_again() -> None:
+    records = [published(1, 1), published(2, 2, rolled_back=True), published(3, 3)]
+    assert passed_over(records, image_id(3), digest(1)) == [published(3, 3)]

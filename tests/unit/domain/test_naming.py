@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, settings
@@ -105,3 +106,24 @@ def test_a_command_that_is_sent_again_has_a_comment_of_its_own() -> None:
     assert document_comment("verify", "run-1") == document_comment("verify", "run-1", 1)
     # SSM API reference, SendCommand, Comment.
     assert len(document_comment("verify", "x" * 200, 2)) == 100
+
+
+def test_a_run_is_named_by_digest_and_execution() -> None:
+    assert run_id("arn:1", DIGEST).startswith("abababababab-")
+    assert run_id("arn:1", DIGEST) != run_id("arn:2", DIGEST)
+    assert run_id("arn:1", None) != run_id("arn:2", None)
+    assert run_id("arn:1", DIGEST).endswith(run_id("arn:1", None))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "start"), [("Build_1.x", "prod-Build_1.x-"), ("ü b/c", "prod---b-c-"), ("q", "prod-q-")]
+)
+def test_an_execution_is_named_by_what_it_is_for(purpose: str, start: str) -> None:
+    name = execution_name("prod", purpose, "part")
+    assert re.fullmatch(re.escape(start) + "[0-9a-f]{16}", name)
+
+
+def test_a_long_name_of_an_execution_keeps_what_tells_it_apart() -> None:
+    one, other = (execution_name("e" * 32, "p" * 60, part) for part in ("one", "other"))
+    assert len(one) == len(other) == 80
+    assert one != other

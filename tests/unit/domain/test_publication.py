@@ -13,7 +13,7 @@ from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_i
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_GENERATION
-from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
+from ami_lifecycle.domain.plan import Base, BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.publication import (
     dump,
     history_of,
@@ -264,3 +264,151 @@ def test_a_reason_is_kept_in_four_hundred_characters(length: int) -> None:
     long = a_plan().model_copy(update={"reasons": ("y" * length, "z")})
     assert a_metadata(plan=long).reason == f"{'y' * length}; z"[:400]
     assert history_of(again, RecordStatus.KEPT, "w" * length, NOW).status_reason == "w" * 300
+
+
+def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
+    plan = a_plan(branch="main").model_copy(
+        update={
+            "base": Base(image_id=image_id(7), root_device_name="/dev/sda1", created=NOW),
+            "generation": 5,
+            "reasons": ("a new digest", "an update"),
+        }
+    )
+    verified = CommandFacts.model_validate(
+        {
+            "kind": "verify",
+            "image_digest": DIGEST,
+            "kernel": "of the canary",
+            "boot_to_healthy_seconds": 41.5,
+            "first_read_seconds": 12.5,
+        }
+    )
+    facts = provisioned(
+        image_size_bytes=7, os={"VERSION_ID": "22.04"}, kernel="6.8", docker_version="28", free_bytes=9
+    )
+    metadata = metadata_of(
+        plan,
+        an_image(1),
+        region="us-east-1",
+        number=42,
+        replaces=image_id(2),
+        provisioned=facts,
+        verified_at=timestamp(NOW),
+        verified=verified,
+        run_name="run-1",
+    )
+    assert json.loads(dump(metadata)) == {
+        "ami_id": image_id(1),
+        "docker_image": "registry/comfyui:prod-latest",
+        "environment": "prod",
+        "creation_date": "2026-01-15T12:00:00Z",
+        "branch": "main",
+        "commit_sha": None,
+        "region": "us-east-1",
+        "workflow_run_id": "run-1",
+        "workflow_run_number": "42",
+        "image_digest": DIGEST,
+        "base_ami_id": image_id(7),
+        "build_mode": "update",
+        "generation": 5,
+        "base_created": "2026-01-15T12:00:00Z",
+        "verified_at": "2026-01-15T12:00:00Z",
+        "snapshot_ids": list(an_image(1).snapshot_ids),
+        "replaces": image_id(2),
+        "reason": "a new digest; an update",
+        "facts": {
+            "image_size_bytes": 7,
+            "os": {"VERSION_ID": "22.04"},
+            "kernel": "6.8",
+            "docker_version": "28",
+            "free_bytes": 9,
+            "boot_to_healthy_seconds": 41.5,
+            "first_read_seconds": 12.5,
+        },
+        "schema_version": 1,
+    }
+
+
+def test_an_image_of_which_little_is_known_is_described_by_that() -> None:
+    """An execution that publishes without a request, of an image whose date EC2 does not tell."""
+    metadata = metadata_of(
+        a_plan().model_copy(update={"request": None}),
+        an_image(1, creation_date=None),
+        region="us-east-1",
+        number=1,
+        replaces=None,
+        provisioned=None,
+        verified_at=None,
+        verified=CommandFacts(kind="verify", image_digest=DIGEST, boot_to_healthy_seconds=3),
+        run_name="run-1",
+    )
+    assert (metadata.creation_date, metadata.branch, metadata.commit_sha) == ("", None, None)
+    assert (metadata.workflow_run_id, metadata.base_ami_id, metadata.base_created) == ("run-1", None, None)
+    assert metadata.facts == {"boot_to_healthy_seconds": 3}
+
+
+def test_a_history_record_adds_what_became_of_the_image() -> None:
+    record = history_of(
+        a_metadata(), RecordStatus.SUPERSEDED, "replaced", NOW, image_id(3), "arn:aws:states:::execution"
+    )
+    assert json.loads(dump(record)) == json.loads(dump(a_metadata())) | {
+        "status": "superseded",
+        "status_reason": "replaced",
+        "status_since": "2026-01-15T12:00:00Z",
+        "superseded_by": image_id(3),
+        "published_by": "arn:aws:states:::execution",
+        "rolled_back": False,
+    }
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_that_a_person_went_back_stays_said_of_a_known_record(said: bool) -> None:
+    known = history_of(a_metadata(), RecordStatus.SUPERSEDED, "replaced", NOW, rolled_back=said)
+    assert known.rolled_back is said
+    assert history_of(known, RecordStatus.KEPT, "kept", NOW).rolled_back is said
+    assert history_of(known, RecordStatus.KEPT, "kept", NOW, rolled_back=True).rolled_back
+
+
+# What fits, and in which order the rest goes.
+
+
+def test_records_are_written_tight_in_the_order_of_the_schema() -> None:
+    text = dump(a_metadata())
+    assert text.startswith(f'{{"ami_id":"{image_id(1)}","docker_image":"registry/comfyui:prod-latest",')
+    assert text.endswith('"schema_version":1}')
+
+
+def test_a_record_never_names_another_parameter() -> None:
+    """SSM API reference, PutParameter, Value: {{name}} stands for the value of that parameter."""
+    text = dump(a_metadata(reason="{{ssm:/secret}} and {{{"))
+    assert "{{" not in text
+    assert json.loads(text)["reason"] == "{{ssm:/secret}} and {{{"
+
+
+def filled(characters: int) -> Metadata:
+    """A record whose JSON has this many characters: docker_image is cut last."""
+    empty = len(dump(a_metadata(docker_image="", snapshot_ids=())))
+    return a_metadata(docker_image="x" * (characters - empty), snapshot_ids=())
+
+
+def test_what_just_fits_is_not_changed() -> None:
+    assert len(dump(filled(4_096))) == 4_096
+    assert len(json.loads(dump(filled(4_096)))["docker_image"]) > 3_000
+    assert len(json.loads(dump(filled(4_097)))["docker_image"]) == 512
+
+
+def test_ids_of_snapshots_go_before_a_value_is_cut() -> None:
+    many = tuple(f"snap-{number:017x}" for number in range(300))
+    written = json.loads(dump(a_metadata(snapshot_ids=many, docker_image="x" * 600, region="y" * 300)))
+    assert (written["snapshot_ids"], len(written["docker_image"]), len(written["region"])) == ([], 600, 300)
+
+
+def test_values_are_cut_to_what_one_of_their_kind_can_be() -> None:
+    written = json.loads(dump(a_metadata(docker_image="x" * 600, region="y" * 4_000)))
+    assert (len(written["docker_image"]), len(written["region"])) == (512, 256)
+
+
+@pytest.mark.parametrize(("character", "kept"), [("x", 200), ("é", 33), ('"', 100), ("\N{ROCKET}", 16)])
+def test_words_are_cut_to_what_they_take_in_json(character: str, kept: int) -> None:
+    metadata = a_metadata(reason=character * 5_000)
+    assert json.loads(dump(metadata))["reason"] == character * kept

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from ami_lifecycle.domain.decision import Retirement
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
-from ami_lifecycle.domain.requests import Push, make_request, parse_request, words_for_a_request
+from ami_lifecycle.domain.requests import Push, explain, make_request, parse_request, words_for_a_request
 from ami_lifecycle.errors import InvalidRequestError
 
 DIGEST = "sha256:" + "ab" * 32
@@ -321,3 +323,75 @@ def test_every_problem_is_told_and_parted() -> None:
     )
     with pytest.raises(InvalidRequestError, match=r"^the request is not valid: input: .* valid dict"):
         make_request([], "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            ["prod"],
+            (
+                'the input is list, not a JSON object; start the execution with an "ECR Image Action" event or with '
+                '{"environment": "prod"}'
+            ),
+        ),
+        (
+            {},
+            (
+                "the request is not valid: environment: Field required; the least that it needs is "
+                '{"environment": "prod"}, '
+                "and docs/runbook.md lists all fields"
+            ),
+        ),
+        (
+            {"environment": "Prod"},
+            (
+                "the request is not valid: environment: write lower-case letters, digits and hyphens, at most 32, with "
+                "a letter at the start and no hyphen at the end (got 'Prod'); the least that it needs is "
+                '{"environment": "prod"}, and docs/runbook.md lists all fields'
+            ),
+        ),
+        (
+            {"environment": 1.5},
+            (
+                "the request is not valid: environment: Input should be a valid string (got 1.5), write it in quotes, "
+                'as it was before JSON took it for a number; the least that it needs is {"environment": "prod"}, and '
+                "docs/runbook.md lists all fields"
+            ),
+        ),
+        (
+            {"environment": "prod", "reason": None, "pin": 1.5, "branch": []},
+            (
+                "the request is not valid: pin: Input should be a valid boolean (got 1.5), write true or false without "
+                "quotes; branch: Input should be a valid string (got []); the least that it needs is "
+                '{"environment": "prod"}, and docs/runbook.md lists all fields'
+            ),
+        ),
+        (
+            an_event() | {"source": "aws.ec2"},
+            (
+                "the event is 'ECR Image Action' of 'aws.ec2'; only 'ECR Image Action' of 'aws.ecr' starts a build, so "
+                "correct the rule's pattern"
+            ),
+        ),
+        (
+            {"detail-type": "ECR Image Action"},
+            (
+                "the event is not an ECR image event: source: Field required; detail: Field required; compare it with "
+                "events/ecr_push.json"
+            ),
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_write(raw: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse_request(raw)
+    assert str(raised.value) == message
+
+
+def test_a_field_within_another_is_named_by_its_path() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Retirement.model_validate({"blocked": [{"resource": "snap-1", "error": "x", "reason": 5}]})
+    assert explain(raised.value) == (
+        'blocked.0.reason: Input should be a valid string (got 5), write "5" with the quotes'
+    )
