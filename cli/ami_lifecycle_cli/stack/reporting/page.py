@@ -12,7 +12,7 @@ from ami_lifecycle_cli.stack.records import published_since
 from ami_lifecycle_cli.stack.reporting.charts import builds, image_reference, lineage, link, timeline
 from ami_lifecycle_cli.stack.reporting.gathering import Build, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.style import STYLE
-from ami_lifecycle_cli.stack.showing import age, duration, short_digest, short_name, utc_date
+from ami_lifecycle_cli.stack.showing import age, duration, parse_date, short_digest, short_name, utc_date
 
 # The page fetches nothing, and a browser holds it to that.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -150,15 +150,17 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         if claim
         else None
     )
+    verified = utc_date(parse_date(known.verified_at)) if known and known.verified_at else "no"
+    why = f": {pin.reason}" if pin and pin.reason else ""
     fields = [
         ("Docker image", known.docker_image if known else None),
         ("Digest", seen.digest),
         ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
-        ("Verified", (known.verified_at or "no") if known else None),
+        ("Verified", verified if known else None),
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.wanted) if record.wanted else None),
-        ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}: {pin.reason}" if pin else None),
+        ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
         (
             "Other images",
             "; ".join(f"{each.image_id}: {each.action.value}, {each.reason}" for each in seen.decisions),

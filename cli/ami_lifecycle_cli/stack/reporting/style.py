@@ -91,7 +91,7 @@ ol, ul { list-style: none; margin: 0; padding: 0; }
     --p1: #2f6fd0; --p2: #8a4cc4; --p3: #c77700; --p4: #147a4b; --p5: #9aa5b1; --p6: #0e8a9c;
   }
   body { font-size: 9.5pt; } main { max-width: none; padding: 0; }
-  h2, h3 { break-after: avoid; } h2 { margin-top: 18px; }
+  h2, h2 + p, h3 { break-after: avoid; } h2 { margin-top: 18px; }
   .lights { grid-template-columns: repeat(2, minmax(0, 1fr)); } .columns { display: block; }
   .columns > * + * { margin-top: 10px; } .light, .builds li, .lineage li, .timeline { break-inside: avoid; }
   a { text-decoration: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
