@@ -80,6 +80,63 @@ def test_a_setting_that_a_build_refuses_is_named_with_its_line(
         build_settings(directory)
 
 
+# Mistakes that are made by changing the shipped file: what was written, what stands there instead, and what is said.
+SLIPS = [
+    ("kind: none", "kind: htp", "health_check.kind: did you mean http?"),
+    ("kind: none", "knd: http", "health_check.knd: is an unknown key; did you mean kind?"),
+    (
+        "health_check:",
+        "health_chek:",
+        "verification.health_chek: is an unknown key; did you mean health_check?",
+    ),
+    ("image_tag: ", "image_tg: ", "image_tg: is an unknown key; did you mean image_tag?"),
+    ('ports: ["8188:8188"]', "gpu: yes please", "container.gpu: write true or false"),
+    ('ports: ["8188:8188"]', "nvidia_driver: 535", "container.nvidia_driver: write text, in quotes"),
+    ("[m7i.large, m6i.large, m5.large]", "g5.xlarge", "builder.instance_types: write a list"),
+    ("application: comfyui", "application: LLM", "application: is 'LLM', which is not a valid name"),
+    ("prod: {}", "QA: {}", "environments.QA: is not a valid name"),
+    ("prod: {}", "prod: {image_tag: dev-latest}", "dev and prod are both built from the tag 'dev-latest'"),
+]
+
+
+@pytest.mark.parametrize(("written", "instead", "words"), SLIPS)
+def test_a_slip_in_the_shipped_file_is_named_with_file_line_and_what_was_meant(
+    directory: Path, validate: Validate, written: str, instead: str, words: str
+) -> None:
+    file = directory / "build_config.yml"
+    lines = file.read_text().splitlines()
+    (number,) = [
+        at for at, line in enumerate(lines) if line.strip().removeprefix("- ").startswith(written)
+    ] or [at for at, line in enumerate(lines) if written in line]
+    lines[number] = lines[number].replace(written, instead)
+    file.write_text("\n".join(lines))
+    code, output = validate()
+    assert code == 1
+    assert words in output
+    assert f"{file}:{number + 1}\n" in output
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "words"),
+    [
+        ('"{application}-multitenant-{environment}"', "comfyui", "would both be named 'comfyui'"),
+        ('"{environment}-latest"', "latest", "are both built from the tag 'latest'"),
+    ],
+)
+def test_a_name_without_its_placeholder_is_named_at_each_environment_that_shares_it(
+    directory: Path, validate: Validate, written: str, instead: str, words: str
+) -> None:
+    file = directory / "build_config.yml"
+    file.write_text(file.read_text().replace(written, instead))
+    code, output = validate()
+    assert code == 1
+    assert output.count(words) == 2
+    for environment in ("staging", "prod"):
+        number = file.read_text().splitlines().index(f"  {environment}: {{}}") + 1
+        assert f"build.environments.{environment}: " in output
+        assert f"{file}:{number}\n" in output
+
+
 def build_settings(directory: Path) -> None:
     catalogue = load_catalogue(str(directory), FakeSsm(FakeClock()), "comfyui")
     for environment in catalogue.environments:

@@ -280,6 +280,19 @@ def test_the_doctor_finds_instance_types_without_the_gpu_that_the_container_gets
     assert "container.gpu: false" in remedies.pop()
 
 
+def test_the_report_is_written_where_the_reader_is_unless_a_file_is_named(
+    operator: Operator, built: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = operator.ask("report", built.name)
+    assert told == {"html": str(tmp_path / "comfyui-report.html"), "environments": [built.name]}
+    assert str(built.latest()) in (tmp_path / "comfyui-report.html").read_text()
+    said = operator.run("report", built.name, "--html", "other.html").output
+    assert f"{tmp_path / 'other.html'}" in said
+    assert built.name in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comfyui-report.html", "other.html"]
+
+
 COMMANDS = [
     ("status", "nowhere"),
     ("build", "nowhere"),

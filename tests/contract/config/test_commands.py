@@ -9,9 +9,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.contract.config.parameter_account import CREDENTIALS, ParameterAccount
 from tests.contract.config.project import PLANTED, PROGRAM, Project
+from typer.testing import CliRunner
+
+from ami_lifecycle_cli.commands.config import app
 
 PROJECT = Path(__file__).parents[3]
 
@@ -164,6 +169,43 @@ def test_a_foreign_parameter_is_refused_without_adopt(project: Project) -> None:
     assert project.text("size") == "5"
     project.run("set", "aws.size", "6", "--adopt")
     assert project.text("size") == "6"
+
+
+@pytest.fixture
+def shipped(account: ParameterAccount) -> Callable[..., Any]:
+    """Runs a command for the shipped configuration, with no environment named; returns its document."""
+    options = ["--config-dir", str(PROJECT / "config"), "--endpoint-url", account.endpoint_url, "--json"]
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(app, [*words, *options], env=CREDENTIALS)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_without_an_environment_the_shipped_configuration_is_taken_for_all_of_them(
+    shipped: Callable[..., Any], account: ParameterAccount
+) -> None:
+    optional = {
+        f"/comfyui/config/{environment}/builder/{name}"
+        for environment in ("dev", "staging", "prod")
+        for name in ("subnet-ids", "instance-types")
+    }
+    plan = {planned["name"]: planned["action"] for planned in shipped("init", "--dry-run")["plan"]}
+    assert plan == {"/comfyui/config/ecr/repository": "create", **dict.fromkeys(optional, "leave unset")}
+    outcome = shipped("init")
+    assert outcome["created"] == ["/comfyui/config/ecr/repository"]
+    assert (set(outcome["left_unset"]), outcome["set_by_hand"]) == (optional, [])
+    account.client("ecr").create_repository(repositoryName="comfyui")
+    assert shipped("validate")["findings"] == []
+    assert shipped("diff")["differences"] == []
+    values = [row for row in shipped("show")["values"] if row["path"].startswith("aws.builder")]
+    assert {(row["path"], row["source"]) for row in values} == {
+        ("aws.builder.subnet_ids", "unset"),
+        ("aws.builder.instance_types", "unset"),
+    }
+    assert len(values) == len(optional)
 
 
 def test_an_error_has_its_place_and_a_hint_on_standard_error(project: Project) -> None:
