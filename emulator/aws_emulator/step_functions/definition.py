@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from aws_emulator.step_functions.choices import check_rule
-from aws_emulator.step_functions.errors import DefinitionError
+from aws_emulator.step_functions.errors import DefinitionError, SchemaError
 from aws_emulator.step_functions.intrinsics import check_template
 from aws_emulator.step_functions.paths import parse_path, parse_reference_path
 from aws_emulator.step_functions.timestamps import parse_timestamp
@@ -99,6 +99,8 @@ def _check_states(place: str, machine: Mapping[str, Any]) -> None:
             )
         try:
             _check_state(name, state, states)
+        except SchemaError as error:
+            raise error.below(f"/States/{name}") from error
         except (DefinitionError, KeyError, TypeError, AttributeError) as error:
             raise DefinitionError(f"SCHEMA_VALIDATION_FAILED: state '{name}': {error}") from error
     _check_reachable(place, machine["StartAt"], states)
@@ -195,17 +197,18 @@ def _check_wait(state: State) -> None:
     if "Seconds" in state:
         _check_seconds("Seconds", state["Seconds"], 0)
     if "Timestamp" in state and parse_timestamp(state["Timestamp"]) is None:
-        raise DefinitionError(
-            f"Timestamp must be a date and time with 'T' and a zone, not {state['Timestamp']!r}"
-        )
+        raise SchemaError("String does not match RFC3339 timestamp", "/Timestamp")
 
 
 def _check_parallel(state: State) -> None:
     if not state["Branches"]:
         raise DefinitionError("Branches must not be empty")
-    for branch in state["Branches"]:
+    for number, branch in enumerate(state["Branches"]):
         _check_fields("a branch", branch, {"Comment", "StartAt", "States", "QueryLanguage"})
-        _check_states("a branch", branch)
+        try:
+            _check_states("a branch", branch)
+        except SchemaError as error:
+            raise error.below(f"/Branches[{number}]") from error
 
 
 def _check_fail(state: State) -> None:

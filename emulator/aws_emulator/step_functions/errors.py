@@ -81,3 +81,21 @@ class ExecutionEndedError(Exception):
 
 class DefinitionError(ValueError):
     """The definition is not one that Step Functions, or this emulator, accepts."""
+
+
+class SchemaError(DefinitionError):
+    """A value is not of the form that the schema of definitions asks for.
+
+    Args:
+        problem: in AWS's words.
+        at: where, as a path from the part of the definition that is being checked.
+    """
+
+    def __init__(self, problem: str, at: str) -> None:
+        super().__init__(f"SCHEMA_VALIDATION_FAILED: {problem} at {at}")
+        self.problem = problem
+        self.at = at
+
+    def below(self, place: str) -> SchemaError:
+        """The same error as seen from further above."""
+        return SchemaError(self.problem, place + self.at)

@@ -302,7 +302,8 @@ class Branch:
                     self.record("ParallelStateFailed")
                 return self._catch(state, data, error)
             if state["Type"] == "Parallel":
-                self.record("ParallelStateSucceeded")
+                # The exit follows the last event of a branch, too, and not this one (seen on AWS).
+                self.execution.record("ParallelStateSucceeded", self.last_event, self._attempt)
             return self._merge(state, data, result), state.get("Next")
 
     def _retry(self, state: State, error: StateError, attempts: Counter[int]) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from emulator.tests.integration.workflow_bench import ROLE, Bench, callback_task, machine, single, task
 
 from aws_emulator.api.operations import ApiError
@@ -218,3 +220,23 @@ def test_a_deleted_machine_ends_its_executions(bench: Bench) -> None:
         bench.call("start_execution", stateMachineArn=arn)
     # Of one that does not exist any more, too.
     assert bench.call("delete_state_machine", stateMachineArn=arn) == {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("list_executions", {"maxResults": 1001}),
+        ("list_executions", {"statusFilter": "succeeded"}),
+        ("list_executions", {"nextToken": "x" * 3097}),
+        ("start_execution", {"name": "x" * 81}),
+    ],
+)
+def test_what_the_service_s_model_does_not_allow_is_refused(
+    platform: Any, operation: str, parameters: dict[str, Any]
+) -> None:
+    """Recorded on AWS; SDKs check only part of it before they send."""
+    machine_arn = platform.emulator.state_machine_arn
+    with pytest.raises(ClientError) as caught:
+        getattr(platform.client("stepfunctions"), operation)(stateMachineArn=machine_arn, **parameters)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert "failed to satisfy constraint" in caught.value.response["Error"]["Message"]

@@ -89,8 +89,15 @@ BAD_TIMESTAMPS = [
 def test_a_timestamp_that_is_none_is_refused_in_a_definition_and_fails_in_the_data(
     bench: Bench, value: Any
 ) -> None:
-    with pytest.raises(ApiError, match="InvalidDefinition"):
-        bench.create(single({"Type": "Wait", "Timestamp": value}))
+    wait = single({"Type": "Wait", "Timestamp": value})
+    text = "'SCHEMA_VALIDATION_FAILED: String does not match RFC3339 timestamp at {}/States/Only/Timestamp'"
+    for definition, place in (
+        (wait, ""),
+        (single({"Type": "Parallel", "Branches": [wait]}), "/States/Only/Branches[0]"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            bench.create(definition)
+        assert caught.value.message == "Invalid State Machine Definition: " + text.format(place)
     description = bench.run(single({"Type": "Wait", "TimestampPath": "$.value"}), {"value": value})
     assert description["error"] == "States.Runtime"
     assert (
@@ -171,7 +178,12 @@ def test_events_name_the_event_that_led_to_them(bench: Bench) -> None:
     links = [(event["type"], event["previousEventId"]) for event in events]
     assert links[:3] == [("ExecutionStarted", 0), ("ParallelStateEntered", 0), ("ParallelStateStarted", 2)]
     assert [previous for kind, previous in links if kind == "PassStateEntered"] == [3, 3]
-    assert links[-2:] == [("ParallelStateExited", len(events) - 2), ("ExecutionSucceeded", len(events) - 1)]
+    last = len(events)
+    assert links[-3:] == [
+        ("ParallelStateSucceeded", last - 3),
+        ("ParallelStateExited", last - 3),
+        ("ExecutionSucceeded", last - 1),
+    ]
 
 
 def test_a_parallel_state_fails_after_its_last_attempt_only_and_aborts_its_tasks(bench: Bench) -> None:
