@@ -67,6 +67,17 @@ class Record(Part):
     rolled_back: bool | None = None
 
 
+class FirstBoot(Part):
+    """What a first boot takes where volumes are initialized at a rate; null without one (docs/fleets.md)."""
+
+    initialization_rate: int
+    data_bytes: int
+    initialization_seconds: Seconds
+    seconds_to_healthy: Seconds | None
+    cents_per_launch: float
+    launches_at_once: int
+
+
 class Running(Part):
     """The execution that holds an environment, and the state that it is in."""
 
@@ -101,6 +112,7 @@ class OneEnvironment(Part):
     created: Moment | None
     live_since: Moment | None
     metadata: Record | None
+    first_boot: FirstBoot | None
     running: Running | None
     queued: BuildRequest | None
     pin: Pin | None
@@ -308,6 +320,7 @@ class ShownImage(Document):
     exists: bool
     image: Image | None
     record: Record | None
+    first_boot: FirstBoot | None
     uses: list[ImageUse]
     console: str | None
 

@@ -74,6 +74,17 @@ MEANINGS: Final[dict[str, str]] = {
     "verification.health_check.path": "Path of the HTTP check.",
     "verification.health_check.command": "Command of the check of kind `command`.",
     "verification.health_check.timeout_seconds": "How long the check may take to succeed.",
+    "launch.initialization_rate": (
+        "MiB a second, 100 to 300, at which the canary's volumes are read from their snapshots, as your own launches "
+        "should ask for, too: [fleets.md](fleets.md). 0 asks for no rate, and costs nothing."
+    ),
+    "launch.initialization_usd_per_gib": (
+        "Price in US dollars of a GiB of data at that rate in your Region, for the record of each image; without it, "
+        "$0.000012 for each MiB a second, which is the price in us-east-1."
+    ),
+    "launch.initialization_quota": (
+        "What your Region allows of volume initialization at the same time (L-A37D9CF3), in MiB a second."
+    ),
     "publication.image_naming": (
         "`canonical`: the live image has the constant name `image_name`. `unique`: each image has a name of "
         "its own."

@@ -6,7 +6,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.0"
+      version = ">= 6.0"
     }
   }
 }
@@ -26,6 +26,12 @@ resource "aws_instance" "single" {
   instance_type = var.instance_type
   subnet_id     = var.subnet_ids[0]
 
+  # For the rate of its disk, which only a launch template can name.
+  launch_template {
+    id      = aws_launch_template.comfyui.id
+    version = aws_launch_template.comfyui.latest_version
+  }
+
   # The image is replaced with every publication; an instance is not rebuilt for that unless somebody wants it.
   lifecycle {
     ignore_changes = [ami]
@@ -41,6 +47,17 @@ resource "aws_launch_template" "comfyui" {
   name_prefix   = "comfyui-${var.environment}-"
   image_id      = "resolve:ssm:${local.parameter}"
   instance_type = var.instance_type
+
+  # No image carries the rate at which its disk is read from the snapshot, so the template does. Above 5,000 MiB/s of all
+  # launches of the Region together a launch fails: 16 instances at once at 300 (docs/fleets.md).
+  block_device_mappings {
+    device_name = "/dev/sda1"
+
+    ebs {
+      volume_type                = "gp3"
+      volume_initialization_rate = var.initialization_rate
+    }
+  }
 
   metadata_options {
     http_tokens = "required"

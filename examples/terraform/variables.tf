@@ -15,6 +15,12 @@ variable "instance_type" {
   default     = "g5.xlarge"
 }
 
+variable "initialization_rate" {
+  description = "MiB a second at which the disk is read from its snapshot, 100 to 300."
+  type        = number
+  default     = 300
+}
+
 variable "subnet_ids" {
   description = "Subnets to launch in."
   type        = list(string)

@@ -126,7 +126,8 @@ class SimulatedProvisioner(ShellProvisioner):
         if not content.get("unit_enabled"):
             sentence = "ami-lifecycle: the unit is not enabled; build the image again\n"
             return CommandResult(seconds, _WRONG_UNIT, "", sentence)
-        boot = self._durations.canary_online
+        rate = self._ec2.root_volume(instance).device.initialization_rate
+        boot = self._durations.canary_online + self._durations.first_read(rate)
         facts = {
             **self._facts("verify", digest, int(content.get("image_size_bytes", 0)), instance),
             "health_check": parameters.get("HealthCheck", "none"),
@@ -171,6 +172,7 @@ def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
         "image_digest": parameters["ImageDigest"],
         "image_tag": parameters.get("ImageTag", "-"),
         "image_size_bytes": size,
+        "data_bytes": _SYSTEM_BYTES + size,
         "unit_enabled": True,
         "application": parameters.get("Application", ""),
         "environment": parameters.get("Environment", ""),

@@ -37,6 +37,11 @@ SHOW = {
     "node": [NODE or "node", str(EXAMPLES / "nodejs" / "show.mjs")],
     "aws-cli": ["sh", str(AWS_CLI / "latest-ami.sh")],
 }
+LAUNCH = {
+    "python": [sys.executable, str(EXAMPLES / "python" / "launch.py")],
+    "node": [NODE or "node", str(EXAMPLES / "nodejs" / "launch.mjs")],
+    "aws-cli": ["sh", str(AWS_CLI / "launch.sh")],
+}
 
 
 @pytest.fixture(params=list(SHOW))
@@ -143,12 +148,11 @@ def test_metadata_that_is_no_json_is_told_apart(
     assert "InvalidMetadataError" in done.stderr
 
 
-def test_an_instance_is_launched_from_the_latest_image(
-    emulator: Emulator, clients: Mapping[str, Any], published: str
+def test_an_instance_is_launched_from_the_latest_image_at_a_rate_of_initialization(
+    consumer: str, emulator: Emulator, clients: Mapping[str, Any], published: str
 ) -> None:
     subnet = clients["ec2"].describe_subnets()["Subnets"][0]["SubnetId"]
-    command = [sys.executable, str(EXAMPLES / "python" / "launch.py"), "prod", "m5.large", subnet]
-    done = run(command, emulator.endpoint_url)
+    done = run([*LAUNCH[consumer], "prod", "m5.large", subnet], emulator.endpoint_url)
     assert done.returncode == 0, done.stderr
     time.sleep(0.5)  # EC2 shows a new instance a moment later
     found = clients["ec2"].describe_instances(InstanceIds=[done.stdout.strip()])["Reservations"][0][
@@ -158,6 +162,10 @@ def test_an_instance_is_launched_from_the_latest_image(
         found["ImageId"]
         == clients["ssm"].get_parameter(Name="/comfyui/ami/prod/latest")["Parameter"]["Value"]
     )
+    volumes = clients["ec2"].describe_volumes(
+        VolumeIds=[each["Ebs"]["VolumeId"] for each in found["BlockDeviceMappings"]]
+    )["Volumes"]
+    assert [each["VolumeInitializationRate"] for each in volumes] == [300]
     clients["ec2"].terminate_instances(InstanceIds=[found["InstanceId"]])
 
 
@@ -253,6 +261,7 @@ def test_terraform_launches_by_the_name_of_the_parameter() -> None:
         each for each in resources if '"aws_launch_template"' in each or "aws_launch_template" in each
     ]
     assert "resolve:ssm:" in json.dumps(templates)
+    assert "volume_initialization_rate" in json.dumps(templates)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("cloudformation/*.yaml")), ids=lambda path: path.name)

@@ -187,6 +187,11 @@ class FakeImages(Faulty):
         return [found for found in self.snapshots.values() if tags.items() <= dict(found.tags).items()]
 
     @port_call
+    def find_each_snapshot(self, snapshot_ids: Sequence[str]) -> list[Snapshot]:
+        """Those of the snapshots that exist."""
+        return [found for found in self.snapshots.values() if found.snapshot_id in snapshot_ids]
+
+    @port_call
     def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
         """Own images that show each snapshot in their mappings; a pending one does not yet."""
         return {

@@ -9,7 +9,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line, print_note,
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
-from ami_lifecycle_cli.stack.records import published_since
+from ami_lifecycle_cli.stack.records import first_boot_text, published_since
 from ami_lifecycle_cli.stack.showing import (
     age,
     print_fields,
@@ -82,6 +82,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
             ("Commit", _commit(seen)),
             ("Build", _build(seen)),
             ("Verified", _verified(seen)),
+            ("First boot", first_boot_text(known)),
             ("Reason", known.reason if known else None),
             ("Running", _running(stack, seen)),
             ("Queued", describe_request(record.wanted) if record.wanted else None),

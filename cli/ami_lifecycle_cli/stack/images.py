@@ -10,7 +10,7 @@ from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.links import image_link
-from ami_lifecycle_cli.stack.records import read_environment_live, record_as_json
+from ami_lifecycle_cli.stack.records import first_boot_as_json, read_environment_live, record_as_json
 
 # What was published last, in whatever environment.
 LATEST = "latest"
@@ -63,6 +63,7 @@ class KnownImage:
             "exists": self.image is not None,
             "image": self.image.model_dump(mode="json") if self.image else None,
             "record": record_as_json(self.record) if self.record else None,
+            "first_boot": first_boot_as_json(self.record),
             "uses": [use.model_dump(mode="json") for use in self.uses],
             "console": self.console,
         }

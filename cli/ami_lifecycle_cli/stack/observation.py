@@ -19,6 +19,7 @@ from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.links import execution_link, image_link
 from ami_lifecycle_cli.stack.records import (
     data_type_of_latest,
+    first_boot_as_json,
     published_since,
     read_environment_live,
     record_as_json,
@@ -92,6 +93,7 @@ class Observation:
             "created": iso_date(self.created),
             "live_since": iso_date(published_since(self.history)),
             "metadata": record_as_json(self.described) if self.described else None,
+            "first_boot": first_boot_as_json(self.described),
             "running": claim.model_dump(mode="json") | {"state": self.state} if claim else None,
             "queued": self.record.wanted.model_dump(mode="json") if self.record.wanted else None,
             "pin": self.record.pin.model_dump(mode="json") if self.record.pin else None,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ami_lifecycle.domain.first_boot import recorded_first_boot
 from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import parse_date
+from ami_lifecycle_cli.stack.showing import parse_date, shown
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,30 @@ def record_as_json(record: Metadata) -> dict[str, Any]:
         if name in fields and parse_date(fields[name]) is None:
             fields[name] = None
     return fields
+
+
+def first_boot_as_json(record: Metadata | None) -> dict[str, Any] | None:
+    """What a first boot takes at a rate of initialization; None where the record says nothing of it."""
+    found = recorded_first_boot(record.facts) if record else None
+    if record is None or found is None:
+        return None
+    return {
+        **found.model_dump(mode="json"),
+        "seconds_to_healthy": record.facts.get("boot_to_healthy_seconds"),
+    }
+
+
+def first_boot_text(record: Metadata | None) -> str | None:
+    """The same for people."""
+    found = recorded_first_boot(record.facts) if record else None
+    if record is None or found is None:
+        return None
+    healthy = record.facts.get("boot_to_healthy_seconds")
+    return (
+        f"{f'{healthy} s to healthy, ' if healthy is not None else ''}{shown('data_bytes', found.data_bytes)} of data "
+        f"whole after {found.initialization_seconds} s at {found.initialization_rate} MiB/s; "
+        f"{found.cents_per_launch} cents a launch, {found.launches_at_once} launches at once"
+    )
 
 
 def read_environment_live(stack: Stack, environment: str) -> Live:

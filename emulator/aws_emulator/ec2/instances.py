@@ -65,6 +65,10 @@ class Instances:
 
         self._store.later(self._store.durations.instance_running, run)
         online = self._store.durations.agent_online_of(self._store.role_of(instance))
+        if instance.starts == 1:
+            online += self._store.durations.first_read(
+                self._store.root_volume(instance).device.initialization_rate
+            )
         self._start_agent(instance, max(online, self._store.durations.instance_running))
 
     def _start_agent(self, instance: Instance, seconds: float) -> None:

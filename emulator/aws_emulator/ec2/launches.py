@@ -8,6 +8,7 @@ import fnmatch
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
@@ -100,6 +101,7 @@ class Launches:
             target = self._target(parameters)
             refuse_dry_run(request)
             self._require_quota(target.instance_type, _count(parameters))
+            self._require_initialization(target.devices, _count(parameters))
             reservation_id = self._store.new_id("r")
             self._encrypt_by_default(target.devices)
             refused = self._refused_keys(target.devices, request.caller)
@@ -132,6 +134,31 @@ class Launches:
                 "instance bucket that the specified instance type belongs to. Please visit "
                 "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.",
             )
+
+    def _require_initialization(self, devices: list[BlockDevice], count: int) -> None:
+        """Refuse what would initialize volumes faster than the Region's quota (EBS user guide, Initialize volumes).
+
+        That guide says "the request fails", and not with which code. `ResourceLimitExceeded` is what the list of
+        EC2's error codes has for limits of EC2's own; a fault gives another.
+        """
+        wanted = count * sum(device.initialization_rate or 0 for device in devices)
+        if not wanted:
+            return
+        fault = self._store.faults.initialization(self._initializing() + wanted)
+        if fault is not None:
+            raise ApiError(
+                fault.code,
+                f"The cumulative volume initialization rate of {fault.limit} MiB/s for this Region would be exceeded.",
+            )
+
+    def _initializing(self) -> int:
+        """The rates of all volumes whose initialization at a rate has not ended yet, together."""
+        now = self._store.clock.now()
+        return sum(
+            volume.device.initialization_rate or 0
+            for volume in self._store.volumes.values()
+            if volume.initialized is not None and volume.initialized > now
+        )
 
     def _repeated(self, known: tuple[str, str, list[Instance]], fingerprint: str) -> Response:
         before, reservation_id, instances = known
@@ -258,6 +285,9 @@ class Launches:
             boot_mode=snapshot.boot_mode if snapshot else None,
             tags=dict(tags),
         )
+        if snapshot is not None and device.initialization_rate is not None:
+            seconds = snapshot.data_bytes / 2**20 / device.initialization_rate
+            volume.initialized = volume.created + timedelta(seconds=seconds)
         self._store.volumes[volume.volume_id] = volume
         instance.volumes[device.device_name] = volume.volume_id
         return volume

@@ -41,11 +41,12 @@ class BlockDevice:
     delete_on_termination: bool = True
     encrypted: bool = False
     key_arn: str | None = None
+    initialization_rate: int | None = None
 
 
 @dataclass(kw_only=True)
 class Volume(Resource):
-    """An EBS volume; `state` is available, in-use or deleted."""
+    """An EBS volume; `state` is available, in-use or deleted. `initialized`: when it will be, at a rate asked for."""
 
     volume_id: str
     zone: str
@@ -53,6 +54,7 @@ class Volume(Resource):
     state: str = "in-use"
     instance_id: str | None = None
     attached: datetime | None = None
+    initialized: datetime | None = None
     content: Content = field(default_factory=dict)
     boot_mode: str | None = None
 
@@ -73,6 +75,12 @@ class Snapshot(Resource):
     deletion_requested: bool = False
     content: Content = field(default_factory=dict)
     boot_mode: str | None = None
+
+    @property
+    def data_bytes(self) -> int:
+        """The size of its data: `data_bytes` of the content, or the whole of a volume that nothing says more of."""
+        whole = self.size * 2**30
+        return min(whole, int(self.content.get("data_bytes", whole)))
 
 
 @dataclass(kw_only=True)

@@ -223,7 +223,7 @@ def _shown_snapshot(snapshot: Snapshot) -> dict[str, Any]:
         shown["KmsKeyId"] = snapshot.key_arn
     if snapshot.completed is not None:
         shown["CompletionTime"] = snapshot.completed
-        shown["FullSnapshotSizeInBytes"] = snapshot.size * 2**30
+        shown["FullSnapshotSizeInBytes"] = snapshot.data_bytes
     return shown
 
 
@@ -253,6 +253,7 @@ def _shown_volume(volume: Volume) -> dict[str, Any]:
         "VolumeType": volume.device.volume_type,
         "Iops": volume.device.iops,
         "Throughput": volume.device.throughput,
+        "VolumeInitializationRate": volume.device.initialization_rate,
         "MultiAttachEnabled": False,
         "Tags": tag_list(volume.tags),
     }

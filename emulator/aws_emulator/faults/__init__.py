@@ -10,6 +10,7 @@ API calls, by `service`, `operation`, `caller` and `match`:
     error               code, message, status, when      an error, with no effect or after it
     capacity            subnet, instance_type, code      RunInstances finds no capacity there
     quota               instance_type, limit             RunInstances finds more vCPUs running than the limit allows
+    initialization      limit, code                      RunInstances breaks the quota of volume initialization
     slow                seconds                          the answer takes longer
     lost                when                             the connection breaks before the answer
     killed              when                             the process that calls is gone

@@ -56,6 +56,15 @@ class QuotaFault(Rule):
     times: int | None = Field(default=None, ge=1, description="how many launches it refuses; null for all")
 
 
+class InitializationFault(Rule):
+    """The Region's quota of concurrent volume initialization (EBS user guide, Initialize Amazon EBS volumes)."""
+
+    kind: Literal["initialization"]
+    limit: int = Field(default=5_000, ge=0, description="MiB/s of all volumes that are initialized at a rate")
+    code: str = "ResourceLimitExceeded"
+    times: int | None = Field(default=None, ge=1, description="how many launches it refuses; null for all")
+
+
 class SlowFault(CallRule):
     """A call whose answer takes longer, in emulated seconds."""
 
@@ -203,6 +212,7 @@ Fault = Annotated[
     ErrorFault
     | CapacityFault
     | QuotaFault
+    | InitializationFault
     | SlowFault
     | LostFault
     | LacksFault

@@ -116,6 +116,9 @@ class Images(Protocol):
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""
 
+    def find_each_snapshot(self, snapshot_ids: Sequence[str]) -> list[Snapshot]:
+        """Those of the snapshots that this account owns and that exist."""
+
     def find_each(self, image_ids: Sequence[str]) -> list[Image]:
         """Those of the images that this account owns and that exist, disabled ones included, in any state."""
 

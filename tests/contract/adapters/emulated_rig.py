@@ -49,6 +49,7 @@ LAUNCH_FAULTS: Mapping[LaunchRefusal, Mapping[str, Any]] = {
     },
     LaunchRefusal.QUOTA_IN_USE: {"kind": "quota", "limit": 3, "times": 1},
     LaunchRefusal.QUOTA_TOO_SMALL: {"kind": "quota", "limit": 1, "times": 1},
+    LaunchRefusal.INITIALIZATION_IN_USE: {"kind": "initialization", "limit": 99, "times": 1},
 }
 
 

@@ -284,3 +284,17 @@ def test_own_images_are_allowed_whatever_the_criteria(emulated: EmulatedRig) -> 
         assert launched.instance is not None
     finally:
         ec2.disable_allowed_images_settings()
+
+
+def test_snapshots_are_found_by_their_ids_and_unknown_ones_are_left_out(rig: Rig) -> None:
+    image = rig.images.get(available_image(rig))
+    assert image is not None
+    found = rig.images.find_each_snapshot([*image.snapshot_ids, "snap-0ffffffffffffffff"])
+    assert [each.snapshot_id for each in found] == list(image.snapshot_ids)
+
+
+def test_a_snapshot_tells_the_size_of_its_data(emulated: EmulatedRig) -> None:
+    image = emulated.images.get(available_image(emulated))
+    assert image is not None
+    (snapshot,) = emulated.images.find_each_snapshot(image.snapshot_ids)
+    assert snapshot.data_bytes == 12 * 2**30

@@ -8,6 +8,7 @@ from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import InstanceState
 from ami_lifecycle.errors import (
     BuilderLostError,
+    QuotaExceededError,
     RefusedError,
     ResourceNotVisibleError,
     ServiceUnavailableError,
@@ -60,7 +61,7 @@ def test_a_client_token_with_other_parameters_is_refused(rig: Rig) -> None:
 @pytest.mark.parametrize("refusal", list(LaunchRefusal))
 def test_a_refused_launch_names_its_refusal_and_launches_nothing(rig: Rig, refusal: LaunchRefusal) -> None:
     rig.refuse_launches(refusal)
-    result = rig.instances.launch(launch_request(rig))
+    result = rig.instances.launch(launch_request(rig, initialization_rate=100))
     assert result.instance is None
     assert result.refusal is refusal
     assert "m5.large" in result.message
@@ -145,6 +146,32 @@ def test_a_container_reaches_the_metadata_where_the_settings_say_so(emulated: Em
     ec2 = emulated.account.client("ec2")
     shown = ec2.describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
     assert shown["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+
+
+@pytest.mark.parametrize("rate", [0, 300])
+def test_a_volume_is_initialized_at_the_rate_that_was_asked_for(emulated: EmulatedRig, rate: int) -> None:
+    running_instance(emulated, initialization_rate=rate)
+    (volume,) = emulated.account.client("ec2").describe_volumes(
+        Filters=[{"Name": "tag:test", "Values": [emulated.name]}]
+    )["Volumes"]
+    assert volume.get("VolumeInitializationRate", 0) == rate
+
+
+@pytest.mark.parametrize("code", ["ResourceLimitExceeded", "VolumeLimitExceeded"])
+def test_a_quota_of_initialization_passes_by_whatever_code_ebs_gives(
+    emulated: EmulatedRig, code: str
+) -> None:
+    emulated.account.faults.add({"kind": "initialization", "limit": 99, "code": code, "times": 1})
+    request = launch_request(emulated, initialization_rate=100)
+    assert emulated.instances.launch(request).refusal is LaunchRefusal.INITIALIZATION_IN_USE
+
+
+def test_a_limit_without_a_rate_is_not_the_quota_of_initialization(emulated: EmulatedRig) -> None:
+    emulated.account.faults.add(
+        {"kind": "error", "operation": "RunInstances", "code": "ResourceLimitExceeded"}
+    )
+    with pytest.raises(QuotaExceededError):
+        emulated.instances.launch(launch_request(emulated))
 
 
 def test_a_volume_type_that_takes_no_throughput_gets_none(emulated: EmulatedRig) -> None:

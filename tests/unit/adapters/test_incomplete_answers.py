@@ -261,6 +261,13 @@ CASES = [
         {"DescribeSnapshots": {"Snapshots": [SNAPSHOT]}},
         _OF_SNAPSHOTS,
     ),
+    Case(
+        _images,
+        "find_each_snapshot",
+        {"snapshot_ids": ["snap-1"]},
+        {"DescribeSnapshots": {"Snapshots": [SNAPSHOT]}},
+        _OF_SNAPSHOTS,
+    ),
     Case(_images, "delete_snapshot", {"snapshot_id": "snap-1"}, {"DeleteSnapshot": {}}),
     Case(_instances, "get", {"instance_id": INSTANCE}, {"DescribeInstances": RESERVATIONS}, _OF_INSTANCES),
     Case(_instances, "find", {"tags": TAGS}, {"DescribeInstances": RESERVATIONS}, _OF_INSTANCES),

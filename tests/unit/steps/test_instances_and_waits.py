@@ -300,6 +300,24 @@ def test_a_container_on_the_canary_reaches_the_metadata_only_where_the_settings_
         assert requests[canary.instance_id].metadata_hop_limit == limit
 
 
+def test_only_the_canary_is_launched_at_the_rate_of_the_settings() -> None:
+    build = Build(launch={"initialization_rate": 300})
+    builder = build.launch()
+    image = build.account.world.images.add(an_image(1))
+    canary = build.execution.launch_canary(CanaryInput(**dict(build.claimed), image_id=image.image_id))
+    requests = build.instances.requests
+    assert requests[builder.instance_id].initialization_rate == 0
+    assert requests[canary.instance_id].initialization_rate == 300
+
+
+def test_a_quota_of_initialization_that_is_in_use_is_waited_for_and_tried_once() -> None:
+    build = Build(launch={"initialization_rate": 300})
+    build.instances.refuse(refusal=LaunchRefusal.INITIALIZATION_IN_USE)
+    with pytest.raises(CapacityUnavailableError, match=r"L-A37D9CF3.*lower launch\.initialization_rate"):
+        build.launch()
+    assert len(build.instances.called("launch")) == 1, "neither another type nor another subnet helps"
+
+
 def test_what_one_more_call_may_take_covers_the_clients_own_limits() -> None:
     one_call = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
     assert LONGEST_CALL.total_seconds() >= 2 * one_call

@@ -546,3 +546,40 @@ def test_a_candidate_that_is_not_shown_yet_is_looked_for_again(build: Build) -> 
 
 def test_a_refusal_is_no_transient_error() -> None:
     assert issubclass(ImageMismatchError, RefusedError)
+
+
+def sized(build: Build, size: int | None) -> None:
+    (snapshot_id,) = build.candidate.snapshot_ids
+    snapshots = build.account.world.images.snapshots
+    snapshots[snapshot_id] = snapshots[snapshot_id].model_copy(update={"data_bytes": size})
+
+
+def published_facts(build: Build) -> Any:
+    record = build.execution.publisher(
+        PublishInput(**build.held, image_id=build.candidate.image_id)
+    )._records.read_record(build.candidate.image_id)
+    assert record is not None
+    return record.facts
+
+
+def test_a_record_says_what_first_boots_at_the_rate_take() -> None:
+    build = Build(launch={"initialization_rate": 300})
+    sized(build, 20 * 2**30)
+    build.publish()
+    facts = published_facts(build)
+    assert facts["first_boot"] == {
+        "initialization_rate": 300,
+        "data_bytes": 20 * 2**30,
+        "initialization_seconds": 69,
+        "cents_per_launch": 7.2,
+        "launches_at_once": 16,
+    }
+
+
+@pytest.mark.parametrize("rate", [0, 300])
+def test_without_a_rate_or_a_size_a_record_says_nothing_of_first_boots(rate: int) -> None:
+    build = Build(launch={"initialization_rate": rate})
+    sized(build, None if rate else 2**30)
+    build.publish()
+    assert "first_boot" not in published_facts(build)
+    assert bool(build.account.world.images.called("find_each_snapshot")) == bool(rate)

@@ -64,6 +64,7 @@ def to_snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
         state=snapshot["State"],
         description=snapshot.get("Description", ""),
         start_time=snapshot.get("StartTime"),
+        data_bytes=snapshot.get("FullSnapshotSizeInBytes"),
         tags=from_tags(snapshot.get("Tags", ())),
     )
 

@@ -175,11 +175,24 @@ class Ec2Images:
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""
         with aws_errors("ec2:DescribeSnapshots", f"snapshots tagged {dict(tags)}"):
-            pages = self._client.get_paginator("describe_snapshots").paginate(
-                OwnerIds=["self"], Filters=filters(tags), PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
-            )
-            found = [to_snapshot(snapshot) for page in pages for snapshot in page["Snapshots"]]
+            found = self._own_snapshots(filters(tags))
         return [snapshot for snapshot in found if carries(snapshot.tags, tags)]
+
+    @calls("ec2:DescribeSnapshots")
+    def find_each_snapshot(self, snapshot_ids: Sequence[str]) -> list[Snapshot]:
+        """Those of the snapshots that this account owns and that exist.
+
+        By a filter, since one unknown id among `SnapshotIds` refuses the whole call.
+        """
+        with aws_errors("ec2:DescribeSnapshots", ", ".join(snapshot_ids)):
+            found = self._own_snapshots([{"Name": "snapshot-id", "Values": list(snapshot_ids)}])
+        return [snapshot for snapshot in found if snapshot.snapshot_id in snapshot_ids]
+
+    def _own_snapshots(self, wanted: list[dict[str, Any]]) -> list[Snapshot]:
+        pages = self._client.get_paginator("describe_snapshots").paginate(
+            OwnerIds=["self"], Filters=wanted, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+        )
+        return [to_snapshot(snapshot) for page in pages for snapshot in page["Snapshots"]]
 
     @calls("ec2:DescribeImages")
     def find_each(self, image_ids: Sequence[str]) -> list[Image]:

@@ -41,7 +41,7 @@ def to_instance(instance: Mapping[str, Any]) -> Instance:
 
 
 def _volume(
-    volume_type: str | None, iops: int | None, throughput: int | None, key_arn: str
+    volume_type: str | None, iops: int | None, throughput: int | None, key_arn: str, rate: int
 ) -> dict[str, Any]:
     """A volume that goes with its instance, with the numbers that its type takes."""
     ebs: dict[str, Any] = {"DeleteOnTermination": True}
@@ -55,19 +55,21 @@ def _volume(
         ebs["Iops"] = iops
     if throughput is not None and volume_type in THROUGHPUT_TYPES:
         ebs["Throughput"] = throughput
+    if rate:
+        ebs["VolumeInitializationRate"] = rate
     return ebs
 
 
 def _devices(request: LaunchRequest) -> list[dict[str, Any]]:
-    key_arn = request.volume_key_arn
-    root = _volume(request.volume_type, request.iops, request.throughput, key_arn)
+    key_arn, rate = request.volume_key_arn, request.initialization_rate
+    root = _volume(request.volume_type, request.iops, request.throughput, key_arn, rate)
     root["VolumeSize"] = request.root_volume_gib
     # With its type: a mapping that overrides an image's without one may get the default type instead of the
     # image's (saltstack/salt pull request 30687), and the next image would have it, too.
     volatile = [
         {
             "DeviceName": device.device_name,
-            "Ebs": _volume(device.volume_type, device.iops, device.throughput, key_arn),
+            "Ebs": _volume(device.volume_type, device.iops, device.throughput, key_arn, rate),
         }
         for device in request.volatile_devices
         if device.device_name != request.root_device_name
@@ -160,7 +162,7 @@ class Ec2Instances:
                 answer = self._client.run_instances(**_run_parameters(request))
             except ClientError as error:
                 words = f"{where}: {code_of(error)}: {message_of(error)}"
-                refusal = refusal_of(error)
+                refusal = refusal_of(error, asks_for_rate=bool(request.initialization_rate))
                 if refusal is not None:
                     if self._is_too_small(vcpu_limit_of(error), request.instance_type):
                         refusal = LaunchRefusal.QUOTA_TOO_SMALL

@@ -52,6 +52,10 @@ _ABOUT_THE_TYPE: Final = re.compile(r"\binstance\s?types?\b", re.IGNORECASE)
 # "You have requested more vCPU capacity than your current vCPU limit of 0 allows for the instance bucket that the
 # specified instance type belongs to."
 _LIMIT: Final = re.compile(r"\bcurrent vCPU limit of (\d{1,9})\b")
+# EBS user guide, Initialize Amazon EBS volumes: above the quota "the request fails", with a code that is not said. So
+# any limit whose words name the rate is it, and so is the code that EC2 has for limits without one of their own.
+_LIMIT_OF_EC2: Final = "ResourceLimitExceeded"
+_ABOUT_INITIALIZATION: Final = re.compile(r"\binitialization\s?rate\b", re.IGNORECASE)
 # What else is wrong with a launch, and stays so until somebody corrects a setting.
 WRONG_PARAMETERS: Final = PARAMETERS | {
     "BootForVolumeTypeUnsupported",
@@ -66,9 +70,18 @@ WRONG_PARAMETERS: Final = PARAMETERS | {
 }
 
 
-def refusal_of(error: ClientError) -> LaunchRefusal | None:
-    """What an answer to RunInstances says about this type in this subnet; None when it says nothing of it."""
+def refusal_of(error: ClientError, *, asks_for_rate: bool = False) -> LaunchRefusal | None:
+    """What an answer to RunInstances says about this type in this subnet; None when it says nothing of it.
+
+    Args:
+        asks_for_rate: whether the launch names a rate of volume initialization.
+    """
     code = code_of(error)
+    if asks_for_rate and (
+        code == _LIMIT_OF_EC2
+        or (code.endswith("Exceeded") and _ABOUT_INITIALIZATION.search(message_of(error)))
+    ):
+        return LaunchRefusal.INITIALIZATION_IN_USE
     if code in PARAMETERS:
         return LaunchRefusal.INELIGIBLE if _ABOUT_THE_TYPE.search(message_of(error)) else None
     return REFUSALS.get(code)

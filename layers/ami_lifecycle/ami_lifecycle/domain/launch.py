@@ -13,6 +13,7 @@ class LaunchRequest(Frozen):
     """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s.
 
     With `volume_key_arn` all its volumes are encrypted with that key, without it as the account's default says.
+    With `initialization_rate` they are read from their snapshots at that many MiB/s, with 0 as they are used.
     """
 
     client_token: str
@@ -28,6 +29,7 @@ class LaunchRequest(Frozen):
     throughput: int
     volatile_devices: tuple[VolatileDevice, ...] = ()
     volume_key_arn: str = ""
+    initialization_rate: int = 0
     metadata_hop_limit: int = 1
     user_data: str
     tags: Mapping[str, str]
@@ -39,6 +41,7 @@ class LaunchRefusal(StrEnum):
     `CAPACITY`: time, another subnet or another type. `UNSUPPORTED`: another subnet or type.
     `INELIGIBLE`: another type only. `QUOTA_IN_USE`: time or a type of another quota. `QUOTA_TOO_SMALL`:
     a type of another quota; until somebody raises this one, it has no room for a single instance.
+    `INITIALIZATION_IN_USE`: time; too many volumes of the Region are being initialized at a rate.
     """
 
     CAPACITY = "capacity"
@@ -46,6 +49,7 @@ class LaunchRefusal(StrEnum):
     INELIGIBLE = "ineligible"
     QUOTA_IN_USE = "quota in use"
     QUOTA_TOO_SMALL = "quota too small"
+    INITIALIZATION_IN_USE = "quota of volume initialization in use"
 
     @property
     def concerns_every_subnet(self) -> bool:
@@ -53,9 +57,18 @@ class LaunchRefusal(StrEnum):
         return self not in {LaunchRefusal.CAPACITY, LaunchRefusal.UNSUPPORTED}
 
     @property
+    def concerns_every_type(self) -> bool:
+        """Whether all types are refused alike."""
+        return self is LaunchRefusal.INITIALIZATION_IN_USE
+
+    @property
     def passes(self) -> bool:
         """Whether waiting can help."""
-        return self in {LaunchRefusal.CAPACITY, LaunchRefusal.QUOTA_IN_USE}
+        return self in {
+            LaunchRefusal.CAPACITY,
+            LaunchRefusal.QUOTA_IN_USE,
+            LaunchRefusal.INITIALIZATION_IN_USE,
+        }
 
 
 class LaunchResult(NamedTuple):

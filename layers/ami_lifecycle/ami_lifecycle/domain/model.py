@@ -172,12 +172,13 @@ class Image(Frozen):
 
 
 class Snapshot(Frozen):
-    """An EBS snapshot with our tags."""
+    """An EBS snapshot with our tags. `data_bytes`: of all its blocks, where EC2 tells it."""
 
     snapshot_id: str
     state: str
     description: str = ""
     start_time: datetime | None = None
+    data_bytes: int | None = None
     tags: Mapping[str, str] = Field(default_factory=dict)
 
     @property

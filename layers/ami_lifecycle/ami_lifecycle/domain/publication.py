@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ami_lifecycle.domain.command import CommandFacts
+from ami_lifecycle.domain.first_boot import FACT, FirstBoot
 from ami_lifecycle.domain.model import (
     TAG_BASE_CREATED,
     TAG_DIGEST,
@@ -95,6 +96,7 @@ def metadata_of(
     verified_at: str | None,
     verified: CommandFacts | None,
     run_name: str,
+    first_boot: FirstBoot | None = None,
 ) -> Metadata:
     """Metadata of an image that was just built, or of its canonical copy."""
     request = plan.request
@@ -118,7 +120,7 @@ def metadata_of(
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
         reason="; ".join(plan.reasons)[:400],
-        facts=_facts(provisioned, verified),
+        facts=_facts(provisioned, verified, first_boot),
     )
 
 
@@ -177,7 +179,9 @@ def history_of(
     )
 
 
-def _facts(provisioned: CommandFacts | None, verified: CommandFacts | None) -> dict[str, Any]:
+def _facts(
+    provisioned: CommandFacts | None, verified: CommandFacts | None, first_boot: FirstBoot | None
+) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if provisioned:
         facts |= provisioned.model_dump(
@@ -190,6 +194,8 @@ def _facts(provisioned: CommandFacts | None, verified: CommandFacts | None) -> d
         facts |= verified.model_dump(
             mode="json", include={"boot_to_healthy_seconds", "first_read_seconds"}, exclude_none=True
         )
+    if first_boot:
+        facts[FACT] = first_boot.model_dump(mode="json")
     return facts
 
 

@@ -148,6 +148,27 @@ class VerificationSettings(Frozen):
     health_check: HealthCheck = Field(default_factory=HealthCheck)
 
 
+class LaunchSettings(Frozen):
+    """How instances are launched from the image: the canary, and, by what the record says, the consumers' own.
+
+    `initialization_rate` is the VolumeInitializationRate of each volume, in MiB/s; 0 asks for none.
+    """
+
+    # EC2 API reference, EbsBlockDevice, VolumeInitializationRate: 100 to 300.
+    initialization_rate: StrictInt = Field(0, ge=0, le=300)
+    initialization_usd_per_gib: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    initialization_quota: StrictInt = Field(5_000, ge=100, le=1_000_000)
+
+    @field_validator("initialization_rate")
+    @classmethod
+    def _rate_is_one_that_ebs_takes(cls, rate: int) -> int:
+        if 0 < rate < 100:
+            raise ValueError(
+                f"initialization_rate is {rate}; EBS takes 100 to 300 MiB/s, and 0 asks for none"
+            )
+        return rate
+
+
 class PublicationSettings(Frozen):
     """The name of the published image, and how long launches in flight may still use the old one."""
 
@@ -195,6 +216,7 @@ class EnvironmentSettings(Frozen):
     builder: BuilderSettings = Field(default_factory=BuilderSettings)
     container: ContainerSettings = Field(default_factory=ContainerSettings)
     verification: VerificationSettings = Field(default_factory=VerificationSettings)
+    launch: LaunchSettings = Field(default_factory=LaunchSettings)
     publication: PublicationSettings = Field(default_factory=PublicationSettings)
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)

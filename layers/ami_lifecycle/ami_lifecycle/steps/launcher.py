@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from ami_lifecycle.domain.environment import Claim, LaunchProgress
 from ami_lifecycle.domain.execution import ClaimedInput, InstanceRef
+from ami_lifecycle.domain.first_boot import QUOTA_CODE
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
@@ -220,6 +221,8 @@ class Launcher:
             throughput=settings.throughput,
             volatile_devices=volatile_devices,
             volume_key_arn=self.infrastructure.volume_key_arn,
+            # A builder's disk is written more than it is read, so it would pay for nothing.
+            initialization_rate=configured.launch.initialization_rate if canary else 0,
             # The builder runs no container, so nothing on it is further away than 1.
             metadata_hop_limit=configured.verification.metadata_hop_limit if canary else 1,
             user_data=_USER_DATA.format(minutes=settings.self_destruct_minutes),
@@ -254,7 +257,8 @@ def _reference(instance: Instance) -> InstanceRef:
 
 def _is_refused_everywhere(instance_type: str, refusals: Sequence[_Refused]) -> bool:
     return any(
-        refused.pair.instance_type == instance_type and refused.refusal.concerns_every_subnet
+        refused.refusal.concerns_every_type
+        or (refused.pair.instance_type == instance_type and refused.refusal.concerns_every_subnet)
         for refused in refusals
     )
 
@@ -283,6 +287,13 @@ def _nothing_launched(
     what = f"EC2 launches no {role.value} for {plan.environment}: {_summary(refusals)}"
     if skipped:
         what = f"{what} (and before these, {skipped} pairs in the attempt before)"
+    if any(refused.refusal is LaunchRefusal.INITIALIZATION_IN_USE for refused in refusals):
+        return CapacityUnavailableError(
+            f"{what}. Other volumes of the Region use up the quota of concurrent volume initialization, so a launch at "
+            f"{plan.configured.launch.initialization_rate} MiB/s has to wait. Ask for more of {QUOTA_CODE}: aws "
+            f"service-quotas request-service-quota-increase --service-code ebs --quota-code {QUOTA_CODE} "
+            "--desired-value N; or lower launch.initialization_rate; or build again later"
+        )
     if skipped or any(refused.refusal.passes for refused in refusals):
         return CapacityUnavailableError(
             f"{what}. Add instance types or subnets to the settings (builder.instance_types, builder.subnet_ids), or "

@@ -10,6 +10,7 @@ from typing import Final
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import ClaimedInput, Published
+from ami_lifecycle.domain.first_boot import FirstBoot, first_boot_of
 from ami_lifecycle.domain.lineage import passed_over
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
@@ -208,11 +209,22 @@ class Publisher:
                 verified_at=verified_at,
                 verified=step.verified,
                 run_name=step.execution_arn.rsplit(":", 1)[-1],
+                first_boot=self._first_boot(image),
             )
         if origin is None:
             return metadata_from_tags(image, plan.environment, self.region, reason)
         own = origin.model_copy(update={"ami_id": image.image_id, "snapshot_ids": image.snapshot_ids})
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
+
+    def _first_boot(self, image: Image) -> FirstBoot | None:
+        """What its first boots take at the rate of the settings; no call is made where they name none."""
+        settings = self.step.plan.configured.launch
+        if not settings.initialization_rate:
+            return None
+        found = {each.snapshot_id: each for each in self.images.find_each_snapshot(image.snapshot_ids)}
+        return first_boot_of(
+            settings, [found[each].data_bytes if each in found else None for each in image.snapshot_ids]
+        )
 
     def _leave_behind(self, old_id: str, image: Image) -> set[str]:
         """Say in the records that a person goes back from them, so that no later way back leads to them; their ids.
