@@ -2,7 +2,7 @@
 
 It measures what the stack asks of the account: how long it all takes, which calls are refused for their
 rate, and how close states, histories and payloads come to their limits; and before that, how many calls it takes to
-retire a pile of old images. docs/scaling.md has the arithmetic.
+retire a pile of old images. docs/dev/scaling.md has the arithmetic.
 """
 
 from __future__ import annotations

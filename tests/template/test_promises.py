@@ -1,4 +1,4 @@
-"""`docs/promises.md` names tests that exist, for each promise one or more."""
+"""`docs/dev/promises.md` names tests that exist, for each promise one or more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-TABLE = PROJECT / "docs" / "promises.md"
+TABLE = PROJECT / "docs" / "dev" / "promises.md"
 TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
 ROWS = [
     line for line in TABLE.read_text(encoding="utf-8").splitlines() if re.match(r"\| (?!---|promise )", line)

@@ -88,7 +88,9 @@ def start(
     ] = Builder.SIMULATED,
     faults: Annotated[
         Path | None,
-        typer.Option(help="JSON file of faults to inject; docs/reliability.md lists them.", dir_okay=False),
+        typer.Option(
+            help="JSON file of faults to inject; docs/dev/reliability.md lists them.", dir_okay=False
+        ),
     ] = None,
     application: Annotated[
         str | None, typer.Option(help="Application's name.  [default: that of build_config.yml]")

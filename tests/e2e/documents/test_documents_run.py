@@ -34,7 +34,7 @@ from aws_emulator.faults.rules import FAULTS
 from parameter_config import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMES = sorted({*PAGES, *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))})
+NAMES = sorted({*PAGES, *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))})
 BLOCKS = [block for page in NAMES for block in blocks_of(ROOT, page)]
 TYPED = [block for block in BLOCKS if block.language in SHELL]
 DURATIONS = {
@@ -179,7 +179,7 @@ def merged(below: Any, above: Any) -> Any:
 
 @pytest.mark.parametrize("block", of_language("json"))
 def test_a_block_of_json_is_what_its_page_says(block: Block) -> None:
-    if block.page == "docs/reliability.md":
+    if block.page == "docs/dev/reliability.md":
         for line in block.text.splitlines():
             FAULTS.validate_python(json.loads(line))
         return

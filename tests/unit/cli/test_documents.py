@@ -16,7 +16,7 @@ from ami_lifecycle.errors import AmiLifecycleError, names_of
 from ami_lifecycle_cli.main import app
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "README.md"]
 COMMAND = re.compile(r"(?:^ {4}(?:\.venv/bin/)?|`)(ami-lifecycle [a-z][^`\n]*)", re.MULTILINE)
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "documents/README.md", "examples/README.md")),
@@ -77,7 +77,8 @@ def test_what_is_typed_names_files_that_are_there_and_leaves_nothing_to_fill_in(
 
 def test_the_index_of_the_documentation_has_every_page() -> None:
     linked = set(LINK.findall((ROOT / "docs" / "README.md").read_text()))
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    found = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/dev").glob("*.md")]
+    pages = {str(path.relative_to(ROOT / "docs")) for path in found} - {"README.md"}
     assert pages <= linked
 
 
