@@ -1,0 +1,222 @@
+"""What a retirement says of each image, and when it keeps its hands off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.steps.account import Account, an_image, arn_of, image_id_of
+from tests.unit.steps.leftovers import tags_of
+from tests.unit.steps.test_publishing import CANDIDATE, Build
+
+from ami_lifecycle.domain.decision import Decision, RetireAction
+from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.execution import Published
+from ami_lifecycle.domain.model import ImageUse, Instance, InstanceState, UsageKind
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.errors import AccessDeniedError
+from ami_lifecycle.steps.retire_images import RetirementReview
+
+OTHER = "ami-0ffffffffffffffff"
+
+
+@pytest.fixture
+def build() -> Build:
+    """A build whose candidate is published, so that the old image may go."""
+    build = Build()
+    build.publish()
+    return build
+
+
+def review(account: Account) -> RetirementReview:
+    world = account.world
+    return RetirementReview(
+        account.catalogue.get("prod"),
+        world.instances,
+        world.images,
+        world.usage,
+        world.parameters,
+        world.environments,
+    )
+
+
+def kept(number: int, reason: str, *, blocked: bool = False) -> Decision:
+    return Decision(image_id=image_id_of(number), action=RetireAction.KEEP, reason=reason, blocked=blocked)
+
+
+def gone(number: int) -> Decision:
+    return Decision(image_id=image_id_of(number), action=RetireAction.RETIRE, reason="nothing uses it")
+
+
+def test_an_old_image_that_nobody_uses_goes_and_history_says_so(build: Build) -> None:
+    retired = build.retire()
+    assert retired.decisions == (gone(1),)
+    assert (retired.blocked, retired.omitted) == ((), None)
+    assert (retired.adopt_name, retired.adopt_reason) == (True, "the name comfyui-multitenant-prod is free")
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert (record.status, record.status_reason) == (RecordStatus.RETIRED, "nothing uses it")
+    assert record.superseded_by == build.candidate.image_id
+    assert record.published_by == arn_of("long-ago")
+
+
+def test_an_image_that_is_kept_says_why_in_history(build: Build) -> None:
+    build.account.world.usage.uses[build.old.image_id] = [ImageUse(kind=UsageKind.FLEET, resource="fleet-1")]
+    retired = build.retire()
+    assert retired.decisions == (kept(1, "in use: EC2 Fleet fleet-1", blocked=True),)
+    assert retired.adopt_reason == f"{build.old.image_id} still has the name comfyui-multitenant-prod"
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert (record.status, record.status_reason) == (RecordStatus.KEPT, "in use: EC2 Fleet fleet-1")
+
+
+def test_an_image_that_aws_refuses_to_let_go_is_blocked_with_its_reason(build: Build) -> None:
+    build.account.world.images.fail("deregister", AccessDeniedError("denied. Grant it."), times=9)
+    retired = build.retire()
+    assert retired.decisions == (kept(1, "denied. Grant it.", blocked=True),)
+    assert [(each.resource, each.error) for each in retired.blocked] == [
+        (build.old.image_id, "AccessDeniedError")
+    ]
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert (record.status, record.status_reason) == (RecordStatus.KEPT, "denied. Grant it.")
+
+
+# What is awaited.
+
+
+def test_what_a_request_or_a_pin_will_publish_again_is_kept(build: Build) -> None:
+    environments = build.account.world.environments
+    third = build.account.world.images.add(an_image(3, name=CANDIDATE + "3", digest="sha256:3"))
+    wanted = BuildRequest(environment="prod", action=Action.PUBLISH, publish_image_id=build.old.image_id)
+    assert environments.queue("prod", wanted, behind=build.claim, revision=0)
+    environments.set_pin("prod", Pin(image_id=third.image_id, at=build.account.world.clock.now()))
+    assert sorted(build.retire().decisions, key=lambda found: found.image_id) == [
+        kept(1, "a request that waits publishes it again"),
+        kept(3, "the environment is pinned to it"),
+    ]
+
+
+def test_what_the_holder_of_the_environment_has_made_is_no_previous_image(build: Build) -> None:
+    """Asked by a person, while the build still runs."""
+    live = build.account.live
+    made = build.account.world.images.add(
+        an_image(3, name=CANDIDATE + "3", digest="sha256:3", execution="e1")
+    )
+    decisions = {each.image_id: each for each in review(build.account).decide(live)}
+    assert decisions[made.image_id] == kept(3, "e1 has made it and still runs")
+    own = {each.image_id: each for each in review(build.account).decide(live, arn_of("e1"))}
+    assert own[made.image_id] == gone(3)
+
+
+def test_a_person_who_asks_is_told_of_permissions_too(build: Build) -> None:
+    build.account.world.usage.use(build.old.image_id, UsageKind.LAUNCH_PERMISSION, "111122223333")
+    (decision,) = review(build.account).decide(build.account.live)
+    assert decision.action is RetireAction.KEEP
+    assert "launch permission 111122223333" in decision.reason
+
+
+def test_our_own_canary_is_no_use_of_an_image() -> None:
+    build = Build(retirement={"protect_running_instances": True})
+    build.publish()
+    canary = Instance(instance_id="i-1", state=InstanceState.RUNNING, tags=tags_of("e1"))
+    build.account.world.instances.add(canary)
+    running = ImageUse(kind=UsageKind.RUNNING_INSTANCE, resource="i-1")
+    build.account.world.usage.uses[build.old.image_id] = [running]
+    assert [each.action for each in build.retire().decisions] == [RetireAction.RETIRE]
+
+
+@pytest.mark.parametrize(("keep", "reads"), [(0, 0), (1, 1)])
+def test_history_is_read_only_where_previous_images_are_kept(keep: int, reads: int) -> None:
+    build = Build(retirement={"keep_previous": keep})
+    build.publish()
+    before = len(build.account.world.parameters.called("list_below"))
+    review(build.account).decide(build.account.live)
+    assert len(build.account.world.parameters.called("list_below")) - before == reads
+
+
+def test_of_previous_images_that_one_is_kept_which_was_live_last() -> None:
+    build = Build(retirement={"keep_previous": 1})
+    build.account.world.images.add(an_image(7, name=CANDIDATE + "7", digest="sha256:7"))
+    build.publish()
+    decisions = {each.image_id: each for each in build.retire().decisions}
+    assert decisions[build.old.image_id] == kept(1, "previous image 1 of 1 that the settings keep")
+    assert decisions[image_id_of(7)] == gone(7)
+
+
+# Whether the name can be adopted.
+
+
+def test_a_setting_may_keep_every_images_own_name() -> None:
+    build = Build(publication={"image_naming": "unique"})
+    build.publish()
+    retired = build.retire()
+    assert (retired.adopt_name, retired.adopt_reason) == (
+        False,
+        "image_naming is unique, so the image keeps its own name",
+    )
+
+
+def test_an_image_that_has_the_name_needs_no_copy(build: Build) -> None:
+    build.account.world.images.add(build.account.live.model_copy(update={"name": "comfyui-multitenant-prod"}))
+    assert review(build.account).can_adopt(build.account.live) == (
+        False,
+        "the image has the canonical name already",
+    )
+
+
+# When nothing is done.
+
+
+@pytest.mark.parametrize(
+    ("latest", "reason"),
+    [
+        (OTHER, f"nothing is retired while `latest` names {OTHER}, which does not exist any more"),
+        (
+            "x",
+            "nothing is retired while `latest` says 'x', which is no id of an image",
+        ),
+    ],
+)
+def test_nothing_goes_while_latest_cannot_be_launched(build: Build, latest: str, reason: str) -> None:
+    build.account.world.parameters.set(f"{build.account.prefix}/latest", latest)
+    retired = build.retire()
+    assert (retired.decisions, retired.adopt_name, retired.adopt_reason) == ((), False, reason)
+
+
+def test_nothing_goes_while_latest_is_not_what_this_execution_published(build: Build) -> None:
+    published = Published(image_id=OTHER, number=1)
+    retired = build.retire(published)
+    assert retired.decisions == ()
+    assert retired.adopt_reason == (
+        f"nothing is retired while `latest` names {build.candidate.image_id}, and not {OTHER}, which this execution "
+        "published: somebody has changed it since, and the sweep decides"
+    )
+    assert build.account.world.clock.now() > build.claim.claimed_at, "it has looked again for a while"
+
+
+@pytest.mark.parametrize("again", [OTHER, None])
+def test_nothing_goes_when_latest_changes_during_the_look(build: Build, again: str | None) -> None:
+    name = f"{build.account.prefix}/latest"
+
+    class Changed:
+        """Somebody changes `latest` while the uses are looked up."""
+
+        def before(self, _: object, call: Any) -> None:
+            if again is None:
+                build.account.world.parameters.all.pop(name, None)
+            else:
+                build.account.world.parameters.set(name, again)
+
+        def after(self, _: object, call: Any) -> None:
+            """Nothing more."""
+
+    build.account.world.usage.hooks.append(Changed())
+    retired = build.retire()
+    assert retired.decisions == ()
+    assert retired.adopt_reason == (
+        f"nothing is retired while `latest` reads {build.candidate.image_id}, and then {again or 'nothing'}; the sweep "
+        "decides again"
+    )
+    assert build.old.image_id in build.account.world.images.all
