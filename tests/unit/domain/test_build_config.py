@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ami_lifecycle.domain.build_config import problems_of, settings_of, shared_tags
+from ami_lifecycle.domain.build_config import (
+    problems_of,
+    settings_of,
+    shared_tags,
+    value_problems,
+)
 
 SHIPPED = Path(__file__).parents[3] / "config" / "build_config.yml"
 
@@ -127,6 +132,10 @@ def test_a_file_that_is_no_mapping_has_to_be_restored(build: Any) -> None:
         ),
         (
             {"environments": []},
+            "environments: has no environments; add at least `environments: {prod: {}}`",
+        ),
+        (
+            {"environments": ["prod"]},
             "environments: has no environments; add at least `environments: {prod: {}}`",
         ),
         ({"environments": {"Prod": {}}}, f"environments.Prod: is not a valid name: {NAME}"),
@@ -329,4 +338,12 @@ def test_a_name_that_would_be_passed_over_is_refused(
     assert said(part({"environment": "dev", "application": "other"})) == [
         f"{path}.application: is not set here: {one_name}; remove it",
         f"{path}.environment: is not set here: {a_key}; remove it",
+    ]
+
+
+def test_a_repository_that_neither_file_nor_store_names_is_missing() -> None:
+    build = prod()
+    values = settings_of(build, "prod", "comfyui")
+    assert [str(problem) for problem in value_problems(build, "prod", values)] == [
+        "environments.prod.repository: Field required"
     ]

@@ -33,6 +33,7 @@ ROLLBACK = a_request(action=Action.PUBLISH, trigger=Trigger.ROLLBACK, publish_im
 RETIRE = a_request(action=Action.RETIRE)
 RECONCILE = a_request(trigger=Trigger.RECONCILE)
 EXPLICIT = a_request(image_digest=DIGEST)
+TAGGED = a_request(image_tag="v1")
 REQUESTS = st.sampled_from(
     [PUSHED, ROLLBACK, RETIRE, RECONCILE, EXPLICIT, a_request(fresh=True), a_request(force=True)]
 )
@@ -56,6 +57,10 @@ REQUESTS = st.sampled_from(
         (ROLLBACK, RECONCILE, ROLLBACK),
         (ROLLBACK, RETIRE, ROLLBACK),
         (ROLLBACK, EXPLICIT, EXPLICIT),
+        (ROLLBACK, TAGGED, TAGGED),
+        (TAGGED, RECONCILE, TAGGED),
+        (TAGGED, RETIRE, TAGGED),
+        (a_request(image_tag="v2"), PUSHED, PUSHED),
         (ROLLBACK, a_request(force=True), a_request(force=True)),
     ],
 )

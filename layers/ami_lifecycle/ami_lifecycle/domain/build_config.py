@@ -218,7 +218,8 @@ def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -
     for start, place in ((own, build["environments"][environment]), (("defaults",), build.get("defaults"))):
         if _reaches(place, where):
             return (*start, *where)
-    if where[0] in {"image_tag", "image_name"} and build.get(where[0]):
+    # Only the tag and the image's name may stand at the top level as well.
+    if where[0] in build:
         return where
     return (*own, *where)
 

@@ -121,7 +121,7 @@ def _without(usage: Usage, temporary: frozenset[str]) -> Usage:
     uses = tuple(
         use
         for use in usage.uses
-        if use.kind is not UsageKind.RUNNING_INSTANCE or use.resource.rsplit("/", 1)[-1] not in temporary
+        if use.kind is not UsageKind.RUNNING_INSTANCE or use.resource.rpartition("/")[2] not in temporary
     )
     return usage.model_copy(update={"uses": uses})
 
