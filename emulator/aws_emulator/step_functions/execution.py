@@ -13,6 +13,7 @@ from aws_emulator.step_functions.errors import ExecutionEndedError
 
 PAYLOAD_BYTES: Final = 262_144
 REDRIVABLE: Final = timedelta(days=14)
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 class Execution:
@@ -227,4 +228,4 @@ def milliseconds(date: datetime) -> datetime:
 
 def dump(value: Any) -> str:
     """JSON as Step Functions writes it: compact."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)

@@ -114,6 +114,7 @@ class Branch:
         self.failed_elsewhere = failed_elsewhere
         self._stopped_branches: list[Standing] = []
         self._kind = ""
+        self._written: tuple[Any, str] = (None, "null")
         self._runners: dict[str, Callable[[State, Any], tuple[Any, str | None]]] = {
             "Task": self._run_with_handlers,
             "Parallel": self._run_with_handlers,
@@ -152,7 +153,7 @@ class Branch:
             # A redriven state runs again, but is not entered again.
             self.standing.entered = stopped.entered
         else:
-            details = {"name": name, "input": dump(data), "inputDetails": {"truncated": False}}
+            details = {"name": name, "input": self._write(data), "inputDetails": {"truncated": False}}
             self.standing.entered = self.record(f"{kind}StateEntered", stateEnteredEventDetails=details)
         self.execution.entered(name)
         self.context["State"] = {"EnteredTime": _iso(datetime.now(UTC)), "Name": name}
@@ -161,14 +162,20 @@ class Branch:
         self._stopped_branches = stopped.branches if stopped is not None else []
         try:
             output, following = self._runners[kind](state, data)
-            _check_size(name, output)
+            _check_size(name, self._write(output))
         except RuntimeStateError as error:
             error.locate(name, self.standing.entered)
             raise
-        details = {"name": name, "output": dump(output), "outputDetails": {"truncated": False}}
+        details = {"name": name, "output": self._write(output), "outputDetails": {"truncated": False}}
         self.record(f"{kind}StateExited", stateExitedEventDetails=details)
         self._kind = ""
         return output, following
+
+    def _write(self, data: Any) -> str:
+        """Data as JSON. A state's output is the next one's input, and is written once."""
+        if data is not self._written[0]:
+            self._written = (data, dump(data))
+        return self._written[1]
 
     def record(self, kind: str, **details: Any) -> int:
         """Add an event of this thread to the history; its number."""
@@ -293,7 +300,7 @@ class Branch:
         while True:
             try:
                 result = run(self, state, data)
-                _check_size(self.context["State"]["Name"], result)
+                _check_size(self.context["State"]["Name"], self._write(result))
             except StateError as error:
                 self._stopped_branches = []
                 if self._retry(state, error, attempts):
@@ -439,8 +446,8 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else dump(value)
 
 
-def _check_size(name: str, value: Any) -> None:
-    if len(dump(value).encode()) > PAYLOAD_BYTES:
+def _check_size(name: str, text: str) -> None:
+    if len(text.encode()) > PAYLOAD_BYTES:
         raise StateError(
             DATA_LIMIT,
             f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes "

@@ -56,8 +56,12 @@ class Path:
 
         A path with a wildcard or a slice selects a list, which is empty where nothing matches.
         """
-        # The context object changes as the execution goes on; what a state has read of it does not.
-        value = copy.deepcopy(context) if self.in_context else data
+        if self.in_context:
+            # The context object changes as the execution goes on; what a state has read of it does not.
+            return copy.deepcopy(self._select(context))
+        return self._select(data)
+
+    def _select(self, value: Any) -> Any:
         if any(step is None or isinstance(step, slice) for step in self.steps):
             return _collect(value, self.steps)
         for position, step in enumerate(self.steps):
@@ -70,17 +74,18 @@ class Path:
         return value
 
     def write(self, data: Any, value: Any) -> Any:
-        """A copy of `data` with `value` at this (reference) path; missing objects are made."""
+        """`data` with `value` at this (reference) path, in objects of its own; missing ones are made.
+
+        What the path does not touch is shared with `data`: nothing in a state's data is ever changed.
+        """
         if not self.steps:
             return value
-        result = copy.deepcopy(data) if isinstance(data, dict) else {}
+        result = dict(data) if isinstance(data, dict) else {}
         target = result
         for step in self.steps[:-1]:
-            child = target.get(step) if isinstance(target, dict) else None
-            if not isinstance(child, dict):
-                child = {}
-                target[step] = child
-            target = child
+            child = target.get(step)
+            target[step] = dict(child) if isinstance(child, dict) else {}
+            target = target[step]
         target[self.steps[-1]] = value
         return result
 

@@ -109,11 +109,12 @@ class TaskRunner:
         return self._run_function(branch, resource, selected, limits)
 
     def _run_function(self, branch: TaskBranch, function: str, data: Any, limits: _Limits) -> Any:
-        scheduled = {"resource": function, "input": dump(data), "inputDetails": {"truncated": False}}
+        text = dump(data)
+        scheduled = {"resource": function, "input": text, "inputDetails": {"truncated": False}}
         _record(branch, "LambdaFunctionScheduled", **scheduled, **limits.details(heartbeat=False))
         branch.record("LambdaFunctionStarted")
         try:
-            invocation = self._call(branch, {"FunctionName": function}, dump(data), limits)
+            invocation = self._call(branch, {"FunctionName": function}, text, limits)
             _check_size(function, invocation.payload)
             result = _parse_result(invocation.payload)
         except StateError as error:
