@@ -1,64 +1,60 @@
-"""A whole execution in process: the real steps in the order of the state machine, retried as it retries."""
+"""A whole execution in process: the product's state machine, run by the emulator's interpreter over the fakes.
+
+The definition is that of statemachines/, as it is deployed. One thread runs it, in virtual time: what the
+machine waits for has happened when it looks, and its waits and retries pass at once, on the world's clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from datetime import datetime
+from functools import cache
+from threading import Condition
+from typing import Any, Final, NamedTuple
 
-from tests.fakes import Call, Faulty
-from tests.template.stack import states
-from tests.unit.steps.account import INFRASTRUCTURE, MACHINE, Account, arn_of
+from tests.fakes import Call, Faulty, World
+from tests.template.stack import ROOT, state_machine
+from tests.unit.steps.account import MACHINE, Account, arn_of
+from tests.unit.steps.functions import Functions
 
-from ami_lifecycle.domain.command import CommandFacts
-from ami_lifecycle.domain.decision import Retirement, Unfinished
-from ami_lifecycle.domain.events import Event
-from ami_lifecycle.domain.execution import (
-    BuildState,
-    ClaimedInput,
-    ClaimResult,
-    ClaimStatus,
-    CommandRef,
-    ExecutionStatus,
-    InstanceRef,
-    Published,
-    StepInput,
-    Wait,
-    WaitKind,
-)
+from ami_lifecycle.domain.execution import BuildState, ExecutionStatus
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.result import ReleaseResult
-from ami_lifecycle.errors import AmiLifecycleError, CommandUndeliveredError
-from ami_lifecycle.steps.adopt_image_name import AdoptInput, NameAdopter
-from ami_lifecycle.steps.await_resource import AwaitInput, await_resource
-from ami_lifecycle.steps.claim_environment import claim_environment
-from ami_lifecycle.steps.clean_up_build import CleanUpInput
-from ami_lifecycle.steps.create_image import CreateImageInput, create_image
-from ami_lifecycle.steps.document_runner import CommandInput, DocumentRunner
-from ami_lifecycle.steps.launch_builder import launch_builder
-from ami_lifecycle.steps.launch_canary import CanaryInput, launch_canary
-from ami_lifecycle.steps.launcher import Launcher
-from ami_lifecycle.steps.plan_build import PlanInput
-from ami_lifecycle.steps.provision_builder import provision_builder
-from ami_lifecycle.steps.publish_image import Publisher, PublishInput
-from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
-from ami_lifecycle.steps.resume_build import Resumed, resume_build
-from ami_lifecycle.steps.retire_images import RetireInput
-from ami_lifecycle.steps.stop_builder import stop_builder
-from ami_lifecycle.steps.verify_image import verify_image
-from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
+from ami_lifecycle.errors import AmiLifecycleError
+from aws_emulator.clock import Clock
+from aws_emulator.step_functions.definition import LAMBDA_CALLBACK, parse_definition
+from aws_emulator.step_functions.errors import StateError
+from aws_emulator.step_functions.execution import Execution as EmulatedExecution
+from aws_emulator.step_functions.execution import dump
+from aws_emulator.step_functions.interpreter import run_execution
+from aws_emulator.step_functions.tasks import Invocation, TaskRunner
+from aws_emulator.step_functions.tokens import Callback, Tokens
 
-T = TypeVar("T")
-_PLANS_ANEW: Final = 10
-_WAITS_AGAIN: Final = 10
+_FUNCTION: Final = "arn:aws:lambda:us-east-1:123456789012:function:"
+# How long a function takes, whatever it does.
+_INVOCATION_SECONDS: Final = 1
+# Of an asynchronous invocation that fails (Lambda developer guide; EventInvokeConfig in template.yaml).
+_ATTEMPTS: Final = 3
 
 
 class Crash(BaseException):
     """The execution is aborted and its function killed at this very call: nothing catches it."""
 
 
+class _UnexpectedError(BaseException):
+    """An error that is none of the product's: a function would fail with it, and the test has to."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Ended(NamedTuple):
-    """How an execution ended: published, nothing, queued or failed."""
+    """How an execution ended: published, nothing, queued, failed or aborted."""
 
     outcome: str
     reason: str = ""
@@ -115,29 +111,96 @@ class FaultHook:
             self.fault.after_()
 
 
-def retried_in(state: str) -> dict[str, tuple[int, int]]:
-    """Names that a state retries, with attempts and the longest delay."""
-    return {
-        name: (retrier["MaxAttempts"], retrier["MaxDelaySeconds"])
-        for retrier in states()[state].get("Retry", [])
-        for name in retrier["ErrorEquals"]
+@cache
+def definition() -> dict[str, Any]:
+    """The state machine with its functions' ARNs, checked as CreateStateMachine checks it."""
+    names = {
+        "".join(part.title() for part in folder.name.split("_")): folder.name
+        for folder in (ROOT / "functions").iterdir()
     }
+    text = dump(state_machine()).replace("${InvokeAndWaitArn}", LAMBDA_CALLBACK)
+    for logical, name in names.items():
+        text = text.replace(f"${{{logical}Arn}}", _FUNCTION + name)
+    assert "${" not in text, "a substitution that is no function's ARN"
+    return parse_definition(text)
+
+
+class _VirtualClock(Clock):
+    """The world's clock as the interpreter's: to wait is to let the time pass, on the same thread."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.scale = 1.0
+
+    def now(self) -> datetime:
+        """The world's date."""
+        return self._world.clock.now()
+
+    def monotonic(self) -> float:
+        """The world's seconds."""
+        return self._world.clock.now().timestamp()
+
+    def wait_for(self, condition: Condition, ready: Callable[[], bool], real_seconds: float | None) -> bool:
+        """Let the time pass at once, unless what is waited for has happened."""
+        if ready():
+            return True
+        assert real_seconds is not None, "only the branches of a Parallel state are waited for so"
+        self._world.clock.advance(real_seconds)
+        let_things_happen(self._world)
+        return ready()
+
+
+class _Longest(random.Random):
+    """Jitter that always takes the whole delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """The upper end."""
+        return b
+
+
+class _TokensOfFakes(Tokens):
+    """Tokens that the fake of Step Functions takes the answers of."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._executions = world.executions
+
+    def open(self, execution: EmulatedExecution) -> Callback:
+        callback = super().open(execution)
+        self._executions.waiting.add(callback.token)
+        return callback
+
+    def close(self, callback: Callback) -> None:
+        super().close(callback)
+        self._executions.waiting.discard(callback.token)
+
+    def hand_over(self, callback_token: str) -> None:
+        """Give a waiting task what somebody has answered."""
+        callback = self.find(callback_token)
+        assert callback is not None
+        if callback_token in self._executions.successes:
+            self.answer(callback, dict(self._executions.successes.pop(callback_token)), None)
+        elif callback_token in self._executions.failures:
+            self.answer(callback, None, StateError(*self._executions.failures.pop(callback_token)))
+
+
+def let_things_happen(world: World) -> None:
+    """What takes time has come to its end: states have changed, and agents of running instances are online."""
+    world.settle()
+    for instance in world.instances.running():
+        if instance.state.value == "running":
+            world.commands.bring_online(instance.instance_id)
 
 
 @dataclass
-class _After:
-    """What an execution has published, and what became of the rest."""
+class Execution(Functions):
+    """One execution of the state machine.
 
-    published: Published | None
-    retirement: Retirement | None = None
-    of_candidate: Retirement | None = None
+    Attributes:
+        visited: the states that were entered, in their order.
+        state: what Plan Build has made of the request.
+    """
 
-
-@dataclass
-class Execution:
-    """One execution of the state machine."""
-
-    account: Account
     name: str = "e1"
     visited: list[str] = field(default_factory=list)
     state: BuildState | None = None
@@ -147,278 +210,105 @@ class Execution:
         return arn_of(self.name)
 
     def run(self, request: Any) -> Ended:
-        """Run to the end: the success states, or the clean-up and a Fail state."""
+        """Run to the end, whichever it is. Raises what a hook raises that is no error of the product."""
+        if isinstance(request, BuildRequest):
+            request = request.model_dump(mode="json", exclude_none=True)
         executions = self.account.world.executions
         executions.statuses[self.arn] = ExecutionStatus.RUNNING
-        try:
-            ended = self._run(request)
-        except AmiLifecycleError as error:
-            self.clean_up(type(error).__name__, str(error))
-            executions.end(self.arn, ExecutionStatus.FAILED)
-            return Ended("failed", str(error), error=type(error).__name__)
-        executions.end(self.arn, ExecutionStatus.SUCCEEDED)
-        return ended
+        emulated = self._interpret(definition(), request)
+        if emulated.status != "ABORTED":
+            executions.end(self.arn, ExecutionStatus[emulated.status])
+        return self._ended(emulated)
 
-    def clean_up(self, error: str = "", cause: str = "", status: str = "RUNNING") -> None:
-        """Clean Up Build, as the state machine or the rule on ended executions calls it."""
-        step = CleanUpInput(
-            execution_arn=self.arn, state_machine_arn=MACHINE, error=error, cause=cause, status=status
-        )
-        self._do("Clean Up Build", lambda: self.account.build_cleaner.clean_up(step))
+    def run_state(self, name: str, data: Mapping[str, Any]) -> Any:
+        """Run one Task with its Retry; its output. For tests that begin in the middle."""
+        left_out = ("Next", "Catch")
+        state = {key: value for key, value in definition()["States"][name].items() if key not in left_out}
+        machine = {"StartAt": name, "States": {name: state | {"End": True}}}
+        emulated = self._interpret(machine, json.loads(dump(data)))
+        assert emulated.output_text is not None, (emulated.error, emulated.cause)
+        return json.loads(emulated.output_text)
 
-    def _run(self, request: Any) -> Ended:
-        for _ in range(_PLANS_ANEW):
-            state = self._do("Plan Build", lambda: self._plan(request))
-            self.state = state
-            if state.plan.action == "none":
-                return Ended("nothing", state.plan.reasons[0])
-            claim = self._do("Claim Environment", lambda: self._claim(state))  # noqa: B023 - called at once
-            if claim.status is ClaimStatus.CLAIMED:
-                return self._claimed(state, claim)
-            if claim.status is not ClaimStatus.OUTDATED:
-                return Ended("queued", claim.reason)
-        raise AssertionError("the plan is outdated again and again")
-
-    def _plan(self, request: Any) -> BuildState:
-        raw = (
-            request.model_dump(mode="json", exclude_none=True)
-            if isinstance(request, BuildRequest)
-            else request
-        )
-        step = PlanInput(request=raw, execution_arn=self.arn, execution_name=self.name)
-        return self.account.planner.plan(step)
-
-    def _claim(self, state: BuildState) -> ClaimResult:
-        world = self.account.world
-        step = StepInput(plan=state.plan, execution_arn=self.arn)
-        return claim_environment(step, world.environments, world.executions, world.clock)
-
-    def _claimed(self, state: BuildState, claim: ClaimResult) -> Ended:
-        held = {"plan": state.plan, "execution_arn": self.arn, "claim_number": claim.number}
-        image_id = state.image.image_id if state.image else ""
-        provisioned = verified = published = None
-        if state.plan.action == "build":
-            image_id, provisioned, verified = self._build(held)
-        if state.plan.action != "retire":
-            publish = PublishInput(**held, image_id=image_id, provisioned=provisioned, verified=verified)
-            published = self._do("Publish Image", lambda: self.publisher(publish).publish())
-            self._pass("Grace Period")
-        after = _After(published)
-        unfinished = None
-        try:
-            self._finish(held, image_id, provisioned, verified, after)
-        except AmiLifecycleError as error:
-            # Published Already? and Give Up, as the state machine has them.
-            if after.published is None:
-                raise
-            unfinished = Unfinished(error=type(error).__name__, cause=str(error))
-        release = ReleaseInput(
-            **held,
-            state_machine_arn=MACHINE,
-            published=after.published,
-            retirement=after.retirement,
-            candidate_retirement=after.of_candidate,
-            unfinished=unfinished,
-        )
-        try:
-            result = self._do("Release Environment", lambda: self.releaser.release(release))
-        except AmiLifecycleError:
-            # Published All The Same?
-            if after.published is None:
-                raise
-            return Ended("published")
-        return Ended("published", result=result)
-
-    def _finish(
-        self,
-        held: dict[str, Any],
-        image_id: str,
-        provisioned: CommandFacts | None,
-        verified: CommandFacts | None,
-        after: _After,
-    ) -> None:
-        """What follows the publication: retirement, the canonical name, the candidate."""
-        after.retirement = self._do(
-            "Retire Previous Images",
-            lambda: self.account.retirer(RetireInput(**held, published=after.published)).retire(),
-        )
-        if not after.retirement.adopt_name:
-            return
-        adoption = self._do(
-            "Adopt Image Name", lambda: self.adopter.adopt(AdoptInput(**held, image_id=image_id))
-        )
-        if not adoption.adopted or adoption.image_id is None:
-            return
-        self._wait("Await Canonical Image", WaitKind.IMAGE, adoption.image_id)
-        copy = PublishInput(
-            **held,
-            image_id=adoption.image_id,
-            provisioned=provisioned,
-            verified=verified,
-            copy_of=image_id,
-        )
-        after.published = self._do("Publish Canonical Image", lambda: self.publisher(copy).publish())
-        self._pass("Canonical Grace Period")
-        after.of_candidate = self._do(
-            "Retire Candidate",
-            lambda: self.account.retirer(RetireInput(**held, published=after.published)).retire(),
-        )
-
-    def _build(self, held: dict[str, Any]) -> tuple[str, CommandFacts, CommandFacts | None]:
-        of_instance = {key: held[key] for key in ("plan", "execution_arn")}
-        builder = self._do("Launch Builder", lambda: self.launch_builder(ClaimedInput(**held)))
-        self._pass("Let Builder Boot")
-        at_builder = CommandInput(**of_instance, instance_id=builder.instance_id)
-        self._wait("Await Builder", WaitKind.AGENT, builder.instance_id)
-        provisioned = self._run_document(WaitKind.PROVISIONING, self.provision_builder, at_builder)
-        world = self.account.world
-        self._do("Stop Builder", lambda: stop_builder(at_builder, world.instances))
-        self._wait("Await Stop", WaitKind.STOPPED, builder.instance_id)
-        create = CreateImageInput(**held, instance_id=builder.instance_id)
-        image = self._do(
-            "Create Image",
-            lambda: create_image(create, world.images, world.environments, self.account.deadline),
-        )
-        self._wait("Await Image", WaitKind.IMAGE, image.image_id)
-        if not held["plan"].configured.verification.enabled:
-            return image.image_id, provisioned, None
-        canary = self._do(
-            "Launch Canary",
-            lambda: self.launch_canary(CanaryInput(**held, image_id=image.image_id)),
-        )
-        self._pass("Let Canary Boot")
-        self._wait("Await Canary", WaitKind.AGENT, canary.instance_id)
-        at_canary = CommandInput(**of_instance, instance_id=canary.instance_id)
-        verified = self._run_document(WaitKind.VERIFICATION, self.verify_image, at_canary)
-        return image.image_id, provisioned, verified
-
-    def _run_document(
-        self, kind: WaitKind, send: Callable[[CommandInput], CommandRef], at: CommandInput
-    ) -> CommandFacts:
-        """Send a document and wait for it, again for as long as it never began."""
-        names = {
-            WaitKind.PROVISIONING: ("Provision Builder", "Await Provisioning"),
-            WaitKind.VERIFICATION: ("Verify Image", "Await Verification"),
-        }[kind]
-        while True:
-            command = self._do(names[0], lambda: send(at))  # noqa: B023 - called at once
+    def clean_up(self, status: str) -> None:
+        """Clean Up Build, as the rule on ended executions calls it: again and again while it fails."""
+        detail = {"executionArn": self.arn, "stateMachineArn": MACHINE, "status": status}
+        event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
+        for _ in range(_ATTEMPTS):
+            self.account.world.clock.advance(_INVOCATION_SECONDS)
             try:
-                seen = self._wait(names[1], kind, command.command_id, at.instance_id)
-            except CommandUndeliveredError:
-                at = at.model_copy(update={"undelivered": command})
-                continue
-            return CommandFacts.model_validate(seen)
+                self.invoke("clean_up_build", event | {"detail": detail})
+            except AmiLifecycleError:
+                self.account.world.clock.advance(60)
+                let_things_happen(self.account.world)
+            else:
+                return
 
-    def _do(self, state: str, step: Callable[[], T]) -> T:
-        """Run a Task: its function once, and again after the errors that the state retries."""
-        self.visited.append(state)
-        retried = retried_in(state)
-        attempts: dict[str, int] = {}
-        while True:
-            self.account.world.clock.advance(1)
-            try:
-                return step()
-            except AmiLifecycleError as error:
-                name = type(error).__name__
-                most, delay = retried.get(name, (0, 0))
-                attempts[name] = attempts.get(name, 0) + 1
-                if attempts[name] > most:
-                    raise
-                self.account.world.clock.advance(delay)
-                self._let_time_pass()
-
-    def _wait(
-        self, state: str, kind: WaitKind, resource_id: str, instance_id: str | None = None
-    ) -> dict[str, Any]:
-        """Run a Task that waits: by its token where it has one, else by looking again."""
-        wait = Wait(kind=kind, resource_id=resource_id, instance_id=instance_id)
-        executions = self.account.world.executions
-        for number in range(_WAITS_AGAIN):
-            self._let_time_pass()
-            token = None if kind is WaitKind.AGENT else f"{self.name}/{state}/{number}"
-            if token is not None:
-                executions.waiting.add(token)
-            step = AwaitInput(wait=wait, execution_arn=self.arn, task_token=token)
-            seen = self._do(state, lambda: self.await_resource(step))  # noqa: B023 - called at once
-            if token is None:
-                return dict(seen.output)
-            if token in executions.successes:
-                return dict(executions.successes[token])
-        raise AssertionError(f"{state} waits for ever")
-
-    def _pass(self, state: str) -> None:
-        self.visited.append(state)
-
-    def _let_time_pass(self) -> None:
+    def _interpret(self, machine: dict[str, Any], data: Any) -> EmulatedExecution:
         world = self.account.world
-        world.settle()
-        for instance in world.instances.running():
-            if instance.state.value == "running":
-                world.commands.bring_online(instance.instance_id)
-
-    # The steps' objects, made for each invocation, because each has a deadline of its own.
-
-    @property
-    def launcher(self) -> Launcher:
-        world = self.account.world
-        return Launcher(
-            world.instances,
-            world.environments,
-            INFRASTRUCTURE,
-            world.clock,
-            self.account.deadline,
+        clock, tokens = _VirtualClock(world), _TokensOfFakes(world)
+        emulated = EmulatedExecution(
+            arn=self.arn,
+            name=self.name,
+            machine_arn=MACHINE,
+            role_arn="arn:aws:iam::123456789012:role/machine",
+            definition=machine,
+            definition_text="",
+            machine_date=clock.now(),
+            input_text=dump(data),
+            start_date=clock.now(),
+            clock=clock,
+            on_change=lambda _: None,
+            on_state=lambda _, state: self.visited.append(state),
         )
 
-    def launch_builder(self, step: ClaimedInput) -> InstanceRef:
-        return launch_builder(step, self.launcher)
+        def invoke(function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:
+            future: Future[Invocation] = Future()
+            event = json.loads(payload)
+            future.set_result(self._invocation(function.removeprefix(_FUNCTION), event))
+            if event.get("task_token"):
+                tokens.hand_over(event["task_token"])
+            if world.executions.statuses.get(self.arn) is ExecutionStatus.ABORTED:
+                # StopExecution lets the function go on and calls no further one.
+                emulated.abort(None, None)
+            return future
 
-    def launch_canary(self, step: CanaryInput) -> InstanceRef:
-        return launch_canary(step, self.account.world.images, self.launcher)
+        tasks = TaskRunner(invoke, tokens, lambda role: role)
+        try:
+            run_execution(emulated, data, clock, tasks, _Longest())
+        except _UnexpectedError as unexpected:
+            raise unexpected.error from None
+        return emulated
 
-    @property
-    def documents(self) -> DocumentRunner:
-        return DocumentRunner(self.account.world.commands, self.account.world.instances, "Document")
-
-    def provision_builder(self, step: CommandInput) -> CommandRef:
-        return provision_builder(step, self.documents, "us-east-1")
-
-    def verify_image(self, step: CommandInput) -> CommandRef:
-        return verify_image(step, self.documents, "us-east-1")
-
-    @property
-    def wait_check(self) -> WaitCheck:
+    def _invocation(self, function: str, payload: Any) -> Invocation:
         world = self.account.world
-        return WaitCheck(world.instances, world.images, world.commands)
+        world.clock.advance(_INVOCATION_SECONDS)
+        if function == "await_resource":
+            let_things_happen(world)
+        try:
+            result = self.invoke(function, payload)
+        except AmiLifecycleError as error:
+            failed = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []}
+            return Invocation(dump(failed), "Unhandled", "request")
+        except Exception as error:
+            raise _UnexpectedError(error) from error
+        if isinstance(result, BuildState):
+            self.state = result
+        return Invocation("null" if result is None else result.model_dump_json(), None, "request")
 
-    def await_resource(self, step: AwaitInput) -> WaitState:
-        world = self.account.world
-        return await_resource(step, self.wait_check, world.waits, world.executions, world.clock)
-
-    def resume_build(self, event: Event) -> Resumed:
-        world = self.account.world
-        return resume_build(event, self.wait_check, world.waits, world.executions, world.clock)
-
-    def publisher(self, step: PublishInput) -> Publisher:
-        world = self.account.world
-        return Publisher(
-            step,
-            world.images,
-            world.parameters,
-            world.environments,
-            world.clock,
-            "us-east-1",
-            self.account.deadline,
-        )
-
-    @property
-    def adopter(self) -> NameAdopter:
-        world = self.account.world
-        return NameAdopter(world.images, world.parameters, world.environments, self.account.deadline)
-
-    @property
-    def releaser(self) -> Releaser:
-        world = self.account.world
-        return Releaser(world.instances, world.environments, world.executions, world.notifier, world.clock)
+    def _ended(self, emulated: EmulatedExecution) -> Ended:
+        if emulated.status != "SUCCEEDED":
+            return Ended(emulated.status.lower(), emulated.cause or "", error=emulated.error or "")
+        output = json.loads(emulated.output_text or "null")
+        match self.visited[-1]:
+            case "Nothing To Do":
+                return Ended("nothing", output["reasons"][0])
+            case "Queued Behind Running Build":
+                return Ended("queued", output["reason"])
+            case "Published":
+                return Ended("published", result=ReleaseResult.model_validate(output))
+            case "Published And Not Released":
+                return Ended("published")
+        raise AssertionError(f"an end that no test knows: {self.visited[-1]}")
 
 
 def run(account: Account, name: str = "e1", **request: Any) -> Ended:

@@ -158,7 +158,12 @@ def test_a_stale_plan_never_builds_an_old_digest_after_a_new_one() -> None:
     account.world.environments.hooks.append(BetweenPlanAndClaim(publish_the_newest))
     slow = Execution(account, "slow")
     assert slow.run(a_push()).outcome == "nothing"
-    assert slow.visited == ["Plan Build", "Claim Environment", "Plan Build"]
+    assert [name for name in slow.visited if not name.endswith("?")] == [
+        "Plan Build",
+        "Claim Environment",
+        "Plan Build",
+        "Nothing To Do",
+    ]
     assert old not in newer
     assert account.metadata.image_digest == newer[0]
     assert {image.tags[TAG_DIGEST] for image in account.own_images()} == {newer[0]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -139,11 +140,16 @@ def end_state(account: Account) -> dict[str, Any]:
     }
 
 
+@cache
+def undisturbed_end(name: str) -> dict[str, Any]:
+    """What lasts of an execution that nothing disturbs."""
+    scene = SCENES[name]()
+    Execution(scene.account).run(scene.request)
+    return end_state(scene.account)
+
+
 @pytest.mark.parametrize(("name", "number", "after"), EVERY_FAULT)
 def test_a_fault_that_passes_changes_nothing_in_the_end(name: str, number: int, after: bool) -> None:
-    undisturbed = SCENES[name]()
-    Execution(undisturbed.account).run(undisturbed.request)
-
     scene = SCENES[name]()
     promises = Promises(scene.account.world)
     scene.account.world.watch(
@@ -154,7 +160,7 @@ def test_a_fault_that_passes_changes_nothing_in_the_end(name: str, number: int, 
     assert ended.outcome == "published", ended
     assert promises.broken == []
     assert promises.leaks_of() == []
-    assert end_state(scene.account) == end_state(undisturbed.account)
+    assert end_state(scene.account) == undisturbed_end(name)
 
 
 @pytest.mark.parametrize(("name", "number"), EVERY_CALL)
@@ -246,13 +252,18 @@ def after_a_clean_up(account: Account) -> dict[str, Any]:
     }
 
 
+@cache
+def undisturbed_clean_up() -> dict[str, Any]:
+    """What a clean-up leaves that nothing disturbs."""
+    account, execution = a_wreck()
+    execution.clean_up(status="TIMED_OUT")
+    assert account.latest == an_image(1).image_id
+    return after_a_clean_up(account)
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["request-lost", "response-lost"])
 @pytest.mark.parametrize("number", range(len(calls_of_a_clean_up())))
 def test_a_clean_up_that_is_disturbed_and_repeated_ends_like_any_other(number: int, after: bool) -> None:
-    undisturbed = a_wreck()
-    undisturbed.execution.clean_up(status="TIMED_OUT")
-    assert undisturbed.account.latest == an_image(1).image_id
-
     account, execution = a_wreck()
     promises = Promises(account.world)
     account.world.watch(FaultHook(FaultAt(number, after=after, error=ServiceUnavailableError("no answer"))))
@@ -260,7 +271,7 @@ def test_a_clean_up_that_is_disturbed_and_repeated_ends_like_any_other(number: i
 
     assert promises.broken == []
     assert promises.leaks_of(execution.arn) == []
-    assert after_a_clean_up(account) == after_a_clean_up(undisturbed.account)
+    assert after_a_clean_up(account) == undisturbed_clean_up()
     converge(account, rounds=2)
     assert [found.request.trigger.value for found in account.world.executions.started[:1]] == ["manual"]
     assert len({found.name for found in account.world.executions.started}) == len(

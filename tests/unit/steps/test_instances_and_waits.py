@@ -18,7 +18,7 @@ from tests.unit.steps.test_claim_races import holder_of
 from ami_lifecycle.adapters.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.domain.events import Event
-from ami_lifecycle.domain.execution import ClaimedInput, StepInput, Wait, WaitKind
+from ami_lifecycle.domain.execution import ClaimedInput, InstanceRef, StepInput, Wait, WaitKind
 from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import Image, ImageState, Instance, InstanceState
 from ami_lifecycle.domain.request import BuildRequest
@@ -76,6 +76,11 @@ class Build:
 
     def launch(self) -> Any:
         return self.execution.launch_builder(self.claimed)
+
+    def launch_as_the_machine_does(self) -> InstanceRef:
+        """Launch Builder with its retries."""
+        held = {"plan": self.plan.model_dump(mode="json"), "claim": {"number": self.claim.number}}
+        return InstanceRef.model_validate(self.execution.run_state("Launch Builder", held)["builder"])
 
     def an_instance(self, state: InstanceState = InstanceState.RUNNING, role: str = "builder") -> Instance:
         added: Instance = self.instances.add(
@@ -193,7 +198,7 @@ def test_a_launch_that_ran_out_of_time_finds_the_only_pair_with_capacity(build: 
         build.instances.refuse(instance_type=kind)
     for subnet in SUBNETS[:-1]:
         build.instances.refuse(subnet_id=subnet)
-    launched = build.execution._do("Launch Builder", build.launch)
+    launched = build.launch_as_the_machine_does()
     assert (launched.instance_type, launched.subnet_id) == ("m5.large", SUBNETS[-1])
     assert len(slow.tried) == 18
 
@@ -201,7 +206,7 @@ def test_a_launch_that_ran_out_of_time_finds_the_only_pair_with_capacity(build: 
 def test_a_canary_begins_with_the_first_pair_wherever_the_builders_launch_ended() -> None:
     build, slow = slow_build(35.0)
     build.instances.refuse(subnet_id=SUBNETS[0])
-    build.execution._do("Launch Builder", build.launch)
+    build.launch_as_the_machine_does()
     image = build.account.world.images.add(an_image(1))
     step = CanaryInput(**dict(build.claimed), image_id=image.image_id)
     before = len(slow.tried)

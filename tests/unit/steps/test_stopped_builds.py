@@ -6,14 +6,12 @@ StopExecution): that goes on and writes what it was about to write.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 import pytest
 from tests.fakes import Call, Faulty
 from tests.unit.steps.account import Account, an_image, arn_of
-from tests.unit.steps.execution import Crash, Execution, converge
+from tests.unit.steps.execution import Execution, converge
 from tests.unit.steps.leftovers import an_orphan_image, findings
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
@@ -21,9 +19,7 @@ from tests.unit.steps.test_faults import CALLS, SCENES
 
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.record import RecordStatus
-from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError
-
-T = TypeVar("T")
+from ami_lifecycle.errors import CleanUpIncompleteError
 
 
 class Stop:
@@ -53,29 +49,6 @@ class Stop:
         """The function goes on."""
 
 
-class StoppedExecution(Execution):
-    """An execution of which no function is called after the one in which it was stopped."""
-
-    def stop_at(self, number: int) -> Stop:
-        self.stop = Stop(self.account, self.arn, number)
-        self.account.world.watch(self.stop)
-        return self.stop
-
-    def _do(self, state: str, step: Callable[[], T]) -> T:
-        def once() -> T:
-            try:
-                result = step()
-            except AmiLifecycleError:
-                if self.stop.struck:
-                    raise Crash from None
-                raise
-            if self.stop.struck:
-                raise Crash
-            return result
-
-        return super()._do(state, once)
-
-
 def is_of_publishing(call: str) -> bool:
     """Whether a call is one that makes or moves what others see; the others are tried in virtual time."""
     return call.startswith(("FakeParameters", "FakeEnvironments", "FakeImages"))
@@ -101,10 +74,10 @@ def test_a_stopped_execution_and_the_sweep_leave_one_truth(name: str, number: in
     scene = SCENES[name]()
     account = scene.account
     promises = Promises(account.world)
-    execution = StoppedExecution(account)
-    stop = execution.stop_at(number)
-    with pytest.raises(Crash):
-        execution.run(scene.request)
+    execution = Execution(account)
+    stop = Stop(account, execution.arn, number)
+    account.world.watch(stop)
+    assert execution.run(scene.request).outcome == "aborted"
     assert stop.struck
     # Nothing of it may have been taken away under the function: no write of `latest` may come too late.
     assert promises.broken == []
