@@ -17,6 +17,7 @@ readonly SETTINGS=$ROOT/etc/ami-lifecycle
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' image_tag='' image_size_bytes='' mode='' region='' application='' environment='' run_id=''
 export container_ports='' container_environment='' container_command='' container_volumes='' container_shm_mib=''
+export container_ipc='' container_network='' container_ulimits='' container_devices='' container_restart=''
 export gpu_enabled='' nvidia_toolkit='' nvidia_driver='' minimum_free_gib=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
@@ -34,6 +35,12 @@ read_parameters() {
   parameter container_volumes ContainerVolumes \
     '^(-|/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(:ro)?(,/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(:ro)?)*)$' -
   parameter container_shm_mib ContainerShmMiB '^[0-9]{1,6}$' 0
+  parameter container_ipc ContainerIpc '^(-|private|shareable|host|none)$' -
+  parameter container_network ContainerNetwork '^(-|bridge|host|none)$' -
+  parameter container_ulimits ContainerUlimits \
+    '^(-|[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?(,[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?)*)$' -
+  parameter container_devices ContainerDevices '^(-|/dev/[A-Za-z0-9._/:-]+(,/dev/[A-Za-z0-9._/:-]+)*)$' -
+  parameter container_restart ContainerRestart '^(no|always|unless-stopped|on-failure(:[1-9][0-9]?)?)$' always
   parameter gpu_enabled GpuEnabled '^(true|false)$' false
   parameter nvidia_toolkit NvidiaToolkit '^(true|false)$' false
   parameter nvidia_driver NvidiaDriver '^(none|[0-9]{3}(-server)?(-open)?)$' none

@@ -57,6 +57,18 @@ MEANINGS: Final[dict[str, str]] = {
     "container.command": "What follows the image in `docker run`.",
     "container.volumes": "Mounted directories, `/host:/container`, with `:ro` where it is not written to.",
     "container.shm_mib": "Size of `/dev/shm`; 0 leaves Docker's default (64 MiB).",
+    "container.ipc": "`--ipc`: `host` is what PyTorch's data loaders across processes ask for.",
+    "container.network": (
+        "`--network`: with `host` there are no `ports`, and the container reaches the metadata as its host does."
+    ),
+    "container.ulimits": "`--ulimit`: `memlock=-1`, `nofile=65536:65536`.",
+    "container.devices": (
+        "`--device`: `/dev/fuse`, `/dev/infiniband/uverbs0`. Canary and instances must have them."
+    ),
+    "container.restart": (
+        "When systemd starts the container again, as `--restart`: `no`, `always`, `unless-stopped`, `on-failure`, "
+        "`on-failure:3`. At boot it starts with each."
+    ),
     "container.gpu": (
         "`--gpus all`. Needs types with an NVIDIA GPU, `nvidia_toolkit` and a driver: [deploy.md](deploy.md)."
     ),

@@ -55,6 +55,18 @@ if setting("gpu_enabled") == "true":
     run += ["--gpus", "all"]
 if int(setting("container_shm_mib")) > 0:
     run += ["--shm-size", str(int(setting("container_shm_mib"))) + "m"]
+for option in ("ipc", "network"):
+    if setting(f"container_{option}") != "-":
+        run += [f"--{option}", setting(f"container_{option}")]
+for limit in listed("container_ulimits"):
+    run += ["--ulimit", limit]
+for device in listed("container_devices"):
+    run += ["--device", device]
+# systemd starts the container again, and not Docker: both would do so. Docker's count of restarts, of all time, is a count
+# of starts to systemd. What somebody stops stays stopped with systemd, so unless-stopped is always.
+policy, _, restarts = setting("container_restart").partition(":")
+restart = "always" if policy == "unless-stopped" else policy
+limit = f"StartLimitIntervalSec=infinity\nStartLimitBurst={int(restarts) + 1}\n" if restarts else ""
 taken = set()
 for port in listed("container_ports"):
     if not all(0 < int(number) < 65536 for number in port.split(":")):
@@ -100,13 +112,13 @@ Description={application}, pinned by ami-lifecycle
 Requires=docker.service
 Wants=network-online.target
 After=docker.service network-online.target
-
+{limit}
 [Service]
 ExecStartPre=-/usr/bin/docker rm --force --volumes {application}
 ExecStart={" ".join(map(quoted, run))}
 ExecStop=-/usr/bin/docker stop -t 30 {application}
 ExecStopPost=-/bin/sh -c "timeout 10 docker logs --tail 20 {application} 2>&1 | systemd-cat --identifier={application}"
-Restart=always
+Restart={restart}
 RestartSec=5
 TimeoutStartSec=infinity
 TimeoutStopSec=45

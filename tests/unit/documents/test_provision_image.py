@@ -185,6 +185,48 @@ def test_container_settings_reach_the_unit(plain: Machine) -> None:
     assert (plain.root / "etc/ami-lifecycle/comfyui.env").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_docker_run_names_reaches_the_unit_under_its_names(plain: Machine) -> None:
+    plain.provision(
+        ContainerPorts="-",
+        ContainerIpc="host",
+        ContainerNetwork="host",
+        ContainerUlimits="memlock=-1,nofile=1024:65536",
+        ContainerDevices="/dev/fuse,/dev/sda:/dev/disk:r",
+    )
+    assert (
+        "--name comfyui --ipc host --network host --ulimit memlock=-1 --ulimit nofile=1024:65536"
+        " --device /dev/fuse --device /dev/sda:/dev/disk:r --env-file" in exec_start(plain)
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "restart", "starts"),
+    [
+        ("no", "no", None),
+        ("always", "always", None),
+        ("unless-stopped", "always", None),
+        ("on-failure", "on-failure", None),
+        ("on-failure:3", "on-failure", "4"),
+    ],
+)
+def test_systemd_restarts_the_container_as_docker_would(
+    plain: Machine, policy: str, restart: str, starts: str | None
+) -> None:
+    plain.provision(ContainerRestart=policy)
+    lines = plain.read(UNIT).splitlines()
+    assert f"Restart={restart}" in lines
+    assert "--restart" not in exec_start(plain)
+    limits = [line for line in lines if line.startswith("StartLimit")]
+    assert limits == (["StartLimitIntervalSec=infinity", f"StartLimitBurst={starts}"] if starts else [])
+    assert lines.index("[Service]") > max([lines.index(line) for line in limits], default=0)
+
+
+def test_a_unit_without_run_time_settings_is_as_docker_has_it(plain: Machine) -> None:
+    plain.provision()
+    assert not {"--ipc", "--network", "--ulimit", "--device"} & set(exec_start(plain).split())
+    assert "Restart=always" in plain.read(UNIT)
+
+
 def test_the_nvidia_parts_are_installed_on_request(plain: Machine) -> None:
     assert plain.provision(NvidiaToolkit="true", NvidiaDriver="550-server-open").code == 0
     (install,) = [call for call in plain.calls if " install " in call]

@@ -60,6 +60,11 @@ VALUES: Final = st.fixed_dictionaries(
                 "command": st.lists(WORDS, max_size=3),
                 "volumes": st.lists(of("volume_mapping"), max_size=3),
                 "shm_mib": st.integers(0, 999_999),
+                "ipc": st.sampled_from([None, "private", "shareable", "host", "none"]),
+                "network": st.sampled_from([None, "bridge", "host", "none"]),
+                "ulimits": st.lists(of("ulimit"), max_size=2),
+                "devices": st.lists(of("device"), max_size=2),
+                "restart": of("restart"),
                 "gpu": st.booleans(),
                 "nvidia_toolkit": st.booleans(),
                 "nvidia_driver": st.none() | of("nvidia_driver"),
@@ -194,6 +199,14 @@ PLAIN: Final[dict[str, Any]] = {
         ("provision_image", {"container": {"command": ["\U0001fffe"]}}),
         ("provision_image", {"container": {"volumes": ["data:/data"]}}),
         ("provision_image", {"container": {"nvidia_driver": "latest"}}),
+        ("provision_image", {"container": {"ipc": "container:other"}}),
+        ("provision_image", {"container": {"network": "mine"}}),
+        ("provision_image", {"container": {"ulimits": ["memlock"]}}),
+        ("provision_image", {"container": {"ulimits": ["memlock=1=2"]}}),
+        ("provision_image", {"container": {"devices": ["/etc/passwd"]}}),
+        ("provision_image", {"container": {"devices": ["/dev/fuse --privileged"]}}),
+        ("provision_image", {"container": {"restart": "on-failure:0"}}),
+        ("provision_image", {"container": {"restart": "sometimes"}}),
         ("provision_image", {"environment": "prod-"}),
         ("provision_image", {"application": "comfy-"}),
         ("provision_image", {"application": "a" * 33}),
@@ -212,6 +225,51 @@ def test_what_a_document_or_its_script_refuses_the_settings_refuse_first(
     with pytest.raises(ValidationError):
         EnvironmentSettings.model_validate(PLAIN | changed)
     assert _is_refused(scripts, document, _unchecked(document, changed))
+
+
+@pytest.mark.parametrize(
+    ("container", "words"),
+    [
+        ({"network": "host", "ports": ["8188"]}, r"network is host.*set ports: \[\]"),
+        ({"network": "none", "ports": ["80:8188"]}, "network is none"),
+        ({"ipc": "host", "shm_mib": 64}, "ipc is host.*set shm_mib: 0"),
+        ({"ipc": "none", "shm_mib": 64}, "ipc is none"),
+        ({"ulimits": ["nofile=2:1"]}, "nofile=2:1.*soft"),
+        ({"ulimits": ["nofile=-1:1"]}, "soft limit is above"),
+        ({"ulimits": ["nofile=1", "nofile=2"]}, "nofile twice"),
+        ({"ulimits": ["noproc=1"]}, "write a limit as"),
+        ({"devices": ["/dev/fuse", "/dev/sda:/dev/fuse:r"]}, "/dev/fuse twice"),
+        ({"devices": ["/dev/../etc/passwd"]}, r"\.\."),
+        ({"devices": ["/dev/fuse:x"]}, "write a device as"),
+        ({"restart": "on-failure:100"}, "from 1 to 99"),
+        ({"restart": "on-failure:-1"}, "write no, always"),
+    ],
+)
+def test_what_makes_no_sense_to_docker_is_refused_with_the_remedy(
+    container: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        EnvironmentSettings.model_validate(PLAIN | {"container": {"ports": [], **container}})
+
+
+def test_a_container_without_network_cannot_be_asked_by_http() -> None:
+    without = PLAIN | {"container": {"ports": [], "network": "none"}}
+    http = {"health_check": {"kind": "http"}}
+    with pytest.raises(ValidationError, match=r"container\.network is none.*kind command"):
+        EnvironmentSettings.model_validate(without | {"verification": http})
+    EnvironmentSettings.model_validate(without | {"verification": {"enabled": False, **http}})
+    EnvironmentSettings.model_validate(without)
+
+
+def test_limits_without_an_end_and_devices_with_rights_are_taken() -> None:
+    taken = {
+        "ports": [],
+        "network": "host",
+        "ipc": "host",
+        "ulimits": ["memlock=-1", "stack=67108864", "nofile=1024:-1"],
+        "devices": ["/dev/fuse", "/dev/sda:/dev/disk:r", "/dev/infiniband/uverbs0:rwm"],
+    }
+    EnvironmentSettings.model_validate(PLAIN | {"container": taken})
 
 
 def _is_refused(scripts: Scripts, document: str, parameters: Mapping[str, str]) -> bool:

@@ -18,6 +18,14 @@ PORT: Final = (
 )
 PORT_MAPPING: Final = f"{PORT}(:{PORT})?"
 VOLUME_MAPPING: Final = "/[A-Za-z0-9._/-]*:/[A-Za-z0-9._/-]*(:ro)?"
+# docker/go-units, ulimit.go: names of limits and values of 64 bits, -1 for none.
+_LIMIT: Final = "(-1|[0-9]{1,18})"
+ULIMIT: Final = (
+    "(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)"
+    f"={_LIMIT}(:{_LIMIT})?"
+)
+DEVICE: Final = "/dev/[A-Za-z0-9._/-]+(:/[A-Za-z0-9._/-]+)?(:(r|w|m|rw|rm|wm|rwm))?"
+RESTART: Final = "no|always|unless-stopped|on-failure(:[1-9][0-9]?)?"
 NVIDIA_DRIVER: Final = "[0-9]{3}(-server)?(-open)?"
 IMAGE_TAG: Final = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 DIGEST: Final = "sha256:[0-9a-f]{64}"
@@ -113,6 +121,11 @@ FORMS: Final[dict[str, Form]] = {
         "/host/directory:/container/directory, and :ro behind it where it is not written to",
         longest=512,
     ),
+    "ulimit": Form(ULIMIT, "a limit as `docker run --ulimit` takes it: 'memlock=-1', 'nofile=65536:65536'"),
+    "device": Form(
+        DEVICE, "a device as `docker run --device` takes it: '/dev/fuse', '/dev/sda:/dev/disk:r'", longest=512
+    ),
+    "restart": Form(RESTART, "no, always, unless-stopped, on-failure, or on-failure:N with N from 1 to 99"),
     "nvidia_driver": Form(NVIDIA_DRIVER, "a branch of Ubuntu's driver packages in quotes: '580-server'"),
     "variable": Form(
         "[A-Za-z_][A-Za-z0-9_]*",
@@ -185,6 +198,9 @@ SubnetId = Annotated[StrictStr, _text(FORMS["subnet"].check)]
 InstanceType = Annotated[StrictStr, _text(FORMS["instance_type"].check)]
 PortMapping = Annotated[StrictStr, _text(FORMS["port_mapping"].check)]
 VolumeMapping = Annotated[StrictStr, _text(FORMS["volume_mapping"].check)]
+Ulimit = Annotated[StrictStr, _text(FORMS["ulimit"].check)]
+Device = Annotated[StrictStr, _text(FORMS["device"].check)]
+Restart = Annotated[StrictStr, _text(FORMS["restart"].check)]
 NvidiaDriver = Annotated[StrictStr, _text(FORMS["nvidia_driver"].check)]
 VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
 ParameterPath = Annotated[StrictStr, _text(FORMS["parameter_path"].check)]
@@ -222,6 +238,12 @@ DOCUMENT_PATTERNS: Final = {
     "ContainerCommand": _ENCODED,
     "ContainerVolumes": _list_of(VOLUME_MAPPING),
     "ContainerShmMiB": "^[0-9]{1,6}$",
+    "ContainerIpc": "^(-|private|shareable|host|none)$",
+    "ContainerNetwork": "^(-|bridge|host|none)$",
+    # Which names there are, the settings know.
+    "ContainerUlimits": _list_of("[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?"),
+    "ContainerDevices": _list_of("/dev/[A-Za-z0-9._/:-]+"),
+    "ContainerRestart": f"^({RESTART})$",
     "GpuEnabled": _SWITCH,
     "NvidiaToolkit": _SWITCH,
     "NvidiaDriver": f"^(none|{NVIDIA_DRIVER})$",

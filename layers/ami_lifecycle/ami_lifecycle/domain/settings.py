@@ -14,6 +14,7 @@ from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
     LISTED_CHARACTERS,
     ApplicationName,
+    Device,
     EnvironmentName,
     HealthPath,
     ImageName,
@@ -24,8 +25,10 @@ from ami_lifecycle.domain.forms import (
     PlainText,
     PortMapping,
     RepositoryName,
+    Restart,
     ScriptText,
     SubnetId,
+    Ulimit,
     VariableName,
     VolumeMapping,
 )
@@ -76,7 +79,8 @@ class BuilderSettings(Frozen):
 
 class ContainerSettings(Frozen):
     """How the image's systemd unit runs the container. Ports and volumes are `host:container`, as Docker
-    writes them; `shm_mib` 0 leaves Docker's default.
+    writes them; `shm_mib` 0 leaves Docker's default. `ipc`, `network`, `ulimits`, `devices` and `restart` are named and
+    written as in `docker run`; what is not set is as Docker has it, and `restart` always.
     """
 
     ports: tuple[PortMapping, ...] = ("8188:8188",)
@@ -84,12 +88,18 @@ class ContainerSettings(Frozen):
     command: tuple[PlainText, ...] = ()
     volumes: tuple[VolumeMapping, ...] = ()
     shm_mib: StrictInt = Field(0, ge=0, le=999_999)
+    ipc: Literal["private", "shareable", "host", "none"] | None = None
+    network: Literal["bridge", "host", "none"] | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    devices: tuple[Device, ...] = ()
+    restart: Restart = "always"
     gpu: StrictBool = False
     nvidia_toolkit: StrictBool = False
     nvidia_driver: NvidiaDriver | None = None
 
     @model_validator(mode="after")
     def _docker_can_run_it(self) -> Self:
+        self._require_sense_of_modes()
         hosts = [port.split(":")[0] for port in self.ports]
         if twice := _twice(hosts):
             raise ValueError(f"ports use port {twice} of the host twice; give each its own")
@@ -105,6 +115,8 @@ class ContainerSettings(Frozen):
         for name, text, longest in (
             ("ports", ",".join(self.ports), LISTED_CHARACTERS),
             ("volumes", ",".join(self.volumes), LISTED_CHARACTERS),
+            ("ulimits", ",".join(self.ulimits), LISTED_CHARACTERS),
+            ("devices", ",".join(self.devices), LISTED_CHARACTERS),
             ("environment", encoded(self.environment), ENCODED_CHARACTERS),
             ("command", encoded(self.command), ENCODED_CHARACTERS),
         ):
@@ -114,6 +126,33 @@ class ContainerSettings(Frozen):
                     "shorten it, or put it into a file of the Docker image"
                 )
         return self
+
+    def _require_sense_of_modes(self) -> None:
+        """Raises `ValueError` for what Docker refuses, or takes and leaves without effect."""
+        if self.ports and self.network in {"host", "none"}:
+            raise ValueError(
+                f"network is {self.network}, with which Docker publishes no ports, but ports are "
+                f"{', '.join(self.ports)}; set ports: [], or another network"
+            )
+        if self.shm_mib and self.ipc in {"host", "none"}:
+            raise ValueError(
+                f"ipc is {self.ipc}, with which the container has no /dev/shm of its own, but shm_mib is "
+                f"{self.shm_mib}; set shm_mib: 0, or another ipc"
+            )
+        for limit in self.ulimits:
+            soft, _, hard = limit.partition("=")[2].partition(":")
+            # docker/go-units, ParseUlimit: without limit (-1) is more than any.
+            if hard not in {"", "-1"} and (soft == "-1" or int(soft) > int(hard)):
+                raise ValueError(
+                    f"ulimits has {limit}, whose soft limit is above the hard one; write soft:hard"
+                )
+        if twice := _twice(limit.partition("=")[0] for limit in self.ulimits):
+            raise ValueError(f"ulimits name {twice} twice; give it one limit")
+        inside = [_path_inside(device) for device in self.devices]
+        if any(".." in device.split("/") for path in self.devices for device in path.split(":")):
+            raise ValueError("devices have a path with ..; write the path itself")
+        if twice := _twice(inside):
+            raise ValueError(f"devices give the container {twice} twice; give each its own path")
 
 
 class HealthCheck(Frozen):
@@ -223,6 +262,16 @@ class EnvironmentSettings(Frozen):
     reconcile_attempts: StrictInt = Field(3, ge=0, le=20)
     tags: Mapping[str, str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _health_can_be_asked(self) -> Self:
+        check = self.verification.health_check
+        if self.verification.enabled and check.kind == "http" and self.container.network == "none":
+            raise ValueError(
+                "container.network is none, so nothing answers verification.health_check of kind http; use kind "
+                "command, or another network"
+            )
+        return self
+
     @field_validator("tags")
     @classmethod
     def _tags_are_taken(cls, tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -240,6 +289,12 @@ def encoded(value: Mapping[str, str] | Iterable[str]) -> str:
     """A mapping or a list as documents take it: base64 of JSON, or a dash for nothing."""
     plain = dict(value) if isinstance(value, Mapping) else list(value)
     return base64.b64encode(json.dumps(plain).encode()).decode() if plain else "-"
+
+
+def _path_inside(device: str) -> str:
+    """Where a container finds a device."""
+    outside, *rest = device.split(":")
+    return rest[0] if rest and rest[0].startswith("/") else outside
 
 
 def _twice(values: Iterable[str]) -> str | None:
