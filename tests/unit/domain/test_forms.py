@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ami_lifecycle.domain import forms
 from ami_lifecycle.domain.forms import FORMS, Form, name_problem
-from ami_lifecycle.domain.settings import encoded
+from ami_lifecycle.domain.settings import ContainerSettings, encoded
 
 NAME = "write lower-case letters, digits and hyphens, at most 32, with a letter at the start and no hyphen at the end"
 PLAIN = "leave out line breaks, tabs and other control characters"
@@ -140,3 +140,24 @@ def test_documents_take_lists_and_mappings_in_base64(value: Any, plain: object) 
 @pytest.mark.parametrize("value", [{}, [], ()])
 def test_documents_take_a_dash_for_nothing(value: Any) -> None:
     assert encoded(value) == "-"
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (
+            {"ports": ("80:1", "81:1", "80:2")},
+            "ports use port 80 of the host twice; give each its own",
+        ),
+        (
+            {"volumes": ("/a:/data", "/b:/other", "/c:/data/")},
+            "volumes mount /data of the container twice; give each its own",
+        ),
+        (
+            {"volumes": ("/a:/..",)},
+            "volumes mount over / of the container, which Docker refuses; name a directory below it",
+        ),
+    ],
+)
+def test_docker_takes_a_port_and_a_directory_once(values: dict[str, Any], problem: str) -> None:
+    assert refusal(ContainerSettings, values) == problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -127,3 +128,8 @@ def test_a_long_name_of_an_execution_keeps_what_tells_it_apart() -> None:
     one, other = (execution_name("e" * 32, "p" * 60, part) for part in ("one", "other"))
     assert len(one) == len(other) == 80
     assert one != other
+
+
+def test_a_token_stays_the_same_when_the_service_is_updated_under_a_build_that_runs() -> None:
+    parts = hashlib.sha256(b"arn\nbuilder\nm7i.large\nsubnet-1\n0").hexdigest()
+    assert client_token("arn", Role.BUILDER, "m7i.large", "subnet-1", 0) == parts

@@ -293,3 +293,9 @@ def test_who_would_wait_behind_a_holder_that_ends_at_the_same_moment_looks_again
     account.world.environments.queue = lambda *_, **__: False  # type: ignore[method-assign]
     with pytest.raises(ClaimContendedError, match=r"^the claim of prod changes at this moment; look again$"):
         claimed(account, step)
+
+
+def test_what_builds_no_digest_waits_behind_a_build(account: Account, step: StepInput) -> None:
+    held(account, digest=None)
+    mine = StepInput(plan=step.plan.model_copy(update={"source": None}), execution_arn=MINE)
+    assert claimed(account, mine).status is ClaimStatus.QUEUED

@@ -16,7 +16,7 @@ from tests.unit.steps.leftovers import (
 )
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.domain.environment import FailedAttempts
+from ami_lifecycle.domain.environment import FailedAttempts, UnusableBase
 from ami_lifecycle.domain.model import (
     ImageState,
 )
@@ -422,3 +422,11 @@ def test_what_cannot_be_started_is_told_and_goes_on_waiting(account: Account) ->
     assert (blocked.resource, blocked.error) == ("what waits for prod", "AccessDeniedError")
     assert (result.started_execution, result.released) == (None, ("prod",))
     assert account.world.environments.get("prod").wanted == wanted
+
+
+def test_what_is_certain_of_a_base_is_not_forgotten_by_a_fresh_build_that_fails(account: Account) -> None:
+    base = UnusableBase(image_id="ami-0123456789abcdef0", reason="too old", is_certain=True)
+    account.world.environments.record_unusable_base("prod", base)
+    holder_of(account, "gone", digest=account.push("two"))
+    account.build_cleaner.clean_up(a_clean_up(error="ProvisioningFailedError"))
+    assert account.world.environments.get("prod").unusable_base == base

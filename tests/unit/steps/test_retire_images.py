@@ -220,3 +220,104 @@ def test_nothing_goes_when_latest_changes_during_the_look(build: Build, again: s
         "decides again"
     )
     assert build.old.image_id in build.account.world.images.all
+
+
+# The sweep's question: which image would go?
+
+
+def test_the_first_image_that_may_go_is_named_and_no_other_is_asked_for(build: Build) -> None:
+    usage = build.account.world.usage
+    usage.use(image_id_of(3), UsageKind.FLEET, "fleet-1")
+    usage.use(image_id_of(4), UsageKind.LAUNCH_PERMISSION, "111122223333")
+    ids = [image_id_of(number) for number in (3, 4, 5, 6)]
+    usages = usage.usage_of(ids, with_permissions=False)
+    assert review(build.account).first_to_go(usages) == [image_id_of(5)]
+    asked = [call.args[0] for call in usage.called("permissions_of")]
+    assert asked[-2:] == [image_id_of(4), image_id_of(5)]
+    assert image_id_of(6) not in asked
+
+
+def test_where_nothing_may_go_none_is_named(build: Build) -> None:
+    usage = build.account.world.usage
+    usage.use(image_id_of(3), UsageKind.FLEET, "fleet-1")
+    looks = len(build.account.world.instances.called("find"))
+    assert review(build.account).first_to_go([]) == []
+    assert len(build.account.world.instances.called("find")) == looks, "nothing is looked up for nothing"
+    assert review(build.account).first_to_go(usage.usage_of([image_id_of(3)])) == []
+
+
+def test_permissions_are_not_asked_for_where_they_protect_nothing() -> None:
+    build = Build(retirement={"protect_launch_permissions": False})
+    usage = build.account.world.usage
+    usage.use(image_id_of(4), UsageKind.LAUNCH_PERMISSION, "111122223333")
+    usages = usage.usage_of([image_id_of(4)], with_permissions=False)
+    assert review(build.account).first_to_go(usages) == [image_id_of(4)]
+    assert usage.called("permissions_of") == []
+
+
+def test_all_that_have_the_name_are_told(build: Build) -> None:
+    build.retire()
+    for number in (5, 6):
+        build.account.world.images.add(an_image(number, environment=None))
+    assert review(build.account).can_adopt(build.account.live) == (
+        False,
+        f"{image_id_of(5)}, {image_id_of(6)} still has the name comfyui-multitenant-prod",
+    )
+
+
+# What history is told.
+
+
+def a_use_of_the_old_image(build: Build, resource: str = "fleet-1") -> str:
+    build.account.world.usage.use(build.old.image_id, UsageKind.FLEET, resource)
+    return f"{build.account.prefix}/history/{build.old.image_id}"
+
+
+def test_a_record_that_says_so_already_is_not_written_again(build: Build) -> None:
+    name = a_use_of_the_old_image(build, "x" * 400)
+    build.retire()
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert record.status_reason == f"in use: EC2 Fleet {'x' * 400}"[:300]
+    written = len(build.account.world.parameters.history)
+    build.retire()
+    assert build.account.world.parameters.history[written:] == []
+    assert name in build.account.world.parameters.all
+
+
+@pytest.mark.parametrize("text", [None, "not a record"])
+def test_an_image_without_a_readable_record_is_kept_without_one(build: Build, text: str | None) -> None:
+    name = a_use_of_the_old_image(build)
+    if text is None:
+        del build.account.world.parameters.all[name]
+    else:
+        build.account.world.parameters.set(name, text)
+    assert build.retire().decisions == (kept(1, "in use: EC2 Fleet fleet-1", blocked=True),)
+    stored = build.account.world.parameters.all.get(name)
+    assert (stored.value if stored else None) == text
+
+
+def test_records_are_read_together_and_a_write_needs_no_other_look(build: Build) -> None:
+    name = a_use_of_the_old_image(build)
+    before = len(build.account.world.parameters.calls)
+    build.retire()
+    calls = build.account.world.parameters.calls[before:]
+    assert [call.method for call in calls if name in str(call.args) and call.method != "get_each"] == [
+        "overwrite"
+    ]
+
+
+def test_a_record_that_cannot_be_written_is_told_by_its_name(build: Build) -> None:
+    name = a_use_of_the_old_image(build)
+    build.account.world.parameters.fail("overwrite", AccessDeniedError("denied. Grant ssm:PutParameter."))
+    retired = build.retire()
+    assert [(each.resource, each.error) for each in retired.blocked] == [(name, "AccessDeniedError")]
+
+
+def test_records_that_cannot_be_read_together_are_read_one_by_one(build: Build) -> None:
+    a_use_of_the_old_image(build)
+    build.account.world.parameters.fail("get_each", AccessDeniedError("denied."))
+    build.retire()
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert record.status is RecordStatus.KEPT
