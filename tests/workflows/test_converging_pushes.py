@@ -21,9 +21,12 @@ def builds(environment: Environment) -> list[str]:
 
 
 def put_manifest(service: Service, tag: str | None, **content: Any) -> str:
-    """Push a bare manifest; its digest."""
+    """Push a manifest of no layers, or of the `manifests` named; its digest."""
     ecr = service.client("ecr")
-    manifest = json.dumps({"schemaVersion": 2, **content})
+    held = (
+        {} if "manifests" in content else {"config": {"digest": f"sha256:{0:064}", "size": 2}, "layers": []}
+    )
+    manifest = json.dumps({"schemaVersion": 2, **held, **content})
     tagged = {} if tag is None else {"imageTag": tag}
     answer = ecr.put_image(repositoryName=REPOSITORY, imageManifest=manifest, **tagged)
     return str(answer["image"]["imageId"]["imageDigest"])

@@ -93,7 +93,11 @@ def test_waiting_goes_on_while_it_can_still_be_published(wanted: Wanted, look: S
             Outcome.FAILED,
             "ManifestError: bad",
         ),
-        (seen(runs=[a_run(9, digest=digest(4), status="ABORTED", output={})]), Outcome.STOPPED, "a person or a tool stopped it"),
+        (
+            seen(runs=[a_run(9, digest=digest(4), status="ABORTED", output={})]),
+            Outcome.STOPPED,
+            "a person or a tool stopped it",
+        ),
         (seen(tag_digest=digest(5)), Outcome.SUPERSEDED, f"the tag names {digest(5)[7:19]}"),
         (seen(tag_digest=None), Outcome.SUPERSEDED, "the tag names nothing"),
         (seen(pin=Pin(image_id=image_id(3), at=NOW)), Outcome.PINNED, "ami-lifecycle unpin prod"),
