@@ -18,6 +18,11 @@ def is_ours(tags: Mapping[str, str]) -> bool:
     return tags.get(TAG_APPLICATION) == APPLICATION
 
 
+def _is_changed(before: object, now: object) -> bool:
+    # Most are the very same objects, which models would compare field by field.
+    return now is not before and now != before
+
+
 @dataclass
 class Promises:
     """Watches a world. What a broken promise was is in `broken`, with the call that broke it."""
@@ -58,10 +63,11 @@ class Promises:
         for image in self.world.images.all.values():
             if image.state is ImageState.AVAILABLE:
                 self._disks[image.image_id] = image.snapshot_ids
-        self._hold_p1(call)
-        self._hold_p2(call)
+        now = self._read_latest()
+        self._hold_p1(call, now)
+        self._hold_p2(call, now)
         self._hold_p6(call)
-        self._latest = self._read_latest()
+        self._latest = now
 
     def _read_latest(self) -> dict[str, str]:
         return {
@@ -73,8 +79,7 @@ class Promises:
     def _break(self, promise: str, call: Call, what: str) -> None:
         self.broken.append(f"{promise} after {call.method}{call.args}: {what}")
 
-    def _hold_p1(self, call: Call) -> None:
-        now = self._read_latest()
+    def _hold_p1(self, call: Call, now: Mapping[str, str]) -> None:
         for name, value in now.items():
             image = self.world.images.all.get(value)
             if image is None or image.state is not ImageState.AVAILABLE:
@@ -84,10 +89,10 @@ class Promises:
         for name in self._latest.keys() - now.keys():
             self._break("P1", call, f"{name} is gone")
 
-    def _hold_p2(self, call: Call) -> None:
+    def _hold_p2(self, call: Call, now: Mapping[str, str]) -> None:
         if self.unverified_is_allowed:
             return
-        for name, value in self._read_latest().items():
+        for name, value in now.items():
             if self._latest.get(name) == value or value in self._trusted:
                 continue
             if self._disks.get(value) not in self._verified_disks():
@@ -112,13 +117,13 @@ class Promises:
 
     def _hold_p6(self, call: Call) -> None:
         for image_id, image in self._foreign_images.items():
-            if self.world.images.all.get(image_id) != image:
+            if _is_changed(image, self.world.images.all.get(image_id)):
                 self._break("P6", call, f"the foreign image {image_id} was changed")
         for instance_id, instance in self._foreign_instances.items():
-            if self.world.instances.all.get(instance_id) != instance:
+            if _is_changed(instance, self.world.instances.all.get(instance_id)):
                 self._break("P6", call, f"the foreign instance {instance_id} was changed")
         for snapshot_id, snapshot in self._foreign_snapshots.items():
-            if self.world.images.snapshots.get(snapshot_id) != snapshot:
+            if _is_changed(snapshot, self.world.images.snapshots.get(snapshot_id)):
                 self._break("P6", call, f"the foreign snapshot {snapshot_id} was changed")
 
     def leaks_of(self, execution_arn: str | None = None) -> list[str]:
