@@ -100,6 +100,14 @@ class Links(Part):
     execution: str | None
 
 
+class NextRebuild(Part):
+    """When a rebuild by schedule starts at the earliest, why, and what it waits for beside that."""
+
+    start: Moment
+    reason: str
+    waits: str | None
+
+
 class OneEnvironment(Part):
     """An environment: what is live, what runs and waits, and what is not as it should be (`drift`)."""
 
@@ -119,6 +127,7 @@ class OneEnvironment(Part):
     held_back: list[HeldBack]
     failed: FailedAttempts | None
     other_images: list[Decision]
+    next_rebuild: NextRebuild | None
     drift: list[str]
     console: Links
 

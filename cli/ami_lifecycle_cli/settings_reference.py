@@ -122,6 +122,22 @@ MEANINGS: Final[dict[str, str]] = {
     "refresh.max_base_age_days": (
         "When Ubuntu's image below is older, the next build starts from Ubuntu again."
     ),
+    "refresh.rebuild_after_days": (
+        "When the live image is older, the sweep builds it again from Ubuntu, with the same Docker image: [runbook.md]"
+        "(runbook.md#patch-an-image-that-nobody-pushes-to)."
+    ),
+    "refresh.follow_base": (
+        "When Ubuntu's public parameter names a newer image than the one below the live image, the sweep builds it "
+        "again."
+    ),
+    "refresh.window.days": "Days on which the window begins.",
+    "refresh.window.from": "From when on scheduled rebuilds may start, in quotes: `'22:00'`.",
+    "refresh.window.to": "Until when they may start; earlier than `from`, it is on the next day.",
+    "refresh.window.timezone": "Time zone of the window, as the IANA database names it: `Europe/Berlin`.",
+    "refresh.max_per_sweep": (
+        "An environment's rebuild waits for the next sweep, 15 minutes later, when this one has started so many, of "
+        "all environments. Set it in `defaults`."
+    ),
 }
 _OF_THE_FILE: Final = frozenset({"application", "environment"})
 _TEMPLATES: Final = {"image_tag": TAG_TEMPLATE, "image_name": NAME_TEMPLATE}
@@ -141,14 +157,14 @@ class _WithForms(GenerateJsonSchema):
 def setting_fields(
     model: type[BaseModel] = EnvironmentSettings, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, type[BaseModel], str]]:
-    """The dotted path of every setting of an environment, with its model and its name there."""
+    """The dotted path of every setting of an environment, with its model and its field there."""
     for name, field in model.model_fields.items():
         if not path and name in _OF_THE_FILE:
             continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from setting_fields(field.annotation, (*path, name))
         else:
-            yield ".".join((*path, name)), model, name
+            yield ".".join((*path, field.alias or name)), model, name
 
 
 def build_config_json_schema() -> dict[str, Any]:
@@ -208,8 +224,8 @@ def settings_markdown() -> str:
     schema = build_config_json_schema()
     groups: dict[str, list[str]] = {}
     documents: dict[str, str] = {}
-    for path, model, name in setting_fields():
-        group = path.rpartition(".")[0]
+    for path, model, _ in setting_fields():
+        group, _, name = path.rpartition(".")
         own = schema["$defs"]["settings" if model is EnvironmentSettings else model.__name__]
         groups.setdefault(group, []).append(
             _row(name, own["properties"][name], own["properties"][name].get("description", ""))

@@ -24,7 +24,7 @@ EMPTY = (
     ReleaseResult(environment="prod", action=Action.BUILD),
     CleanUpResult(error="x", cause="y"),
     ClaimResult(status=ClaimStatus.CLAIMED, number=1, reason="free"),
-    SweepResult(),
+    SweepResult(image_age_days=1, base_age_days=1),
     *(
         Resumed(resource_id="x", resumed=True, reason="it ended", kind=kind, waited_seconds=1.5)
         for kind in WaitKind
@@ -82,6 +82,7 @@ def test_what_can_go_wrong_has_an_alarm() -> None:
         "Invocations",
         "NotificationsFailed",
         "OrphansFound",
+        "RebuildsOverdue",
         "ResourcesBlocked",
         "RetirementsDue",
         "UnpublishedDigests",
@@ -140,6 +141,13 @@ def test_what_the_sweep_does_not_find_is_counted_as_none() -> None:
         "RetirementsDue": 0,
         "UnpublishedDigests": 1,
     }
+
+
+def test_ages_are_measured_where_something_is_rebuilt_by_schedule() -> None:
+    result = SweepResult(image_age_days=31.5, base_age_days=40.0, overdue=("prod",))
+    ages = {"OldestImageDays": 31.5, "OldestBaseDays": 40.0, "RebuildsOverdue": 1}
+    assert values_of(result) == values_of(SweepResult()) | ages
+    assert "RebuildsOverdue" not in values_of(SweepResult())
 
 
 def test_how_long_a_phase_took_is_measured_when_its_event_comes() -> None:

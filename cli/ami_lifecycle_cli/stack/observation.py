@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
-from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin
+from ami_lifecycle.domain.rebuilding import Rebuild, rebuild_of
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.steps.ubuntu import current_ubuntu
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.links import execution_link, image_link
 from ami_lifecycle_cli.stack.records import (
@@ -28,6 +30,18 @@ from ami_lifecycle_cli.stack.runs import Runs
 from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest, short_name
 
 _THREADS = 8
+
+
+class NextRebuild(NamedTuple):
+    """The next rebuild by schedule: its start at the earliest, why, and what it waits for beside that."""
+
+    start: datetime
+    reason: str
+    waits: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"start": iso_date(self.start), "reason": self.reason, "waits": self.waits}
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Observation:
     drift: tuple[str, ...]
     name_explanation: str | None = None
     image_console: str | None = None
+    next_rebuild: NextRebuild | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -100,6 +115,7 @@ class Observation:
             "held_back": [held.model_dump(mode="json") for held in self.record.held_back],
             "failed": self.record.failed.model_dump(mode="json") if self.record.failed else None,
             "other_images": [decision.model_dump(mode="json") for decision in self.decisions],
+            "next_rebuild": self.next_rebuild.as_json() if self.next_rebuild else None,
             "drift": list(self.drift),
             "console": {"image": self.image_console, "execution": self.execution_console},
         }
@@ -137,6 +153,12 @@ def observe(stack: Stack, environment: str) -> Observation:
             decisions = tuple(stack.retirement_review(settings).decide(live.image))
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
+    next_rebuild = None
+    if settings is not None and settings.refresh.is_scheduled:
+        try:
+            next_rebuild = _next_rebuild(stack, settings, live, record)
+        except AmiLifecycleError as error:
+            unread.append(f"when it is rebuilt next could not be looked at: {error}")
     name_explanation = None
     if settings is not None and live.image is not None and live.image.name != settings.image_name:
         named = [image.image_id for image in stack.images.find_by_name(settings.image_name)]
@@ -163,7 +185,32 @@ def observe(stack: Stack, environment: str) -> Observation:
         tuple(drift),
         name_explanation,
         image_link(stack.state_machine_arn, live.image.image_id) if live.image else None,
+        next_rebuild,
     )
+
+
+def _next_rebuild(
+    stack: Stack, settings: EnvironmentSettings, live: Live, record: EnvironmentRecord
+) -> NextRebuild | None:
+    follows = settings.refresh.follow_base
+    newest = (
+        current_ubuntu(settings, stack.state_machine_arn, stack.parameters, stack.images) if follows else None
+    )
+    rebuild = rebuild_of(live, newest, settings)
+    return explain_rebuild(settings, live, record, rebuild, stack.clock.now()) if rebuild else None
+
+
+def explain_rebuild(
+    settings: EnvironmentSettings, live: Live, record: EnvironmentRecord, rebuild: Rebuild, now: datetime
+) -> NextRebuild:
+    """When a rebuild is started, and what it waits for beside its window."""
+    start = rebuild.start(settings.refresh.window, now)
+    waits = reason_of_pin(record) or reason_of_failures(live.digest or "", record, settings)
+    if waits is None and record.claim is not None:
+        waits = "an execution holds the environment"
+    if waits is None and start <= now:
+        waits = _next_try(record.held(f"rebuild {live.value}"), now) or "the sweep starts it, in its turn"
+    return NextRebuild(start, rebuild.reason, waits)
 
 
 def explain_name(

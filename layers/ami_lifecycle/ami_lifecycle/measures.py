@@ -72,6 +72,7 @@ def measures_of(result: BaseModel | None) -> list[Measure]:
             found = [Measure(name, kinds[kind]) for kind, name in _OF_FINDING.items()]
             return [
                 *found,
+                *_ages(result),
                 Measure("RequestsWaiting", len(result.waiting)),
                 # Not the findings: while a build runs, or after too many have failed, the sweep starts none.
                 Measure("UnpublishedDigests", len(result.unpublished)),
@@ -79,3 +80,13 @@ def measures_of(result: BaseModel | None) -> list[Measure]:
             ]
         case _:
             return []
+
+
+def _ages(swept: SweepResult) -> list[Measure]:
+    """None where no environment is rebuilt by schedule: a metric costs something."""
+    if swept.image_age_days is None:
+        return []
+    ages = [Measure("OldestImageDays", swept.image_age_days)]
+    if swept.base_age_days is not None:
+        ages.append(Measure("OldestBaseDays", swept.base_age_days))
+    return [*ages, Measure("RebuildsOverdue", len(swept.overdue))]

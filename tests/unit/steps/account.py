@@ -31,10 +31,11 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.launcher import Infrastructure
-from ami_lifecycle.steps.plan_build import UBUNTU_PARAMETER, Planner
+from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import RetireInput, Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
+from ami_lifecycle.steps.ubuntu import UBUNTU_PARAMETER
 from parameter_config import load_config
 
 MACHINE = f"arn:aws:states:us-east-1:{OWNER}:stateMachine:build-image"

@@ -203,7 +203,7 @@ def _unknown(where: tuple[str, ...]) -> str:
     model: Any = EnvironmentSettings
     for name in where[:-1]:
         model = model.model_fields[name].annotation
-    known = [name for name in model.model_fields if name not in _FROM_ELSEWHERE]
+    known = [field.alias or name for name, field in model.model_fields.items() if name not in _FROM_ELSEWHERE]
     return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
 
 

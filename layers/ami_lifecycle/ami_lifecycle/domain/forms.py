@@ -137,6 +137,9 @@ FORMS: Final[dict[str, Form]] = {
         "/|(/[A-Za-z0-9_.-]+){1,15}",
         "a path of parameters with no / at its end, /fleet, or / for the whole account",
     ),
+    "clock_time": Form(
+        "([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day from 00:00 to 23:59, in quotes: '02:00'"
+    ),
     "health_path": Form(
         "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
     ),
@@ -164,6 +167,21 @@ def _named(text: str) -> str:
 
 def _named_application(text: str) -> str:
     return _refuse(text, name_problem(text, is_application=True))
+
+
+def _zone(text: str) -> str:
+    """The name of a time zone that the IANA database has."""
+    if text == "UTC":
+        return text
+    # Loaded where somebody names another: most functions never do.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        # A directory of the database, such as Europe, is an OSError.
+        return _refuse(text, "write the name of a time zone of the IANA database: Europe/Berlin, or UTC")
+    return text
 
 
 def _plain(text: str) -> str:
@@ -204,6 +222,8 @@ Restart = Annotated[StrictStr, _text(FORMS["restart"].check)]
 NvidiaDriver = Annotated[StrictStr, _text(FORMS["nvidia_driver"].check)]
 VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
 ParameterPath = Annotated[StrictStr, _text(FORMS["parameter_path"].check)]
+ClockTime = Annotated[StrictStr, _text(FORMS["clock_time"].check)]
+TimeZone = Annotated[StrictStr, _text(_zone)]
 HealthPath = Annotated[StrictStr, _text(FORMS["health_path"].check)]
 PlainText = Annotated[StrictStr, _text(_plain)]
 ScriptText = Annotated[StrictStr, _text(_script)]

@@ -21,6 +21,8 @@ TAG_ROLE: Final = "ami-lifecycle:role"
 TAG_DIGEST: Final = "ami-lifecycle:image-digest"
 TAG_GENERATION: Final = "ami-lifecycle:generation"
 TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
+# When the disks were imaged: an image that is registered under another name has a creation date of its own.
+TAG_IMAGED: Final = "ami-lifecycle:imaged"
 
 
 def is_ami_id(text: str | None) -> bool:

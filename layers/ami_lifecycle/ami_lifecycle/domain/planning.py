@@ -13,6 +13,7 @@ from ami_lifecycle.domain.model import (
     TAG_DIGEST,
     TAG_ENVIRONMENT,
     TAG_GENERATION,
+    TAG_IMAGED,
     TAG_ROLE,
     Frozen,
     Image,
@@ -63,22 +64,29 @@ def reason_for_nothing(
     """Why no build is needed; None when one is."""
     if request.force or request.fresh:
         return None
-    if record.pin is not None:
-        return (
-            f"{settings.environment} is pinned to {record.pin.image_id} since {record.pin.at:%Y-%m-%d %H:%M} UTC"
-            f"{': ' + record.pin.reason if record.pin.reason else ''}; unpin it, or ask with force"
-        )
+    if (pinned := reason_of_pin(record)) is not None:
+        return pinned
     if is_published(digest, live, settings) and not _is_about_to_change(digest, record):
         return f"{digest} is published already, in {live.value}"
+    return reason_of_failures(digest, record, settings) if request.trigger is Trigger.RECONCILE else None
+
+
+def reason_of_pin(record: EnvironmentRecord) -> str | None:
+    """Why a pinned environment is not built; None where nothing pins it."""
+    if record.pin is None:
+        return None
+    return (
+        f"{record.environment} is pinned to {record.pin.image_id} since {record.pin.at:%Y-%m-%d %H:%M} UTC"
+        f"{': ' + record.pin.reason if record.pin.reason else ''}; unpin it, or ask with force"
+    )
+
+
+def reason_of_failures(digest: str, record: EnvironmentRecord, settings: EnvironmentSettings) -> str | None:
+    """Why a digest is given up; None while it is not."""
     failed = record.failed
-    if (
-        request.trigger is Trigger.RECONCILE
-        and failed is not None
-        and failed.digest == digest
-        and failed.count >= settings.reconcile_attempts
-    ):
-        return f"{failed.explanation}; push a corrected image, or start a build by hand"
-    return None
+    if failed is None or failed.digest != digest or failed.count < settings.reconcile_attempts:
+        return None
+    return f"{failed.explanation}; push a corrected image, or start a build by hand"
 
 
 def is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool:
@@ -125,7 +133,8 @@ def choose_base(
     """
     own = live.image or newest_usable(older, settings)
     if request.fresh:
-        return _fresh(ubuntu(), "a fresh build was asked for")
+        is_scheduled = request.trigger is Trigger.SCHEDULE
+        return _fresh(ubuntu(), "a rebuild was due" if is_scheduled else "a fresh build was asked for")
     if own is None:
         return _fresh(ubuntu(), f"{live.problem}, and there is no older image")
     problem = _problem_of(own, settings, now, unusable)
@@ -136,7 +145,7 @@ def choose_base(
         BuildMode.UPDATE,
         own,
         _generation_of(own) + 1,
-        _base_created_of(own),
+        base_created_of(own),
         f"update from {own.image_id}: {why}",
     )
 
@@ -152,7 +161,7 @@ def _problem_of(
     generation, limit = _generation_of(own), settings.refresh.max_generations
     if limit is not None and generation >= limit:
         return f"{own.image_id} is generation {generation}, and max_generations is {limit}"
-    created, days = _base_created_of(own), settings.refresh.max_base_age_days
+    created, days = base_created_of(own), settings.refresh.max_base_age_days
     if days is not None and created is not None and now - created > timedelta(days=days):
         return f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
     return None
@@ -208,10 +217,19 @@ def _generation_of(image: Image) -> int:
     return int(text) if text.isdecimal() else 1
 
 
-def _base_created_of(image: Image) -> datetime | None:
-    text = image.tags.get(TAG_BASE_CREATED, "")
+def base_created_of(image: Image) -> datetime | None:
+    """Date of Ubuntu's image below an image; its own where it does not say."""
+    return _date_of(image, TAG_BASE_CREATED)
+
+
+def imaged_of(image: Image) -> datetime | None:
+    """When an image's disks were imaged, whenever it was registered under its present name."""
+    return _date_of(image, TAG_IMAGED)
+
+
+def _date_of(image: Image, tag: str) -> datetime | None:
     try:
-        created = datetime.fromisoformat(text)
+        created = datetime.fromisoformat(image.tags.get(tag, ""))
     except ValueError:
         return image.creation_date
     # A person may have corrected the tag and left the zone out.

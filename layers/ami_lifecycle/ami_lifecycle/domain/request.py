@@ -19,6 +19,7 @@ class Trigger(StrEnum):
     QUEUED = "queued"
     ROLLBACK = "rollback"
     RECONCILE = "reconcile"
+    SCHEDULE = "schedule"
 
 
 class Action(StrEnum):

@@ -63,10 +63,14 @@ class SweepFinding(Frozen):
 
 class SweepResult(Frozen):
     """All findings of one sweep, the environments for which a request waits, those that do not publish the
-    digest that their tag names, whatever the reason, and all that AWS refuses to let go.
+    digest that their tag names, whatever the reason, and all that AWS refuses to let go. Of the environments that are
+    rebuilt by schedule: the age of the oldest image and base in days, and those whose rebuild is long due.
     """
 
     findings: tuple[SweepFinding, ...] = ()
     waiting: tuple[str, ...] = ()
     unpublished: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
+    image_age_days: float | None = None
+    base_age_days: float | None = None

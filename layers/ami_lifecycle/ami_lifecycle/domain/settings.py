@@ -8,12 +8,13 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
 from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
     LISTED_CHARACTERS,
     ApplicationName,
+    ClockTime,
     Device,
     EnvironmentName,
     HealthPath,
@@ -28,6 +29,7 @@ from ami_lifecycle.domain.forms import (
     Restart,
     ScriptText,
     SubnetId,
+    TimeZone,
     Ulimit,
     VariableName,
     VolumeMapping,
@@ -234,11 +236,39 @@ class RetirementSettings(Frozen):
     protect_running_instances: StrictBool = False
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class RefreshWindow(Frozen):
+    """When scheduled rebuilds may start, by the clocks of a time zone. One that ends before it begins goes on after
+    midnight and belongs to the day on which it begins; the same time twice is the whole day.
+    """
+
+    # In the file and in plans it is `from`, which Python keeps to itself.
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    days: tuple[Weekday, ...] = Field(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1)
+    opens: ClockTime = Field("00:00", alias="from")
+    closes: ClockTime = Field("00:00", alias="to")
+    timezone: TimeZone = "UTC"
+
+
 class RefreshSettings(Frozen):
-    """When the next build starts from Ubuntu again instead of from the previous image."""
+    """When the next build starts from Ubuntu again instead of from the previous image, and when the sweep rebuilds
+    what is live, with the same Docker image, for the sake of Ubuntu's patches.
+    """
 
     max_generations: StrictInt | None = Field(None, ge=1, le=10_000)
     max_base_age_days: StrictInt | None = Field(None, ge=1, le=3_650)
+    rebuild_after_days: StrictInt | None = Field(None, ge=1, le=3_650)
+    follow_base: StrictBool = False
+    window: RefreshWindow = Field(default_factory=RefreshWindow)
+    max_per_sweep: StrictInt = Field(1, ge=1, le=1_000)
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the sweep rebuilds the environment at all."""
+        return self.rebuild_after_days is not None or self.follow_base
 
 
 class EnvironmentSettings(Frozen):

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ami_lifecycle.domain.execution import Adoption, ClaimedInput
-from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_ROLE, AmiId, Image, ImageState, Role
+from ami_lifecycle.domain.model import (
+    TAG_EXECUTION,
+    TAG_IMAGED,
+    TAG_ROLE,
+    AmiId,
+    Image,
+    ImageState,
+    Role,
+)
 from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
@@ -85,7 +93,9 @@ def _is_copy(image: Image, candidate: Image) -> bool:
 
 
 def _tags(candidate: Image, step: AdoptInput) -> dict[str, str]:
+    imaged = {TAG_IMAGED: candidate.creation_date.isoformat()} if candidate.creation_date else {}
     return {
+        **imaged,
         **{key: value for key, value in candidate.tags.items() if not key.startswith("aws:")},
         # An image from before the setting may be registered again, and must carry what is demanded now.
         **step.plan.configured.tags,

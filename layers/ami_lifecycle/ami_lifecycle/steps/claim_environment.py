@@ -93,6 +93,11 @@ def _wait_behind(
     if plan.action is Action.RETIRE or _is_repair(request):
         reason = f"{holder.execution_arn} holds the environment and does this itself"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
+    if request.trigger is Trigger.SCHEDULE:
+        reason = (
+            f"{holder.execution_arn} holds the environment; the sweep asks again where a rebuild is due still"
+        )
+        return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
     if _is_being_built(step, request, holder):
         reason = f"{holder.execution_arn} builds this digest at this moment"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)

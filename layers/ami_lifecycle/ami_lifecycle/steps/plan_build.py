@@ -13,37 +13,27 @@ from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
 from ami_lifecycle.domain.preflight import Problem
+from ami_lifecycle.domain.rebuilding import reason_for_no_rebuild, rebuild_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageDigestNotFoundError,
-    ImageNotAllowedError,
     ImageNotVerifiedError,
     ImageTagNotFoundError,
     RecordNotFoundError,
     SettingsError,
 )
-from ami_lifecycle.ports import AllowedImages, Clock, Environments, Images, Parameters, Repository
+from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.ubuntu import current_ubuntu
 
-# Canonical, "Finding images with SSM": public parameters of the current Ubuntu images.
-UBUNTU_PARAMETER: Final = (
-    "/aws/service/canonical/ubuntu/server/22.04/stable/current/{architecture}/hvm/ebs-gp2/ami-id"
-)
-# Canonical, "Ubuntu on AWS", Verify the owner: by partition.
-CANONICAL_OWNERS: Final = {
-    "aws": "099720109477",
-    "aws-cn": "837727238323",
-    "aws-us-gov": "513442679011",
-}
 # As the contract of requests bounds it.
 _LONGEST_REASON: Final = 200
-_UBUNTU_ARCHITECTURES: Final = {"x86_64": "amd64", "arm64": "arm64"}
 
 
 class PlanInput(Frozen):
@@ -145,32 +135,8 @@ class Planner:
         return [image for image in found if not image.name.startswith(longer)]
 
     def ubuntu(self, settings: EnvironmentSettings, arn: str) -> Image:
-        """The current Ubuntu image of the settings' architecture.
-
-        Args:
-            arn: any ARN of the account, for its partition.
-
-        Raises:
-            ImageNotAllowedError: the account hides it from itself.
-            SettingsError: the Region has none.
-        """
-        name = UBUNTU_PARAMETER.format(architecture=_UBUNTU_ARCHITECTURES[settings.builder.architecture])
-        stored = self.parameters.get(name)
-        image = self.images.get(stored.value) if stored else None
-        if image is not None:
-            return image
-        if stored is None:
-            raise SettingsError(
-                f"the public parameter {name} does not exist in this Region; choose a Region that Ubuntu 22.04 is "
-                "published in"
-            )
-        allowed = self.images.allowed_images()
-        if allowed.restricts:
-            raise ImageNotAllowedError(not_allowed(stored.value, arn, allowed))
-        raise SettingsError(
-            f"{stored.value}, which the public parameter {name} names, does not exist in this Region; look again "
-            "in a few minutes, and else ask Canonical"
-        )
+        """The image that a fresh build starts from. `current_ubuntu` says what it raises."""
+        return current_ubuntu(settings, arn, self.parameters, self.images)
 
 
 @dataclass(frozen=True)
@@ -195,7 +161,7 @@ class _Planning:
 
     def _build(self) -> BuildState:
         source = self.planner.source_of(self.request, self.settings)
-        reason = reason_for_nothing(self.request, source.digest, self.live, self.record, self.settings)
+        reason = self._reason_for_nothing(source.digest)
         if reason is not None:
             return self._nothing(reason)
         live_id = self.live.value if is_ami_id(self.live.value) else None
@@ -221,6 +187,15 @@ class _Planning:
             }
         )
         return BuildState(plan=plan)
+
+    def _reason_for_nothing(self, digest: str) -> str | None:
+        if self.request.trigger is not Trigger.SCHEDULE:
+            return reason_for_nothing(self.request, digest, self.live, self.record, self.settings)
+        # Judged again: since the sweep has asked, somebody may have published, pinned or rebuilt.
+        follows = self.settings.refresh.follow_base
+        newest = self.planner.ubuntu(self.settings, self.execution_arn) if follows else None
+        rebuild, now = rebuild_of(self.live, newest, self.settings), self.planner.clock.now()
+        return reason_for_no_rebuild(digest, self.live, self.record, self.settings, rebuild, now)
 
     def _reasons(self, of_base: str) -> list[str]:
         reasons = [of_base]
@@ -290,20 +265,6 @@ class _Planning:
 
     def _nothing(self, reason: str) -> BuildState:
         return _nothing(self.request.environment, self.request.trigger, reason)
-
-
-def not_allowed(image_id: str, arn: str, allowed: AllowedImages) -> str:
-    """That the setting Allowed AMIs hides Ubuntu's image, and how to let it in."""
-    owner = CANONICAL_OWNERS.get(arn.split(":")[1], "Canonical's account")
-    how = (
-        "in the organization's declarative policy for EC2"
-        if allowed.is_policy
-        else "with aws ec2 replace-image-criteria-in-allowed-images-settings, which replaces all criteria"
-    )
-    return (
-        f"EC2's setting Allowed AMIs of this account and Region hides {image_id}, the Ubuntu image that fresh builds "
-        f"start from: allow the image provider {owner} (Canonical) {how}, then build again"
-    )
 
 
 def _as_build(request: BuildRequest) -> BuildRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
@@ -16,12 +16,21 @@ from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_ENVIRONMENT,
     TAG_EXECUTION,
+    Image,
     ImageState,
     Usage,
     is_ami_id,
 )
 from ami_lifecycle.domain.naming import execution_name
-from ami_lifecycle.domain.planning import Live, is_published, reason_for_nothing
+from ami_lifecycle.domain.planning import (
+    Live,
+    base_created_of,
+    imaged_of,
+    is_published,
+    reason_for_nothing,
+    reason_of_failures,
+)
+from ami_lifecycle.domain.rebuilding import Rebuild, rebuild_of, rebuild_request
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
@@ -48,10 +57,14 @@ from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published import PublishedRecords
 from ami_lifecycle.steps.queued_request import start_queued_request
 from ami_lifecycle.steps.retire_images import RetirementReview
+from ami_lifecycle.steps.ubuntu import current_ubuntu
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
 _REASON_CHARACTERS: Final = 400
+# As the contract of requests bounds them.
+_COMMIT_CHARACTERS: Final = 64
+_BRANCH_CHARACTERS: Final = 200
 _NAMED: Final = names_of(AmiLifecycleError)
 _Findings = Iterator[SweepFinding]
 
@@ -88,9 +101,11 @@ class Sweeper:
         for environment in environments:
             found.look(environment, partial(self._observe, environment, found))
         self._look_up_uses(found)
-        for seen in found.looked_at:
+        # What has failed before takes its turn after the others, so that none waits for it for ever.
+        for seen in sorted(found.looked_at, key=_failed_rebuilds):
             environment = seen.settings.environment
             # Each look is apart, so that one that is refused ends no other.
+            found.look(environment, partial(self._look_at_ages, seen, found))
             found.look(environment, partial(self._start_what_is_due, seen, found))
             found.look(environment, partial(self._prune_history, seen.settings, found))
         for environment in environments:
@@ -105,6 +120,9 @@ class Sweeper:
             waiting=tuple(found.waiting),
             unpublished=tuple(found.unpublished),
             blocked=tuple(dict.fromkeys(found.blocked)),
+            overdue=tuple(found.overdue),
+            image_age_days=max(found.image_ages, default=None),
+            base_age_days=max(found.base_ages, default=None),
         )
 
     def _count_blocked(self, environment: str, found: _Found) -> _Findings:
@@ -253,8 +271,9 @@ class Sweeper:
         environment, record, now = seen.settings.environment, seen.record, self.clock.now()
         # A thing that nobody has come back to within an hour is not there any more.
         held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
-        retirement = partial(self._due_retirement, found)
-        for look in (self._due_rollback, self._due_build, self._due_repair, retirement):
+        retirement, rebuild = partial(self._due_retirement, found), partial(self._due_rebuild, found)
+        # Last, because whatever else is due may publish another image.
+        for look in (self._due_rollback, self._due_build, self._due_repair, retirement, rebuild):
             looked = one_by_one(
                 [seen], lambda _: f"what is due in {environment}", partial(self._checked, look)
             )
@@ -270,6 +289,11 @@ class Sweeper:
                     held.append(waiting)
                     yield from _waiting(environment, work, waiting, now)
                     continue
+                if work.request.trigger is Trigger.SCHEDULE:
+                    if found.rebuilds >= seen.settings.refresh.max_per_sweep:
+                        held.extend([before] if before else [])
+                        continue
+                    found.rebuilds += 1
                 name, started = self._start(record, work, work.request, before)
                 yield _repaired(environment, f"{work.finding}; started {name}", _kind_of(work.request))
                 # What was not looked at after this stays as it is.
@@ -378,6 +402,61 @@ class Sweeper:
             environment=seen.settings.environment, action=Action.RETIRE, trigger=Trigger.RECONCILE, reason=why
         )
         return _Due(f"retire {' '.join(due)}", why, request)
+
+    def _look_at_ages(self, seen: _Seen, found: _Found) -> _Findings:
+        """Note how old an environment's image and its base are, and when they are to be replaced."""
+        settings, image, now = seen.settings, seen.live.image, self.clock.now()
+        if not settings.refresh.is_scheduled or image is None:
+            return iter(())
+        found.add_ages(image, now)
+        # A pin says that this very image stays.
+        if seen.record.pin is None:
+            rebuild = rebuild_of(seen.live, self._newest_base(found, settings), settings)
+            if rebuild is not None and rebuild.due <= now:
+                found.rebuilds_due[settings.environment] = rebuild
+            if rebuild is not None and rebuild.is_overdue(now):
+                found.overdue.append(settings.environment)
+        return iter(())
+
+    def _due_rebuild(self, found: _Found, seen: _Seen) -> _Due | None:
+        """A rebuild of the live image for the sake of the base's patches, within the window."""
+        settings, image, digest = seen.settings, seen.live.image, seen.live.digest
+        rebuild, now = found.rebuilds_due.get(settings.environment), self.clock.now()
+        if rebuild is None or image is None or digest is None:
+            return None
+        if rebuild.start(settings.refresh.window, now) > now:
+            return None
+        what, finding = f"rebuild {image.image_id}", f"a rebuild is due: {rebuild.reason}"
+        if (given_up := reason_of_failures(digest, seen.record, settings)) is not None:
+            return _Due(what, f"{finding}; {given_up}")
+        if not self.repository.has_digest(settings.repository, digest):
+            return _Due(
+                what, f"{finding}; {settings.repository} has no image {digest} any more, so push it again"
+            )
+        return _Due(what, finding, self._rebuild_request(seen, rebuild))
+
+    def _newest_base(self, found: _Found, settings: EnvironmentSettings) -> Image | None:
+        """The base's current image, looked up once for all environments of an architecture."""
+        if not settings.refresh.follow_base:
+            return None
+        architecture = settings.builder.architecture
+        if architecture not in found.bases:
+            found.bases[architecture] = current_ubuntu(
+                settings, self.state_machine_arn, self.parameters, self.images
+            )
+        return found.bases[architecture]
+
+    def _rebuild_request(self, seen: _Seen, rebuild: Rebuild) -> BuildRequest:
+        request = rebuild_request(seen.live, rebuild, seen.settings, seen.digest)
+        known = self._records(seen.settings).read_metadata()
+        if known is None or known.image_digest != seen.live.digest:
+            return request
+        # Whoever built the Docker image may have said of which commit it is.
+        commit = (
+            known.commit_sha if known.commit_sha and len(known.commit_sha) <= _COMMIT_CHARACTERS else None
+        )
+        branch = known.branch if known.branch and len(known.branch) <= _BRANCH_CHARACTERS else None
+        return request.model_copy(update={"commit_sha": commit, "branch": branch})
 
     def _unfinished_rollback(
         self, settings: EnvironmentSettings, record: EnvironmentRecord, live: Live
@@ -495,6 +574,18 @@ class _Found:
     looked_at: list[_Seen] = field(default_factory=list)
     open_images: dict[str, list[str]] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
+    bases: dict[str, Image] = field(default_factory=dict)
+    rebuilds_due: dict[str, Rebuild] = field(default_factory=dict)
+    rebuilds: int = 0
+    overdue: list[str] = field(default_factory=list)
+    image_ages: list[float] = field(default_factory=list)
+    base_ages: list[float] = field(default_factory=list)
+
+    def add_ages(self, image: Image, now: datetime) -> None:
+        """Note how old an environment's image and its base are, in days."""
+        for ages, since in ((self.image_ages, imaged_of(image)), (self.base_ages, base_created_of(image))):
+            if since is not None:
+                ages.append(round((now - since) / timedelta(days=1), 2))
 
     def look(self, environment: str | None, look: Callable[[], _Findings]) -> None:
         """Take the findings of one look; its fault is one of this look alone."""
@@ -532,6 +623,12 @@ def _waiting(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Fi
     text = f"{work.finding}; {held.explanation}"
     kind = _kind_of(work.request)
     yield SweepFinding(environment=environment, finding=text, repaired=False, kind=kind)
+
+
+def _failed_rebuilds(seen: _Seen) -> int:
+    """How often the rebuild that is due was tried."""
+    held = seen.record.held(f"rebuild {seen.live.value}")
+    return held.tries if held else 0
 
 
 def _pin_problem(pin: Pin, live: Live) -> str:

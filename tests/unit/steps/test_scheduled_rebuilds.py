@@ -1,0 +1,216 @@
+"""The sweep builds what is live again, for the sake of the base's patches."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.fakes import Call, Faulty
+from tests.unit.steps.account import LONG_AGO, UBUNTU, Account, an_image, arn_of
+from tests.unit.steps.execution import converge, run, run_started
+from tests.unit.steps.leftovers import findings, started
+from tests.unit.steps.promises import Promises
+from tests.unit.steps.test_claim_races import holder_of
+
+from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.execution import ClaimStatus, StepInput
+from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_IMAGED
+from ami_lifecycle.domain.request import Action, Trigger
+from ami_lifecycle.steps.claim_environment import claim_environment
+
+AGED = {"rebuild_after_days": 30}
+
+
+class Calls:
+    """What is called, in words."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def before(self, port: Faulty, call: Call) -> None:
+        self.texts.append(str(call))
+
+    def after(self, port: Faulty, call: Call) -> None:
+        """Nothing is to be seen afterwards."""
+
+
+def built(**refresh: Any) -> tuple[Account, str]:
+    """An account with a published image, and its digest."""
+    account = Account(defaults={"refresh": refresh})
+    digest = account.push("one")
+    run(account, "first")
+    account.sweeper.sweep()
+    return account, digest
+
+
+def pass_days(account: Account, days: float) -> None:
+    account.world.clock.advance(timedelta(days=days).total_seconds())
+
+
+def move_base(account: Account) -> str:
+    """Canonical publishes another image."""
+    newer = account.world.images.all[UBUNTU].model_copy(
+        update={"image_id": "ami-0fedcba9876543210", "creation_date": account.world.clock.now()}
+    )
+    account.world.images.add(newer)
+    (name,) = [each for each in account.world.parameters.all if each.startswith("/aws/service/canonical")]
+    account.world.parameters.set(name, newer.image_id, "aws:ec2:image")
+    return newer.image_id
+
+
+def scheduled(account: Account) -> list[str]:
+    return [request.environment for request in started(account) if request.trigger is Trigger.SCHEDULE]
+
+
+def test_an_image_that_ages_is_built_again_with_the_same_digest_from_the_base() -> None:
+    account, digest = built(**AGED)
+    before = account.latest
+    pass_days(account, 29)
+    converge(account, rounds=2)
+    assert scheduled(account) == []
+    pass_days(account, 1)
+    converge(account, rounds=4)
+    assert scheduled(account) == ["prod"]
+    assert account.latest != before
+    assert account.live.tags[TAG_DIGEST] == digest
+    assert (account.metadata.generation, account.metadata.base_ami_id) == (1, UBUNTU)
+    assert "a rebuild was due" in account.metadata.reason
+    assert "rebuild_after_days is 30" in account.metadata.reason
+    assert account.metadata.docker_image.endswith(":prod-latest")
+    assert Promises(account.world).leaks_of() == []
+
+
+def test_a_base_that_moves_is_followed_once() -> None:
+    account, digest = built(follow_base=True)
+    pass_days(account, 3)
+    converge(account, rounds=2)
+    assert scheduled(account) == []
+    newer = move_base(account)
+    converge(account, rounds=5)
+    assert scheduled(account) == ["prod"]
+    assert (account.metadata.base_ami_id, account.live.tags[TAG_DIGEST]) == (newer, digest)
+    assert "the base of" in account.metadata.reason
+
+
+def test_no_look_at_the_base_where_nobody_follows_it() -> None:
+    account, _ = built(**AGED)
+    seen = Calls()
+    account.world.watch(seen)
+    account.sweeper.sweep()
+    assert seen.texts
+    assert not [text for text in seen.texts if "canonical" in text]
+
+
+def test_two_environments_are_rebuilt_one_by_one() -> None:
+    account = Account(defaults={"refresh": AGED})
+    for environment in ("dev", "prod"):
+        account.environment = environment
+        account.push("one")
+        run(account, f"first-{environment}")
+    pass_days(account, 31)
+    account.sweeper.sweep()
+    assert len(scheduled(account)) == 1
+    converge(account, rounds=3)
+    assert sorted(scheduled(account)) == ["dev", "prod"]
+
+
+def test_a_window_that_is_closed_is_waited_for() -> None:
+    # The clock starts at noon.
+    account, _ = built(**AGED, window={"from": "02:00", "to": "05:00"})
+    pass_days(account, 31)
+    converge(account, rounds=3)
+    assert scheduled(account) == []
+    converge(account, rounds=14)
+    assert scheduled(account) == ["prod"]
+
+
+def test_a_pinned_environment_is_not_rebuilt() -> None:
+    account, _ = built(**AGED)
+    account.world.environments.set_pin(
+        "prod", Pin(image_id=account.latest or "", at=account.world.clock.now())
+    )
+    pass_days(account, 60)
+    result = account.sweeper.sweep()
+    assert (scheduled(account), result.overdue) == ([], ())
+    assert result.image_age_days is not None
+
+
+def test_a_push_comes_before_a_rebuild_and_makes_it_needless() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 31)
+    digest = account.push("two")
+    converge(account, rounds=4)
+    assert [request.trigger for request in started(account)] == [Trigger.RECONCILE]
+    assert account.live.tags[TAG_DIGEST] == digest
+
+
+def test_what_the_sweep_has_asked_for_is_judged_again_by_the_plan() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 31)
+    account.sweeper.sweep()
+    (request,) = started(account)
+    run(account, "by-hand", fresh=True)
+    live = account.latest
+    run_started(account)
+    assert account.latest == live
+    plan = account.planner.plan_request(request, "arn:aws:states:us-east-1:123456789012:execution:m:x").plan
+    assert plan.action is Action.NONE
+    assert "no rebuild of" in plan.reasons[0]
+
+
+def test_a_rebuild_is_not_queued_behind_another_execution() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 31)
+    account.sweeper.sweep()
+    (request,) = started(account)
+    step = StepInput(
+        plan=account.planner.plan_request(request, arn_of("rebuild")).plan, execution_arn=arn_of("rebuild")
+    )
+    holder_of(account, "push", digest=account.push("two"))
+    world = account.world
+    result = claim_environment(step, world.environments, world.executions, world.clock)
+    assert result.status is ClaimStatus.ALREADY_BUILDING
+    assert "asks again" in result.reason
+    assert world.environments.get("prod").wanted is None
+
+
+def test_a_rebuild_that_fails_is_tried_so_often_and_no_more() -> None:
+    account, _ = built(**AGED)
+    before = account.latest
+    pass_days(account, 31)
+    account.verification_fails = True
+    converge(account, rounds=12)
+    assert len(scheduled(account)) == 3
+    assert account.latest == before
+    result = account.sweeper.sweep()
+    assert any("a rebuild is due" in each and "has failed 3 times" in each for each in findings(result))
+    pass_days(account, 9)
+    assert account.sweeper.sweep().overdue == ("prod",)
+
+
+def test_a_digest_that_is_gone_from_the_repository_is_told() -> None:
+    account, digest = built(**AGED)
+    pass_days(account, 31)
+    account.world.repository.remove(digest)
+    result = account.sweeper.sweep()
+    assert scheduled(account) == []
+    assert any("push it again" in each for each in findings(result))
+
+
+def test_ages_are_told_where_something_is_rebuilt_by_schedule() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 10)
+    result = account.sweeper.sweep()
+    assert result.image_age_days == pytest.approx(10, abs=0.1)
+    assert result.base_age_days is not None
+    assert result.base_age_days > 10
+    off, _ = built()
+    assert off.sweeper.sweep().image_age_days is None
+
+
+def test_a_name_that_is_adopted_late_does_not_make_an_image_young() -> None:
+    account, _ = built(**AGED)
+    assert account.live.tags[TAG_IMAGED] < (account.live.creation_date or LONG_AGO).isoformat()
+    assert TAG_BASE_CREATED in account.live.tags
+    assert account.live.name == an_image(1).name
