@@ -23,10 +23,6 @@ _PINNING: Final = (
 )
 # Blocks that are not run, each with the reason.
 NOT_RUN: Final = {
-    (
-        "CONTRIBUTING.md",
-        "make quick     # domain, steps, adapters, and that the state machine agrees with the code",
-    ): "these tests run anyway",
     ("CONTRIBUTING.md", _PINNING): "it asks a package index for the newest versions",
     (
         "docs/fleets.md",
