@@ -62,8 +62,8 @@ for limit in listed("container_ulimits"):
     run += ["--ulimit", limit]
 for device in listed("container_devices"):
     run += ["--device", device]
-# systemd starts the container again, and not Docker: both would do so. Docker's count of restarts, of all time, is a count
-# of starts to systemd. What somebody stops stays stopped with systemd, so unless-stopped is always.
+# systemd starts the container again, and not Docker: both would do so. Docker counts restarts of all time, systemd
+# counts starts. What somebody stops stays stopped with systemd, so unless-stopped is always.
 policy, _, restarts = setting("container_restart").partition(":")
 restart = "always" if policy == "unless-stopped" else policy
 limit = f"StartLimitIntervalSec=infinity\nStartLimitBurst={int(restarts) + 1}\n" if restarts else ""
