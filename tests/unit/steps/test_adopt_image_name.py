@@ -7,7 +7,7 @@ from tests.unit.steps.account import an_image
 from tests.unit.steps.test_publishing import Build, a_copy
 
 from ami_lifecycle.domain.execution import Adoption
-from ami_lifecycle.domain.model import TAG_EXECUTION, ImageState
+from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_IMAGED, ImageState
 from ami_lifecycle.errors import ResourceNotVisibleError
 
 NAME = "comfyui-multitenant-prod"
@@ -28,6 +28,7 @@ def test_the_copy_is_registered_under_the_name_with_its_candidates_tags_and_thos
     tags = {"aws:backup:source": "x", "own": "y", "AWS": "z"}
     candidate = build.candidate.model_copy(update={"tags": {**build.candidate.tags, **tags}})
     build.account.world.images.add(candidate)
+    assert candidate.creation_date is not None
     adoption = build.adopt()
     assert adoption == Adoption(adopted=True, image_id=adoption.image_id, reason="registered")
     copy = build.account.world.images.all[adoption.image_id]
@@ -38,6 +39,7 @@ def test_the_copy_is_registered_under_the_name_with_its_candidates_tags_and_thos
         "AWS": "z",
         "CostCenter": "4711",
         TAG_EXECUTION: build.execution.arn,
+        TAG_IMAGED: candidate.creation_date.isoformat(),
         "ami-lifecycle:role": "canonical",
     }
 
