@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.workflows.conftest import Running
 from tests.workflows.service import REPOSITORY, Ended, Environment, Service
+
+from aws_emulator.api.operations import Request, Response
 
 CAPACITY = "InsufficientInstanceCapacity"
 
@@ -217,12 +220,22 @@ def test_a_digest_that_is_not_in_the_repository_is_refused_in_words(
 
 
 def test_a_digest_that_vanishes_during_the_build_fails_the_provisioning(
-    service: Service, environment: Environment
+    running: Running, service: Service, environment: Environment
 ) -> None:
-    digest = environment.push("one")
-    environment.wait_for_state("Let Builder Boot")
-    service.client("ecr").batch_delete_image(repositoryName=REPOSITORY, imageIds=[{"imageDigest": digest}])
-    environment.wait_until_idle()
-    (ended,) = [service.wait(arn) for arn in environment.executions()]
+    def delete_before_the_pull(request: Request, proceed: Callable[[], Response]) -> Response:
+        if (
+            request.operation == "SendCommand"
+            and environment.name in request.parameters["Parameters"]["Environment"]
+        ):
+            digests = request.parameters["Parameters"]["ImageDigest"]
+            service.client("ecr").batch_delete_image(
+                repositoryName=REPOSITORY, imageIds=[{"imageDigest": each} for each in digests]
+            )
+        return proceed()
+
+    middlewares = running.emulator.gateway.middlewares
+    middlewares.append(delete_before_the_pull)
+    ended = environment.build("one")
+    middlewares.remove(delete_before_the_pull)
     assert ended.error == "DocumentInterruptedError"
     assert "could not be pulled" in str(ended.cause)
