@@ -40,7 +40,7 @@ read_parameters() {
   parameter container_ulimits ContainerUlimits \
     '^(-|[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?(,[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?)*)$' -
   parameter container_devices ContainerDevices '^(-|/dev/[A-Za-z0-9._/:-]+(,/dev/[A-Za-z0-9._/:-]+)*)$' -
-  parameter container_restart ContainerRestart '^(no|always|unless-stopped|on-failure(:[1-9][0-9]?)?)$' always
+  parameter container_restart ContainerRestart '^(no|always|unless-stopped|on-failure)$' always
   parameter gpu_enabled GpuEnabled '^(true|false)$' false
   parameter nvidia_toolkit NvidiaToolkit '^(true|false)$' false
   parameter nvidia_driver NvidiaDriver '^(none|[0-9]{3}(-server)?(-open)?)$' none

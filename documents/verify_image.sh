@@ -119,11 +119,16 @@ container_log() {
 }
 
 wait_for_health() {
-  local restarts looks=0 deadline=$((SECONDS + health_timeout_seconds))
+  local restarts state looks=0 deadline=$((SECONDS + health_timeout_seconds))
   : >"$RUN/health-output"
   until is_healthy; do
     restarts=$(systemctl show --property=NRestarts --value "$application.service" 2>>"$LOG") || restarts=0
-    ((${restarts:-0} < MAXIMUM_RESTARTS)) || ((looks += 1))
+    # A unit that systemd does not start again: failed, or ended well where that is no reason for another start. Before its
+    # first start it is inactive, too.
+    state=$(systemctl show --property=ActiveState --value "$application.service" 2>>"$LOG") || state=unknown
+    if ((${restarts:-0} >= MAXIMUM_RESTARTS)) || [[ $state == failed || ($state == inactive && -n $ended) ]]; then
+      ((looks += 1))
+    fi
     # Between two starts the container shows how the application ended; just now it may run again, or be replaced.
     if ((SECONDS >= deadline || looks >= LOOKS_AFTER_RESTARTS)) || { ((looks > 0)) && [[ -n $ended ]]; }; then
       [[ -z $ended || $reason == *"$ended" ]] || reason+="; before that it was $ended"

@@ -66,8 +66,8 @@ MEANINGS: Final[dict[str, str]] = {
         "`--device`: `/dev/fuse`, `/dev/infiniband/uverbs0`. Canary and instances must have them."
     ),
     "container.restart": (
-        "When systemd starts the container again, as `--restart`: `no`, `always`, `unless-stopped`, `on-failure`, "
-        "`on-failure:3`. At boot it starts with each."
+        "When systemd starts the container again, as `--restart`: `no`, `always`, `unless-stopped`, `on-failure`. "
+        "At boot it starts with each."
     ),
     "container.gpu": (
         "`--gpus all`. Needs types with an NVIDIA GPU, `nvidia_toolkit` and a driver: [deploy.md](deploy.md)."

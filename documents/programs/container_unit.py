@@ -62,11 +62,9 @@ for limit in listed("container_ulimits"):
     run += ["--ulimit", limit]
 for device in listed("container_devices"):
     run += ["--device", device]
-# systemd starts the container again, and not Docker: both would do so. Docker counts restarts of all time, systemd
-# counts starts. What somebody stops stays stopped with systemd, so unless-stopped is always.
-policy, _, restarts = setting("container_restart").partition(":")
-restart = "always" if policy == "unless-stopped" else policy
-limit = f"StartLimitIntervalSec=infinity\nStartLimitBurst={int(restarts) + 1}\n" if restarts else ""
+# systemd starts the container again, and not Docker: both would do so. What somebody stops stays stopped with systemd,
+# so unless-stopped is always.
+restart = "always" if setting("container_restart") == "unless-stopped" else setting("container_restart")
 taken = set()
 for port in listed("container_ports"):
     if not all(0 < int(number) < 65536 for number in port.split(":")):
@@ -112,7 +110,7 @@ Description={application}, pinned by ami-lifecycle
 Requires=docker.service
 Wants=network-online.target
 After=docker.service network-online.target
-{limit}
+
 [Service]
 ExecStartPre=-/usr/bin/docker rm --force --volumes {application}
 ExecStart={" ".join(map(quoted, run))}

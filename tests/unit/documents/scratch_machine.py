@@ -57,6 +57,7 @@ case $1 in
   is-enabled) cat "$FAKE_DIR/unit-state" ;;
   show) case $2 in
     --property=NRestarts) cat "$FAKE_DIR/restarts" ;;
+    --property=ActiveState) cat "$FAKE_DIR/application-state" ;;
     --property=ActiveState*)
       cat "$FAKE_DIR/upgrades"
       [[ ! -e $FAKE_DIR/upgrades-next ]] || mv "$FAKE_DIR/upgrades-next" "$FAKE_DIR/upgrades"
@@ -190,6 +191,7 @@ class Machine:
             "free-bytes": str(40 * 1024**3),
             "unit-state": "enabled",
             "restarts": "0",
+            "application-state": "active",
             "exec-start": "",
             "upgrades": NO_UPGRADE,
             "dpkg-audit": "",

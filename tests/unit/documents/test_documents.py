@@ -38,7 +38,7 @@ GOOD = {
     "ContainerNetwork": ["-", "host", "none"],
     "ContainerUlimits": ["-", "memlock=-1", "nofile=1024:65536,stack=67108864"],
     "ContainerDevices": ["-", "/dev/fuse", "/dev/sda:/dev/disk:r,/dev/infiniband/uverbs0"],
-    "ContainerRestart": ["no", "always", "unless-stopped", "on-failure", "on-failure:99"],
+    "ContainerRestart": ["no", "always", "unless-stopped", "on-failure"],
     "GpuEnabled": ["true", "false"],
     "NvidiaToolkit": ["true", "false"],
     "NvidiaDriver": ["none", "580-server", "570", "550-server-open"],

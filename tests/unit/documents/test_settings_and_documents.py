@@ -205,7 +205,7 @@ PLAIN: Final[dict[str, Any]] = {
         ("provision_image", {"container": {"ulimits": ["memlock=1=2"]}}),
         ("provision_image", {"container": {"devices": ["/etc/passwd"]}}),
         ("provision_image", {"container": {"devices": ["/dev/fuse --privileged"]}}),
-        ("provision_image", {"container": {"restart": "on-failure:0"}}),
+        ("provision_image", {"container": {"restart": "on-failure:3"}}),
         ("provision_image", {"container": {"restart": "sometimes"}}),
         ("provision_image", {"environment": "prod-"}),
         ("provision_image", {"application": "comfy-"}),
@@ -235,14 +235,16 @@ def test_what_a_document_or_its_script_refuses_the_settings_refuse_first(
         ({"ipc": "host", "shm_mib": 64}, "ipc is host.*set shm_mib: 0"),
         ({"ipc": "none", "shm_mib": 64}, "ipc is none"),
         ({"ulimits": ["nofile=2:1"]}, "nofile=2:1.*soft"),
-        ({"ulimits": ["nofile=-1:1"]}, "soft limit is above"),
+        ({"ulimits": ["memlock=-1:1"]}, "soft limit is above"),
         ({"ulimits": ["nofile=1", "nofile=2"]}, "nofile twice"),
         ({"ulimits": ["noproc=1"]}, "write a limit as"),
         ({"devices": ["/dev/fuse", "/dev/sda:/dev/fuse:r"]}, "/dev/fuse twice"),
         ({"devices": ["/dev/../etc/passwd"]}, r"\.\."),
         ({"devices": ["/dev/fuse:x"]}, "write a device as"),
-        ({"restart": "on-failure:100"}, "from 1 to 99"),
-        ({"restart": "on-failure:-1"}, "write no, always"),
+        ({"restart": "on-failure:3"}, "takes no number"),
+        ({"restart": "never"}, "write no, always"),
+        ({"ulimits": ["nofile=-1"]}, "name a number"),
+        ({"ulimits": ["nofile=1024:-1"]}, "name a number"),
     ],
 )
 def test_what_makes_no_sense_to_docker_is_refused_with_the_remedy(
@@ -266,7 +268,7 @@ def test_limits_without_an_end_and_devices_with_rights_are_taken() -> None:
         "ports": [],
         "network": "host",
         "ipc": "host",
-        "ulimits": ["memlock=-1", "stack=67108864", "nofile=1024:-1"],
+        "ulimits": ["memlock=-1", "stack=67108864", "nofile=1024:65536"],
         "devices": ["/dev/fuse", "/dev/sda:/dev/disk:r", "/dev/infiniband/uverbs0:rwm"],
     }
     EnvironmentSettings.model_validate(PLAIN | {"container": taken})

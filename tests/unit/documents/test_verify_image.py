@@ -150,6 +150,18 @@ def test_a_crash_is_told_with_its_exit_code_and_last_lines(canary: Machine) -> N
     assert "RuntimeError: Found no NVIDIA driver" in result.stderr
 
 
+@pytest.mark.parametrize(("state", "exit_code"), [("failed", 1), ("inactive", 0)])
+def test_a_container_that_is_not_started_again_is_refused_before_the_time_is_over(
+    canary: Machine, state: str, exit_code: int
+) -> None:
+    container = canary.docker_state["containers"]["comfyui"]
+    canary.docker(containers={"comfyui": container | {"State": {"Running": False, "ExitCode": exit_code}}})
+    canary.set("application-state", state)
+    result = canary.verify(HealthTimeoutSeconds="1800")
+    assert result.code == 21
+    assert f"not running, exit code {exit_code}" in result.sentence
+
+
 def test_an_application_that_runs_again_when_it_is_looked_at_is_told_with_its_exit_code(
     canary: Machine,
 ) -> None:

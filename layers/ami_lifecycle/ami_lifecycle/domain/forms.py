@@ -25,7 +25,7 @@ ULIMIT: Final = (
     f"={_LIMIT}(:{_LIMIT})?"
 )
 DEVICE: Final = "/dev/[A-Za-z0-9._/-]+(:/[A-Za-z0-9._/-]+)?(:(r|w|m|rw|rm|wm|rwm))?"
-RESTART: Final = "no|always|unless-stopped|on-failure(:[1-9][0-9]?)?"
+RESTART: Final = "no|always|unless-stopped|on-failure"
 NVIDIA_DRIVER: Final = "[0-9]{3}(-server)?(-open)?"
 IMAGE_TAG: Final = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 DIGEST: Final = "sha256:[0-9a-f]{64}"
@@ -125,7 +125,10 @@ FORMS: Final[dict[str, Form]] = {
     "device": Form(
         DEVICE, "a device as `docker run --device` takes it: '/dev/fuse', '/dev/sda:/dev/disk:r'", longest=512
     ),
-    "restart": Form(RESTART, "no, always, unless-stopped, on-failure, or on-failure:N with N from 1 to 99"),
+    "restart": Form(
+        RESTART,
+        "no, always, unless-stopped or on-failure; systemd counts starts and not failures, so it takes no number",
+    ),
     "nvidia_driver": Form(NVIDIA_DRIVER, "a branch of Ubuntu's driver packages in quotes: '580-server'"),
     "variable": Form(
         "[A-Za-z_][A-Za-z0-9_]*",

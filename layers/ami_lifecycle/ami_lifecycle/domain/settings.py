@@ -142,7 +142,13 @@ class ContainerSettings(Frozen):
                 f"{self.shm_mib}; set shm_mib: 0, or another ipc"
             )
         for limit in self.ulimits:
-            soft, _, hard = limit.partition("=")[2].partition(":")
+            name, _, values = limit.partition("=")
+            soft, _, hard = values.partition(":")
+            # setrlimit(2): beyond fs.nr_open the kernel refuses it, and Docker then starts no container.
+            if name == "nofile" and "-1" in (soft, hard):
+                raise ValueError(
+                    f"ulimits has {limit}, which no kernel takes; name a number, nofile=1048576 at most"
+                )
             # docker/go-units, ParseUlimit: without limit (-1) is more than any.
             if hard not in {"", "-1"} and (soft == "-1" or int(soft) > int(hard)):
                 raise ValueError(
@@ -150,7 +156,7 @@ class ContainerSettings(Frozen):
                 )
         if twice := _twice(limit.partition("=")[0] for limit in self.ulimits):
             raise ValueError(f"ulimits name {twice} twice; give it one limit")
-        inside = [_path_inside(device) for device in self.devices]
+        inside = [posixpath.normpath(_path_inside(device)) for device in self.devices]
         if any(".." in device.split("/") for path in self.devices for device in path.split(":")):
             raise ValueError("devices have a path with ..; write the path itself")
         if twice := _twice(inside):
