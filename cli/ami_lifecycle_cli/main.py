@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import typer
 import typer.core
-from typer._click.exceptions import ClickException
 
 from ami_lifecycle_cli.console.output import FAILED, print_error_json, print_note
 from ami_lifecycle_cli.streams import prepare_streams
@@ -39,9 +38,16 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
-def _path(error: ClickException) -> str:
+def _show(error: typer.TyperException, *, as_json: bool) -> None:
+    """Say what is wrong with what was typed, and how help is found."""
     context = getattr(error, "ctx", None)
-    return str(context.command_path) if context is not None else "ami-lifecycle"
+    path = str(context.command_path) if context is not None else "ami-lifecycle"
+    if as_json:
+        print_error_json("UsageError", error.format_message(), f"see: {path} --help", error.exit_code)
+        return
+    if context is not None:
+        print_note(f"{context.get_usage()}\nTry '{path} {context.help_option_names[0]}' for help.\n")
+    print_note(f"Error: {error.format_message()}")
 
 
 class _LazyCommands(typer.core.TyperGroup):
@@ -67,12 +73,8 @@ class _LazyCommands(typer.core.TyperGroup):
             return super().main(args, prog_name, standalone_mode=standalone_mode, **extra)
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
-        except ClickException as error:
-            if as_json:
-                hint = f"see: {_path(error)} --help"
-                print_error_json("UsageError", error.format_message(), hint, error.exit_code)
-            else:
-                error.show()
+        except typer.TyperException as error:
+            _show(error, as_json=as_json)
             sys.exit(error.exit_code)
         except typer.Abort:
             print_note("Aborted.")

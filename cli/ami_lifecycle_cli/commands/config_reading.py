@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle_cli.console.connection import Target
+from ami_lifecycle_cli.console.connection import ENVIRONMENT_VARIABLE, Target
 from ami_lifecycle_cli.console.output import (
     print_data,
     print_error,
@@ -24,7 +24,7 @@ from parameter_config import Config
 from parameter_config.changes import declaration_at
 from parameter_config.declarations import Declaration
 from parameter_config.documents import Node
-from parameter_config.environments import differs_by_environment, each_environment
+from parameter_config.environments import differs_by_environment, each_environment, known_environments
 from parameter_config.errors import (
     ConfigFileError,
     ConfigInputError,
@@ -58,8 +58,9 @@ def show(target: Target, path: SubtreeArgument = "") -> None:
     """
     config = target.load()
     node = config.resolver.find_path(path)
-    if isinstance(node, Nowhere) and path in _environments(config):
-        # `config show prod`, as everywhere else.
+    # `config show prod`, as everywhere else; an environment that the shell's variable names gives way.
+    is_free = target.environment in {None, os.environ.get(ENVIRONMENT_VARIABLE)}
+    if isinstance(node, Nowhere) and is_free and path in known_environments(config):
         target.environment, path = path, ""
         config = target.load()
         node = config.resolver.find_path(path)
@@ -73,10 +74,6 @@ def show(target: Target, path: SubtreeArgument = "") -> None:
     if any("error" in row for row in rows):
         print_note("Some values are not what their declarations say: ami-lifecycle config validate")
         raise typer.Exit(1)
-
-
-def _environments(config: Config) -> set[str | None]:
-    return {own.resolver.placeholders["environment"] for own in each_environment(config)}
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 from urllib.parse import urlsplit
 
 import typer
@@ -19,12 +19,13 @@ from parameter_config import Config, ConfigError, load_config
 from parameter_config.aws_errors import translated
 from parameter_config.clients import make_client
 
+ENVIRONMENT_VARIABLE: Final = "AMI_LIFECYCLE_ENVIRONMENT"
 ConfigDirOption = Annotated[
     Path, typer.Option("--config-dir", help="Directory of the <name>_config.yml files.", show_default=True)
 ]
 EnvironmentOption = Annotated[
     str | None,
-    typer.Option("--environment", "-e", envvar="AMI_LIFECYCLE_ENVIRONMENT", help="Fills {environment}."),
+    typer.Option("--environment", "-e", envvar=ENVIRONMENT_VARIABLE, help="Fills {environment}."),
 ]
 ApplicationOption = Annotated[str | None, typer.Option("--application", help="Fills {application}.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="AWS profile.")]
@@ -111,8 +112,8 @@ def register(
         shared = _shared_options(target_type)
         own, name_environment = both_ways(own, shared)
 
-        def run(**arguments: Any) -> None:
-            name_environment(arguments)
+        def run(context: typer.Context, **arguments: Any) -> None:
+            name_environment(context, arguments)
             target = target_type(**{option.name: arguments.pop(option.name) for option in shared})
             try:
                 function(target, **arguments)
@@ -121,8 +122,11 @@ def register(
                 raise typer.Exit(FAILED) from error
 
         run.__doc__ = function.__doc__
+        context = inspect.Parameter(
+            "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+        )
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect and Typer read
-            sorted([*own, *shared], key=lambda parameter: parameter.kind)
+            [context, *sorted([*own, *shared], key=lambda parameter: parameter.kind)]
         )
         app.command(name, cls=CommandWithArguments, **settings)(run)
 

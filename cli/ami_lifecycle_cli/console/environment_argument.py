@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, get_args
 
 import typer
-from typer._click.exceptions import UsageError
 from typer.models import ArgumentInfo
 
 # Parameters that take the name of an environment as an argument.
@@ -21,7 +20,7 @@ _Argument = Annotated[
     typer.Argument(metavar="[ENV]", help="The same as --environment.", show_default=False),
 ]
 
-Merge = Callable[[dict[str, Any]], None]
+Merge = Callable[[typer.Context, dict[str, Any]], None]
 
 
 def both_ways(
@@ -43,7 +42,7 @@ def both_ways(
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         other = inspect.Parameter(_OTHER, kind, default=None, annotation=_Argument)
         return [other, *own], _merge("environment", None, needed=False)
-    return list(own), lambda _arguments: None
+    return list(own), lambda _context, _arguments: None
 
 
 def is_argument(parameter: inspect.Parameter) -> bool:
@@ -52,14 +51,16 @@ def is_argument(parameter: inspect.Parameter) -> bool:
 
 
 def _merge(name: str, absent: str | None, *, needed: bool) -> Merge:
-    def merge(arguments: dict[str, Any]) -> None:
+    def merge(context: typer.Context, arguments: dict[str, Any]) -> None:
         other, given = arguments.pop(_OTHER), arguments.get(name)
-        if other and given and other != given:
-            raise UsageError(
+        # What a variable of the shell names gives way to what is typed.
+        source = context.get_parameter_source(name)
+        if other and given and other != given and source is not None and source.name == "COMMANDLINE":
+            context.fail(
                 f"{given} and {other} are two environments; name one of them, as the argument or with --environment"
             )
         if needed and not other and not given:
-            raise UsageError("Missing argument 'ENV'.")
-        arguments[name] = given or other or absent
+            context.fail("Missing argument 'ENV'.")
+        arguments[name] = other or given or absent
 
     return merge

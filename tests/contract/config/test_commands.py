@@ -208,6 +208,16 @@ def test_without_an_environment_the_shipped_configuration_is_taken_for_all_of_th
     assert len(values) == len(optional)
 
 
+def test_an_environment_that_is_typed_wins_over_that_of_the_shell(
+    shipped: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMI_LIFECYCLE_ENVIRONMENT", "dev")
+    stages = {row["name"].split("/")[3] for row in shipped("show", "prod")["values"] if row.get("name")}
+    assert "prod" in stages
+    assert "dev" not in stages
+    assert shipped("validate", "prod")["findings"] == []
+
+
 def test_an_error_has_its_place_and_a_hint_on_standard_error(project: Project) -> None:
     result = project.run("set", "aws.ec2.instance_id", "vol-1", code=1)
     assert result.stdout == ""

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,27 @@ def test_config_commands_take_an_environment_as_an_argument_too(name: str, tmp_p
     shown = run("config", name, "Not-Good", *NO_ENDPOINT)
     assert shown.exit_code in {1, 2}
     assert "Not-Good" in shown.stderr + shown.stdout
+
+
+@pytest.mark.parametrize("name", ["validate", "init", "diff", "export", "prune"])
+def test_an_environment_that_is_typed_wins_over_that_of_the_shell(name: str, tmp_path: Any) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/aws_config.yml").write_text("key: {ssm_param: '/p/{environment}/key', default: 1}\n")
+    shell = {"AMI_LIFECYCLE_ENVIRONMENT": "dev"}
+    for typed in (("Not-Good",), ("-e", "Not-Good")):
+        shown = run("config", name, *typed, *NO_ENDPOINT, **shell)
+        assert "Not-Good" in shown.stderr + shown.stdout
+        assert "two environments" not in shown.stderr
+    both = run("config", name, "prod", "-e", "dev", *NO_ENDPOINT, **shell)
+    assert (both.exit_code, "two environments" in both.stderr) == (2, True)
+
+
+def test_nothing_is_imported_that_another_package_keeps_for_itself() -> None:
+    # A release may move or drop such a module, and says nothing of it.
+    root = Path(__file__).resolve().parents[3]
+    private = re.compile(r"^\s*(?:from|import) (?!aws_emulator)\w+(?:\.\w+)*\._[a-z]", re.MULTILINE)
+    files = [each for room in ("cli", "client", "layers", "emulator") for each in (root / room).rglob("*.py")]
+    assert [str(each) for each in files if private.search(each.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("name", ["build", "rollback", "unpin", "retire", "stop"])
