@@ -77,7 +77,12 @@ class _LazyCommands(typer.core.TyperGroup):
             _show(error, as_json=as_json)
             sys.exit(error.exit_code)
         except typer.Abort:
-            print_note("Aborted.")
+            if as_json:
+                print_error_json(
+                    "Aborted", "a question was not answered with yes", "confirm with --yes", FAILED
+                )
+            else:
+                print_note("Aborted.")
             sys.exit(FAILED)
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ami_lifecycle_cli.commands.config_reading import PathArgument
 from ami_lifecycle_cli.console.connection import Target
-from ami_lifecycle_cli.console.output import print_error, print_json, print_line, print_note, print_table
+from ami_lifecycle_cli.console.output import ask, print_error, print_json, print_line, print_note, print_table
 from parameter_config import Config, ConfigError
 from parameter_config.changes import (
     PlannedChange,
@@ -320,7 +320,7 @@ def _confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigRefusedError(f"{question} Nobody is there to answer.", remedy="Pass --yes.")
-    typer.confirm(question, abort=True, err=True)
+    ask(question)
 
 
 def prune(target: Target, dry_run: DryRunOption = False, yes: YesOption = False) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -62,6 +63,19 @@ def print_error_json(code: str, message: str, hint: str | None, exit_code: int) 
 def print_note(text: str) -> None:
     """Print a line for people to standard error."""
     Console(stderr=True, highlight=False).print(Text(text), soft_wrap=True)
+
+
+def ask(question: str) -> None:
+    """Ask on standard error. Raises `typer.Abort` where the answer is not yes; nothing was changed then."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        # The input has ended behind the question, in whose line the next one would be.
+        print_note("")
+        agreed = False
+    if not agreed:
+        print_note("Nothing was changed.")
+        raise typer.Abort
 
 
 def print_trouble(text: str) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import InputError
-from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.output import ask, print_json, print_line, print_note
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.following import Followed, Follower
 from ami_lifecycle_cli.stack.showing import duration, output_console, short_name
@@ -35,7 +35,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         ConfirmationMissingError: nobody can be asked.
-        typer.Exit: the answer is no; nothing was changed.
+        typer.Abort: the answer is no; nothing was changed.
     """
     if yes:
         return
@@ -43,9 +43,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ConfirmationMissingError(
             f"{question} Nobody can be asked here: confirm with --yes, or use --dry-run"
         )
-    if not typer.confirm(question, err=True):
-        print_note("Nothing was changed.")
-        raise typer.Exit(1)
+    ask(question)
 
 
 def start_and_report(stack: Stack, request: BuildRequest, *, watch: bool, as_json: bool) -> None:

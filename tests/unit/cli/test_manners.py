@@ -8,19 +8,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.text import Text
+from tests.unit.cli.samples import a_run
 from tests.unit.cli.test_command_line import KEYS, OPERATORS, nothing_of_this_machine
 from typer.testing import CliRunner
 
+from ami_lifecycle_cli.commands import stop as stopping
 from ami_lifecycle_cli.main import COMMANDS, app
-from ami_lifecycle_cli.stack import showing
+from ami_lifecycle_cli.stack import showing, starting
+from ami_lifecycle_cli.stack.stopping import Stoppable
 
 __all__ = ["nothing_of_this_machine"]
 NAMES_ENVIRONMENT = [name for name in OPERATORS if OPERATORS[name][1:2] == ("prod",)]
+STOPPABLE = Stoppable(a_run(status="RUNNING"), "prod", None, None)
 NO_ENDPOINT = ("--endpoint-url", "http://127.0.0.1:9")
 
 
@@ -76,6 +81,20 @@ def test_nothing_is_imported_that_another_package_keeps_for_itself() -> None:
     private = re.compile(r"^\s*(?:from|import) (?!aws_emulator)\w+(?:\.\w+)*\._[a-z]", re.MULTILINE)
     files = [each for room in ("cli", "client", "layers", "emulator") for each in (root / room).rglob("*.py")]
     assert [str(each) for each in files if private.search(each.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_a_question_that_is_not_answered_with_yes_ends_in_an_error(
+    monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(stopping, "find_stoppable", lambda *_: STOPPABLE)
+    monkeypatch.setattr(stopping, "Stack", lambda _target: SimpleNamespace(require_environment=str))
+    monkeypatch.setattr(starting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    for words in ((), ("--json",)):
+        result = CliRunner(env=KEYS).invoke(app, ["stop", "prod", *words], input=answer)
+        assert result.exit_code == 1
+        last = result.stderr.splitlines()[-1]
+        assert json.loads(last)["error"]["code"] == "Aborted" if words else last == "Aborted."
 
 
 @pytest.mark.parametrize("name", ["build", "rollback", "unpin", "retire", "stop"])
