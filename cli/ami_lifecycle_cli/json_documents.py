@@ -47,7 +47,7 @@ class Record(Part):
     commit_sha: str | None
     region: str
     workflow_run_id: str
-    workflow_run_number: int | None = Field(strict=True)
+    workflow_run_number: int | None
     image_digest: str
     base_ami_id: str | None
     build_mode: str | None

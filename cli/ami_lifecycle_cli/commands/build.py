@@ -166,7 +166,7 @@ def _parse_image(
 def _print_plan(stack: Stack, plan: BuildPlan, warning: str | None, *, as_json: bool) -> None:
     running = stack.environments.get(plan.environment).claim
     if as_json:
-        fields = plan.model_dump(mode="json", exclude={"run_id", "fencing"})
+        fields = plan.model_dump(exclude={"run_id", "fencing"})
         print_json({"dry_run": True, **fields, "warning": warning})
         return
     if plan.action is Action.NONE:

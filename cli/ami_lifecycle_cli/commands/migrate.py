@@ -124,5 +124,5 @@ def _as_json(
             for each in proposals
         ],
         "tagged": list(tagged),
-        "blocked": [blocked.model_dump(mode="json") for blocked in left],
+        "blocked": [blocked.model_dump() for blocked in left],
     }

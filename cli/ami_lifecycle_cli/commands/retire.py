@@ -49,7 +49,7 @@ def retire(
     decisions = [kept, *stack.retirement_review(settings).decide(live.image)]
     going = [each for each in decisions if each.action is RetireAction.RETIRE]
     if target.as_json and (dry_run or not going):
-        print_json({"dry_run": dry_run, "decisions": [each.model_dump(mode="json") for each in decisions]})
+        print_json({"dry_run": dry_run, "decisions": [each.model_dump() for each in decisions]})
     elif not target.as_json:
         print_decisions(decisions)
     if dry_run or not going:

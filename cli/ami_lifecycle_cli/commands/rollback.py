@@ -98,7 +98,7 @@ def _carry_out(stack: Stack, planned: Rollback, *, watch: bool, as_json: bool) -
         return
     followed = follow(stack, arn, planned.environment, as_json=as_json)
     pin = stack.environments.get(planned.environment).pin
-    more = {"rollback": planned.as_json(), "pin": pin.model_dump(mode="json") if pin else None}
+    more = {"rollback": planned.as_json(), "pin": pin.model_dump() if pin else None}
     report(stack, followed, as_json=as_json, more=more)
     print_note(
         f"{planned.environment} is not pinned (yet). See what happens: ami-lifecycle status {planned.environment}"

@@ -57,7 +57,7 @@ def unpin(
         "environment": environment,
         "was_pinned": True,
         "dry_run": False,
-        "pin": pin.model_dump(mode="json"),
+        "pin": pin.model_dump(),
         "next": None,
     }
     if dry_run:

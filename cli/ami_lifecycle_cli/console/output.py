@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from parameter_config import ConfigError
 from parameter_config.errors import ConfigFileError
 
 _PIPE_WIDTH: Final = 10_000
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 # Exit codes that all commands have (docs/json.md).
 FAILED: Final = 1
 WRONG_USE: Final = 2
@@ -108,16 +106,12 @@ def _write_json(value: Any, indent: int | None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Dates as RFC 3339 in UTC with seconds, at any depth; records keep them in several forms."""
+    """Dates as RFC 3339 in UTC with seconds, at any depth. A text is somebody's own, whatever it looks like."""
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        return rfc3339(datetime.fromisoformat(value))
-    return value
+    return rfc3339(value) if isinstance(value, datetime) else value
 
 
 def rfc3339(moment: datetime) -> str:

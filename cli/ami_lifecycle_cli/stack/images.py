@@ -61,10 +61,10 @@ class KnownImage:
             "image_id": self.image_id,
             "environment": self.environment,
             "exists": self.image is not None,
-            "image": self.image.model_dump(mode="json") if self.image else None,
+            "image": self.image.model_dump() if self.image else None,
             "record": record_as_json(self.record) if self.record else None,
             "first_boot": first_boot_as_json(self.record),
-            "uses": [use.model_dump(mode="json") for use in self.uses],
+            "uses": [use.model_dump() for use in self.uses],
             "console": self.console,
         }
 

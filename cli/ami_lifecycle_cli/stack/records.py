@@ -14,7 +14,7 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import parse_date, shown
+from ami_lifecycle_cli.stack.showing import iso_date, parse_date, shown
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ def read_history(stack: Stack, environment: str) -> History:
 
 
 def record_as_json(record: Metadata) -> dict[str, Any]:
-    """A record in plain values; its number is a number, and a date that was never written is null."""
-    fields = record.model_dump(mode="json")
+    """A record in plain values; its number is a number, its dates have one form, and one never written is null."""
+    fields = record.model_dump()
     number = str(fields["workflow_run_number"])
     fields["workflow_run_number"] = int(number) if number.isdecimal() else None
     for name in ("creation_date", "base_created", "verified_at", "status_since"):
-        if name in fields and parse_date(fields[name]) is None:
-            fields[name] = None
+        if name in fields:
+            fields[name] = iso_date(parse_date(fields[name]))
     return fields
 
 
@@ -59,7 +59,7 @@ def first_boot_as_json(record: Metadata | None) -> dict[str, Any] | None:
     if record is None or found is None:
         return None
     return {
-        **found.model_dump(mode="json"),
+        **found.model_dump(),
         "seconds_to_healthy": record.facts.get("boot_to_healthy_seconds"),
     }
 

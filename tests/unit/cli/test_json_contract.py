@@ -22,6 +22,7 @@ from ami_lifecycle_cli.json_documents import DOCUMENTS, WITHOUT
 from ami_lifecycle_cli.json_reference import json_markdown, json_schema
 from ami_lifecycle_cli.main import COMMANDS
 from ami_lifecycle_cli.stack.builds import Build
+from ami_lifecycle_cli.stack.logs import Line
 from ami_lifecycle_cli.stack.records import record_as_json
 from ami_lifecycle_cli.stack.runs import StateRun
 from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Seen, Verdict, Wanted
@@ -46,20 +47,30 @@ def test_every_command_has_a_contract_or_says_that_it_has_none() -> None:
 
 def test_dates_have_one_form_at_any_depth(capsys: pytest.CaptureFixture[str]) -> None:
     elsewhere = datetime(2026, 1, 2, 5, 4, 5, 987_654, timezone(timedelta(hours=2)))
-    found = printed(
-        capsys,
-        {
-            "at": elsewhere,
-            "list": [{"text": "2026-01-02T03:04:05.123456+00:00"}],
-            "no": "2026-01-02 is a day",
-        },
-    )
-    assert found == {
-        "schema_version": 1,
-        "at": "2026-01-02T03:04:05Z",
-        "list": [{"text": "2026-01-02T03:04:05Z"}],
-        "no": "2026-01-02 is a day",
-    }
+    found = printed(capsys, {"at": elsewhere, "list": [{"at": elsewhere}]})
+    moment = "2026-01-02T03:04:05Z"
+    assert found == {"schema_version": 1, "at": moment, "list": [{"at": moment}]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-02T03:04:05.123456+00:00", "2026-01-02 03:04:05", "2026-02-30 00:00:00", "2026-01-02"],
+)
+def test_what_somebody_wrote_is_printed_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"path": "training.since", "value": text, "source": "yaml"}
+    found = printed(capsys, {"values": [value]})
+    assert found["values"] == [value]
+    check_document("config show", found)
+    line = Line(NOW, "provision", "stdout", text)
+    assert printed(capsys, line.as_json())["message"] == text
+    facts = a_record(1, facts={"image_labels": {"made": text}})
+    assert printed(capsys, record_as_json(facts))["facts"]["image_labels"]["made"] == text
+
+
+def test_dates_of_a_record_have_one_form_and_one_that_is_none_is_null() -> None:
+    record = a_record(1, creation_date="2026-01-02 05:04:05.5+02:00", status_since="2026-02-30 00:00:00")
+    fields = record_as_json(record)
+    assert (fields["creation_date"], fields["status_since"]) == ("2026-01-02T03:04:05Z", None)
 
 
 def test_an_environment_in_every_state_has_the_form_of_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,10 +151,20 @@ def test_a_document_of_another_form_is_found(document: dict[str, Any]) -> None:
         check_document("status", document)
 
 
-def test_a_date_of_another_form_is_found() -> None:
-    document = {"schema_version": 1, "outputs": {"a": "2026-01-02T03:04:05.1+00:00"}}
-    with pytest.raises(ValueError, match="another form"):
-        check_document("outputs", document)
+@pytest.mark.parametrize("fields", [{"left": "ami-1"}, {"dry_run": "true"}, {"status": 1}])
+def test_a_text_is_neither_a_list_nor_a_truth_value(fields: dict[str, Any]) -> None:
+    document = {"schema_version": 1, "environment": "prod", "execution_arn": None, "status": "STOPPING"}
+    check_document("stop", document)
+    with pytest.raises(ValueError, match="validation error"):
+        check_document("stop", {**document, **fields})
+
+
+@pytest.mark.parametrize("at", ["2026-01-02T03:04:05.1+00:00", "2026-01-02 03:04:05Z"])
+def test_a_date_of_another_form_is_found(at: str) -> None:
+    pin = {"image_id": "ami-0123456789abcdef0", "digest": None, "at": at, "reason": ""}
+    fields = {"environment": "prod", "was_pinned": True, "dry_run": True, "pin": pin, "next": None}
+    with pytest.raises(ValueError, match=r"another form|validation error"):
+        check_document("unpin", {"schema_version": 1, **fields})
 
 
 def test_reference_and_schema_are_those_of_the_models() -> None:
