@@ -52,6 +52,7 @@ class EmulatedTarget:
     stack: str
     region: str
     endpoint_url: str
+    profile: str | None = None
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+from botocore.utils import get_environ_proxies
 
-from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle.errors import InputError, ServiceUnavailableError
 from parameter_config.documents import is_config_file, load_plain_yaml
 
@@ -31,9 +37,9 @@ def layer_of(lambda_client: Any, function: str) -> str:
     """ARN of the layer version with the configuration that a function reads.
 
     Raises:
-        DeployedConfigurationError: the function has none.
+        DeployedConfigurationError: the function has none, or is no more.
     """
-    with aws_errors("lambda:GetFunctionConfiguration", function):
+    with _there(f"function {function}"), aws_errors("lambda:GetFunctionConfiguration", function):
         found = lambda_client.get_function_configuration(FunctionName=function)
     arns = [str(each["Arn"]) for each in found.get("Layers", ())]
     arn = next((each for each in arns if each.split(":")[6].endswith(_LAYER)), None)
@@ -45,16 +51,29 @@ def layer_of(lambda_client: Any, function: str) -> str:
     return arn
 
 
-def read_layer(lambda_client: Any, arn: str) -> dict[str, bytes]:
+@contextmanager
+def _there(what: str) -> Iterator[None]:
+    """A deployment replaces the layer, and deletes the version before."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != "ResourceNotFoundException":
+            raise
+        raise DeployedConfigurationError(
+            f"Lambda has no {what} any more; the stack may have been deployed a moment ago: try again"
+        ) from error
+
+
+def read_layer(lambda_client: Any, arn: str, profile: str | None = None) -> dict[str, bytes]:
     """The configuration files of a layer version, by their names.
 
     Raises:
-        DeployedConfigurationError: what is delivered is not what Lambda has.
+        DeployedConfigurationError: the version is no more, or what is delivered is not what Lambda has.
         ServiceUnavailableError: it cannot be fetched.
     """
-    with aws_errors("lambda:GetLayerVersion", arn):
+    with _there(f"layer version {arn}"), aws_errors("lambda:GetLayerVersion", arn):
         content = lambda_client.get_layer_version_by_arn(Arn=arn)["Content"]
-    archive = _fetch(content["Location"], arn)
+    archive = _fetch(content["Location"], arn, profile)
     if base64.b64encode(hashlib.sha256(archive).digest()).decode() != content["CodeSha256"]:
         raise DeployedConfigurationError(
             f"what was fetched of {arn} has another checksum than Lambda says; look for a proxy that changes answers"
@@ -68,18 +87,14 @@ def _is_read(name: str) -> bool:
     return "/" not in name and is_config_file(Path(name))
 
 
-def _fetch(url: str, arn: str) -> bytes:
+def _fetch(url: str, arn: str, profile: str | None) -> bytes:
     """What is behind the presigned address (Lambda API reference, LayerVersionContentOutput: valid for 10 minutes)."""
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - slow to import
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
-    from botocore.session import get_session  # noqa: PLC0415
-    from botocore.utils import get_environ_proxies  # noqa: PLC0415
-
-    # The same proxies and certificates as for calls of AWS.
-    authorities = get_session().get_config_variable("ca_bundle")
+    # As botocore's clients have them: certificates of the profile or the environment, proxies of the environment.
+    authorities = Session(profile=profile).get_config_variable("ca_bundle")
     session = URLLib3Session(
-        verify=authorities or True, proxies=get_environ_proxies(url), timeout=_PATIENCE_SECONDS
+        verify=authorities or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+        proxies=get_environ_proxies(url),
+        timeout=_PATIENCE_SECONDS,
     )
     try:
         answer = session.send(AWSRequest("GET", url).prepare())

@@ -40,6 +40,10 @@ class StackTarget(Protocol):
     def stack(self) -> str:
         """Its name."""
 
+    @property
+    def profile(self) -> str | None:
+        """The AWS profile that its clients go by; None for the default."""
+
     def client(self, service: str) -> Any:
         """A boto3 client of its account and Region."""
 
@@ -51,6 +55,7 @@ class Stack:
         self.name = target.stack
         self.client = target.client
         self.clock = SystemClock()
+        self._profile = target.profile
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
@@ -127,7 +132,7 @@ class Stack:
             AmiLifecycleError: they cannot be read.
         """
         client = self.client("lambda")
-        return read_layer(client, layer_of(client, self.output("SweepFunctionName")))
+        return read_layer(client, layer_of(client, self.output("SweepFunctionName")), self._profile)
 
     @cached_property
     def catalogue(self) -> Catalogue:
