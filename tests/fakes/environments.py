@@ -120,22 +120,14 @@ class FakeEnvironments(Faulty):
         return record.published_count + 1
 
     @port_call
-    def record_failure(
-        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
-    ) -> None:
-        """Remember how often a digest failed."""
-        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number, error=error)
-        self._change(environment, failed=failed)
+    def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
+        """Remember these failures and no others."""
+        self._change(environment, failed=next(iter(failures), None), failed_before=tuple(failures[1:]))
 
     @port_call
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
         """Remember what is tried again later."""
         self._change(environment, held_back=tuple(held))
-
-    @port_call
-    def clear_failure(self, environment: str) -> None:
-        """Forget failures."""
-        self._change(environment, failed=None)
 
     @port_call
     def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:

@@ -289,7 +289,7 @@ def _why_not_built(
         return "it waits for the running execution"
     if record.pin is not None:
         return "the environment is pinned"
-    failed = record.failed if record.failed and record.failed.digest == digest else None
+    failed = record.failure_of(digest)
     if failed is not None and failed.count >= settings.reconcile_attempts:
         return f"{_failure(record, failed)}, then push a corrected image, or start a build by hand"
     last = ""

@@ -140,8 +140,8 @@ def _bad_news(wanted: Wanted, seen: Seen, digest: str) -> Verdict | None:
 
 
 def _ended_badly(seen: Seen, digest: str) -> tuple[Outcome, str] | None:
-    failed = seen.record.failed
-    if failed is not None and failed.digest == digest:
+    failed = seen.record.failure_of(digest)
+    if failed is not None:
         outcome = Outcome.STOPPED if failed.count >= STOPPED_BY_A_PERSON else Outcome.FAILED
         return outcome, failed.error or failed.explanation
     # What ended before it claimed the environment is in no record.

@@ -15,6 +15,7 @@ from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
 from ami_lifecycle.domain.environment import (
     Claim,
     EnvironmentRecord,
+    FailedAttempts,
     HeldBack,
     LaunchProgress,
     Pin,
@@ -284,13 +285,8 @@ class Environments(Protocol):
     def count_publication(self, environment: str, execution_arn: str) -> int:
         """Number of this execution's publication: one more than the last, and the same on a retry."""
 
-    def record_failure(
-        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
-    ) -> None:
-        """Remember how often a digest failed in a row, the last time under this claim and with this error."""
-
-    def clear_failure(self, environment: str) -> None:
-        """Forget failures after a success."""
+    def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
+        """Remember these failures, the last one first, and no others."""
 
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
         """Remember all that was tried and is tried again later."""

@@ -254,11 +254,17 @@ def test_publications_are_counted_once_per_execution(rig: Rig) -> None:
 
 
 def test_failures_are_remembered_until_they_are_cleared(rig: Rig) -> None:
-    rig.environments.clear_failure(rig.name)
-    rig.environments.record_failure(rig.name, DIGEST, 2)
-    assert rig.environments.get(rig.name).failed == FailedAttempts(digest=DIGEST, count=2)
-    rig.environments.clear_failure(rig.name)
-    assert rig.environments.get(rig.name).failed is None
+    first, second = (
+        FailedAttempts(digest=DIGEST, count=2, claim_number=7, error="CommandFailedError: no"),
+        FailedAttempts(digest="sha256:" + "b" * 64, count=1),
+    )
+    rig.environments.record_failures(rig.name, ())
+    rig.environments.record_failures(rig.name, (first,))
+    assert rig.environments.get(rig.name).failures == (first,)
+    rig.environments.record_failures(rig.name, (second, first))
+    assert rig.environments.get(rig.name).failures == (second, first)
+    rig.environments.record_failures(rig.name, ())
+    assert rig.environments.get(rig.name).failures == ()
 
 
 def test_an_environment_is_pinned_and_unpinned(rig: Rig) -> None:

@@ -402,3 +402,21 @@ def test_a_base_carries_the_date_of_the_first_of_its_kind() -> None:
 )
 def test_a_name_may_go_on_with_a_date_but_not_with_a_letter(name: str, is_named: bool) -> None:
     assert is_named_for(an_image(1, name=name), NAME) is is_named
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.booleans())))
+def test_what_becomes_of_one_digest_changes_nothing_for_the_others(steps: list[tuple[str, bool]]) -> None:
+    record, counts = a_record(), dict[str, int]()
+    for name, is_published in steps:
+        digest = "sha256:" + name * 64
+        before = record.failure_of(digest)
+        if is_published:
+            found = record.without_failure_of(digest)
+            counts.pop(digest, None)
+        else:
+            found = record.with_failure(failures((before.count if before else 0) + 1, digest))
+            counts[digest] = counts.pop(digest, 0) + 1
+        record = a_record(failed=next(iter(found), None), failed_before=found[1:])
+        # The oldest are forgotten, so that the record stays small.
+        counts = dict(list(counts.items())[-8:])
+        assert {each.digest: each.count for each in record.failures} == counts

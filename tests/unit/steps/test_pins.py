@@ -11,7 +11,7 @@ from tests.unit.steps.account import Account, an_image, arn_of
 from tests.unit.steps.execution import Crash, Execution, converge, run, run_started
 from tests.unit.steps.leftovers import started
 
-from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.environment import FailedAttempts, Pin
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST
 from ami_lifecycle.domain.request import Action
@@ -111,7 +111,7 @@ def test_a_pinned_digest_that_fails_is_built_so_often_and_no_more(account: Accou
     run(account, "third")
     pin = Pin(image_id="ami-0123456789abcdef0", digest=digest, at=account.world.clock.now())
     account.world.environments.set_pin("prod", pin)
-    account.world.environments.record_failure("prod", digest, 3)
+    account.world.environments.record_failures("prod", [FailedAttempts(digest=digest, count=3)])
     (finding,) = account.sweeper.sweep().findings
     assert not finding.repaired
     assert "unpin the environment" in finding.finding

@@ -11,7 +11,7 @@ from tests.unit.steps.leftovers import an_orphan_instance
 from tests.unit.steps.test_publishing import Build
 
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, Unfinished
-from ami_lifecycle.domain.environment import HeldBack
+from ami_lifecycle.domain.environment import FailedAttempts, HeldBack
 from ami_lifecycle.domain.execution import Published
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.result import ReleaseResult
@@ -48,7 +48,7 @@ def test_a_build_ends_its_instances_and_gives_the_environment_back(build: Build)
         an_orphan_instance(build.account, "other").model_copy(update={"instance_id": "i-2"})
     )
     build.account.world.instances.add(instance)
-    build.account.world.environments.record_failure("prod", build.digest, 2)
+    build.account.world.environments.record_failures("prod", [FailedAttempts(digest=build.digest, count=2)])
     assert released(build, published=a_publication(build)) == ReleaseResult(
         environment="prod",
         action=Action.BUILD,
@@ -64,7 +64,7 @@ def test_a_build_ends_its_instances_and_gives_the_environment_back(build: Build)
 
 
 def test_what_is_no_build_says_nothing_of_failures(build: Build) -> None:
-    build.account.world.environments.record_failure("prod", build.digest, 2)
+    build.account.world.environments.record_failures("prod", [FailedAttempts(digest=build.digest, count=2)])
     build.plan = build.plan.model_copy(update={"action": Action.RETIRE, "source": None})
     result = released(build)
     assert (result.image_id, result.image_digest, result.replaced) == (None, None, None)

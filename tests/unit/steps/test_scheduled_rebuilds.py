@@ -9,12 +9,12 @@ import pytest
 from tests.fakes import Call, Faulty
 from tests.unit.steps.account import LONG_AGO, UBUNTU, Account, an_image, arn_of
 from tests.unit.steps.execution import converge, run, run_started
-from tests.unit.steps.leftovers import findings, started
+from tests.unit.steps.leftovers import a_clean_up, findings, started
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
 from ami_lifecycle.domain.environment import Pin
-from ami_lifecycle.domain.execution import ClaimStatus, StepInput
+from ami_lifecycle.domain.execution import ClaimStatus, ExecutionStatus, StepInput
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_IMAGED
 from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.steps.claim_environment import claim_environment
@@ -187,6 +187,35 @@ def test_a_rebuild_that_fails_is_tried_so_often_and_no_more() -> None:
     assert any("a rebuild is due" in each and "has failed 3 times" in each for each in findings(result))
     pass_days(account, 9)
     assert account.sweeper.sweep().overdue == ("prod",)
+
+
+def test_a_rebuild_does_not_start_what_a_person_has_stopped() -> None:
+    account, digest = built(**AGED)
+    stopped = account.push("two")
+    account.sweeper.sweep()
+    (request,) = started(account)
+    holder_of(account, "stopped", digest=stopped)
+    account.world.executions.end(arn_of("stopped"), ExecutionStatus.ABORTED)
+    account.build_cleaner.clean_up(a_clean_up("stopped", status="ABORTED"))
+    before = account.latest
+    pass_days(account, 31)
+    converge(account, rounds=6)
+    assert [each.trigger for each in started(account)] == [request.trigger, Trigger.SCHEDULE]
+    assert account.latest != before
+    assert account.live.tags[TAG_DIGEST] == digest
+    assert any("stopped by a person" in each for each in findings(account.sweeper.sweep()))
+
+
+def test_a_rebuild_that_fails_does_not_start_again_what_was_given_up() -> None:
+    account, _ = built(**AGED)
+    account.push("two")
+    account.verification_fails = True
+    converge(account, rounds=8)
+    assert len(started(account)) == 3
+    pass_days(account, 31)
+    converge(account, rounds=30)
+    triggers = [each.trigger for each in started(account)]
+    assert triggers == [Trigger.RECONCILE] * 3 + [Trigger.SCHEDULE] * 3
 
 
 def test_a_digest_that_is_gone_from_the_repository_is_told() -> None:

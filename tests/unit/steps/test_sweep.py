@@ -22,7 +22,7 @@ from tests.unit.steps.leftovers import (
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.domain.environment import Pin
+from ami_lifecycle.domain.environment import FailedAttempts, Pin
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
@@ -247,7 +247,7 @@ def test_a_digest_that_fails_is_built_so_often_and_no_more(account: Account) -> 
 
 def test_an_environment_whose_digest_is_not_published_is_counted_until_it_is(account: Account) -> None:
     digest = account.push("bad")
-    account.world.environments.record_failure("prod", digest, 3)
+    account.world.environments.record_failures("prod", [FailedAttempts(digest=digest, count=3)])
     given_up = account.sweeper.sweep()
     assert given_up.unpublished == ("prod",)
     (finding,) = given_up.findings
@@ -275,7 +275,7 @@ def test_a_corrected_digest_is_built_after_others_failed(account: Account) -> No
     digest = account.push("three")
     converge(account)
     assert account.live.tags[TAG_DIGEST] == digest
-    assert account.world.environments.get("prod").failed is None
+    assert account.world.environments.get("prod").failure_of(digest) is None
 
 
 def test_a_build_that_a_person_stopped_is_not_started_again(account: Account) -> None:

@@ -37,6 +37,7 @@ NAMES: Final = (
     "busy_until",
     "claim",
     "failed",
+    "failed_before",
     "fencing",
     "held_back",
     "launching",
@@ -204,12 +205,18 @@ class DynamoEnvironments:
         return written.record.published_count
 
     @calls("dynamodb:UpdateItem")
-    def record_failure(
-        self, environment: str, digest: str, count: int, claim_number: int = 0, error: str = ""
-    ) -> None:
-        """Remember how often a digest failed in a row, the last time under this claim and with this error."""
-        failed = FailedAttempts(digest=digest, count=count, claim_number=claim_number, error=error)
-        self._update(environment, "SET #failed = :failed", None, {":failed": failed})
+    def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
+        """Remember these failures, the last one first, and no others.
+
+        The last one is in an attribute of its own, where releases before this one have it alone.
+        """
+        if not failures:
+            self._update(environment, "REMOVE #failed, #failed_before", "attribute_exists(#pk)", {})
+            return
+        last, *before = failures
+        listed = [each.model_dump(mode="json") for each in before]
+        update = "SET #failed = :failed, #failed_before = :before"
+        self._update(environment, update, None, {":failed": last, ":before": listed})
 
     @calls("dynamodb:UpdateItem")
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
@@ -219,11 +226,6 @@ class DynamoEnvironments:
             self._update(environment, "SET #held_back = :held", None, values)
         else:
             self._update(environment, "REMOVE #held_back", "attribute_exists(#pk)", {})
-
-    @calls("dynamodb:UpdateItem")
-    def clear_failure(self, environment: str) -> None:
-        """Forget failures after a success."""
-        self._update(environment, "REMOVE #failed", "attribute_exists(#pk)", {})
 
     @calls("dynamodb:UpdateItem")
     def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:

@@ -15,6 +15,8 @@ from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 IN_FLIGHT_MARGIN: Final = timedelta(seconds=5)
 # Counts as more failures than any setting allows, so that the sweep does not start what a person has stopped.
 STOPPED_BY_A_PERSON: Final = 1_000_000
+# Failures are remembered of so many digests: what the tag names, the live one, a pin's, and earlier ones of the tag.
+_FAILED_DIGESTS: Final = 8
 
 
 class LaunchProgress(Frozen):
@@ -150,7 +152,8 @@ class EnvironmentRecord(Frozen):
     """The environment's item.
 
     `fencing` grows with every claim and every release, so a plan made at one number is outdated at the
-    next. `revision` grows with each request that is queued.
+    next. `revision` grows with each request that is queued. `failed` is of the digest that failed last, and
+    `failed_before` of others.
     """
 
     environment: str
@@ -162,7 +165,25 @@ class EnvironmentRecord(Frozen):
     published_count: int = 0
     pin: Pin | None = None
     failed: FailedAttempts | None = None
+    failed_before: tuple[FailedAttempts, ...] = ()
     held_back: tuple[HeldBack, ...] = ()
+
+    @property
+    def failures(self) -> tuple[FailedAttempts, ...]:
+        """Of each digest that failed lately and was not published since, the last one first."""
+        return (self.failed, *self.failed_before) if self.failed is not None else ()
+
+    def failure_of(self, digest: str | None) -> FailedAttempts | None:
+        """How often a digest failed in a row; None where it did not, or has been published since."""
+        return next((failed for failed in self.failures if failed.digest == digest), None)
+
+    def with_failure(self, failed: FailedAttempts) -> tuple[FailedAttempts, ...]:
+        """The failures once this digest has failed: one digest says nothing of another."""
+        return (failed, *self.without_failure_of(failed.digest))[:_FAILED_DIGESTS]
+
+    def without_failure_of(self, digest: str | None) -> tuple[FailedAttempts, ...]:
+        """The failures once this digest is published."""
+        return tuple(failed for failed in self.failures if failed.digest != digest)
 
     def held(self, what: str) -> HeldBack | None:
         """What is known of an earlier try at this."""

@@ -83,8 +83,8 @@ def reason_of_pin(record: EnvironmentRecord) -> str | None:
 
 def reason_of_failures(digest: str, record: EnvironmentRecord, settings: EnvironmentSettings) -> str | None:
     """Why a digest is given up; None while it is not."""
-    failed = record.failed
-    if failed is None or failed.digest != digest or failed.count < settings.reconcile_attempts:
+    failed = record.failure_of(digest)
+    if failed is None or failed.count < settings.reconcile_attempts:
         return None
     return f"{failed.explanation}; push a corrected image, or start a build by hand"
 

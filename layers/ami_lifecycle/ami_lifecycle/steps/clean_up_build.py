@@ -10,7 +10,13 @@ from pydantic import BeforeValidator, ValidationError
 
 from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.domain.decision import Blocked, most_telling
-from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, EnvironmentRecord, learn_from_failure
+from ami_lifecycle.domain.environment import (
+    STOPPED_BY_A_PERSON,
+    Claim,
+    EnvironmentRecord,
+    FailedAttempts,
+    learn_from_failure,
+)
 from ami_lifecycle.domain.events import Event
 from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.domain.model import Frozen
@@ -137,7 +143,7 @@ class BuildCleaner:
     def _record_failure(
         self, record: EnvironmentRecord, claim: Claim, digest: str, step: CleanUpInput
     ) -> None:
-        failed = record.failed if record.failed and record.failed.digest == digest else None
+        failed = record.failure_of(digest)
         if failed is not None and failed.claim_number == claim.number:
             return
         error, cause = describe_failure(step)
@@ -147,7 +153,8 @@ class BuildCleaner:
         elif is_the_images_fault(error):
             count += 1
         line = f"{error}: {' '.join(cause.split())}"[:_ERROR_CHARACTERS]
-        self.environments.record_failure(record.environment, digest, count, claim.number, line)
+        now = FailedAttempts(digest=digest, count=count, claim_number=claim.number, error=line)
+        self.environments.record_failures(record.environment, record.with_failure(now))
 
 
 def parse_clean_up(raw: Any) -> CleanUpInput:

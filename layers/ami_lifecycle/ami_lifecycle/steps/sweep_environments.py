@@ -476,10 +476,9 @@ class Sweeper:
         is_ours = image is not None and image.is_ours(settings.application, settings.environment)
         if image is not None and is_ours and image.state is ImageState.AVAILABLE:
             return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
-        failed = record.failed
-        if failed is not None and failed.digest == pin.digest and failed.count >= settings.reconcile_attempts:
+        if pin.digest is None or reason_of_failures(pin.digest, record, settings) is not None:
             return None
-        if pin.digest is not None and self.repository.has_digest(settings.repository, pin.digest):
+        if self.repository.has_digest(settings.repository, pin.digest):
             return request.model_copy(update={"image_digest": pin.digest})
         return None
 
