@@ -17,6 +17,7 @@ from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import ClaimStatus, ExecutionStatus, StepInput
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_IMAGED
 from ami_lifecycle.domain.request import Action, Trigger
+from ami_lifecycle.domain.result import FindingKind
 from ami_lifecycle.steps.claim_environment import claim_environment
 
 AGED = {"rebuild_after_days": 30}
@@ -100,6 +101,37 @@ def test_no_look_at_the_base_where_nobody_follows_it() -> None:
     account.sweeper.sweep()
     assert seen.texts
     assert not [text for text in seen.texts if "canonical" in text]
+
+
+def test_nothing_starts_while_nobody_can_see_the_base() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 31)
+    (name,) = [each for each in account.world.parameters.all if each.startswith("/aws/service/canonical")]
+    account.world.parameters.delete(name)
+    result = account.sweeper.sweep()
+    assert started(account) == []
+    (finding,) = [each for each in result.findings if "Ubuntu 22.04" in each.finding]
+    assert finding.kind is FindingKind.BLOCKED
+    account.world.parameters.set(name, UBUNTU, "aws:ec2:image")
+    converge(account, rounds=1)
+    assert scheduled(account) == ["prod"]
+
+
+def test_what_failed_in_one_window_takes_its_turn_after_the_others_in_the_next() -> None:
+    # The clock starts at noon.
+    account = Account(
+        defaults={"refresh": AGED | {"window": {"from": "02:00", "to": "05:00"}}, "reconcile_attempts": 9}
+    )
+    for environment in ("dev", "prod"):
+        account.environment = environment
+        account.push("one")
+        run(account, f"first-{environment}")
+    pass_days(account, 31)
+    account.verification_fails = True
+    converge(account, rounds=24)
+    assert scheduled(account) == ["dev", "prod", "dev"]
+    converge(account, rounds=24)
+    assert scheduled(account)[3:] == ["prod", "dev", "prod"]
 
 
 def test_two_environments_are_rebuilt_one_by_one() -> None:

@@ -301,6 +301,14 @@ class Sweeper:
                 others = [each for each in stay if all(each.what != other.what for other in held)]
                 self._hold_back(record, (*held, *others, started))
                 return
+        # Outside of the window it is not looked at, and still takes its turn after the others when that opens.
+        before = record.held(f"rebuild {seen.live.value}")
+        if (
+            before is not None
+            and environment in found.rebuilds_due
+            and not any(before.what == each.what for each in held)
+        ):
+            held.append(before)
         self._hold_back(record, tuple(held))
 
     def _waits(self, before: HeldBack) -> HeldBack | None:
@@ -411,7 +419,8 @@ class Sweeper:
         found.add_ages(image, now)
         # A pin says that this very image stays.
         if seen.record.pin is None:
-            rebuild = rebuild_of(seen.live, self._newest_base(found, settings), settings)
+            newest = self._newest_base(found, settings) if settings.refresh.follow_base else None
+            rebuild = rebuild_of(seen.live, newest, settings)
             if rebuild is not None and rebuild.due <= now:
                 found.rebuilds_due[settings.environment] = rebuild
             if rebuild is not None and rebuild.is_overdue(now):
@@ -433,12 +442,16 @@ class Sweeper:
             return _Due(
                 what, f"{finding}; {settings.repository} has no image {digest} any more, so push it again"
             )
+        # Where nobody can see the base, a build would end at its plan, every hour again.
+        self._newest_base(found, settings)
         return _Due(what, finding, self._rebuild_request(seen, rebuild))
 
-    def _newest_base(self, found: _Found, settings: EnvironmentSettings) -> Image | None:
-        """The base's current image, looked up once for all environments of an architecture."""
-        if not settings.refresh.follow_base:
-            return None
+    def _newest_base(self, found: _Found, settings: EnvironmentSettings) -> Image:
+        """The base's current image, looked up once for all environments of an architecture.
+
+        Raises:
+            AmiLifecycleError: nobody can see it; a finding in each environment that is to be rebuilt.
+        """
         architecture = settings.builder.architecture
         if architecture not in found.bases:
             found.bases[architecture] = current_ubuntu(
