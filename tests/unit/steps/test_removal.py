@@ -133,6 +133,22 @@ def test_no_image_goes_for_a_look_that_is_too_old(seconds: float, number: int) -
     assert max(ages.ages) <= MOST_AGE + timedelta(seconds=seconds)
 
 
+def test_nothing_takes_the_name_when_latest_changes_while_images_go() -> None:
+    build = Pile(10)
+    images = build.account.world.images
+    images.deregister(build.old.image_id, with_snapshots=True)
+    slow = Slow(build.account, "deregister", 16)
+    images.hooks.append(slow)
+    slow.then = lambda _: build.account.world.parameters.set(LATEST, "ami-0ffffffffffffffff", "aws:ec2:image")
+    result = build.retire_for(3600)
+    assert 0 < len(build.left) < 9
+    assert not result.adopt_name
+    assert result.adopt_reason == (
+        f"nothing is retired while `latest` reads {build.candidate.image_id}, and then ami-0ffffffffffffffff; the "
+        "sweep decides again"
+    )
+
+
 def test_a_use_that_begins_while_others_go_is_seen_by_the_next_look() -> None:
     build = Pile(10)
     promises = Promises(build.account.world)

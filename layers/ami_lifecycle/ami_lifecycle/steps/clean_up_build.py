@@ -105,10 +105,11 @@ class BuildCleaner:
 
     def _notify(self, step: CleanUpInput, result: CleanUpResult) -> tuple[Blocked, ...]:
         application = self.cleaner.application
+        name = step.execution_arn.rsplit(":", 1)[-1]
         message = {
             "outcome": "Build Failed",
             "execution_arn": step.execution_arn,
-            "execution": (name := step.execution_arn.rsplit(":", 1)[-1]),
+            "execution": name,
             "console": execution_link(step.execution_arn),
             "log": f"ami-lifecycle logs {name}",
             **result.model_dump(mode="json"),

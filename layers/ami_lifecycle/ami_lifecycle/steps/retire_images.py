@@ -186,7 +186,8 @@ class Retirer:
             # All is tried before a passing fault of one thing, or want of time, repeats the step.
             raise_passing(removed.tried, noted, deleted)
             removed.raise_unfinished()
-            adopt, reason = review.can_adopt(live.image)
+            # Somebody has changed `latest` since, so this image is not the one to take the name.
+            adopt, reason = review.can_adopt(live.image) if removed.doubt is None else (False, removed.doubt)
         decisions, blocked, omitted = most_telling(
             [*kept, *removed.retired, *left],
             [*removed.tried.blocked, *noted.blocked, *deleted.blocked],
