@@ -166,6 +166,24 @@ def test_a_quota_of_initialization_passes_by_whatever_code_ebs_gives(
     assert emulated.instances.launch(request).refusal is LaunchRefusal.INITIALIZATION_IN_USE
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("VolumeInitializationRateLimitExceeded", "You have reached your limit."),
+        ("VolumeLimitExceeded", "The maximum VolumeInitializationRate of 5000 MiB/s is exceeded."),
+        ("VolumeLimitExceeded", "The volume initialization throughput of this Region is in use."),
+        ("LimitExceeded", "Concurrent Volume Initialization Rate"),
+    ],
+)
+def test_a_quota_of_initialization_is_known_by_code_or_words(
+    emulated: EmulatedRig, code: str, words: str
+) -> None:
+    rule = {"kind": "error", "operation": "RunInstances", "code": code, "message": words, "status": 400}
+    emulated.account.faults.add(rule)
+    request = launch_request(emulated, initialization_rate=100)
+    assert emulated.instances.launch(request).refusal is LaunchRefusal.INITIALIZATION_IN_USE
+
+
 def test_a_limit_without_a_rate_is_not_the_quota_of_initialization(emulated: EmulatedRig) -> None:
     emulated.account.faults.add(
         {"kind": "error", "operation": "RunInstances", "code": "ResourceLimitExceeded"}

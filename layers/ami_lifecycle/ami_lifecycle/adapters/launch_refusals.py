@@ -53,9 +53,9 @@ _ABOUT_THE_TYPE: Final = re.compile(r"\binstance\s?types?\b", re.IGNORECASE)
 # specified instance type belongs to."
 _LIMIT: Final = re.compile(r"\bcurrent vCPU limit of (\d{1,9})\b")
 # EBS user guide, Initialize Amazon EBS volumes: above the quota "the request fails", with a code that is not said. So
-# any limit whose words name the rate is it, and so is the code that EC2 has for limits without one of their own.
+# any limit whose code or words name it is it, and so is the code that EC2 has for limits without one of their own.
 _LIMIT_OF_EC2: Final = "ResourceLimitExceeded"
-_ABOUT_INITIALIZATION: Final = re.compile(r"\binitialization\s?rate\b", re.IGNORECASE)
+_ABOUT_INITIALIZATION: Final = re.compile(r"initialization\s?rate|volume\s?initialization", re.IGNORECASE)
 # What else is wrong with a launch, and stays so until somebody corrects a setting.
 WRONG_PARAMETERS: Final = PARAMETERS | {
     "BootForVolumeTypeUnsupported",
@@ -79,7 +79,7 @@ def refusal_of(error: ClientError, *, asks_for_rate: bool = False) -> LaunchRefu
     code = code_of(error)
     if asks_for_rate and (
         code == _LIMIT_OF_EC2
-        or (code.endswith("Exceeded") and _ABOUT_INITIALIZATION.search(message_of(error)))
+        or (code.endswith("Exceeded") and _ABOUT_INITIALIZATION.search(f"{code} {message_of(error)}"))
     ):
         return LaunchRefusal.INITIALIZATION_IN_USE
     if code in PARAMETERS:
