@@ -19,6 +19,7 @@ from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_EXECUTION, Image, ImageState, Instance, InstanceState, UsageKind
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import (
+    AccessDeniedError,
     AmiLifecycleError,
     ClaimLostError,
     CleanUpIncompleteError,
@@ -28,6 +29,7 @@ from ami_lifecycle.errors import (
     PublicationPendingError,
     RefusedError,
     ResourceNotVisibleError,
+    ThrottledError,
 )
 from ami_lifecycle.ports import StoredParameter
 from ami_lifecycle.steps.adopt_image_name import AdoptInput
@@ -574,6 +576,25 @@ def test_a_record_says_what_first_boots_at_the_rate_take() -> None:
         "cents_per_launch": 7.2,
         "launches_at_once": 16,
     }
+
+
+def test_a_size_that_nobody_may_read_keeps_no_image_from_being_published() -> None:
+    build = Build(launch={"initialization_rate": 300})
+    sized(build, 2**30)
+    build.account.world.images.fail("find_each_snapshot", AccessDeniedError("denied. Grant it."), times=9)
+    build.publish()
+    assert build.account.latest == build.candidate.image_id
+    assert "first_boot" not in published_facts(build)
+
+
+def test_a_size_that_cannot_be_read_for_now_is_read_again() -> None:
+    build = Build(launch={"initialization_rate": 300})
+    sized(build, 2**30)
+    build.account.world.images.fail("find_each_snapshot", ThrottledError("slow down"), times=1)
+    with pytest.raises(ThrottledError):
+        build.publish()
+    build.publish()
+    assert "first_boot" in published_facts(build)
 
 
 @pytest.mark.parametrize("rate", [0, 300])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageMismatchError,
     ImageNotVerifiedError,
+    RefusedError,
     ResourceNotVisibleError,
 )
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters
@@ -39,6 +41,7 @@ from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.lookups import find_image
 from ami_lifecycle.steps.published import PublishedRecords, RecordWriter
 
+_LOGGER = logging.getLogger(__name__)
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
 # (EC2 API reference, RegisterImage).
 _COPIED: Final = (
@@ -221,7 +224,13 @@ class Publisher:
         settings = self.step.plan.configured.launch
         if not settings.initialization_rate:
             return None
-        found = {each.snapshot_id: each for each in self.images.find_each_snapshot(image.snapshot_ids)}
+        try:
+            snapshots = self.images.find_each_snapshot(image.snapshot_ids)
+        except RefusedError as error:
+            # The image is verified; that its record says less is no reason to keep it back.
+            _LOGGER.warning("the record of %s says nothing of first boots: %s", image.image_id, error)
+            return None
+        found = {each.snapshot_id: each for each in snapshots}
         return first_boot_of(
             settings, [found[each].data_bytes if each in found else None for each in image.snapshot_ids]
         )
