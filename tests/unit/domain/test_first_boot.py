@@ -65,3 +65,10 @@ def test_a_record_is_read_whatever_else_it_holds() -> None:
     assert recorded_first_boot({FACT: {**found.model_dump(), "later": 1}}) == found
     assert recorded_first_boot({}) is None
     assert recorded_first_boot({FACT: "a person wrote this"}) is None
+
+
+def test_a_quota_that_no_volume_fits_in_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"initialization_quota is 299, .* initialization_rate of 300"):
+        LaunchSettings(initialization_rate=300, initialization_quota=299)
+    assert LaunchSettings(initialization_rate=300, initialization_quota=300).initialization_quota == 300
+    assert LaunchSettings(initialization_quota=100).initialization_rate == 0

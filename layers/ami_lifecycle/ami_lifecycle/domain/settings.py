@@ -215,6 +215,16 @@ class LaunchSettings(Frozen):
             )
         return rate
 
+    @model_validator(mode="after")
+    def _quota_allows_one_volume(self) -> Self:
+        if self.initialization_quota < self.initialization_rate:
+            raise ValueError(
+                f"initialization_quota is {self.initialization_quota}, with which no volume can have the "
+                f"initialization_rate of {self.initialization_rate}; lower the rate, or name the"
+                " Region's quota, L-A37D9CF3"
+            )
+        return self
+
 
 class PublicationSettings(Frozen):
     """The name of the published image, and how long launches in flight may still use the old one."""
