@@ -88,6 +88,12 @@ def test_a_window_is_read_and_written_under_the_names_of_the_file() -> None:
         ({"timezone": "Europe/Bonn"}, "write the name of a time zone of the IANA database"),
         ({"timezone": "Europe"}, "write the name of a time zone of the IANA database"),
         ({"timezone": "../etc/passwd"}, "write the name of a time zone of the IANA database"),
+        # Names of one machine's own files, which another may not have.
+        ({"timezone": "localtime"}, "write the name of a time zone of the IANA database"),
+        ({"timezone": "posixrules"}, "write the name of a time zone of the IANA database"),
+        ({"timezone": "posix/Europe/Berlin"}, "write the name of a time zone of the IANA database"),
+        ({"timezone": "right/Europe/Berlin"}, "write the name of a time zone of the IANA database"),
+        ({"timezone": "europe/berlin"}, "write the name of a time zone of the IANA database"),
         ({"days": []}, "at least 1"),
         ({"days": ["monday"]}, "mon"),
     ],

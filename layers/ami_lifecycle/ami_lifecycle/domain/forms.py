@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, StrictStr
@@ -174,17 +175,18 @@ def _named_application(text: str) -> str:
 
 def _zone(text: str) -> str:
     """The name of a time zone that the IANA database has."""
-    if text == "UTC":
+    if text == "UTC" or text in _zones():
         return text
-    # Loaded where somebody names another: most functions never do.
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
+    return _refuse(text, "write the name of a time zone of the IANA database: Europe/Berlin, or UTC")
 
-    try:
-        ZoneInfo(text)
-    except (KeyError, ValueError, OSError):
-        # A directory of the database, such as Europe, is an OSError.
-        return _refuse(text, "write the name of a time zone of the IANA database: Europe/Berlin, or UTC")
-    return text
+
+@cache
+def _zones() -> frozenset[str]:
+    """The names of the database that we ship. A machine's own has others, such as localtime and posix/Europe/Berlin."""
+    # Loaded where somebody names one: most functions never do.
+    from importlib.resources import files  # noqa: PLC0415
+
+    return frozenset((files("tzdata") / "zones").read_text(encoding="utf-8").split())
 
 
 def _plain(text: str) -> str:
