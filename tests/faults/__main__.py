@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _try_breaks(world)
         for name in options.scenario or (*SCENARIOS, *RACES):
             results += _run(world, name, options)
+    if options.list:
+        return 0
     print(matrix(results))
     broken = [result for result in results if result.violations]
     missed = sum(not result.applied for result in results)

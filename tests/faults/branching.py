@@ -65,10 +65,12 @@ class Branches:
                 raise
             self._leave(traceback.format_exc()[-3000:])
         if self._case is not None:
-            self._leave(json.dumps(asdict(undisturbed)))
+            # A branch may have begun as late as in the aftermath, in the middle of this run.
+            self._leave(json.dumps(asdict(_of(self._case, undisturbed))))
         self._wait(0)
         for case in self._waiting.values():
-            self._collect(replace(undisturbed, kind=case.kind, place=case.place))
+            # What the act itself has go wrong is no occasion of the case.
+            self._collect(replace(_of(case, undisturbed), applied=0))
         return self._results
 
     def _run(self) -> Result:
@@ -77,8 +79,7 @@ class Branches:
         world, known = self._world, len(self._world.executions())
         self._scenario.act(world)
         ended = world.settle()
-        result = Result(self._scenario.name, self._case.kind, self._case.place) if self._case else None
-        result = result or Result(self._scenario.name, "", "")
+        result = Result(self._scenario.name, "", "")
         conclude(world, self._scenario.environment, result, known, ended=ended)
         result.applied += self._applied
         return result
@@ -168,6 +169,10 @@ class Branches:
         with os.fdopen(self._writer, "wb") as pipe:
             pipe.write(content.encode())
         os._exit(0)
+
+
+def _of(case: Case, result: Result) -> Result:
+    return replace(result, kind=case.kind, place=case.place)
 
 
 @dataclass

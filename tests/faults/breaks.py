@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from tests.faults.branching import Branches
 from tests.faults.cases import Case, Rule
 from tests.faults.consumers import CONSUMERS
 from tests.faults.scenarios import (
@@ -22,7 +23,7 @@ from tests.faults.scenarios import (
     Scenario,
     used_by,
 )
-from tests.faults.trying import Result, run_forked, try_case
+from tests.faults.trying import Result, run_forked
 from tests.faults.world import World
 
 from ami_lifecycle.adapters.images import Ec2Images
@@ -211,7 +212,8 @@ def try_break(world: World, broken: Break) -> Result:
         broken.scenario.prepare(world)
         broken.apply(world)
         case = Case("broken", broken.name, broken.rules)
-        return json.dumps(asdict(try_case(world, broken.scenario, case)))
+        (result,) = Branches(world, broken.scenario, [case], 1, lambda _: None).try_all()
+        return json.dumps(asdict(result))
 
     content = run_forked(work)
     try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.faults.cases import UNKNOWN_CODE, Baseline, Case
+from tests.faults.cases import UNKNOWN_CODE, Baseline
 from tests.faults.scenarios import Scenario
 from tests.faults.world import AFTERMATH, World
 
@@ -118,18 +118,6 @@ def measure_apart(world: World, scenario: Scenario) -> Baseline:
         raise AssertionError(content) from error
     assert isinstance(baseline, Baseline)
     return baseline
-
-
-def try_case(world: World, scenario: Scenario, case: Case) -> Result:
-    """Try one case in this process, which is of no use for another one then."""
-    result = Result(scenario.name, case.kind, case.place)
-    for rule in case.rules:
-        world.simulation.faults.add(rule)
-    known = len(world.executions())
-    scenario.act(world)
-    ended = world.settle()
-    conclude(world, scenario.environment, result, known, ended=ended)
-    return result
 
 
 def conclude(world: World, environment: str, result: Result, known: int, *, ended: bool) -> None:
