@@ -204,13 +204,20 @@ class Faults:
         )
 
     def initialization(self, wanted: int) -> rules.InitializationFault | None:
-        """The quota of MiB/s of concurrent initialization that `wanted` breaks: a rule's, or what AWS begins with."""
+        """The quota of MiB/s of concurrent initialization that `wanted` breaks: a rule's, or what AWS begins with.
+
+        A rule with a higher limit is a quota that was raised; any other leaves AWS's own in force beside it.
+        """
         found = self.first(rules.InitializationFault, lambda rule: wanted > rule.limit)
         if found is not None:
             return found
         default = rules.InitializationFault(kind="initialization")
-        posted = any(isinstance(each.rule, rules.InitializationFault) for each in self._posted)
-        return default if wanted > default.limit and not posted else None
+        with self._lock:
+            raised = any(
+                isinstance(each.rule, rules.InitializationFault) and each.rule.limit > default.limit
+                for each in self._posted
+            )
+        return default if wanted > default.limit and not raised else None
 
     def execution(self, name: str, state: str) -> rules.ExecutionFault | None:
         """The fault for an execution that enters a state."""
