@@ -84,14 +84,14 @@ class Execution:
         )
         self._on_change(self)
 
-    def redrive(self, token: str | None) -> bool:
-        """Run again after an unsuccessful end; False when it cannot be redriven."""
+    def redrive(self, token: str | None) -> int | None:
+        """Run again after an unsuccessful end; which redrive it is, None when it cannot be redriven."""
         with self.changed:
             if self.redrive_status()["redriveStatus"] != "REDRIVABLE":
-                return False
+                return None
             self.status, self.stop_date = "RUNNING", None
             self.error = self.cause = self.output_text = None
-            self.redrive_count += 1
+            self.redrive_count = attempt = self.redrive_count + 1
             self.redrive_date, self.redrive_token = milliseconds(self._clock.now()), token
             self._append(
                 "ExecutionRedriven",
@@ -99,7 +99,7 @@ class Execution:
                 len(self.events),
             )
         self._on_change(self)
-        return True
+        return attempt
 
     @property
     def redrivable_until(self) -> datetime | None:
@@ -124,11 +124,21 @@ class Execution:
 
         Args:
             previous: the number of the event that led to it, in the same thread of control.
-            attempt: how often the execution had been redriven when the caller's thread began.
+            attempt: the redrive that the caller's thread belongs to, 0 for the first run.
         """
         with self.changed:
             self._require(attempt)
             return self._append(kind, details, previous)
+
+    def take_over(self, root: Any, attempt: int) -> tuple[Any, int]:
+        """Have a thread of control stand for the execution; where the one before stopped, and the last event.
+
+        Raises ExecutionEndedError when the execution has ended, or was redriven since `attempt`.
+        """
+        with self.changed:
+            self._require(attempt)
+            stopped, self.root = self.root, root
+            return stopped, len(self.events)
 
     def _require(self, attempt: int) -> None:
         """End a thread whose execution is over, also where it has been redriven since."""
@@ -172,23 +182,27 @@ class Execution:
         with self.changed:
             self.changed.notify_all()
 
-    def succeed(self, output: Any, previous: int) -> None:
-        """End with an output."""
+    def succeed(self, output: Any, previous: int, attempt: int) -> None:
+        """End with an output, unless another redrive than `attempt` is running."""
         text = dump(output)
         self._end(
             "SUCCEEDED",
             previous,
+            attempt=attempt,
             output_text=text,
             output={"output": text, "outputDetails": {"truncated": False}},
         )
 
-    def fail(self, error: str | None, cause: str | None, previous: int) -> None:
-        """End as FAILED."""
-        self._end("FAILED", previous, error=error, cause=cause)
+    def fail(self, error: str | None, cause: str | None, previous: int, attempt: int) -> None:
+        """End as FAILED, unless another redrive than `attempt` is running."""
+        self._end("FAILED", previous, attempt=attempt, error=error, cause=cause)
 
-    def time_out(self) -> None:
-        """End as TIMED_OUT: no state sees it, and neither error nor cause tells of it (seen on AWS)."""
-        self._end("TIMED_OUT")
+    def time_out(self, attempt: int | None = None) -> None:
+        """End as TIMED_OUT, unless another redrive than a given `attempt` is running.
+
+        No state sees it, and neither error nor cause tells of it (seen on AWS).
+        """
+        self._end("TIMED_OUT", attempt=attempt)
 
     def abort(self, error: str | None, cause: str | None) -> datetime:
         """End as ABORTED, unless it has ended; the stop date."""
@@ -201,13 +215,14 @@ class Execution:
         status: str,
         previous: int = 0,
         *,
+        attempt: int | None = None,
         error: str | None = None,
         cause: str | None = None,
         output_text: str | None = None,
         output: dict[str, Any] | None = None,
     ) -> None:
         with self.changed:
-            if not self.running:
+            if not self.running or attempt not in {None, self.redrive_count}:
                 return
             kind = "Execution" + {"TIMED_OUT": "TimedOut"}.get(status, status.capitalize())
             details = output or {

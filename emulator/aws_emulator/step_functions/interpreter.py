@@ -36,9 +36,19 @@ LOGGER: Final = logging.getLogger(__name__)
 
 
 def run_execution(
-    execution: Execution, input_data: Any, clock: Clock, tasks: TaskRunner, rng: random.Random
+    execution: Execution,
+    attempt: int,
+    input_data: Any,
+    clock: Clock,
+    tasks: TaskRunner,
+    rng: random.Random,
 ) -> None:
-    """Run an execution to its end, or go on with a redriven one; the body of its thread."""
+    """Run an execution to its end, or go on with a redriven one; the body of its thread.
+
+    Args:
+        attempt: 0 for the first run, then which redrive it is. Whoever starts the thread says so: when the thread
+            begins, the execution may have been ended and redriven already.
+    """
     # The machine's own timeout begins anew with a redrive (Developer Guide, Redriving executions).
     timeline = Timeline(clock, execution.definition.get("TimeoutSeconds", 99_999_999))
     context: dict[str, Any] = {
@@ -48,27 +58,26 @@ def run_execution(
             "Name": execution.name,
             "RoleArn": execution.role_arn,
             "StartTime": _iso(execution.start_date),
-            "RedriveCount": execution.redrive_count,
+            "RedriveCount": attempt,
         },
         "StateMachine": {"Id": execution.machine_arn, "Name": execution.machine_arn.rsplit(":", 1)[1]},
     }
     if execution.redrive_date is not None:
         context["Execution"]["RedriveTime"] = _iso(execution.redrive_date)
-    stopped: Standing | None = execution.root
-    branch = Branch(execution, context, timeline, tasks=tasks, rng=rng)
-    branch.last_event = len(execution.events) if stopped else 0
-    execution.root = branch.standing
+    branch = Branch(execution, attempt, context, timeline, tasks=tasks, rng=rng)
     try:
+        stopped, last_event = execution.take_over(branch.standing, attempt)
+        branch.last_event = last_event if attempt else 0
         output = branch.run(execution.definition, input_data, stopped)
-        execution.succeed(output, branch.last_event)
+        execution.succeed(output, branch.last_event, attempt)
     except ExecutionEndedError:
         pass
     except StateError as error:
-        execution.fail(error.error, error.cause, branch.last_event)
+        execution.fail(error.error, error.cause, branch.last_event, attempt)
     except Exception as error:
         LOGGER.exception("the interpreter failed in %s", execution.arn)
         cause = f"An error occurred while executing the state machine: {error!r}"
-        execution.fail(RUNTIME, cause, branch.last_event)
+        execution.fail(RUNTIME, cause, branch.last_event, attempt)
 
 
 @dataclass
@@ -96,6 +105,7 @@ class Branch:
     def __init__(
         self,
         execution: Execution,
+        attempt: int,
         context: Mapping[str, Any],
         timeline: Timeline,
         *,
@@ -104,9 +114,9 @@ class Branch:
         failed_elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
         self.execution = execution
+        self.attempt = attempt
         self.standing = Standing()
         self.last_event = 0
-        self._attempt = execution.redrive_count
         self.timeline = timeline
         self.context = dict(context)
         self._tasks = tasks
@@ -147,7 +157,7 @@ class Branch:
         if self.failed_elsewhere():
             raise ExecutionEndedError("a sibling branch has failed")
         if self.timeline.left_seconds <= 0:
-            self.execution.time_out()
+            self.execution.time_out(self.attempt)
         kind = self._kind = state["Type"]
         if stopped is not None and stopped.entered is not None:
             # A redriven state runs again, but is not entered again.
@@ -179,7 +189,7 @@ class Branch:
 
     def record(self, kind: str, **details: Any) -> int:
         """Add an event of this thread to the history; its number."""
-        self.last_event = self.execution.record(kind, self.last_event, self._attempt, **details)
+        self.last_event = self.execution.record(kind, self.last_event, self.attempt, **details)
         return self.last_event
 
     def pause(
@@ -194,12 +204,12 @@ class Branch:
             happened = self.execution.wait(
                 lambda: ready() or self.failed_elsewhere(),
                 self.timeline.real_seconds(span, working=working),
-                self._attempt,
+                self.attempt,
             )
         if self.failed_elsewhere():
             raise ExecutionEndedError("a sibling branch has failed")
         if not happened and span < emulated_seconds:
-            self.execution.time_out()
+            self.execution.time_out(self.attempt)
             raise ExecutionEndedError("TIMED_OUT")
         return happened
 
@@ -310,7 +320,7 @@ class Branch:
                 return self._catch(state, data, error)
             if state["Type"] == "Parallel":
                 # The exit follows the last event of a branch, too, and not this one (seen on AWS).
-                self.execution.record("ParallelStateSucceeded", self.last_event, self._attempt)
+                self.execution.record("ParallelStateSucceeded", self.last_event, self.attempt)
             return self._merge(state, data, result), state.get("Next")
 
     def _retry(self, state: State, error: StateError, attempts: Counter[int]) -> bool:
@@ -335,7 +345,7 @@ class Branch:
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Wait for `ready()`, however long it takes."""
-        self.execution.wait(ready, None, self._attempt)
+        self.execution.wait(ready, None, self.attempt)
 
     def stopped_branches(self, number: int) -> list[Standing | None]:
         """Where the branches of the Parallel state stood that is redriven."""
@@ -354,6 +364,7 @@ class Branch:
         """A thread of control for a branch of this one."""
         branch = Branch(
             self.execution,
+            self.attempt,
             self.context,
             self.timeline.branch(),
             tasks=self._tasks,

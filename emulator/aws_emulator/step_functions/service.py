@@ -258,7 +258,7 @@ class StepFunctions:
             self._executions[execution.arn] = execution
         execution.begin()
         self._clock.spawn(
-            "emulator-execution", run_execution, execution, data, self._clock, self._tasks, self._random
+            "emulator-execution", run_execution, execution, 0, data, self._clock, self._tasks, self._random
         )
         return {"executionArn": execution.arn, "startDate": execution.start_date}
 
@@ -327,11 +327,19 @@ class StepFunctions:
         token = request.parameters.get("clientToken")
         if token is not None and token == execution.redrive_token:
             return {"redriveDate": execution.redrive_date}
-        if not execution.redrive(token):
+        attempt = execution.redrive(token)
+        if attempt is None:
             raise ApiError("ExecutionNotRedrivable", execution.redrive_status()["redriveStatusReason"])
         data = json.loads(execution.input_text)
         self._clock.spawn(
-            "emulator-execution", run_execution, execution, data, self._clock, self._tasks, self._random
+            "emulator-execution",
+            run_execution,
+            execution,
+            attempt,
+            data,
+            self._clock,
+            self._tasks,
+            self._random,
         )
         return {"redriveDate": execution.redrive_date}
 

@@ -41,6 +41,7 @@ class TaskBranch(Protocol):
     """The branch of an execution that a task runs in."""
 
     execution: Execution
+    attempt: int
     context: dict[str, Any]
     timeline: Timeline
 
@@ -95,7 +96,7 @@ class TaskRunner:
         """One attempt of a task with the state's data; raises StateError."""
         resource = state["Resource"]
         if resource == LAMBDA_CALLBACK:
-            callback = self._tokens.open(branch.execution)
+            callback = self._tokens.open(branch.execution, branch.attempt)
             # Each attempt has a token of its own.
             branch.context["Task"] = {"Token": callback.token}
             try:

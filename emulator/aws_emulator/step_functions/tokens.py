@@ -43,11 +43,9 @@ class Tokens:
         self._callbacks: dict[str, Callback] = {}
         self._lock = threading.Lock()
 
-    def open(self, execution: Execution) -> Callback:
-        """A new token for an attempt of a task."""
-        callback = Callback(
-            "AQCwAAAAKgAAAAMAAAAAAAAAA" + secrets.token_urlsafe(120), execution, execution.redrive_count
-        )
+    def open(self, execution: Execution, attempt: int) -> Callback:
+        """A new token for an attempt of a task, in a redrive of the execution or, with 0, in its first run."""
+        callback = Callback("AQCwAAAAKgAAAAMAAAAAAAAAA" + secrets.token_urlsafe(120), execution, attempt)
         with self._lock:
             self._callbacks[callback.token] = callback
         return callback

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -471,6 +474,76 @@ def test_a_redrive_runs_only_the_branches_again_that_did_not_succeed(bench: Benc
     bench.call("redrive_execution", executionArn=arn)
     assert json.loads(bench.wait(arn)["output"]) == ["good", "bad"]
     assert calls == ["good", "bad", "bad"]
+
+
+def test_nothing_of_a_run_that_was_ended_acts_in_the_redriven_one(bench: Bench) -> None:
+    """Its thread is in a call when the execution is ended, and comes back with a failure."""
+    begun, released = Event(), Event()
+    threads: list[threading.Thread] = []
+
+    def function(payload: Any) -> Any:
+        if len(bench.payloads) == 1:
+            threads.append(threading.current_thread())
+            begun.set()
+            released.wait(60)
+            raise ValueError("an error that is none of the function's")
+        return {"done": payload}
+
+    bench.function = function
+    arn = bench.start(machine(("Work", task(Next="Await")), ("Await", callback_task(End=True))))
+    begun.wait(60)
+    bench.call("stop_execution", executionArn=arn)
+    bench.call("redrive_execution", executionArn=arn)
+    token = bench.until(lambda: bench.payloads[2:])[0]["token"]
+    released.set()
+    threads[0].join(60)
+    assert bench.describe(arn)["status"] == "RUNNING"
+    bench.call("send_task_success", taskToken=token, output='"late"')
+    done = bench.wait(arn)
+    assert (done["status"], done["output"]) == ("SUCCEEDED", '"late"')
+
+
+def test_a_run_that_begins_after_it_was_ended_and_redriven_does_nothing(bench: Bench) -> None:
+    threads: list[Callable[[], None]] = []
+    spawn = bench.clock.spawn
+    bench.clock.spawn = lambda _name, target, *args: threads.append(partial(target, *args))  # type: ignore[method-assign]
+    arn = bench.start(
+        machine(("First", {"Type": "Pass", "Next": "Await"}), ("Await", callback_task(End=True)))
+    )
+    bench.call("stop_execution", executionArn=arn)
+    bench.call("redrive_execution", executionArn=arn)
+    bench.clock.spawn = spawn  # type: ignore[method-assign]
+    first, second = threads
+    bench.clock.spawn("emulator-execution", second)
+    token = bench.until(lambda: bench.payloads)[0]["token"]
+    late = threading.Thread(target=first, daemon=True)
+    late.start()
+    late.join(5)
+    assert not late.is_alive()
+    assert bench.states(arn) == ["First", "Await"]
+    bench.call("send_task_failure", taskToken=token, error="Bad")
+    bench.wait(arn)
+    bench.call("redrive_execution", executionArn=arn)
+    bench.until(lambda: bench.payloads[1:])
+    assert bench.states(arn) == ["First", "Await"], "the second redrive goes on where the first one failed"
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "time_out"])
+def test_a_run_that_was_ended_cannot_end_the_redriven_one(bench: Bench, end: str) -> None:
+    arn = bench.start(FOREVER)
+    execution = bench.service.executions()[0]
+    bench.until(lambda: bench.states(arn))
+    bench.call("stop_execution", executionArn=arn)
+    bench.call("redrive_execution", executionArn=arn)
+    ends = {
+        "succeed": lambda attempt: execution.succeed({}, 0, attempt),
+        "fail": lambda attempt: execution.fail("Bad", None, 0, attempt),
+        "time_out": execution.time_out,
+    }
+    ends[end](0)
+    assert bench.describe(arn)["status"] == "RUNNING"
+    ends[end](1)
+    assert bench.describe(arn)["status"] != "RUNNING"
 
 
 def test_executions_are_listed_by_whether_they_were_redriven(bench: Bench) -> None:

@@ -165,8 +165,8 @@ class _TokensOfFakes(Tokens):
         super().__init__()
         self._executions = world.executions
 
-    def open(self, execution: EmulatedExecution) -> Callback:
-        callback = super().open(execution)
+    def open(self, execution: EmulatedExecution, attempt: int) -> Callback:
+        callback = super().open(execution, attempt)
         self._executions.waiting.add(callback.token)
         return callback
 
@@ -274,7 +274,7 @@ class Execution(Functions):
 
         tasks = TaskRunner(invoke, tokens, lambda role: role)
         try:
-            run_execution(emulated, data, clock, tasks, _Longest())
+            run_execution(emulated, 0, data, clock, tasks, _Longest())
         except _UnexpectedError as unexpected:
             raise unexpected.error from None
         return emulated
