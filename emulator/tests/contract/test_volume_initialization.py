@@ -89,6 +89,24 @@ def test_the_quota_can_be_another_and_its_refusal_another(account: Account) -> N
         launched_at(account, 100)
 
 
+def test_a_refusal_that_is_used_up_leaves_the_quota_of_the_region(account: Account) -> None:
+    account.faults.add({"kind": "initialization", "limit": 100, "code": "VolumeLimitExceeded", "times": 1})
+    with refused("VolumeLimitExceeded"):
+        launched_at(account, 200)
+    launched_at(account, 200)
+    with refused("ResourceLimitExceeded") as refusal:
+        launched_at(account, 300, MinCount=17, MaxCount=17)
+    assert "5000 MiB/s" in refusal.message
+
+
+def test_a_quota_can_be_raised(account: Account) -> None:
+    account.faults.add({"kind": "initialization", "limit": 5100})
+    launched_at(account, 300, MinCount=17, MaxCount=17)
+    with refused("ResourceLimitExceeded") as refusal:
+        launched_at(account, 100)
+    assert "5100 MiB/s" in refusal.message
+
+
 def test_the_size_of_a_snapshot_is_that_of_its_data(account: Account) -> None:
     """EC2 API reference, Snapshot: FullSnapshotSizeInBytes is of the blocks that were written."""
     instance_id = account.stopped()
