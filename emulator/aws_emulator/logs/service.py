@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -17,6 +18,7 @@ from aws_emulator.logs.store import Event, Line, LogGroup, LogStream
 _BATCH_BYTES: Final = 1_048_576
 _EVENT_OVERHEAD: Final = 26
 _PAGE_EVENTS: Final = 10_000
+_STREAM_TOKEN: Final = re.compile(r"(?P<direction>[fb])/(?P<position>[0-9]{56})")
 _OLDEST_MS: Final = 14 * 24 * 3600 * 1000
 _NEWEST_MS: Final = 2 * 3600 * 1000
 _SPAN_MS: Final = 24 * 3600 * 1000
@@ -211,16 +213,14 @@ class Logs:
                 if (start is None or each.timestamp >= start) and (end is None or each.timestamp < end)
             ]
         limit = wanted.get("limit", _PAGE_EVENTS)
-        token = wanted.get("nextToken")
-        if token is None:
-            first = 0 if wanted.get("startFromHead") else max(0, len(events) - limit)
-        elif token[:2] in {"f/", "b/"} and token[2:].isdigit():
-            position = int(token[2:])
-            first = position if token[0] == "f" else max(0, position - limit)
+        forward, position = _position(wanted, len(events))
+        if forward:
+            first = position
+            page = _within(events[first : first + limit])
         else:
-            raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
-        last = int(token[2:]) if token and token[0] == "b" else min(len(events), first + limit)
-        page = _within(events[first:last])
+            # What is left out of a page of 1 MB is the oldest, which the next page backward begins with.
+            page = _within(events[max(0, position - limit) : position][::-1])[::-1]
+            first = position - len(page)
         return {
             "events": [
                 {"timestamp": each.timestamp, "message": each.message, "ingestionTime": each.ingested}
@@ -303,6 +303,17 @@ class Logs:
         if found is None:
             raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
         return found
+
+
+def _position(wanted: Mapping[str, Any], count: int) -> tuple[bool, int]:
+    """Whether GetLogEvents reads forward, and from which of its `count` events on."""
+    token = wanted.get("nextToken")
+    if token is None:
+        return (True, 0) if wanted.get("startFromHead") else (False, count)
+    found = _STREAM_TOKEN.fullmatch(token)
+    if found is None:
+        raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
+    return found["direction"] == "f", min(int(found["position"]), count)
 
 
 def _within(events: Sequence[Event]) -> list[Event]:

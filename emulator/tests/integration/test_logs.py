@@ -84,6 +84,34 @@ def test_the_tokens_of_one_stream_are_never_null_and_repeat_at_its_end(logs: Any
     assert [event["message"] for event in head["events"]] == ["0", "1"]
 
 
+def test_pages_that_are_cut_at_1_mb_leave_no_event_out(logs: Any, group: str) -> None:
+    """GetLogEvents: as many events as fit in 1 MB, the latest first without startFromHead."""
+    begin = now_ms()
+    for number in range(3):
+        write(logs, group, "s", f"{number}{'.' * 600_000}", at=begin + number)
+    read = {"logGroupName": group, "logStreamName": "s"}
+
+    def numbers(page: Any) -> list[int]:
+        return [int(event["message"][0]) for event in page["events"]]
+
+    latest = logs.get_log_events(**read)
+    middle = logs.get_log_events(**read, nextToken=latest["nextBackwardToken"])
+    oldest = logs.get_log_events(**read, nextToken=middle["nextBackwardToken"])
+    assert (numbers(latest), numbers(middle), numbers(oldest)) == ([2], [1], [0])
+    assert numbers(logs.get_log_events(**read, nextToken=oldest["nextBackwardToken"])) == []
+    assert numbers(logs.get_log_events(**read, nextToken=oldest["nextForwardToken"])) == [1]
+    head = logs.get_log_events(**read, startFromHead=True)
+    following = logs.get_log_events(**read, nextToken=head["nextForwardToken"])
+    assert (numbers(head), numbers(following)) == ([0], [1])
+
+
+@pytest.mark.parametrize("token", ["f/²", f"f/{'9' * 5000}", "b/1", "x/" + "0" * 56])
+def test_a_token_of_somebody_else_is_refused(logs: Any, group: str, token: str) -> None:
+    write(logs, group, "s", "x")
+    asked = {"logGroupName": group, "logStreamName": "s", "nextToken": token}
+    assert refusal(logs.get_log_events, **asked) == "InvalidParameterException"
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
