@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.logs.patterns import matcher
@@ -81,7 +82,7 @@ class Logs:
     @operation("logs", "CreateLogGroup")
     def create_log_group(self, request: Request) -> Response:
         """Make a group."""
-        wanted = request.parameters
+        wanted = _supported(request, "kmsKeyId", "logGroupName", "tags")
         name = wanted["logGroupName"]
         with self._lock:
             if name in self._groups:
@@ -99,23 +100,24 @@ class Logs:
     def delete_log_group(self, request: Request) -> Response:
         """Delete a group with all that is in it."""
         with self._lock:
-            del self._groups[self._group(request.parameters).name]
+            del self._groups[self._group(_supported(request, "logGroupName")).name]
         return {}
 
     @operation("logs", "PutRetentionPolicy")
     def put_retention_policy(self, request: Request) -> Response:
         """Say how long events are kept."""
-        days = request.parameters["retentionInDays"]
+        wanted = _supported(request, "logGroupName", "retentionInDays")
+        days = wanted["retentionInDays"]
         if days not in _RETENTIONS:
             raise ApiError("InvalidParameterException", f"{days} is not a valid number of days of retention.")
         with self._lock:
-            self._group(request.parameters).retention_days = days
+            self._group(wanted).retention_days = days
         return {}
 
     @operation("logs", "DescribeLogGroups")
     def describe_log_groups(self, request: Request) -> Response:
         """List groups, by name."""
-        wanted = request.parameters
+        wanted = _supported(request, "limit", "logGroupNamePrefix", "nextToken")
         prefix = wanted.get("logGroupNamePrefix", "")
         with self._lock:
             self._take_pending()
@@ -126,7 +128,7 @@ class Logs:
     @operation("logs", "ListTagsForResource")
     def list_tags_for_resource(self, request: Request) -> Response:
         """The tags of a group."""
-        name = request.parameters["resourceArn"].partition(":log-group:")[2]
+        name = _supported(request, "resourceArn")["resourceArn"].partition(":log-group:")[2]
         with self._lock:
             return {"tags": dict(self._group({"logGroupName": name}).tags)}
 
@@ -135,9 +137,10 @@ class Logs:
     @operation("logs", "CreateLogStream")
     def create_log_stream(self, request: Request) -> Response:
         """Make a stream."""
-        name = request.parameters["logStreamName"]
+        wanted = _supported(request, "logGroupName", "logStreamName")
+        name = wanted["logStreamName"]
         with self._lock:
-            streams = self._group(request.parameters).streams
+            streams = self._group(wanted).streams
             if name in streams:
                 raise ApiError("ResourceAlreadyExistsException", "The specified log stream already exists")
             streams[name] = LogStream(name, self._now())
@@ -146,7 +149,16 @@ class Logs:
     @operation("logs", "DescribeLogStreams")
     def describe_log_streams(self, request: Request) -> Response:
         """List the streams of a group, by name or by the time of the last event."""
-        wanted = request.parameters
+        wanted = _supported(
+            request,
+            "descending",
+            "limit",
+            "logGroupIdentifier",
+            "logGroupName",
+            "logStreamNamePrefix",
+            "nextToken",
+            "orderBy",
+        )
         prefix = wanted.get("logStreamNamePrefix", "")
         by_time = wanted.get("orderBy") == "LastEventTime"
         if by_time and prefix:
@@ -168,7 +180,9 @@ class Logs:
     @operation("logs", "PutLogEvents")
     def put_log_events(self, request: Request) -> Response:
         """Write events of one stream; those that are too old or too far ahead are rejected, the others kept."""
-        events: Sequence[Mapping[str, Any]] = request.parameters["logEvents"]
+        # The service takes a sequenceToken, and does not look at it.
+        wanted = _supported(request, "logEvents", "logGroupName", "logStreamName", "sequenceToken")
+        events: Sequence[Mapping[str, Any]] = wanted["logEvents"]
         times = [int(each["timestamp"]) for each in events]
         if times != sorted(times):
             raise ApiError(
@@ -178,7 +192,7 @@ class Logs:
         if sum(len(each["message"].encode()) + _EVENT_OVERHEAD for each in events) > _BATCH_BYTES:
             raise ApiError("InvalidParameterException", "Upload too large: 1048576 bytes exceeded")
         with self._lock:
-            stream = self._stream(request.parameters)
+            stream = self._stream(wanted)
             now = self._now()
             valid = [each for each in times if now - _OLDEST_MS <= each <= now + _NEWEST_MS]
             if valid and valid[-1] - valid[0] > _SPAN_MS:
@@ -202,7 +216,17 @@ class Logs:
     @operation("logs", "GetLogEvents")
     def get_log_events(self, request: Request) -> Response:
         """Read one stream, the latest events first to be found; tokens are never null, and repeat at the end."""
-        wanted = request.parameters
+        wanted = _supported(
+            request,
+            "endTime",
+            "limit",
+            "logGroupIdentifier",
+            "logGroupName",
+            "logStreamName",
+            "nextToken",
+            "startFromHead",
+            "startTime",
+        )
         start, end = wanted.get("startTime"), wanted.get("endTime")
         with self._lock:
             stream = self._stream(wanted)
@@ -233,7 +257,21 @@ class Logs:
     @operation("logs", "FilterLogEvents")
     def filter_log_events(self, request: Request) -> Response:
         """Read the streams of a group together, by time. A page can be empty although another follows."""
-        wanted = request.parameters
+        # The service takes `interleaved`, and does not look at it.
+        wanted = _supported(
+            request,
+            "endTime",
+            "filterPattern",
+            "interleaved",
+            "limit",
+            "logGroupIdentifier",
+            "logGroupName",
+            "logStreamNamePrefix",
+            "logStreamNames",
+            "nextToken",
+            "startFromHead",
+            "startTime",
+        )
         names, prefix = wanted.get("logStreamNames"), wanted.get("logStreamNamePrefix")
         if names and prefix:
             raise ApiError(
@@ -303,6 +341,12 @@ class Logs:
         if found is None:
             raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
         return found
+
+
+def _supported(request: Request, *names: str) -> Mapping[str, Any]:
+    """The request's parameters, of which only `names` are emulated."""
+    refuse_unsupported_parameters(request.service, request.operation, request.parameters, names)
+    return request.parameters
 
 
 def _position(wanted: Mapping[str, Any], count: int) -> tuple[bool, int]:

@@ -161,6 +161,21 @@ def test_what_the_service_refuses_is_refused(logs: Any, group: str) -> None:
     assert filtered(logs, group) == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("create_log_group", {"logGroupName": "/other", "logGroupClass": "INFREQUENT_ACCESS"}),
+        ("describe_log_groups", {"logGroupNamePattern": "tests"}),
+        ("get_log_events", {"logGroupName": "/other", "logStreamName": "s", "unmask": True}),
+        ("filter_log_events", {"logGroupName": "/other", "unmask": True}),
+    ],
+)
+def test_what_is_not_emulated_is_refused_and_not_ignored(
+    logs: Any, operation: str, parameters: dict[str, Any]
+) -> None:
+    assert refusal(getattr(logs, operation), **parameters) == "EmulatorUnsupportedParameter"
+
+
 def test_what_functions_print_is_in_their_log_group(platform: Any, logs: Any) -> None:
     configuration = platform.client("lambda").get_function_configuration(
         FunctionName=platform.physical_id("WorkerFunction")
