@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.unit.cli.samples import NOW, a_build, a_record, a_report, an_observat
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle_cli.stack.observation import NextRebuild
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.page import render
 
@@ -95,6 +97,29 @@ def test_a_pinned_environment_is_to_be_looked_at_and_says_how_to_go_on() -> None
     (found,) = lights(page(a_report(seen=an_observation(record=pinned)))).values()
     assert found.startswith("look")
     assert "ami-lifecycle unpin prod" in found
+
+
+def test_a_rebuild_by_schedule_is_what_comes_next() -> None:
+    following = NextRebuild(NOW + timedelta(days=3), "it is 30 days old", None)
+    (found,) = lights(page(a_report(seen=an_observation(next_rebuild=following)))).values()
+    assert "a rebuild from 2026-01-05 12:00 UTC on: it is 30 days old" in found
+    assert "nothing until" not in found
+    waiting = NextRebuild(NOW, "its base is old", "the environment is pinned")
+    drifting = an_observation(next_rebuild=waiting, drift=("the tag has moved on",))
+    text = page(a_report(seen=drifting))
+    assert (
+        "<dt>Next rebuild</dt><dd>from 2026-01-02 12:00 UTC on: its base is old; the environment is" in text
+    )
+
+
+@pytest.mark.parametrize("hours", [0.01, 0.5, 1, 5, 24, 100, 1000])
+def test_no_date_stands_over_the_end_of_its_axis(hours: float) -> None:
+    began = NOW - timedelta(hours=hours)
+    text = page(a_report(builds=(a_build(1, started=began, stopped=NOW),)))
+    axis = text[text.index('class="track dates"') :]
+    places = [float(left) for left in re.findall(r'<span style="left:([\d.]+)%">', axis)]
+    assert places
+    assert max(places) <= 92
 
 
 def test_builds_are_placed_at_their_times_under_dates() -> None:

@@ -87,7 +87,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
             ("Running", _running(stack, seen)),
             ("Queued", describe_request(record.wanted) if record.wanted else None),
             ("Pinned", _pinned(seen)),
-            ("Next rebuild", _next_rebuild(seen)),
+            ("Next rebuild", str(seen.next_rebuild) if seen.next_rebuild else None),
             ("Image", seen.image_console),
             ("Execution", seen.execution_console),
             ("Log", f"ami-lifecycle logs {seen.environment} --follow" if record.claim else None),
@@ -138,14 +138,6 @@ def _running(stack: Stack, seen: Observation) -> str:
     elapsed = age(claim.claimed_at, stack.clock.now())
     where = f"in {seen.state}" if seen.state else "in a state that Step Functions does not show"
     return f"{seen.activity}, for {elapsed}, {where}: {short_name(claim.execution_arn)}"
-
-
-def _next_rebuild(seen: Observation) -> str | None:
-    following = seen.next_rebuild
-    if following is None:
-        return None
-    waits = f"; {following.waits}" if following.waits else ""
-    return f"from {utc_date(following.start)} UTC on: {following.reason}{waits}"
 
 
 def _pinned(seen: Observation) -> str | None:

@@ -27,7 +27,7 @@ from ami_lifecycle_cli.stack.records import (
     record_as_json,
 )
 from ami_lifecycle_cli.stack.runs import Runs
-from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest, short_name
+from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest, short_name, utc_date
 
 _THREADS = 8
 
@@ -38,6 +38,10 @@ class NextRebuild(NamedTuple):
     start: datetime
     reason: str
     waits: str | None
+
+    def __str__(self) -> str:
+        waits = f"; {self.waits}" if self.waits else ""
+        return f"from {utc_date(self.start)} UTC on: {self.reason}{waits}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -63,7 +63,9 @@ def timeline(reports: Sequence[EnvironmentReport], now: datetime) -> str:
         for report in reports
     )
     ticks = "".join(
-        f'<span style="left:{at(tick):.2f}%">{escape(label)}</span>' for tick, label in _dates(begin, now)
+        f'<span style="left:{at(tick):.2f}%">{escape(label)}</span>'
+        for tick, label in _dates(begin, now)
+        if at(tick) <= _LAST_LABEL
     )
     return (
         f'<div class="timeline" role="img" aria-label="Builds of each environment over time">{lanes}'

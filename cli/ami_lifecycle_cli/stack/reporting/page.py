@@ -116,6 +116,8 @@ def _next(seen: Observation) -> str:
         return _cut(seen.drift[0])
     if seen.record.pin is not None:
         return f"pushes wait until: ami-lifecycle unpin {seen.environment}"
+    if seen.next_rebuild is not None:
+        return f"a push, or a rebuild {seen.next_rebuild}"
     return "nothing until the next push"
 
 
@@ -161,6 +163,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.wanted) if record.wanted else None),
         ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
+        ("Next rebuild", seen.next_rebuild),
         (
             "Other images",
             "; ".join(f"{each.image_id}: {each.action.value}, {each.reason}" for each in seen.decisions),
