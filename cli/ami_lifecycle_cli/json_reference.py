@@ -55,8 +55,19 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What commands of ami-lifecycle print with --json",
-        "$defs": {**dict(sorted(definitions.items())), **commands},
+        "$defs": _open({**dict(sorted(definitions.items())), **commands}),
     }
+
+
+def _open(schema: Any) -> Any:
+    """A schema that lets a later version add fields; what is printed today is held against the models themselves."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _open(value)
+            for key, value in schema.items()
+            if key != "additionalProperties" or value is not False
+        }
+    return [_open(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def json_markdown() -> str:
@@ -152,6 +163,7 @@ standard error. The schema is [json.schema.json](json.schema.json). What holds f
 - Each is an object with `schema_version`, now 1. A new version only adds fields; a field that changes its meaning gets
   a new name. Ignore what you do not know.
 - Dates are RFC 3339, in UTC, with seconds: `2026-01-02T03:04:05Z`. Durations are numbers of seconds, sizes of bytes.
+- Texts of yours, such as values, lines of logs and labels, are printed as they are.
 - Numbers are numbers, and a list is a list however many are in it: `status` and `status prod` have the same shape.
 - What is not known is null.
 - An error is one line, the last one of standard error, also for wrong use:

@@ -174,3 +174,7 @@ def test_reference_and_schema_are_those_of_the_models() -> None:
     references = set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema)))
     assert references <= schema["$defs"].keys()
     assert DOCUMENTS.keys() <= schema["$defs"].keys()
+
+
+def test_the_published_schema_lets_a_later_version_add_fields() -> None:
+    assert '"additionalProperties": false' not in json.dumps(json_schema())
