@@ -151,14 +151,15 @@ def _parse_image(
     found = _URI.fullmatch(image)
     if tag or digest or found is None or not (found["tag"] or found["digest"]):
         raise InvalidRequestError(
-            f"--image {image!r} must end in a tag or a digest, and excludes --tag and --digest; write "
-            "registry/repository:tag or registry/repository@sha256:..."
+            f"--image {image!r} must end in a tag or a digest, and excludes --tag and --digest",
+            hint="write registry/repository:tag or registry/repository@sha256:...",
         )
     repository = stack.catalogue.get(environment).repository
     if found["repository"] not in {repository, stack.repository.uri(repository)}:
         raise RepositoryNotFoundError(
             f"--image is of {found['repository']}, but {environment} is built from "
-            f"{stack.repository.uri(repository)}; push the image there"
+            f"{stack.repository.uri(repository)}",
+            hint="push the image there",
         )
     return (None, found["digest"]) if found["digest"] else (found["tag"], None)
 

@@ -191,8 +191,9 @@ def _require_emulator(url: str) -> None:
         found = None
     if found != {"status": "ok"}:
         raise NotAnEmulatorError(
-            f"{url} is no emulator, and a made-up image belongs nowhere else. Start one with `ami-lifecycle "
-            "emulator start`, and set AWS_ENDPOINT_URL as it says, or give --endpoint-url"
+            f"{url} is no emulator, and a made-up image belongs nowhere else",
+            hint="Start one with `ami-lifecycle emulator start`, and set AWS_ENDPOINT_URL as it says, or give "
+            "--endpoint-url",
         )
 
 

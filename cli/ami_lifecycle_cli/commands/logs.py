@@ -55,7 +55,7 @@ def logs(
     With --json and --follow, one JSON object in each line.
     """
     if follow and failed:
-        raise InvalidRequestError("--follow and --failed exclude each other; name one of them")
+        raise InvalidRequestError("--follow and --failed exclude each other", hint="name one of them")
     stack = Stack(target)
     build = _chosen(stack, what, failed=failed)
     if build is None:

@@ -47,7 +47,7 @@ def report(
         html.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReportFileError(
-            f"{html} cannot be written: {error.strerror}; name another file with --html"
+            f"{html} cannot be written: {error.strerror}", hint="name another file with --html"
         ) from error
     if target.as_json:
         print_json({"html": str(html.resolve()), "environments": names})

@@ -49,7 +49,7 @@ def rollback(
     The environment is pinned: pushes do not undo the rollback until `ami-lifecycle unpin ENV`.
     """
     if to is not None and steps is not None:
-        raise InvalidRequestError("--to and --steps exclude each other; name one of them")
+        raise InvalidRequestError("--to and --steps exclude each other", hint="name one of them")
     stack = Stack(target)
     stack.require_environment(environment)
     planned = plan_rollback(stack, environment, to=to, steps=steps or 1, reason=reason, fresh=fresh)

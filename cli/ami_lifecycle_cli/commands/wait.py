@@ -40,10 +40,11 @@ def wait(
     5 another image was pushed meanwhile, 6 the environment is pinned, 124 it took too long.
     """
     if digest is not None and commit is not None:
-        raise InvalidRequestError("--digest and --commit exclude each other; name one of them")
+        raise InvalidRequestError("--digest and --commit exclude each other", hint="name one of them")
     if commit is not None and len(commit) < _SHORTEST_COMMIT:
         raise InvalidRequestError(
-            f"--commit {commit!r} is too short to mean one commit; give {_SHORTEST_COMMIT} characters or more"
+            f"--commit {commit!r} is too short to mean one commit",
+            hint=f"give {_SHORTEST_COMMIT} characters or more",
         )
     if digest is not None:
         requests.make_request({"environment": environment, "image_digest": digest}, "see --help")

@@ -46,9 +46,7 @@ def _message_and_hint(error: AmiLifecycleError | ConfigError) -> tuple[str, str 
     if isinstance(error, ConfigError):
         place = f" (at {error.location})" if error.location else ""
         return f"{error.message}{place}", error.remedy or None
-    # What happened, to which resource; what to do next.
-    message = str(error)
-    return message, message.rpartition("; ")[2] if "; " in message else None
+    return str(error), error.hint
 
 
 def print_error_json(code: str, message: str, hint: str | None, exit_code: int) -> None:

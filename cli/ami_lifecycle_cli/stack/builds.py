@@ -92,7 +92,8 @@ def find_build(stack: Stack, name: str) -> Build:
     if runs.current_state(arn) is None:
         raise InvalidRequestError(
             f"there is no build {name!r}: it is no environment ({', '.join(stack.environment_names())}) and the "
-            "name of no execution of the last 90 days; builds are listed by: ami-lifecycle builds ENV"
+            "name of no execution of the last 90 days",
+            hint="builds are listed by: ami-lifecycle builds ENV",
         )
     run = runs.describe(arn)
     records = read_history(stack, run.environment).records if run.environment else ()

@@ -45,8 +45,8 @@ def layer_of(lambda_client: Any, function: str) -> str:
     arn = next((each for each in arns if each.split(":")[6].endswith(_LAYER)), None)
     if arn is None:
         raise DeployedConfigurationError(
-            f"the function {function} has no layer whose name ends in {_LAYER}, so it reads no configuration; deploy "
-            "the stack again: sam deploy"
+            f"the function {function} has no layer whose name ends in {_LAYER}, so it reads no configuration",
+            hint="deploy the stack again: sam deploy",
         )
     return arn
 
@@ -60,7 +60,8 @@ def _there(what: str) -> Iterator[None]:
         if code_of(error) != "ResourceNotFoundException":
             raise
         raise DeployedConfigurationError(
-            f"Lambda has no {what} any more; the stack may have been deployed a moment ago: try again"
+            f"Lambda has no {what} any more",
+            hint="the stack may have been deployed a moment ago: try again",
         ) from error
 
 
@@ -76,7 +77,8 @@ def read_layer(lambda_client: Any, arn: str, profile: str | None = None) -> dict
     archive = _fetch(content["Location"], arn, profile)
     if base64.b64encode(hashlib.sha256(archive).digest()).decode() != content["CodeSha256"]:
         raise DeployedConfigurationError(
-            f"what was fetched of {arn} has another checksum than Lambda says; look for a proxy that changes answers"
+            f"what was fetched of {arn} has another checksum than Lambda says",
+            hint="look for a proxy that changes answers",
         )
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         # Functions read what is directly below /opt.
@@ -101,12 +103,13 @@ def _fetch(url: str, arn: str, profile: str | None) -> bytes:
         status, content = int(answer.status_code), bytes(answer.content)
     except BotoCoreError as error:
         raise ServiceUnavailableError(
-            f"the configuration {arn} cannot be fetched from Amazon S3: {error}; check the network and the proxy"
+            f"the configuration {arn} cannot be fetched from Amazon S3: {error}",
+            hint="check the network and the proxy",
         ) from error
     if status != 200:
         raise ServiceUnavailableError(
-            f"the configuration {arn} cannot be fetched: Amazon S3 answers {status}; check that S3 can be reached "
-            "from here"
+            f"the configuration {arn} cannot be fetched: Amazon S3 answers {status}",
+            hint="check that S3 can be reached from here",
         )
     return content
 

@@ -72,14 +72,15 @@ class Stack:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             raise StackNotFoundError(
-                f"there is no stack {self.name!r} in {cloudformation.meta.region_name}; name it with --stack or "
-                "AMI_LIFECYCLE_STACK, and the Region with --region, or deploy it: sam deploy"
+                f"there is no stack {self.name!r} in {cloudformation.meta.region_name}",
+                hint="name it with --stack or AMI_LIFECYCLE_STACK, and the Region with --region, or deploy it: "
+                "sam deploy",
             ) from error
         region = found["StackId"].split(":")[3]
         if region != cloudformation.meta.region_name:
             raise StackNotFoundError(
-                f"the stack {self.name!r} is in {region}, not in {cloudformation.meta.region_name}; name its Region "
-                "with --region"
+                f"the stack {self.name!r} is in {region}, not in {cloudformation.meta.region_name}",
+                hint="name its Region with --region",
             )
         return found
 
@@ -110,7 +111,8 @@ class Stack:
         if name not in self.outputs:
             raise StackNotFoundError(
                 f"the stack {self.name} has no output {name}, so it is not a stack of ami-lifecycle, or its "
-                f"deployment has not ended ({self.description.get('StackStatus')}); name another with --stack"
+                f"deployment has not ended ({self.description.get('StackStatus')})",
+                hint="name another with --stack",
             )
         return self.outputs[name]
 
@@ -174,8 +176,8 @@ class Stack:
             if self.configuration_problem is not None:
                 raise self.configuration_problem
             raise UnknownEnvironmentError(
-                f"there is no environment {environment!r}; there are {', '.join(names) or 'none'}. Correct the "
-                "name, or add it to config/build_config.yml and deploy"
+                f"there is no environment {environment!r}; there are {', '.join(names) or 'none'}",
+                hint="Correct the name, or add it to config/build_config.yml and deploy",
             )
         return environment
 

@@ -106,8 +106,8 @@ def image_id_of(stack: Stack, what: str) -> str:
     names = stack.environment_names()
     if what != LATEST and what not in names:
         raise InvalidRequestError(
-            f"{what!r} is no id of an image and no environment; ids begin with ami-, see: ami-lifecycle history ENV; "
-            f"environments are {', '.join(names) or 'none'}"
+            f"{what!r} is no id of an image and no environment; environments are {', '.join(names) or 'none'}",
+            hint="ids begin with ami-, see: ami-lifecycle history ENV",
         )
     live = {name: read_environment_live(stack, name) for name in (names if what == LATEST else [what])}
     found = {name: each.value for name, each in live.items() if each.value and not each.problem}
@@ -115,7 +115,9 @@ def image_id_of(stack: Stack, what: str) -> str:
         problems = "; ".join(
             f"{name}: {each.problem or 'nothing is published'}" for name, each in live.items()
         )
-        raise RecordNotFoundError(f"nothing is live: {problems}. Start a build: ami-lifecycle build ENV")
+        raise RecordNotFoundError(
+            f"nothing is live: {problems}", hint="Start a build: ami-lifecycle build ENV"
+        )
 
     def since(name: str) -> str:
         record = stack.published(name).read_record(found[name])
@@ -142,8 +144,8 @@ def find_image(stack: Stack, image_id: str, *, with_uses: bool = False) -> Known
             console = image_link(stack.state_machine_arn, image_id) if image else None
             return KnownImage(image_id, environment, image, record, uses, console)
     raise RecordNotFoundError(
-        f"{image_id} is no image of {stack.application} in {stack.region}: no history has a record of it; the images "
-        "of an environment are listed by: ami-lifecycle history ENV"
+        f"{image_id} is no image of {stack.application} in {stack.region}: no history has a record of it",
+        hint="the images of an environment are listed by: ami-lifecycle history ENV",
     )
 
 

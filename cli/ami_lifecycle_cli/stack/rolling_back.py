@@ -92,13 +92,14 @@ def plan_rollback(
         return Rollback(environment, live.value, chosen, request, why)
     if not chosen.image_digest:
         raise InvalidRequestError(
-            f"{chosen.ami_id} does not exist any more, and its record names no Docker image; choose another: "
-            f"ami-lifecycle history {environment}"
+            f"{chosen.ami_id} does not exist any more, and its record names no Docker image",
+            hint=f"choose another: ami-lifecycle history {environment}",
         )
     if not stack.repository.has_digest(settings.repository, chosen.image_digest):
         raise InvalidRequestError(
             f"{chosen.ami_id} does not exist any more, and {settings.repository} has no image {chosen.image_digest} "
-            f"any more; push it again, or choose another: ami-lifecycle history {environment}"
+            "any more",
+            hint=f"push it again, or choose another: ami-lifecycle history {environment}",
         )
     fields = {
         "image_digest": chosen.image_digest,
@@ -122,7 +123,8 @@ def _named(records: Sequence[HistoryRecord], image_id: str, environment: str) ->
     record = next((each for each in records if each.ami_id == image_id), None)
     if record is None:
         raise RecordNotFoundError(
-            f"history of {environment} has no record of {image_id}; choose one of: ami-lifecycle history {environment}"
+            f"history of {environment} has no record of {image_id}",
+            hint=f"choose one of: ami-lifecycle history {environment}",
         )
     return record
 
@@ -141,8 +143,8 @@ def _back(
         raise RecordNotFoundError(
             f"history of {environment} has {len(earlier)} earlier builds than "
             f"{short_digest(live_digest) if live_digest else 'the live one'}"
-            f"{' that nobody has rolled back from' if left else ''}, not {steps}; name one with --to, see: "
-            f"ami-lifecycle history {environment}"
+            f"{' that nobody has rolled back from' if left else ''}, not {steps}",
+            hint=f"name one with --to, see: ami-lifecycle history {environment}",
         )
     return earlier[steps - 1]
 

@@ -41,7 +41,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfirmationMissingError(
-            f"{question} Nobody can be asked here: confirm with --yes, or use --dry-run"
+            f"{question} Nobody can be asked here", hint="confirm with --yes, or use --dry-run"
         )
     ask(question)
 

@@ -76,7 +76,8 @@ def find_stoppable(stack: Stack, environment: str, name: str | None = None) -> S
             raise InvalidRequestError(
                 f"{name} does not run for {environment}: "
                 + (f"{short_name(claim.execution_arn)} holds it now" if claim else "nothing holds it now")
-                + f". Nothing was stopped; see: ami-lifecycle status {environment}"
+                + ". Nothing was stopped",
+                hint=f"see: ami-lifecycle status {environment}",
             )
     elif not arns:
         arns = [run.arn for run in runs.running(environment)]

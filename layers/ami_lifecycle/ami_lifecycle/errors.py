@@ -50,6 +50,12 @@ from __future__ import annotations
 class AmiLifecycleError(Exception):
     """Base of all; its message says what happened, to which resource, and what to do next."""
 
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        """An error whose message ends in the hint: what to do next, where it is told apart."""
+        joint = ". " if hint and hint[0].isupper() else "; "
+        super().__init__(f"{message}{joint}{hint}" if hint else message)
+        self.hint = hint
+
 
 class InputError(AmiLifecycleError):
     """The request or the settings are wrong; trying again changes nothing."""

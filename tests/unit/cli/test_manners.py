@@ -12,13 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.text import Text
 from tests.unit.cli.samples import a_run
 from tests.unit.cli.test_command_line import KEYS, OPERATORS, nothing_of_this_machine
 from typer.testing import CliRunner
 
+from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle_cli.commands import stop as stopping
+from ami_lifecycle_cli.console.output import print_error
 from ami_lifecycle_cli.main import COMMANDS, app
 from ami_lifecycle_cli.stack import showing, starting
 from ami_lifecycle_cli.stack.stopping import Stoppable
@@ -81,6 +85,34 @@ def test_nothing_is_imported_that_another_package_keeps_for_itself() -> None:
     private = re.compile(r"^\s*(?:from|import) (?!aws_emulator)\w+(?:\.\w+)*\._[a-z]", re.MULTILINE)
     files = [each for room in ("cli", "client", "layers", "emulator") for each in (root / room).rglob("*.py")]
     assert [str(each) for each in files if private.search(each.read_text(encoding="utf-8"))] == []
+
+
+def hint_of(error: Exception, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What JSON gives as what to do next."""
+    assert isinstance(error, AmiLifecycleError)
+    print_error(error, as_json=True)
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert told["hint"] is None or told["message"].endswith(told["hint"])
+    return told["hint"]
+
+
+def test_a_hint_is_what_the_error_gives_and_never_a_part_of_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(AmiLifecycleError) as denied, aws_errors("ec2:RunInstances", "prod"):
+        raise ClientError(
+            {"Error": {"Code": "UnauthorizedOperation", "Message": "denied; by none"}}, "RunInstances"
+        )
+    assert hint_of(denied.value, capsys) == (
+        "Grant ec2:RunInstances to the role that made the call; if it is granted, the resource lacks the tags that "
+        "the grant demands."
+    )
+    with pytest.raises(AmiLifecycleError) as slower, aws_errors("ec2:RunInstances", "prod"):
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "no"}}, "RunInstances")
+    assert hint_of(slower.value, capsys) == "It is tried again after a pause."
+    listed = InvalidRequestError("the request is not valid: a is empty; b is too long")
+    assert hint_of(listed, capsys) is None
+    assert hint_of(InvalidRequestError("a and b", hint="name one of them"), capsys) == "name one of them"
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])

@@ -290,8 +290,9 @@ def is_of_the_request(error: ClientError) -> bool:
     return rule is None or not issubclass(rule.error, TransientError | AccessDeniedError)
 
 
-def _describe(rule: Rule, action: str, resource: str, what: str) -> str:
-    return f"{action} on {resource} failed: {what.rstrip('. ')}. {_hint(rule, what).format(action=action)}"
+def _error(rule: Rule, action: str, resource: str, what: str) -> AmiLifecycleError:
+    said = f"{action} on {resource} failed: {what.rstrip('. ')}"
+    return rule.error(said, hint=_hint(rule, what).format(action=action))
 
 
 def _hint(rule: Rule, what: str) -> str:
@@ -305,7 +306,7 @@ def _hint(rule: Rule, what: str) -> str:
 def garbled(action: str, resource: str, what: str) -> AmiLifecycleError:
     """The error for an answer that is not what the API reference describes."""
     text = f"the answer lacks a member, or holds another one than it can ({what})"
-    return _GARBLED.error(_describe(_GARBLED, action, resource, text))
+    return _error(_GARBLED, action, resource, text)
 
 
 @contextmanager
@@ -323,9 +324,9 @@ def aws_errors(action: str, resource: str) -> Iterator[None]:
         if rule is None:
             raise
         what = f"{code_of(error) or 'an error without its code'}: {message_of(error)}"
-        raise rule.error(_describe(rule, action, resource, what)) from error
+        raise _error(rule, action, resource, what) from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         first = next(iter(str(error).splitlines()), "")[:MESSAGE_LIMIT]
         raise garbled(action, resource, f"{type(error).__name__}: {first}") from error
     except (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError) as error:
-        raise _UNAVAILABLE.error(_describe(_UNAVAILABLE, action, resource, str(error))) from error
+        raise _error(_UNAVAILABLE, action, resource, str(error)) from error

@@ -76,7 +76,7 @@ def make_request(fields: Mapping[str, Any], advice: str) -> BuildRequest:
     try:
         request = BuildRequest.model_validate(fields)
     except ValidationError as error:
-        raise InvalidRequestError(f"the request is not valid: {explain(error)}; {advice}") from error
+        raise InvalidRequestError(f"the request is not valid: {explain(error)}", hint=advice) from error
     # Here and not in the model: what is queued or running was accepted by rules of its own time.
     problems = [problem for name in _LONGEST if (problem := _text_problem(name, getattr(request, name)))]
     if problems:
