@@ -125,6 +125,11 @@ class FakeEnvironments(Faulty):
         self._change(environment, failed=next(iter(failures), None), failed_before=tuple(failures[1:]))
 
     @port_call
+    def note_rebuild(self, environment: str, since: datetime | None) -> None:
+        """Remember since when a rebuild is due."""
+        self._change(environment, rebuild_due_since=since)
+
+    @port_call
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
         """Remember what is tried again later."""
         self._change(environment, held_back=tuple(held))

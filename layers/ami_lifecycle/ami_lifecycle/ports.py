@@ -288,6 +288,9 @@ class Environments(Protocol):
     def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
         """Remember these failures, the last one first, and no others."""
 
+    def note_rebuild(self, environment: str, since: datetime | None) -> None:
+        """Remember since when a rebuild is due; None when none is."""
+
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
         """Remember all that was tried and is tried again later."""
 

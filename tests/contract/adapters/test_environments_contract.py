@@ -267,6 +267,14 @@ def test_failures_are_remembered_until_they_are_cleared(rig: Rig) -> None:
     assert rig.environments.get(rig.name).failures == ()
 
 
+def test_since_when_a_rebuild_is_due_is_remembered_until_none_is(rig: Rig) -> None:
+    rig.environments.note_rebuild(rig.name, None)
+    rig.environments.note_rebuild(rig.name, START)
+    assert rig.environments.get(rig.name).rebuild_due_since == START
+    rig.environments.note_rebuild(rig.name, None)
+    assert rig.environments.get(rig.name).rebuild_due_since is None
+
+
 def test_an_environment_is_pinned_and_unpinned(rig: Rig) -> None:
     pin = Pin(image_id="ami-0123456789abcdef0", digest=None, at=START, reason="the new one is slow")
     rig.environments.set_pin(rig.name, None)

@@ -429,6 +429,7 @@ CASES = [
     Case(_environments, "clear_wanted", {"environment": "prod", "revision": 1}, _UPDATED),
     Case(_environments, "count_publication", {"environment": "prod", "execution_arn": ARN}, _UPDATED),
     Case(_environments, "hold_back", {"environment": "prod", "held": ()}, _UPDATED),
+    Case(_environments, "note_rebuild", {"environment": "prod", "since": NOW}, _UPDATED),
     Case(_environments, "record_failures", {"environment": "prod", "failures": ()}, _UPDATED),
     Case(_environments, "record_unusable_base", {"environment": "prod", "base": None}, _UPDATED),
     Case(_environments, "set_pin", {"environment": "prod", "pin": Pin(image_id=AMI, at=NOW)}, _UPDATED),

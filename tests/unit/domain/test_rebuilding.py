@@ -26,6 +26,7 @@ from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_IMAGED, Image
 from ami_lifecycle.domain.rebuilding import (
     OVERDUE_AFTER,
     Rebuild,
+    is_overdue,
     next_open,
     opening,
     reason_for_no_rebuild,
@@ -271,5 +272,14 @@ def test_whether_a_rebuild_is_needed_is_judged_again(
 
 
 def test_a_rebuild_is_overdue_when_every_window_has_passed() -> None:
-    assert not Rebuild(NOW, "old").is_overdue(NOW + OVERDUE_AFTER)
-    assert Rebuild(NOW, "old").is_overdue(NOW + OVERDUE_AFTER + timedelta(seconds=1))
+    late = NOW + OVERDUE_AFTER
+    assert not is_overdue(NOW, DIGEST, a_record(), settings(), late)
+    assert is_overdue(NOW, DIGEST, a_record(), settings(), late + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("count", "digest", "is_late"), [(2, DIGEST, False), (3, DIGEST, True), (9, OTHER_DIGEST, False)]
+)
+def test_a_rebuild_that_is_given_up_is_overdue_at_once(count: int, digest: str, *, is_late: bool) -> None:
+    record = a_record(failed=failures(count, digest))
+    assert is_overdue(NOW, DIGEST, record, settings(), NOW) is is_late

@@ -217,8 +217,7 @@ def test_a_rebuild_that_fails_is_tried_so_often_and_no_more() -> None:
     assert account.latest == before
     result = account.sweeper.sweep()
     assert any("a rebuild is due" in each and "has failed 3 times" in each for each in findings(result))
-    pass_days(account, 9)
-    assert account.sweeper.sweep().overdue == ("prod",)
+    assert result.overdue == ("prod",), "nothing more happens by itself"
 
 
 def test_a_rebuild_does_not_start_what_a_person_has_stopped() -> None:
@@ -248,6 +247,61 @@ def test_a_rebuild_that_fails_does_not_start_again_what_was_given_up() -> None:
     converge(account, rounds=30)
     triggers = [each.trigger for each in started(account)]
     assert triggers == [Trigger.RECONCILE] * 3 + [Trigger.SCHEDULE] * 3
+
+
+def test_bases_that_follow_each_other_quickly_do_not_hide_that_none_is_followed() -> None:
+    account, digest = built(follow_base=True)
+    account.world.repository.remove(digest)
+    overdue = []
+    for _ in range(4):
+        move_base(account)
+        for _ in range(4):
+            overdue.append(account.sweeper.sweep().overdue)
+            pass_days(account, 1)
+    assert [each == ("prod",) for each in overdue] == [False] * 9 + [True] * 7
+
+
+def test_a_base_that_moves_after_a_long_time_is_not_overdue_at_once() -> None:
+    account, digest = built(follow_base=True)
+    account.world.repository.remove(digest)
+    pass_days(account, 90)
+    account.sweeper.sweep()
+    move_base(account)
+    assert account.sweeper.sweep().overdue == ()
+    pass_days(account, 7)
+    assert account.sweeper.sweep().overdue == ()
+
+
+def test_what_was_switched_on_or_unpinned_lately_is_not_overdue() -> None:
+    account, digest = built()
+    account.world.repository.remove(digest)
+    switched_off, switched_on = account.catalogue, Account(defaults={"refresh": AGED}).catalogue
+    environments = account.world.environments
+    pass_days(account, 60)
+    pin = Pin(image_id=account.latest or "", at=account.world.clock.now())
+    for settings, pinned in (
+        (switched_on, None),
+        (switched_off, None),
+        (switched_on, pin),
+        (switched_on, None),
+    ):
+        account.catalogue = settings
+        environments.set_pin("prod", pinned)
+        assert account.sweeper.sweep().overdue == ()
+        pass_days(account, 7)
+        assert account.sweeper.sweep().overdue == ()
+    pass_days(account, 2)
+    assert account.sweeper.sweep().overdue == ("prod",)
+
+
+def test_a_rebuild_that_is_published_is_not_due_any_more() -> None:
+    account, _ = built(**AGED)
+    pass_days(account, 31)
+    account.sweeper.sweep()
+    assert account.world.environments.get("prod").rebuild_due_since == account.world.clock.now()
+    run_started(account)
+    account.sweeper.sweep()
+    assert account.world.environments.get("prod").rebuild_due_since is None
 
 
 def test_a_digest_that_is_gone_from_the_repository_is_told() -> None:

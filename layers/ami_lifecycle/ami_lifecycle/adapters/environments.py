@@ -46,6 +46,7 @@ NAMES: Final = (
     "pk",
     "published_by",
     "published_count",
+    "rebuild_due_since",
     "revision",
     "unusable_base",
     "wanted",
@@ -217,6 +218,14 @@ class DynamoEnvironments:
         listed = [each.model_dump(mode="json") for each in before]
         update = "SET #failed = :failed, #failed_before = :before"
         self._update(environment, update, None, {":failed": last, ":before": listed})
+
+    @calls("dynamodb:UpdateItem")
+    def note_rebuild(self, environment: str, since: datetime | None) -> None:
+        """Remember since when a rebuild is due; None when none is."""
+        if since is None:
+            self._update(environment, "REMOVE #rebuild_due_since", "attribute_exists(#pk)", {})
+        else:
+            self._update(environment, "SET #rebuild_due_since = :since", None, {":since": _date(since)})
 
     @calls("dynamodb:UpdateItem")
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:

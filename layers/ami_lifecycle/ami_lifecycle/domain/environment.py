@@ -153,7 +153,7 @@ class EnvironmentRecord(Frozen):
 
     `fencing` grows with every claim and every release, so a plan made at one number is outdated at the
     next. `revision` grows with each request that is queued. `failed` is of the digest that failed last, and
-    `failed_before` of others.
+    `failed_before` of others. `rebuild_due_since` is when a sweep first saw the rebuild that is due.
     """
 
     environment: str
@@ -166,6 +166,7 @@ class EnvironmentRecord(Frozen):
     pin: Pin | None = None
     failed: FailedAttempts | None = None
     failed_before: tuple[FailedAttempts, ...] = ()
+    rebuild_due_since: datetime | None = None
     held_back: tuple[HeldBack, ...] = ()
 
     @property

@@ -35,10 +35,6 @@ class Rebuild(NamedTuple):
         """When the sweep may start it: not before it is due, not outside of the window, and not in the past."""
         return next_open(window, max(self.due, now))
 
-    def is_overdue(self, now: datetime) -> bool:
-        """Whether something has kept it from being done."""
-        return now - self.due > OVERDUE_AFTER
-
 
 def rebuild_of(live: Live, newest_base: Image | None, settings: EnvironmentSettings) -> Rebuild | None:
     """The next rebuild of the environment's own live image; None where none is in sight.
@@ -64,6 +60,18 @@ def _reasons(image: Image, newest_base: Image | None, settings: EnvironmentSetti
         newer = f"{newest_base.image_id} is of {newest:%Y-%m-%d}"
         reason = f"the base of {image.image_id} is of {base:%Y-%m-%d}, and {newer}"
         yield Rebuild(newest, reason)
+
+
+def is_overdue(
+    since: datetime, digest: str, record: EnvironmentRecord, settings: EnvironmentSettings, now: datetime
+) -> bool:
+    """Whether something keeps the rebuild of a digest from being done, and nothing changes that by itself.
+
+    Args:
+        since: when a sweep first saw it due. Of the reasons, one may be older, where the settings or a pin did not
+            let it count, and the newest base may be younger than the one that should have been followed.
+    """
+    return now - since > OVERDUE_AFTER or reason_of_failures(digest, record, settings) is not None
 
 
 def rebuild_request(

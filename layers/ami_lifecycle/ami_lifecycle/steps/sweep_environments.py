@@ -30,7 +30,7 @@ from ami_lifecycle.domain.planning import (
     reason_for_nothing,
     reason_of_failures,
 )
-from ami_lifecycle.domain.rebuilding import Rebuild, rebuild_of, rebuild_request
+from ami_lifecycle.domain.rebuilding import Rebuild, is_overdue, rebuild_of, rebuild_request
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
@@ -412,20 +412,28 @@ class Sweeper:
         return _Due(f"retire {' '.join(due)}", why, request)
 
     def _look_at_ages(self, seen: _Seen, found: _Found) -> _Findings:
-        """Note how old an environment's image and its base are, and when they are to be replaced."""
-        settings, image, now = seen.settings, seen.live.image, self.clock.now()
-        if not settings.refresh.is_scheduled or image is None:
-            return iter(())
-        found.add_ages(image, now)
-        # A pin says that this very image stays.
-        if seen.record.pin is None:
-            newest = self._newest_base(found, settings) if settings.refresh.follow_base else None
-            rebuild = rebuild_of(seen.live, newest, settings)
-            if rebuild is not None and rebuild.due <= now:
-                found.rebuilds_due[settings.environment] = rebuild
-            if rebuild is not None and rebuild.is_overdue(now):
+        """Note how old an environment's image and its base are, and since when they are to be replaced."""
+        settings, live, record, now = seen.settings, seen.live, seen.record, self.clock.now()
+        if settings.refresh.is_scheduled and live.image is not None:
+            found.add_ages(live.image, now)
+        rebuild = self._rebuild_due(seen, found)
+        since = (record.rebuild_due_since or now) if rebuild is not None else None
+        if rebuild is not None and since is not None and live.digest is not None:
+            found.rebuilds_due[settings.environment] = rebuild
+            if is_overdue(since, live.digest, record, settings, now):
                 found.overdue.append(settings.environment)
+        if since != record.rebuild_due_since:
+            self.environments.note_rebuild(settings.environment, since)
         return iter(())
+
+    def _rebuild_due(self, seen: _Seen, found: _Found) -> Rebuild | None:
+        settings = seen.settings
+        # A pin says that this very image stays.
+        if not settings.refresh.is_scheduled or seen.live.image is None or seen.record.pin is not None:
+            return None
+        newest = self._newest_base(found, settings) if settings.refresh.follow_base else None
+        rebuild = rebuild_of(seen.live, newest, settings)
+        return rebuild if rebuild is not None and rebuild.due <= self.clock.now() else None
 
     def _due_rebuild(self, found: _Found, seen: _Seen) -> _Due | None:
         """A rebuild of the live image for the sake of the base's patches, within the window."""
