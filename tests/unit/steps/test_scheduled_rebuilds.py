@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.fakes import Call, Faulty
-from tests.unit.steps.account import LONG_AGO, UBUNTU, Account, an_image, arn_of
+from tests.unit.steps.account import LONG_AGO, UBUNTU, Account, an_image, arn_of, catalogue
 from tests.unit.steps.execution import converge, run, run_started
 from tests.unit.steps.leftovers import a_clean_up, findings, started
 from tests.unit.steps.promises import Promises
@@ -18,6 +18,7 @@ from ami_lifecycle.domain.execution import ClaimStatus, ExecutionStatus, StepInp
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_IMAGED
 from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.domain.result import FindingKind
+from ami_lifecycle.errors import AccessDeniedError
 from ami_lifecycle.steps.claim_environment import claim_environment
 
 AGED = {"rebuild_after_days": 30}
@@ -132,6 +133,65 @@ def test_what_failed_in_one_window_takes_its_turn_after_the_others_in_the_next()
     assert scheduled(account) == ["dev", "prod", "dev"]
     converge(account, rounds=24)
     assert scheduled(account)[3:] == ["prod", "dev", "prod"]
+
+
+def aged_environments(number: int, **refresh: Any) -> Account:
+    """An account in which so many environments are to be rebuilt."""
+    names = [f"env{index}" for index in range(number)]
+    account = Account(defaults={"refresh": AGED | refresh})
+    account.catalogue = catalogue(
+        environments={name: {} for name in names},
+        defaults={"publication": {"grace_period_seconds": 0}, "refresh": AGED | refresh},
+    )
+    for environment in names:
+        account.environment = environment
+        account.push("one")
+        run(account, f"first-{environment}")
+    account.sweeper.sweep()
+    pass_days(account, 31)
+    return account
+
+
+@pytest.mark.parametrize("refresh", [{}, {"follow_base": True}])
+def test_what_cannot_be_read_of_the_base_is_asked_for_once_for_all_environments(
+    refresh: dict[str, Any],
+) -> None:
+    account = aged_environments(5, **refresh)
+    (name,) = [each for each in account.world.parameters.all if each.startswith("/aws/service/canonical")]
+    account.world.parameters.delete(name)
+    seen = Calls()
+    account.world.watch(seen)
+    result = account.sweeper.sweep()
+    assert len([each for each in findings(result) if "Ubuntu 22.04" in each]) == 5
+    assert len([text for text in seen.texts if "canonical" in text]) == 1
+
+
+def test_past_the_number_of_a_sweep_no_other_environment_is_looked_at_closer() -> None:
+    account = aged_environments(5)
+    seen = Calls()
+    account.world.watch(seen)
+    account.sweeper.sweep()
+    assert len(scheduled(account)) == 1
+    assert len([text for text in seen.texts if "has_digest" in text]) == 1
+
+
+def test_a_rebuild_that_cannot_be_started_takes_no_place_of_another() -> None:
+    account = aged_environments(2)
+    account.world.executions.fail("start", AccessDeniedError("denied. Grant it."), times=1)
+    account.sweeper.sweep()
+    assert scheduled(account) == ["env1"]
+
+
+def test_the_base_is_read_once_in_a_plan() -> None:
+    account, _ = built(follow_base=True)
+    move_base(account)
+    account.sweeper.sweep()
+    (request,) = started(account)
+    seen = Calls()
+    account.world.watch(seen)
+    plan = account.planner.plan_request(request, arn_of("rebuild")).plan
+    assert plan.action is Action.BUILD
+    assert len([text for text in seen.texts if "canonical" in text]) == 1
 
 
 def test_two_environments_are_rebuilt_one_by_one() -> None:

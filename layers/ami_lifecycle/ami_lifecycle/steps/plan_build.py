@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from ami_lifecycle.domain.environment import EnvironmentRecord
@@ -171,7 +172,7 @@ class _Planning:
             self.request,
             self.live,
             [] if self.live.image else self.planner.older_images(self.settings),
-            lambda: self.planner.ubuntu(self.settings, self.execution_arn),
+            lambda: self._ubuntu,
             self.settings,
             self.planner.clock.now(),
             self.record.unusable_base,
@@ -188,12 +189,16 @@ class _Planning:
         )
         return BuildState(plan=plan)
 
+    @cached_property
+    def _ubuntu(self) -> Image:
+        """The image that a fresh build starts from, read once: it is judged and built from by the same look."""
+        return self.planner.ubuntu(self.settings, self.execution_arn)
+
     def _reason_for_nothing(self, digest: str) -> str | None:
         if self.request.trigger is not Trigger.SCHEDULE:
             return reason_for_nothing(self.request, digest, self.live, self.record, self.settings)
         # Judged again: since the sweep has asked, somebody may have published, pinned or rebuilt.
-        follows = self.settings.refresh.follow_base
-        newest = self.planner.ubuntu(self.settings, self.execution_arn) if follows else None
+        newest = self._ubuntu if self.settings.refresh.follow_base else None
         rebuild, now = rebuild_of(self.live, newest, self.settings), self.planner.clock.now()
         return reason_for_no_rebuild(digest, self.live, self.record, self.settings, rebuild, now)
 

@@ -289,12 +289,9 @@ class Sweeper:
                     held.append(waiting)
                     yield from _waiting(environment, work, waiting, now)
                     continue
-                if work.request.trigger is Trigger.SCHEDULE:
-                    if found.rebuilds >= seen.settings.refresh.max_per_sweep:
-                        held.extend([before] if before else [])
-                        continue
-                    found.rebuilds += 1
                 name, started = self._start(record, work, work.request, before)
+                if work.request.trigger is Trigger.SCHEDULE:
+                    found.rebuilds += 1
                 yield _repaired(environment, f"{work.finding}; started {name}", _kind_of(work.request))
                 # What was not looked at after this stays as it is.
                 stay = [each for each in record.held_back if each.what != work.what and not each.is_thing]
@@ -446,6 +443,9 @@ class Sweeper:
         what, finding = f"rebuild {image.image_id}", f"a rebuild is due: {rebuild.reason}"
         if (given_up := reason_of_failures(digest, seen.record, settings)) is not None:
             return _Due(what, f"{finding}; {given_up}")
+        if found.rebuilds >= settings.refresh.max_per_sweep:
+            # Its turn comes with a later sweep, which looks closer.
+            return None
         if not self.repository.has_digest(settings.repository, digest):
             return _Due(
                 what, f"{finding}; {settings.repository} has no image {digest} any more, so push it again"
@@ -462,10 +462,16 @@ class Sweeper:
         """
         architecture = settings.builder.architecture
         if architecture not in found.bases:
-            found.bases[architecture] = current_ubuntu(
-                settings, self.state_machine_arn, self.parameters, self.images
-            )
-        return found.bases[architecture]
+            try:
+                found.bases[architecture] = current_ubuntu(
+                    settings, self.state_machine_arn, self.parameters, self.images
+                )
+            except AmiLifecycleError as error:
+                found.bases[architecture] = error
+        known = found.bases[architecture]
+        if isinstance(known, AmiLifecycleError):
+            raise known
+        return known
 
     def _rebuild_request(self, seen: _Seen, rebuild: Rebuild) -> BuildRequest:
         request = rebuild_request(seen.live, rebuild, seen.settings, seen.digest)
@@ -594,7 +600,7 @@ class _Found:
     looked_at: list[_Seen] = field(default_factory=list)
     open_images: dict[str, list[str]] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
-    bases: dict[str, Image] = field(default_factory=dict)
+    bases: dict[str, Image | AmiLifecycleError] = field(default_factory=dict)
     rebuilds_due: dict[str, Rebuild] = field(default_factory=dict)
     rebuilds: int = 0
     overdue: list[str] = field(default_factory=list)
