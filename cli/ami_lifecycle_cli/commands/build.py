@@ -21,6 +21,7 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.following import finishing
 from ami_lifecycle_cli.stack.records import read_environment_live
 from ami_lifecycle_cli.stack.showing import print_fields, short_digest, short_name
 from ami_lifecycle_cli.stack.starting import start_and_report
@@ -88,7 +89,7 @@ def build(
         )
         plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
     warning = _what_undoes(stack, plan)
-    if plan.action is Action.NONE and (holder := _finishing(stack, environment)) is not None:
+    if plan.action is Action.NONE and (holder := _who_finishes(stack, plan)) is not None:
         plan = plan.model_copy(update={"reasons": (holder,)})
     if dry_run or (plan.action is Action.NONE and not watch):
         _print_plan(stack, plan, warning, as_json=target.as_json)
@@ -111,14 +112,14 @@ def _live_with(stack: Stack, request: BuildRequest) -> Image | None:
     return live.image if live.digest == digest and not is_pinned else None
 
 
-def _finishing(stack: Stack, environment: str) -> str | None:
-    """Who is about to put the final image in the place of the candidate that is live; None where nobody is."""
-    live, claim = read_environment_live(stack, environment), stack.environments.get(environment).claim
-    if claim is None or claim.digest is None or live.digest != claim.digest:
+def _who_finishes(stack: Stack, plan: BuildPlan) -> str | None:
+    """Who is about to put the final image in the place of the candidate that the plan finds live."""
+    found = finishing(stack, plan.environment)
+    if found is None or not any(found.image_id in reason for reason in plan.reasons):
         return None
     return (
-        f"{short_name(claim.execution_arn)} publishes {short_digest(claim.digest)} at this moment; {live.value} is its "
-        f"candidate, which the final image replaces. Wait for that: ami-lifecycle wait {environment}"
+        f"{short_name(found.execution_arn)} publishes {short_digest(found.digest)} at this moment; {found.image_id} is "
+        f"its candidate, which the final image replaces. Wait for that: ami-lifecycle wait {plan.environment}"
     )
 
 

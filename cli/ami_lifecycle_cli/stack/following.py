@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -62,6 +62,27 @@ class Followed:
             ],
             "log": list(self.log),
         }
+
+
+class Finishing(NamedTuple):
+    """A build whose candidate is live, and which is about to put the final image in its place."""
+
+    execution_arn: str
+    digest: str
+    image_id: str
+
+
+def finishing(stack: Stack, environment: str) -> Finishing | None:
+    """Who finishes what is live; None where nobody does."""
+    claim, settings = stack.environments.get(environment).claim, stack.catalogue.get(environment)
+    live = read_environment_live(stack, environment)
+    if claim is None or claim.action is not Action.BUILD or claim.digest is None or live.image is None:
+        return None
+    # One that has the name already is final, and the build is another one of the same Docker image.
+    is_candidate = settings.publication.image_naming == "canonical" and live.image.name != settings.image_name
+    if not is_candidate or live.digest != claim.digest:
+        return None
+    return Finishing(claim.execution_arn, claim.digest, live.image.image_id)
 
 
 class Follower:
@@ -184,12 +205,9 @@ class Follower:
         """Who has published the image for which there was nothing to do, and puts the final one in its place."""
         if run.output.get("action") != Action.NONE.value:
             return None
-        claim = self._stack.environments.get(environment).claim
-        if claim is None or claim.digest is None or claim.execution_arn == run.arn:
-            return None
-        live = read_environment_live(self._stack, environment)
-        is_it = live.digest == claim.digest and live.value is not None and live.value in run.explanation
-        return claim.execution_arn if is_it else None
+        found = finishing(self._stack, environment)
+        is_it = found is not None and found.execution_arn != run.arn and found.image_id in run.explanation
+        return found.execution_arn if found is not None and is_it else None
 
     def _started_for(self, queued: Run, holder: Run, environment: str) -> str | None:
         """What the holder has started for the queue: it says so itself, unless it failed."""

@@ -14,8 +14,10 @@ import pytest
 import typer
 from rich.console import Console
 from tests.unit.cli.samples import NOW, a_live, digest
+from tests.unit.domain.builders import settings
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import following, starting
@@ -71,6 +73,12 @@ class FakeRuns:
         return sorted(known, key=lambda run: run.started, reverse=True)[:count]
 
 
+def named(live: Live, name: str) -> Live:
+    """The same, with an image of this name."""
+    assert live.image is not None
+    return live.model_copy(update={"image": live.image.model_copy(update={"name": name})})
+
+
 def a_follower(
     monkeypatch: pytest.MonkeyPatch, runs: FakeRuns, holder: str | None = None, builds: str | None = None
 ) -> Follower:
@@ -85,6 +93,7 @@ def a_follower(
     record = EnvironmentRecord(environment="prod", claim=claim or None)
     stack: Any = SimpleNamespace(
         environments=SimpleNamespace(get=lambda _environment: record),
+        catalogue=SimpleNamespace(get=lambda _environment: settings()),
         clock=SimpleNamespace(now=lambda: NOW),
         client=lambda _service: None,
     )
@@ -129,7 +138,7 @@ def test_a_build_of_the_same_digest_by_another_is_the_result(monkeypatch: pytest
 
 
 def test_a_candidate_that_is_live_is_followed_to_the_final_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    live = a_live(4)
+    live = named(a_live(4), "comfyui-multitenant-prod.candidate.x")
     monkeypatch.setattr(following, "read_environment_live", lambda _stack, _environment: live)
     reason = f"{digest(4)} is published already, in {live.value}"
     mine = a_run(MINE, 1, {"action": "none", "reasons": [reason]})
@@ -138,6 +147,34 @@ def test_a_candidate_that_is_live_is_followed_to_the_final_image(monkeypatch: py
     assert (ended.run.arn, ended.run.explanation) == (HOLDER, "ami-final")
     # While another digest is built, there is nothing to do is the answer.
     assert a_follower(monkeypatch, runs, HOLDER, digest(5)).follow(MINE, "prod").run.arn == MINE
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "naming", "is_finishing"),
+    [
+        ("candidate", Action.BUILD, "canonical", True),
+        ("candidate", Action.BUILD, "unique", False),
+        ("candidate", Action.RETIRE, "canonical", False),
+        # What is live is final, and is built again with --force or by schedule.
+        (settings().image_name, Action.BUILD, "canonical", False),
+    ],
+)
+def test_only_a_build_whose_candidate_is_live_is_about_to_finish_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, action: Action, naming: str, is_finishing: bool
+) -> None:
+    live = named(a_live(4), name)
+    monkeypatch.setattr(following, "read_environment_live", lambda _stack, _environment: live)
+    claim = Claim(
+        execution_arn=HOLDER, number=1, action=action, digest=digest(4), claimed_at=NOW, lease_until=NOW
+    )
+    record = EnvironmentRecord(environment="prod", claim=claim)
+    own = settings(publication={"image_naming": naming})
+    stack: Any = SimpleNamespace(
+        environments=SimpleNamespace(get=lambda _environment: record),
+        catalogue=SimpleNamespace(get=lambda _environment: own),
+    )
+    expected = (HOLDER, digest(4), live.value) if is_finishing else None
+    assert following.finishing(stack, "prod") == expected
 
 
 def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
