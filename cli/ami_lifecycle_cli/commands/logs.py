@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -16,9 +17,10 @@ from ami_lifecycle_cli.console.output import print_json, print_note
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.following import Follower
 from ami_lifecycle_cli.stack.links import execution_link
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
-from ami_lifecycle_cli.stack.runs import RUNNING, Runs
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, StateRun
 from ami_lifecycle_cli.stack.showing import output_console
 from ami_lifecycle_cli.stack.states import COMMAND_OF
 
@@ -26,10 +28,11 @@ app = typer.Typer(add_completion=False)
 
 _PAUSE_SECONDS: Final = 2.0
 # Functions write little and have a group each, so they are asked less often.
-_LOOKS_FOR_FUNCTIONS: Final = 5
-# An event can be shown after a later one, and after the end of the build.
-_OVERLAP: Final = timedelta(seconds=60)
+_PAUSE_FOR_FUNCTIONS_SECONDS: Final = 10.0
+# An event can be shown after the end of the build.
 _SETTLE_SECONDS: Final = 4.0
+# For AWS to answer once the build has ended.
+_PATIENCE_SECONDS: Final = 300.0
 _LISTED: Final = 30
 
 
@@ -113,30 +116,38 @@ def _of_the_failure(build: Build, lines: Sequence[Line]) -> list[Line]:
 
 
 def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
-    runs, told = Runs(stack), set[str]()
-    newest = build.run.started
-    looks, settled = 0, None
-    while settled is None or time.monotonic() < settled:
-        try:
-            # The state before the lines: what is read after the end is complete, but for what comes late.
-            run, states = runs.describe(build.run.arn), runs.states(build.run.arn)
-            source = BuildLogs(stack, run)
-            since = newest - _OVERLAP
-            lines = source.of_commands(commands_of(states), since)
-            if looks % _LOOKS_FOR_FUNCTIONS == 0 or run.status != RUNNING:
-                lines = sorted([*lines, *source.of_functions(build.run.started)], key=lambda line: line.time)
-        except TransientError:
-            time.sleep(_PAUSE_SECONDS)
-            continue
-        for line in lines:
-            if line.event_id not in told:
-                told.add(line.event_id)
-                newest = max(newest, line.time)
-                show(line)
-        looks += 1
-        if run.status != RUNNING and settled is None:
-            settled = time.monotonic() + _SETTLE_SECONDS
+    commands, functions = Tail(), Tail()
+    read: list[Line] = []
+    due = time.monotonic()
+
+    def tell(run: Run, states: Sequence[StateRun], *, with_functions: bool) -> None:
+        source = BuildLogs(stack, run)
+        read.extend(commands.read(partial(source.of_commands, commands_of(states))))
+        if with_functions:
+            read.extend(functions.read(source.of_functions))
+        for line in sorted(read, key=lambda line: line.time):
+            show(line)
+        read.clear()
+
+    # The state before the lines: what is read after the end is complete, but for what comes late.
+    for run, states in Follower(stack).watch(build.run.arn):
+        # What cannot be read now is read with the next look.
+        with suppress(TransientError):
+            tell(run, states, with_functions=time.monotonic() >= due)
+            if time.monotonic() >= due:
+                due = time.monotonic() + _PAUSE_FOR_FUNCTIONS_SECONDS
+    settled = time.monotonic() + _SETTLE_SECONDS
+    limit = time.monotonic() + _PATIENCE_SECONDS
+    while True:
         time.sleep(_PAUSE_SECONDS)
+        try:
+            tell(run, states, with_functions=True)
+        except TransientError:
+            if time.monotonic() > limit:
+                raise
+            continue
+        if time.monotonic() >= settled:
+            break
     print_note(f"{run.name}: {run.outcome}{f', {run.explanation}' if run.explanation else ''}")
 
 

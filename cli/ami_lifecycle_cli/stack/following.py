@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,10 +19,10 @@ from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.records import read_environment_live
-from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun, command_of
+from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun
 from ami_lifecycle_cli.stack.showing import iso_date, note_console, short_name
 from ami_lifecycle_cli.stack.states import OF_COMMANDS
 
@@ -102,6 +104,8 @@ class Follower:
         self._longest_pause_seconds = longest_pause_seconds
         self._stack = stack
         self._runs = Runs(stack)
+        # By the id of the command.
+        self._tails: dict[str, Tail] = {}
         self._console = console or note_console()
         # What is followed at this moment: behind a queue, another execution than the one that was started.
         self.followed_arn: str | None = None
@@ -176,15 +180,16 @@ class Follower:
             time.sleep(pause)
 
     def _lines(self, run: Run, states: list[StateRun], new: list[StateRun]) -> list[Line]:
-        """What the command has written that runs now, or ran since the last look; nothing where that cannot be read,
-        because it only adorns.
+        """What the command has written that runs now, or ran since the last look; nothing new where that cannot be
+        read, because it only adorns.
         """
         if not any(state.name in OF_COMMANDS for state in new):
             return []
-        try:
-            return BuildLogs(self._stack, run).of_commands(commands_of(states)[-1:])
-        except (AmiLifecycleError, BotoCoreError, ClientError):
-            return []
+        sent = commands_of(states)[-1:]
+        tail = self._tails.setdefault(sent[0].command_id if sent else "", Tail())
+        with suppress(AmiLifecycleError, BotoCoreError, ClientError):
+            tail.read(partial(BuildLogs(self._stack, run).of_commands, sent))
+        return tail.lines
 
     def _look(self, arn: str) -> tuple[Run, list[StateRun]]:
         """The execution and its states; asks again for some minutes while AWS throttles or does not answer."""
@@ -229,11 +234,11 @@ class Follower:
         """The last lines of the command that failed."""
         if run.status == "SUCCEEDED" or not any(state.name in OF_COMMANDS for state in states):
             return ()
-        sent = command_of(states)
-        if sent is None:
+        sent = commands_of(states)[-1:]
+        if not sent:
             return ()
         try:
-            result = SsmCommands(self._stack.client("ssm")).result(*sent)
+            result = SsmCommands(self._stack.client("ssm")).result(sent[0].command_id, sent[0].instance_id)
         except AmiLifecycleError as error:
             return (f"(the command's output could not be read: {error})",)
         if result is None:

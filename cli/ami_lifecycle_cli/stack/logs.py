@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,8 @@ from ami_lifecycle_cli.stack.showing import iso_date
 COMMANDS: Final[Mapping[str, str]] = {"provisioning": "provision", "verifying": "verify"}
 # Streams of a command end in the step and one of these (Systems Manager user guide, CloudWatch Logs for Run Command).
 _STREAMS: Final = frozenset({"stdout", "stderr"})
+# An event can be shown after a later one.
+_OVERLAP: Final = timedelta(seconds=60)
 # Clocks differ, and an agent delivers what it has when it ends.
 _BEFORE: Final = timedelta(minutes=1)
 _AFTER: Final = timedelta(minutes=10)
@@ -72,6 +74,28 @@ def commands_of(states: Sequence[StateRun]) -> list[Sent]:
                 command_id = str(sent["command_id"])
                 found.setdefault(command_id, Sent(source, command_id, str(sent.get("instance_id", ""))))
     return list(found.values())
+
+
+class Tail:
+    """A log that is still written: a look reads what has come since the last one, and a little before."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Line] = {}
+        self._since: datetime | None = None
+
+    @property
+    def lines(self) -> list[Line]:
+        """All that was read, the oldest first."""
+        return sorted(self._known.values(), key=lambda line: line.time)
+
+    def read(self, look: Callable[[datetime | None], Sequence[Line]]) -> list[Line]:
+        """The lines that are new. Raises what `look` raises."""
+        new = [line for line in look(self._since) if line.event_id not in self._known]
+        self._known |= {line.event_id: line for line in new}
+        if new:
+            newest = max(line.time for line in new) - _OVERLAP
+            self._since = max(newest, self._since or newest)
+        return new
 
 
 class BuildLogs:

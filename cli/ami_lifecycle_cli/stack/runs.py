@@ -257,16 +257,6 @@ def totals_by_phase(states: list[StateRun], now: datetime) -> dict[str, float]:
     return totals
 
 
-def command_of(states: list[StateRun]) -> tuple[str, str] | None:
-    """Id and instance of the last command that an execution sent."""
-    for run in reversed(states):
-        output = run.output if isinstance(run.output, dict) else {}
-        for key in ("verifying", "provisioning"):
-            if isinstance(sent := output.get(key), dict):
-                return str(sent["command_id"]), str(sent["instance_id"])
-    return None
-
-
 def _error_of(event: Mapping[str, Any]) -> str | None:
     for key in ("taskFailedEventDetails", "lambdaFunctionFailedEventDetails", "taskTimedOutEventDetails"):
         if key in event:

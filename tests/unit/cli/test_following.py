@@ -20,9 +20,10 @@ from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
+from ami_lifecycle_cli.commands import logs
 from ami_lifecycle_cli.stack import following, starting
 from ami_lifecycle_cli.stack.following import Followed, Follower
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, commands_of
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 
@@ -260,7 +261,8 @@ def test_the_lines_of_the_command_that_runs_are_told_as_they_come(monkeypatch: p
         a_state("Provision Builder", 0, output=SENT),
         a_state("Await Provisioning", 1, ended=False),
     ]
-    written = [["pulling"], ["pulling", "configuring"], ["pulling", "configuring"]]
+    written = [["pulling"], ["pulling", "configuring"], ["configuring"]]
+    asked = []
 
     class Watched(FakeRuns):
         def describe(self, arn: str) -> Run:
@@ -274,8 +276,9 @@ def test_the_lines_of_the_command_that_runs_are_told_as_they_come(monkeypatch: p
         def __init__(self, _stack: Any, _run: Run) -> None:
             self.lines = written.pop(0)
 
-        def of_commands(self, sent: Sequence[Any]) -> list[Line]:
+        def of_commands(self, sent: Sequence[Any], since: Any) -> list[Line]:
             assert [each.command_id for each in sent] == ["c-1"]
+            asked.append(since)
             return [Line(NOW, "provision", "stdout", text, text) for text in self.lines]
 
     monkeypatch.setattr(following, "BuildLogs", Written)
@@ -283,6 +286,86 @@ def test_the_lines_of_the_command_that_runs_are_told_as_they_come(monkeypatch: p
     follower.follow(MINE, "prod")
     told = follower._console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert [line.strip() for line in told.splitlines() if "|" in line] == ["| pulling", "| configuring"]
+    # A look reads what has come since the one before, and what may have been late.
+    assert asked == [None, NOW - timedelta(minutes=1), NOW - timedelta(minutes=1)]
+
+
+def a_line(second: int, text: str) -> Line:
+    return Line(NOW + timedelta(seconds=second), "provision", "stdout", text, text)
+
+
+def test_a_tail_tells_each_line_once_and_takes_late_ones() -> None:
+    tail, asked = Tail(), []
+
+    def look(*lines: Line) -> Any:
+        def read(since: Any) -> list[Line]:
+            asked.append(since)
+            return list(lines)
+
+        return [line.text for line in tail.read(read)]
+
+    assert look() == []
+    assert look(a_line(100, "b")) == ["b"]
+    assert look(a_line(90, "a"), a_line(100, "b")) == ["a"]
+    assert look(a_line(200, "c")) == ["c"]
+    assert look() == []
+    assert asked == [None, None, *[NOW + timedelta(seconds=at) for at in (40, 40, 140)]]
+    assert [line.text for line in tail.lines] == ["a", "b", "c"]
+
+
+@dataclass
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def followed_log(monkeypatch: pytest.MonkeyPatch, answers: Sequence[Any]) -> list[str]:
+    """What `logs --follow` shows where CloudWatch Logs answers so; the last answer lasts."""
+    left, clock, shown = list(answers), Clock(), list[str]()
+
+    class Written:
+        def __init__(self, _stack: Any, _run: Run) -> None:
+            pass
+
+        def of_commands(self, _sent: Any, _since: Any) -> list[Line]:
+            return [a_line(1, "pulling")]
+
+        def of_functions(self, _since: Any) -> list[Line]:
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return [a_line(0, answer)]
+
+    watched: list[Any] = [(a_run(MINE, 0, {"image_id": "ami-1"}), [])]
+    monkeypatch.setattr(logs, "Follower", lambda _stack: SimpleNamespace(watch=lambda _arn: iter(watched)))
+    monkeypatch.setattr(logs, "BuildLogs", Written)
+    monkeypatch.setattr(logs, "time", clock)
+    stack: Any = None
+    build: Any = SimpleNamespace(run=watched[0][0])
+    try:
+        logs._follow(stack, build, lambda line: shown.append(line.text))
+    except ThrottledError:
+        assert clock.now > 300
+        shown.append("gave up")
+    return shown
+
+
+def test_a_log_that_cannot_be_read_now_is_read_later_and_loses_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert followed_log(monkeypatch, ["planned"]) == ["planned", "pulling"]
+    assert followed_log(monkeypatch, [ThrottledError("slower")] * 3 + ["planned"]) == ["planned", "pulling"]
+
+
+def test_a_log_that_cannot_be_read_at_all_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert followed_log(monkeypatch, [ThrottledError("slower")]) == ["gave up"]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 15), (80, 24), (200, 60)])
