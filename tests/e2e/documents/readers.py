@@ -33,7 +33,10 @@ NOT_RUN: Final = {
     ): "it asks AWS for money",
     (
         "docs/fleets.md",
-        "find /var/lib/docker -type f -size +64M -print0 | xargs -0 -P 16 -n 1 cat >/dev/null",
+        (
+            "find /var/lib/docker/overlay2 /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs -type f "
+            "-size +64M -print0 | xargs -0 -P 16 -n 1 cat >/dev/null"
+        ),
     ): "it reads all that the machine's own Docker keeps",
     (
         "docs/runbook.md",
