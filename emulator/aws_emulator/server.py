@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 
 from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
 from aws_emulator.api.disruptions import Disruption, ProcessHangs, ProcessKilled
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
@@ -398,7 +398,7 @@ class Emulator:
     def _deliver_event(self, body: bytes, _query: dict[str, str]) -> tuple[int, Any]:
         """Deliver an event of an AWS service, which nobody else may put: one that was lost, or comes late."""
         try:
-            content = json.loads(body)
+            content = strict_json(body)
             event = self.bus.event(
                 str(content["source"]),
                 str(content["detail-type"]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 
 ImageId = dict[str, str]
@@ -80,7 +81,7 @@ def read_manifest(text: str) -> dict[str, Any]:
         ApiError: `InvalidParameterException` unless it is a JSON object that says what it holds.
     """
     try:
-        content = json.loads(text)
+        content = strict_json(text)
     except ValueError:
         content = None
     if not isinstance(content, dict) or not ({"config", "manifests"} & set(content)):

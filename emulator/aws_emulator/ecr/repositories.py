@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
@@ -277,7 +277,7 @@ def _mutability(value: str) -> str:
 
 def _json_text(text: str, name: str) -> str:
     try:
-        json.loads(text)
+        strict_json(text)
     except ValueError as error:
         raise ApiError(
             "InvalidParameterException",

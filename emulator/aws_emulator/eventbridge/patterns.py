@@ -6,11 +6,11 @@ TestEventPattern; and AWS's own matcher, which is public (aws/event-ruler: JsonR
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.eventbridge.filters import Condition, PatternError, parse_condition
 from aws_emulator.eventbridge.wildcards import is_too_complex
 
@@ -77,8 +77,8 @@ def parse_pattern(text: str) -> Pattern:
     if len(text) > _PATTERN_CHARACTERS:
         raise PatternError(f"Event pattern is longer than {_PATTERN_CHARACTERS} characters")
     try:
-        root = json.loads(text, object_pairs_hook=_Members)
-    except (ValueError, RecursionError) as error:
+        root = strict_json(text, object_pairs_hook=_Members)
+    except ValueError as error:
         raise PatternError(f"Event pattern is not valid JSON: {error}") from error
     if not isinstance(root, _Members):
         raise PatternError("Filter is not an object")

@@ -6,7 +6,6 @@ refuses them.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import uuid
@@ -16,6 +15,7 @@ from datetime import UTC
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import Item, page
 from aws_emulator.clock import Clock
@@ -128,7 +128,7 @@ class Rules:
             "time": moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "region": self._region,
             "resources": list(entry.get("Resources") or []),
-            "detail": json.loads(entry["Detail"]),
+            "detail": strict_json(entry["Detail"]),
         }
         # AWS takes an event for a bus that does not exist, and drops it (recorded in radkawar/stackd,
         # eventbridge/control_plane.json, partial-events).
@@ -141,8 +141,8 @@ class Rules:
         """Whether a pattern matches an event."""
         pattern = _parse(request.parameters["EventPattern"])
         try:
-            event = json.loads(request.parameters["Event"])
-        except (ValueError, RecursionError):
+            event = strict_json(request.parameters["Event"])
+        except ValueError:
             event = None
         if not isinstance(event, dict) or any(name not in event for name in _REQUIRED_OF_EVENT):
             raise ApiError("ValidationException", "Parameter Event is not valid.")
@@ -396,8 +396,8 @@ def _failure_of(entry: Mapping[str, Any]) -> dict[str, str] | None:
             "ErrorMessage": "Not authorized for the source.",
         }
     try:
-        detail = json.loads(entry["Detail"])
-    except (ValueError, RecursionError):
+        detail = strict_json(entry["Detail"])
+    except ValueError:
         detail = None
     if not isinstance(detail, dict):
         return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import refuse_constant
+
 _PLACEHOLDER: Final = re.compile(r"<([^<>\s]+)>")
 _STEP: Final = re.compile(r"\.([^.\[\]*\"'\s]+)|\[(\d+|\*)\]")
 # As a member's name: a quoted text that a colon follows.
@@ -95,7 +97,7 @@ def target_input(target: Mapping[str, Any], event: Mapping[str, Any], origin: Or
 
 def is_json(text: str) -> bool:
     """Whether a text is JSON: one value, or several with white space between them."""
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
     position = 0
     while position < len(text):
         try:
@@ -105,10 +107,6 @@ def is_json(text: str) -> bool:
         while position < len(text) and text[position] in " \t\r\n":
             position += 1
     return bool(text.strip())
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _transform(transformer: Mapping[str, Any], event: Mapping[str, Any], origin: Origin) -> str:

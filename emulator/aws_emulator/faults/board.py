@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import json
 import random
 import threading
 import uuid
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import Request, Response
 from aws_emulator.clock import Clock
 from aws_emulator.faults import rules
@@ -266,7 +266,7 @@ class Faults:
             return any(isinstance(posted.rule, rules.StaleFault) for posted in self._posted)
 
     def _add_all(self, body: bytes) -> list[str]:
-        content = json.loads(body)
+        content = strict_json(body)
         return [self.add(rule) for rule in (content if isinstance(content, list) else [content])]
 
     def _post(self, body: bytes, _query: dict[str, str]) -> tuple[int, Any]:

@@ -8,12 +8,12 @@ Sources: STS API reference, AssumeRole, GetFederationToken, GetSessionToken; IAM
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.gateway.passthrough import MotoResponse
@@ -92,8 +92,8 @@ def _check_policy(policy: str | None) -> None:
     if len(policy) > _POLICY_CHARACTERS:
         raise ApiError("PackedPolicyTooLarge", "Packed size of session policy exceeds the limit.")
     try:
-        content = json.loads(policy)
-    except (ValueError, RecursionError):
+        content = strict_json(policy)
+    except ValueError:
         content = None
     if not isinstance(content, dict) or "Statement" not in content:
         raise ApiError("MalformedPolicyDocument", "Syntax errors in policy.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters, unsupported_operation
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
@@ -322,8 +323,8 @@ def _check_payload(text: str, limit: int) -> None:
             "RequestTooLargeException", f"{size} byte payload is too large (maximum {limit} bytes)", 413
         )
     try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
+        strict_json(text)
+    except ValueError as error:
         raise _no_json(ValueError(error)) from error
 
 

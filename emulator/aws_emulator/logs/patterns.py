@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 
 Matches = Callable[[str], bool]
@@ -68,7 +69,7 @@ def _properties(text: str) -> Matches:
 
     def matches(message: str) -> bool:
         try:
-            content = json.loads(message)
+            content = strict_json(message)
         except ValueError:
             return False
         return any(all(compare(content) for compare in each) for each in alternatives)

@@ -5,7 +5,6 @@ Source: Systems Manager user guide, "Schemas, features, and examples" and "Comma
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 
 MAX_BYTES: Final = 65_536
@@ -93,7 +93,7 @@ def invalid(reason: str) -> ApiError:
 
 def _load(text: str, document_format: str) -> dict[str, Any]:
     try:
-        content = json.loads(text) if document_format == "JSON" else yaml.safe_load(text)
+        content = strict_json(text) if document_format == "JSON" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise invalid(f"it is no {document_format}: {error}") from error
     if not isinstance(content, dict):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.step_functions.choices import check_rule
 from aws_emulator.step_functions.errors import DefinitionError, SchemaError
 from aws_emulator.step_functions.intrinsics import check_template
@@ -70,8 +71,8 @@ _RETRY_FIELDS: Final = {
 def parse_definition(text: str) -> dict[str, Any]:
     """Parse and check a definition; raises DefinitionError with the place of the first fault."""
     try:
-        definition = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        definition = strict_json(text)
+    except ValueError as error:
         raise DefinitionError(f"INVALID_JSON_DESCRIPTION: {error}") from error
     if not isinstance(definition, dict):
         raise DefinitionError("INVALID_JSON_DESCRIPTION: the definition must be a JSON object")

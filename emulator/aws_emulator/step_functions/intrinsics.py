@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.step_functions.errors import DefinitionError, StateError
 from aws_emulator.step_functions.paths import NoSuchPathError, Path, parse_path
 
@@ -164,7 +165,7 @@ def _round(number: Any) -> int:
 
 
 def _parse_json(text: str) -> Any:
-    return json.loads(text) if text.strip() else None
+    return strict_json(text) if text.strip() else None
 
 
 def _length(items: Any) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import EventBus
@@ -361,7 +362,7 @@ class StepFunctions:
         if len(text.encode()) > PAYLOAD_BYTES:
             raise ApiError("InvalidOutput", "Invalid Output: the output is longer than 262144 bytes")
         try:
-            output = json.loads(text)
+            output = strict_json(text)
         except ValueError as error:
             raise ApiError("InvalidOutput", f"Invalid Output: '{error}'") from error
         return self._answer(request, output, None)
@@ -451,7 +452,7 @@ def _parse_input(text: str) -> Any:
             "Member must have length less than or equal to 262144",
         )
     try:
-        return json.loads(text)
+        return strict_json(text)
     except ValueError as error:
         raise ApiError(
             "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'"

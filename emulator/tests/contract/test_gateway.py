@@ -187,6 +187,7 @@ def test_unknown_parameters_are_refused(account: Account) -> None:
         _Containing("SerializationException"),
     )
     assert raw(account, '{"Name": 7}', target) == (400, _Containing("SerializationException"))
+    assert raw(account, '{"Name": ' + "[" * 100_000, target) == (400, _Containing("SerializationException"))
     assert raw(account, "{}", target) == (400, _Containing("ValidationException"))
     status, body = raw(account, "Action=DeleteSnapshot&Version=2016-11-15", form)
     assert (status, "<Code>MissingParameter</Code>" in body) == (400, True)

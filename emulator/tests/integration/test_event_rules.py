@@ -345,15 +345,19 @@ def test_entries_are_checked_one_by_one(platform: Any) -> None:
             {"DetailType": "x", "Detail": "{}"},
             {"Source": "aws.iam", "DetailType": "x", "Detail": "{}"},
             {"Source": "test.x", "DetailType": "x", "Detail": "{}", "EventBusName": "missing"},
+            {"Source": "test.x", "DetailType": "x", "Detail": '{"n": NaN}'},
+            {"Source": "test.x", "DetailType": "x", "Detail": '{"n": ' + "[" * 100_000},
         ]
     )
-    assert response["FailedEntryCount"] == 3
+    assert response["FailedEntryCount"] == 5
     assert [entry.get("ErrorCode") for entry in response["Entries"]] == [
         "MalformedDetail",
         None,
         "InvalidArgument",
         "NotAuthorizedForSourceException",
         None,
+        "MalformedDetail",
+        "MalformedDetail",
     ]
 
 

@@ -93,6 +93,17 @@ def test_histories_are_paged_and_reversible(bench: Bench) -> None:
     assert [event["id"] for event in page["events"]] == [6, 5, 4, 3]
 
 
+@pytest.mark.parametrize("text", ["NaN", '{"n": -Infinity}', "[" * 100_000])
+def test_what_python_alone_reads_as_json_is_refused(bench: Bench, text: str) -> None:
+    arn = bench.create(single(callback_task()))
+    with pytest.raises(ApiError, match="InvalidExecutionInput"):
+        bench.call("start_execution", stateMachineArn=arn, input=text)
+    bench.call("start_execution", stateMachineArn=arn)
+    token = bench.until(lambda: bench.payloads)[0]["token"]
+    with pytest.raises(ApiError, match="InvalidOutput"):
+        bench.call("send_task_success", taskToken=token, output=text)
+
+
 def test_a_nonsense_token_is_invalid_and_a_closed_one_timed_out(bench: Bench) -> None:
     arn = bench.start(single(callback_task()))
     token = bench.until(lambda: bench.payloads)[0]["token"]

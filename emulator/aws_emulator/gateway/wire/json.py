@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote
 
 from botocore.utils import parse_timestamp
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Members
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import epoch_seconds, iso8601
@@ -47,7 +48,7 @@ def _load(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        return json.loads(body)
+        return strict_json(body)
     except ValueError as error:
         raise ApiError("SerializationException", f"the request's body is no JSON: {error}") from error
 
