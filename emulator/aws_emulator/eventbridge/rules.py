@@ -34,7 +34,6 @@ from aws_emulator.gateway.identities import Identities
 
 LOGGER: Final = logging.getLogger(__name__)
 _TARGETS_PER_RULE: Final = 5
-_ENTRIES_PER_CALL: Final = 10
 _REQUEST_BYTES: Final = 1_048_576
 _TIME_BYTES: Final = 14
 _PRINCIPAL: Final = "events.amazonaws.com"
@@ -287,7 +286,9 @@ class Rules:
     def put_targets(self, request: Request) -> Response:
         """Add or replace targets; at most five for a rule."""
         rule = self._rule(request, "Rule")
-        targets = {target["Id"]: dict(target) for target in request.parameters["Targets"]}
+        targets: dict[str, dict[str, Any]] = {
+            target["Id"]: target for target in request.parameters["Targets"]
+        }
         for target in targets.values():
             _check_target(target)
         with self._lock:

@@ -28,14 +28,14 @@ class Platform:
             for row in self.client("cloudformation").describe_stacks()["Stacks"][0]["Outputs"]
         }
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **config: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.emulator.endpoint_url,
             region_name="us-east-1",
             aws_access_key_id="tests",
             aws_secret_access_key="tests",
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}, **config),
         )
 
     def physical_id(self, logical_id: str) -> str:

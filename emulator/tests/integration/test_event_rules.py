@@ -321,6 +321,9 @@ def test_targets_are_checked(platform: Any, rule: str) -> None:
     for identifier in ("!@#$@!#$", "x" * 65):
         with pytest.raises(events.exceptions.ClientError, match="ValidationException"):
             events.put_targets(Rule=rule, Targets=[{"Id": identifier, "Arn": arn}])
+    unchecked = platform.client("events", parameter_validation=False)
+    with pytest.raises(events.exceptions.ClientError, match=r"ValidationException.*Arn"):
+        unchecked.put_targets(Rule=rule, Targets=[{"Id": "t"}])
     many = [{"Id": str(number), "Arn": arn} for number in range(6)]
     with pytest.raises(events.exceptions.LimitExceededException):
         events.put_targets(Rule=rule, Targets=many)
