@@ -120,7 +120,7 @@ class Clock:
                 if not self._queue:
                     self._wake.wait()
                 elif (wait := self._queue[0][0] - time.monotonic()) > 0:
-                    self._wake.wait(wait)
+                    self._wake.wait(min(wait, threading.TIMEOUT_MAX))
                 else:
                     return heapq.heappop(self._queue)[2]
         return None

@@ -14,8 +14,9 @@ from typing import Final
 
 from aws_emulator.clock import Clock, Timer
 
-_RATE: Final = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
-_AT: Final = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+_DIGITS: Final = re.compile("[0-9]{1,4}")
+_RATE: Final = re.compile(r"rate\(([0-9]+) (minute|minutes|hour|hours|day|days)\)")
+_AT: Final = re.compile(r"at\(([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})\)")
 _CRON: Final = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
 _UNIT_SECONDS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 _MONTHS: Final = ("", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -38,8 +39,11 @@ class Rate:
     seconds: int
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The next time."""
-        return moment + timedelta(seconds=self.seconds)
+        """The next time; None for one after the last year that a date can have."""
+        try:
+            return moment + timedelta(seconds=self.seconds)
+        except OverflowError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,10 @@ def _parse(text: str) -> Recurrence:
 def _cron(minutes: str, hours: str, days: str, months: str, weekdays: str, years: str) -> Cron:
     if (days == "?") == (weekdays == "?"):
         raise ValueError("one of the two fields of days must be ?")
-    plain_days, day_rules = _split(days, _day_rule)
-    plain_weekdays, weekday_rules = _split(weekdays, _weekday_rule)
+    if "#" in weekdays and "," in weekdays:
+        raise ValueError("with # there is one expression in the field")
+    plain_days, day_rules = _split("*" if days == "?" else days, _day_rule)
+    plain_weekdays, weekday_rules = _split("*" if weekdays == "?" else weekdays, _weekday_rule)
     return Cron(
         _field(minutes, 0, 59),
         _field(hours, 0, 23),
@@ -188,12 +194,12 @@ def _split(text: str, rule_of: Callable[[str], DayRule | None]) -> tuple[str, tu
 
 def _day_rule(part: str) -> DayRule | None:
     if match := re.fullmatch(r"L(?:-(\d+))?", part):
-        days = int(match[1] or 0)
+        days = _number(match[1] or "0")
         if days > 30:
             raise ValueError(part)
         return _before_the_last(days)
     if match := re.fullmatch(r"(L|\d+)W", part):
-        wanted = None if match[1] == "L" else int(match[1])
+        wanted = None if match[1] == "L" else _number(match[1])
         if wanted is not None and not 1 <= wanted <= 31:
             raise ValueError(part)
         return _nearest_weekday(wanted)
@@ -221,22 +227,27 @@ def _field(text: str, least: int, most: int, names: tuple[str, ...] = ()) -> fro
     values: set[int] = set()
     for part in text.split(","):
         span, slash, step = part.partition("/")
-        first, _, last = span.partition("-")
-        if span in {"*", "?"}:
+        first, dash, last = span.partition("-")
+        if span == "*":
             low, high = least, most
         else:
             low = _number(first, names)
-            high = _number(last, names) if last else (most if step else low)
-        if slash and not 1 <= int(step) <= most:
+            high = _number(last, names) if dash else (most if slash else low)
+        if slash and not 1 <= _number(step) <= most:
             raise ValueError(part)
         if not least <= low <= high <= most:
             raise ValueError(part)
-        values.update(range(low, high + 1, int(step or 1)))
+        values.update(range(low, high + 1, _number(step) if slash else 1))
     return frozenset(values)
 
 
-def _number(text: str, names: tuple[str, ...]) -> int:
-    return names.index(text.upper()) if text.upper() in names and text else int(text)
+def _number(text: str, names: tuple[str, ...] = ()) -> int:
+    """A number of digits alone, which int() is not content with, or that of a name."""
+    if text and text.upper() in names:
+        return names.index(text.upper())
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
 
 
 class Ticker:

@@ -183,6 +183,11 @@ class Scheduler:
             ),
         )
         refuse_unsupported_parameters("scheduler", "CreateSchedule", wanted["Target"], _TARGET_MEMBERS)
+        for member in ("Arn", "RoleArn"):
+            if not wanted["Target"].get(member):
+                raise ApiError(
+                    "ValidationException", f"The request must contain the parameter Target.{member}"
+                )
         if wanted.get("GroupName", _GROUP) != _GROUP:
             raise ApiError("ResourceNotFoundException", "Schedule group does not exist.", 404)
         try:

@@ -36,7 +36,11 @@ SATURDAY = datetime(2026, 1, 31, 23, 59, 30, tzinfo=UTC)
         ("cron(0 0 ? * 6L *)", datetime(2026, 2, 27, 0, 0, tzinfo=UTC)),
         ("cron(0 0 ? * L *)", datetime(2026, 2, 7, 0, 0, tzinfo=UTC)),
         ("cron(0 0 ? * SAT#3 *)", datetime(2026, 2, 21, 0, 0, tzinfo=UTC)),
-        ("cron(0 0 ? * 2#1,FRI *)", datetime(2026, 2, 2, 0, 0, tzinfo=UTC)),
+        ("cron(0 0 ? * 2#1 *)", datetime(2026, 2, 2, 0, 0, tzinfo=UTC)),
+        ("cron(0 0 ? * 2L,SUN *)", datetime(2026, 2, 1, 0, 0, tzinfo=UTC)),
+        ("cron(*/20,50-52/2 1 1 feb ? *)", datetime(2026, 2, 1, 1, 0, tzinfo=UTC)),
+        ("rate(9999999 days)", None),
+        (f"rate({'9' * 200} days)", None),
     ],
 )
 def test_the_next_time_of_an_expression(expression: str, following: datetime | None) -> None:
@@ -62,6 +66,23 @@ def test_the_next_time_of_an_expression(expression: str, following: datetime | N
         "rate( 10 minutes )",
         "at(2021-12-31)",
         "every day",
+        # User guide, Cron expressions: ? is of the two fields of days; with # there is one expression in the field.
+        "cron(? 0 1 * ? *)",
+        "cron(0 ? 1 * ? *)",
+        "cron(0 0 1 ? ? *)",
+        "cron(0 0 1 * ? ?)",
+        "cron(0 0 1,? * 2 *)",
+        "cron(0 0 ? * 2,? *)",
+        "cron(0 0 ?/2 * 2 *)",
+        "cron(0 0 ? * 2#1,FRI *)",
+        "cron(5- 0 1 * ? *)",
+        "cron(0 0 ? * MON- *)",
+        "cron(0/+5 0 1 * ? *)",
+        "cron(0/ 0 1 * ? *)",
+        "cron(0/1_0 0 1 * ? *)",
+        "cron(0/\u0665 0 1 * ? *)",
+        "cron(0 0 \u0665W * ? *)",
+        "rate(\u0665 minutes)",
     ],
 )
 def test_expressions_that_aws_refuses(expression: str) -> None:
@@ -101,6 +122,19 @@ def test_a_rate_fires_again_and_again_by_the_emulated_clock(platform: Any, event
         scheduler.delete_schedule(Name="minutely")
     with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
         scheduler.get_schedule(Name="minutely")
+
+
+@pytest.mark.parametrize("member", ["Arn", "RoleArn"])
+def test_a_schedule_needs_a_whole_target(platform: Any, member: str) -> None:
+    """EventBridge Scheduler API reference, Target: Arn and RoleArn are required."""
+    scheduler = platform.client("scheduler", parameter_validation=False)
+    with pytest.raises(scheduler.exceptions.ValidationException, match=member):
+        scheduler.create_schedule(
+            Name="lacking",
+            ScheduleExpression="rate(1 minute)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={name: value for name, value in target(platform).items() if name != member},
+        )
 
 
 def test_schedules_are_listed_by_name(platform: Any) -> None:
