@@ -194,6 +194,18 @@ def test_the_base_is_read_once_in_a_plan() -> None:
     assert len([text for text in seen.texts if "canonical" in text]) == 1
 
 
+def test_what_failed_keeps_its_turn_while_the_base_cannot_be_read() -> None:
+    account, _ = built(follow_base=True)
+    move_base(account)
+    account.verification_fails = True
+    converge(account, rounds=1)
+    (before,) = account.world.environments.get("prod").held_back
+    (name,) = [each for each in account.world.parameters.all if each.startswith("/aws/service/canonical")]
+    account.world.parameters.delete(name)
+    account.sweeper.sweep()
+    assert account.world.environments.get("prod").held_back == (before,)
+
+
 def test_two_environments_are_rebuilt_one_by_one() -> None:
     account = Account(defaults={"refresh": AGED})
     for environment in ("dev", "prod"):

@@ -298,11 +298,11 @@ class Sweeper:
                 others = [each for each in stay if all(each.what != other.what for other in held)]
                 self._hold_back(record, (*held, *others, started))
                 return
-        # Outside of the window it is not looked at, and still takes its turn after the others when that opens.
+        # Outside of the window, or while the base cannot be read, it is not looked at, and still takes its turn later.
         before = record.held(f"rebuild {seen.live.value}")
         if (
             before is not None
-            and environment in found.rebuilds_due
+            and record.rebuild_due_since is not None
             and not any(before.what == each.what for each in held)
         ):
             held.append(before)
