@@ -146,7 +146,6 @@ def metadata_from_tags(image: Image, environment: str, region: str, reason: str)
         workflow_run_id="",
         workflow_run_number="0",
         image_digest=image.tags.get(TAG_DIGEST, ""),
-        build_mode=None,
         generation=int(generation) if generation.isdecimal() else 1,
         base_created=image.tags.get(TAG_BASE_CREATED),
         snapshot_ids=image.snapshot_ids,
@@ -184,15 +183,10 @@ def _facts(
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if provisioned:
-        facts |= provisioned.model_dump(
-            mode="json",
-            exclude={"kind", "image_digest"},
-            exclude_none=True,
-            exclude_defaults=True,
-        )
+        facts = provisioned.model_dump(exclude={"kind", "image_digest"}, exclude_defaults=True)
     if verified:
         facts |= verified.model_dump(
-            mode="json", include={"boot_to_healthy_seconds", "first_read_seconds"}, exclude_none=True
+            include={"boot_to_healthy_seconds", "first_read_seconds"}, exclude_none=True
         )
     if first_boot:
         facts[FACT] = first_boot.model_dump(mode="json")
@@ -203,4 +197,4 @@ def _compact(value: Mapping[str, Any] | Any) -> str:
     """JSON in ASCII, so that characters are bytes, and without `{{`, where Parameter Store expects another
     parameter's name (SSM API reference, PutParameter, Value). Only a text has it, and whoever parses it reads the same.
     """
-    return json.dumps(value, separators=(",", ":"), sort_keys=False).replace("{{", "{\\u007b")
+    return json.dumps(value, separators=(",", ":")).replace("{{", "{\\u007b")
