@@ -48,6 +48,7 @@ class Stopper:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._wanted: dict[str, str] = {}
+        self._over: set[str] = set()
         self._lock = threading.Lock()
         emulator.gateway.middlewares.append(self.around_call)
 
@@ -56,30 +57,50 @@ class Stopper:
         with self._lock:
             self._wanted[digest] = state
 
+    def is_over(self, digest: str) -> bool:
+        """Whether the function of the state in which the build was stopped has run to its end."""
+        with self._lock:
+            return digest in self._over
+
     def close(self) -> None:
         """Look at no further calls."""
         self._emulator.gateway.middlewares.remove(self.around_call)
 
     def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
         """Stop the execution if this call is its state's (a middleware of the emulator's gateway)."""
-        if (request.service, request.operation) == ("lambda", "Invoke"):
-            payload = json.loads(request.parameters.get("Payload") or b"{}")
-            arn = payload.get("execution_arn") if isinstance(payload, dict) else None
-            if isinstance(arn, str) and self._is_due(arn):
-                self._api("StopExecution", executionArn=arn, cause="a test stops it")
-        return proceed()
+        struck = self._strike(request)
+        try:
+            return proceed()
+        finally:
+            if struck is not None:
+                with self._lock:
+                    self._over.add(struck)
 
-    def _is_due(self, arn: str) -> bool:
+    def _strike(self, request: Request) -> str | None:
+        """Stop the execution if it is due; the digest that it builds."""
+        if (request.service, request.operation) != ("lambda", "Invoke"):
+            return None
+        payload = json.loads(request.parameters.get("Payload") or b"{}")
+        arn = payload.get("execution_arn") if isinstance(payload, dict) else None
+        digest = self._due(arn) if isinstance(arn, str) else None
+        if digest is not None:
+            self._api("StopExecution", executionArn=arn, cause="a test stops it")
+        return digest
+
+    def _due(self, arn: str) -> str | None:
         with self._lock:
             wanted = dict(self._wanted)
         if not wanted:
-            return False
+            return None
         content = json.loads(self._api("DescribeExecution", executionArn=arn)["input"])
-        state = wanted.get(content.get("image_digest", "") if isinstance(content, dict) else "")
-        return state is not None and state == self._state_of(arn)
+        digest = content.get("image_digest", "") if isinstance(content, dict) else ""
+        if digest not in wanted or wanted[digest] != self._state_of(arn):
+            return None
+        with self._lock:
+            return digest if self._wanted.pop(digest, None) else None
 
     def _state_of(self, arn: str) -> str | None:
-        events = self._api("GetExecutionHistory", executionArn=arn, reverseOrder=True)["events"]
+        events = self._api("GetExecutionHistory", executionArn=arn, reverseOrder=True, maxResults=5)["events"]
         entered = (each["stateEnteredEventDetails"] for each in events if "stateEnteredEventDetails" in each)
         return next((str(each["name"]) for each in entered), None)
 
@@ -154,6 +175,12 @@ def _abort(environment: Environment, stopper: Stopper, state: str) -> Aborted:
         until(f"{environment.name} comes to {state}", lambda: service.newest_state(arn) == state)
         service.client("stepfunctions").stop_execution(executionArn=arn)
     ended = service.wait(arn)
+    if state in TASKS:
+        # StopExecution does not wait for the function, which may write all that is looked at below only now.
+        until(f"the function of {state} has run on", lambda: stopper.is_over(digest))
+    if state == "Claim Environment":
+        # The clean-up after the stop may have come before the claim was written; the next sweep finds that one.
+        service.sweep()
     environment.wait_until_idle()
     until(f"the clean-up after {state} has removed all", lambda: is_clean(environment))
     return Aborted(ended.status, service.states(arn), before, Seen.of(environment))

@@ -31,6 +31,8 @@ _LEFT_OUT: Final = shutil.ignore_patterns(
 # A reader who is asked says yes.
 _ANSWERS: Final = b"y\n" * 20
 _SECONDS: Final = 150
+# The last line of what serves: all that it says to export stands before it.
+_READY: Final = "Ctrl-C stops it."
 # What bash sets itself, or what ends with the block.
 _OWN: Final = (
     "^declare -[a-zA-Z]*r|^declare -[-a-zA-Z]* (BASH|OLDPWD|PPID|EUID|UID|SHELLOPTS|FUNCNAME|PIPESTATUS|_=)"
@@ -92,9 +94,9 @@ class Room:
             process = self._begin(text, subprocess.DEVNULL, out.fileno(), err.fileno())
         self._serving.append(process)
         end = time.monotonic() + _SECONDS
-        while process.poll() is None and "Ready." not in notes.read_text() and time.monotonic() < end:
+        while process.poll() is None and _READY not in notes.read_text() and time.monotonic() < end:
             time.sleep(0.1)
-        code = 0 if process.poll() is None and "Ready." in notes.read_text() else process.poll() or -1
+        code = 0 if process.poll() is None and _READY in notes.read_text() else process.poll() or -1
         return Done(code, output.read_text(), notes.read_text())
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +39,6 @@ TYPED = [block for block in BLOCKS if block.language in SHELL]
 DURATIONS = {
     "instance_running": 1, "agent_online": 4, "canary_online": 4, "provision": 20, "verify": 4, "stop": 3, "image": 8,
 }  # fmt: skip
-KEYS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 def name_of(block: Block) -> str:
@@ -53,24 +51,18 @@ def of_language(*languages: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """An emulated account with an image in `prod`; what its start says to export."""
-    durations = tmp_path_factory.mktemp("emulator") / "durations.json"
+    """An emulated account; what its start says to export."""
+    room = Room(tmp_path_factory.mktemp("emulator"))
+    room.checkout.mkdir()
+    durations = room.directory / "durations.json"
     durations.write_text(json.dumps(DURATIONS))
-    code = "from ami_lifecycle_cli.main import main; main()"
-    options = ["--port", "0", "--time-scale", "0.02", "--durations", str(durations)]
-    process = subprocess.Popen(  # noqa: S603 - the product's own command
-        [sys.executable, "-c", code, "emulator", "start", *options],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stderr is not None
+    options = f"--port 0 --time-scale 0.02 --durations {durations}"
     try:
-        process.stdout.readline()
-        printed = "".join(iter(process.stderr.readline, "Ctrl-C stops it.\n"))
-        yield exported(printed)
+        started = room.serve(f"cd {ROOT}\nami-lifecycle emulator start {options}")
+        assert started.exit_code == 0, started.notes
+        yield exported(started.notes)
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        room.close()
 
 
 @pytest.fixture(scope="module")
