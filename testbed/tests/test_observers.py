@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from emulator.tests.contract.account import Account
+from greenlet import greenlet
 
 from ami_lifecycle_testbed.observers import Observers
 from ami_lifecycle_testbed.observers.remains import Source
@@ -322,6 +325,66 @@ def test_p3_a_look_up_that_failed_counts_as_use(watched: Watched) -> None:
     watched.act("DeregisterImage", ImageId=image_id)
     what = f"{image_id} was deregistered although its use is unknown: DescribeInstances Unavailable"
     assert watched.found() == [("P3", what)]
+
+
+def test_p3_each_image_is_asked_about_by_itself(watched: Watched) -> None:
+    image_id, other = verified_image(watched), verified_image(watched, "comfyui-multitenant-prod.other")
+    watched.look_up_uses(other)
+    watched.act("DescribeImageAttribute", ImageId=image_id, Attribute="launchPermission")
+    watched.act("DeregisterImage", ImageId=image_id)
+    what = f"{image_id} was deregistered although its use is unknown: DescribeImageReferences not asked"
+    assert watched.found() == [("P3", what)]
+
+
+@pytest.mark.parametrize("actor", ["thread", "greenlet"])
+def test_p3_what_another_invocation_asked_is_no_look_up(watched: Watched, actor: str) -> None:
+    image_id = verified_image(watched)
+    look_up = partial(watched.look_up_uses, image_id)
+    if actor == "thread":
+        other = threading.Thread(target=look_up)
+        other.start()
+        other.join()
+    else:
+        greenlet(look_up).switch()
+    watched.act("DeregisterImage", ImageId=image_id)
+    assert any("DescribeImageReferences not asked" in what for _, what in watched.found())
+
+
+@pytest.mark.parametrize(
+    ("names", "is_use"),
+    [
+        (["/x/y"], True),
+        (["/comfyui/ami/prod/history/ami-0123", "/x/y"], True),
+        (["/comfyui/ami/prod/history/ami-0123"], False),
+    ],
+)
+def test_p3_a_parameter_that_could_not_be_read_counts_as_use_and_a_record_does_not(
+    watched: Watched, names: list[str], *, is_use: bool
+) -> None:
+    image_id = verified_image(watched)
+    watched.look_up_uses(image_id)
+    watched.account.faults.add({"kind": "error", "operation": "GetParameters", "code": "Unavailable"})
+    watched.account.gateway.middlewares.reverse()
+    with pytest.raises(ApiError, match="Unavailable"):
+        watched.act("GetParameters", "ssm", Names=names)
+    # Another chunk of names, which can be read.
+    watched.act("GetParameters", "ssm", Names=[LATEST])
+    watched.act("DeregisterImage", ImageId=image_id)
+    what = f"{image_id} was deregistered although its use is unknown: GetParameters Unavailable"
+    assert watched.found() == ([("P3", what)] if is_use else [])
+
+
+def test_p3_a_parameter_that_was_read_after_all_is_no_use(watched: Watched) -> None:
+    image_id = verified_image(watched)
+    watched.look_up_uses(image_id)
+    watched.account.faults.add({"kind": "error", "operation": "GetParameters", "code": "Unavailable"})
+    watched.account.gateway.middlewares.reverse()
+    with pytest.raises(ApiError, match="Unavailable"):
+        watched.act("GetParameters", "ssm", Names=["/x/y", "/x/z"])
+    for name in ("/x/y", "/x/z"):
+        watched.act("GetParameters", "ssm", Names=[name])
+    watched.act("DeregisterImage", ImageId=image_id)
+    assert watched.found() == []
 
 
 def test_p3_nobody_asked_about_uses(watched: Watched) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from ami_lifecycle_testbed.observers.view import View
 from ami_lifecycle_testbed.observers.violations import Violations
@@ -47,6 +48,15 @@ _NEW_SECONDS: Final = 5.0
 _IN_USE_STATES: Final = frozenset({"available", "disabled"})
 
 
+class _Strand:
+    """A thread, or an actor of virtual time, where many share a thread; what is kept of it ends with it."""
+
+
+_STRAND: Final[ContextVar[_Strand]] = ContextVar("strand")
+# How look-ups ended: by operation, and by the image, group or parameter that it was asked of.
+_Outcomes = dict[tuple[str, str | None], str]
+
+
 class ChangeObserver:
     """Looks at each changing call of the stack before it takes effect.
 
@@ -62,7 +72,7 @@ class ChangeObserver:
         self._available_since: dict[str, float] = {}
         self._violations = violations
         self._protects_instances = protects_instances
-        self._looked: dict[tuple[str, int], dict[tuple[str, str | None], str]] = {}
+        self._looked: WeakKeyDictionary[_Strand, dict[str, _Outcomes]] = WeakKeyDictionary()
         self._foreign: dict[str, Any] = {}
 
     def remember_foreign(self) -> None:
@@ -85,14 +95,14 @@ class ChangeObserver:
         if request.operation not in (*_LOOK_UPS, *_WHERE_NEEDED):
             return
         parameters = request.parameters
-        names = parameters.get("Names", ())
-        if names and all(_OWN_HISTORY.fullmatch(name) for name in names):
-            return
-        of = parameters.get("ImageIds") or [
-            parameters.get("ImageId") or parameters.get("AutoScalingGroupName")
-        ]
-        looked = self._looked.setdefault(_invocation(request), {})
-        looked.update({(request.operation, each): outcome for each in of})
+        of = (
+            parameters.get("ImageIds")
+            or parameters.get("Names")
+            or [parameters.get("ImageId") or parameters.get("AutoScalingGroupName")]
+        )
+        self._looked_by(request).update(
+            {(request.operation, each): outcome for each in of if not _OWN_HISTORY.fullmatch(each or "")}
+        )
 
     def notice_event(self, event: Mapping[str, Any]) -> None:
         """Learn from events since when images are available."""
@@ -129,22 +139,27 @@ class ChangeObserver:
             return []
         users = self._view.users_of(image_id, with_instances=self._protects_instances)
         found = [f"{image_id} was deregistered while it is used: {user}" for user in users]
-        looked = self._looked.get(_invocation(request), {})
+        looked = self._looked_by(request)
         if self._elapsed() - self._available_since.get(image_id, -_NEW_SECONDS) < _NEW_SECONDS:
             return found
-        for operation, of in self._needed(image_id):
-            outcome = looked.get((operation, of), "not asked")
-            if outcome != "ok":
-                found.append(
-                    f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
-                )
-        for operation in _WHERE_NEEDED:
-            outcome = looked.get((operation, None), "ok")
-            if outcome != "ok":
-                found.append(
-                    f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
-                )
-        return found
+        asked = [
+            (operation, looked.get((operation, of), "not asked")) for operation, of in self._needed(image_id)
+        ]
+        asked += [
+            (operation, outcome) for (operation, _), outcome in looked.items() if operation in _WHERE_NEEDED
+        ]
+        return found + [
+            f"{image_id} was deregistered although its use is unknown: {operation} {outcome}"
+            for operation, outcome in asked
+            if outcome != "ok"
+        ]
+
+    def _looked_by(self, request: Request) -> _Outcomes:
+        """The look-ups of one invocation of a function, as well as the gateway can tell it from others."""
+        strand = _STRAND.get(None)
+        if strand is None:
+            _STRAND.set(strand := _Strand())
+        return self._looked.setdefault(strand, {}).setdefault(request.caller, {})
 
     def _needed(self, image_id: str) -> list[tuple[str, str | None]]:
         """The look-ups that show whether the image is used, each with what it is asked of."""
@@ -174,8 +189,3 @@ class ChangeObserver:
             *((each.instance_id, each.tags, each.state) for each in view.instances()),
             *((each.snapshot_id, each.tags, each.state) for each in view.snapshots()),
         ]
-
-
-def _invocation(request: Request) -> tuple[str, int]:
-    """One invocation of a function, as well as the gateway can tell: its calls come on one thread."""
-    return request.caller, threading.get_ident()
