@@ -201,15 +201,28 @@ def _next_rebuild(
         current_ubuntu(settings, stack.state_machine_arn, stack.parameters, stack.images) if follows else None
     )
     rebuild = rebuild_of(live, newest, settings)
-    return explain_rebuild(settings, live, record, rebuild, stack.clock.now()) if rebuild else None
+    if rebuild is None or live.digest is None:
+        return None
+    has_image = stack.repository.has_digest(settings.repository, live.digest)
+    return explain_rebuild(settings, live, record, rebuild, stack.clock.now(), has_image=has_image)
 
 
 def explain_rebuild(
-    settings: EnvironmentSettings, live: Live, record: EnvironmentRecord, rebuild: Rebuild, now: datetime
+    settings: EnvironmentSettings,
+    live: Live,
+    record: EnvironmentRecord,
+    rebuild: Rebuild,
+    now: datetime,
+    *,
+    has_image: bool,
 ) -> NextRebuild:
-    """When a rebuild is started, and what it waits for beside its window."""
+    """When a rebuild is started, and what it waits for beside its window; `has_image`: whether ECR has the live one's
+    Docker image still.
+    """
     start = rebuild.start(settings.refresh.window, now)
     waits = reason_of_pin(record) or reason_of_failures(live.digest or "", record, settings)
+    if waits is None and not has_image:
+        waits = f"{settings.repository} has no image {live.digest} any more, so push it again"
     if waits is None and record.claim is not None:
         waits = "an execution holds the environment"
     if waits is None and start <= now:

@@ -1,15 +1,21 @@
-"""Why the live image does not have the constant name."""
+"""Why the live image does not have the constant name, and what a rebuild by schedule waits for."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from tests.unit.cli.samples import image_id
+from tests.unit.cli.samples import NOW, a_live, digest, image_id
 from tests.unit.domain.builders import an_image, settings
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
+from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle_cli.stack.observation import explain_name
+from ami_lifecycle.domain.rebuilding import Rebuild
+from ami_lifecycle_cli.stack.observation import explain_name, explain_rebuild
 
+REBUILD = Rebuild(NOW - timedelta(days=1), "its base is old")
+PINNED = EnvironmentRecord(environment="prod", pin=Pin(image_id=image_id(3), at=NOW))
 KEPT = Decision(
     image_id=image_id(1), action=RetireAction.KEEP, reason="previous image 1 of 1 that the settings keep"
 )
@@ -39,3 +45,23 @@ def test_a_kept_image_that_has_the_name_is_explained_and_nothing_to_mend() -> No
 )
 def test_what_will_pass_is_no_price_of_a_setting(name: str, decision: Decision) -> None:
     assert explained(name, decision) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "has_image", "waits"),
+    [
+        (EnvironmentRecord(environment="prod"), True, "the sweep starts it, in its turn"),
+        (
+            EnvironmentRecord(environment="prod"),
+            False,
+            f"comfyui has no image {digest(3)} any more, so push it again",
+        ),
+        (PINNED, False, f"prod is pinned to {image_id(3)}"),
+    ],
+)
+def test_a_rebuild_that_cannot_start_says_what_it_waits_for(
+    record: EnvironmentRecord, has_image: bool, waits: str
+) -> None:
+    found = explain_rebuild(settings(), a_live(3), record, REBUILD, NOW, has_image=has_image)
+    assert found.waits is not None
+    assert found.waits.startswith(waits)
