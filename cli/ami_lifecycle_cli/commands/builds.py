@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.showing import duration, output_console, short_digest, utc_date
 
 app = typer.Typer(add_completion=False)

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.errors import InvalidRequestError, TransientError
 from ami_lifecycle_cli.console.output import print_json, print_note
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.following import Follower
-from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, StateRun
 from ami_lifecycle_cli.stack.showing import output_console

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
-from ami_lifecycle_cli.stack.links import execution_link
 from ami_lifecycle_cli.stack.runs import totals_by_phase
 from ami_lifecycle_cli.stack.showing import (
     age,

@@ -19,9 +19,8 @@ from parameter_config import ConfigError
 from parameter_config.errors import ConfigFileError
 
 _PIPE_WIDTH: Final = 10_000
-# Exit codes that all commands have (docs/json.md).
+# The exit code of an error (docs/json.md).
 FAILED: Final = 1
-WRONG_USE: Final = 2
 # Of every JSON document. A new one only adds fields; a field that changes its meaning gets a new name.
 SCHEMA_VERSION: Final = 1
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ami_lifecycle.domain.links import execution_link, log_group_link
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.links import execution_link, log_group_link
 from ami_lifecycle_cli.stack.records import read_history
 from ami_lifecycle_cli.stack.runs import Run, Runs, StateRun, totals_by_phase, totals_by_state
 from ami_lifecycle_cli.stack.showing import iso_date

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ami_lifecycle.domain.links import image_link
 from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.links import image_link
 from ami_lifecycle_cli.stack.records import first_boot_as_json, read_environment_live, record_as_json
 
 # What was published last, in whatever environment.
@@ -46,11 +46,7 @@ class KnownImage:
         flat: dict[str, Any] = {}
         if self.record is not None:
             fields = record_as_json(self.record)
-            flat |= {
-                name: fields[name]
-                for name in sorted(COMPARED, key=list(fields).index)
-                if fields[name] is not None
-            }
+            flat |= {name: value for name, value in fields.items() if name in COMPARED and value is not None}
             _flatten("", self.facts, flat)
         return flat
 

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
@@ -120,9 +119,7 @@ def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
     if claim is not None and claim.execution_arn == run.arn:
         return (f"{run.name} still holds {found.environment}",)
     instances = Ec2Instances(stack.client("ec2"))
-    cleaner = Cleaner(
-        instances, stack.images, stack.usage, stack.parameters, SystemClock(), stack.application
-    )
+    cleaner = Cleaner(instances, stack.images, stack.usage, stack.parameters, stack.clock, stack.application)
     mine = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
     unsettled = cleaner.unsettled(stack.images.find(mine))
     unsettled.raise_passing()

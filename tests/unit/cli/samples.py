@@ -10,6 +10,7 @@ from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.request import Action, Trigger
+from ami_lifecycle_cli.stack import builds
 from ami_lifecycle_cli.stack.observation import Observation
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.runs import Run
@@ -91,7 +92,8 @@ def a_run(number: int = 1, **changes: Any) -> Run:
 
 
 def a_build(number: int = 1, **changes: Any) -> Build:
-    return Build(a_run(number, **changes), 360.0, dict.fromkeys(GROUPS, 60.0))
+    details = builds.Build(a_run(number, **changes), (), None)
+    return Build(details, 360.0, dict.fromkeys(GROUPS, 60.0))
 
 
 def a_report(**changes: Any) -> EnvironmentReport:

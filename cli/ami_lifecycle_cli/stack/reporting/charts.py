@@ -11,8 +11,8 @@ from html import escape
 from math import ceil
 from typing import Final
 
+from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.record import HistoryRecord
-from ami_lifecycle_cli.stack.links import execution_link, image_link
 from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.showing import duration, parse_date, short_digest, utc_date
 
@@ -163,13 +163,13 @@ def builds(report: EnvironmentReport) -> str:
 
 
 def _build(report: EnvironmentReport, build: Build, longest: float) -> str:
-    run = build.run
+    run, details = build.run, build.details
     outcome = f"{run.outcome} in {duration(build.seconds)}" if build.kind != "running" else "running"
     about = [
         escape(run.trigger.value) if run.trigger else "",
-        escape(short_digest(build.digest)) if build.digest else "",
-        f"commit {escape(build.commit[:7])}" if build.commit else "",
-        image_reference(report, build.image_id) if build.image_id else "",
+        escape(short_digest(details.digest)) if details.digest else "",
+        f"commit {escape(details.commit[:7])}" if details.commit else "",
+        image_reference(report, details.record.ami_id) if details.record else "",
         link(execution_link(run.arn), "execution"),
     ]
     why = f'<p class="why">{escape(run.explanation)}</p>' if build.kind == "bad" else ""

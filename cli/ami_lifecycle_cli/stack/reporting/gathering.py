@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from ami_lifecycle.domain.record import HistoryRecord
-from ami_lifecycle_cli.stack.builds import builds_of, command_log_link
+from ami_lifecycle_cli.stack import builds
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.observation import Observation, observe_all
 from ami_lifecycle_cli.stack.records import is_passing_name, read_history
@@ -29,12 +29,14 @@ GROUPS = {
 class Build:
     """An execution that did something, with its seconds by group of phases."""
 
-    run: Run
+    details: builds.Build
     seconds: float
     groups: dict[str, float]
-    digest: str | None = None
-    commit: str | None = None
-    image_id: str | None = None
+
+    @property
+    def run(self) -> Run:
+        """The execution."""
+        return self.details.run
 
     @property
     def kind(self) -> str:
@@ -83,21 +85,18 @@ def gather(stack: Stack, environments: Sequence[str], count: int) -> list[Enviro
 
 def _gather_one(stack: Stack, seen: Observation, count: int, now: datetime) -> EnvironmentReport:
     records = read_history(stack, seen.environment).records
-    builds = [
+    found = [
         Build(
-            build.run,
+            build,
             build.run.seconds(now),
             _grouped(totals_by_phase(list(build.states), build.run.stopped or now)),
-            build.digest,
-            build.commit,
-            build.record.ami_id if build.record else None,
         )
-        for build in builds_of(stack, seen.environment, count, idle=False)
+        for build in builds.builds_of(stack, seen.environment, count, idle=False)
     ]
     passing = tuple(record for record in records if is_passing_name(record, records))
     shown = tuple(record for record in records if record not in passing)
     return EnvironmentReport(
-        seen, shown[:count], passing, tuple(builds), stack.state_machine_arn, command_log_link(stack)
+        seen, shown[:count], passing, tuple(found), stack.state_machine_arn, builds.command_log_link(stack)
     )
 
 
