@@ -10,12 +10,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ami_lifecycle.domain import first_boot
 from ami_lifecycle.domain.decision import Blocked, Decision
-from ami_lifecycle.domain.environment import FailedAttempts, HeldBack, Pin
+from ami_lifecycle.domain.environment import Claim, FailedAttempts, HeldBack, Pin
 from ami_lifecycle.domain.model import Image, ImageUse
 from ami_lifecycle.domain.plan import Base, Source
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle_cli.stack.findings import Level
+from ami_lifecycle_cli.stack.waiting import Outcome
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Seconds = Annotated[float, Field(ge=0)]
@@ -67,29 +70,17 @@ class Record(Part):
     rolled_back: bool | None = None
 
 
-class FirstBoot(Part):
+class FirstBoot(first_boot.FirstBoot):
     """What a first boot takes where volumes are initialized at a rate; null without one (docs/fleets.md)."""
 
-    initialization_rate: int
-    data_bytes: int
-    initialization_seconds: Seconds
+    model_config = ConfigDict(extra="forbid")
+
     seconds_to_healthy: Seconds | None
-    cents_per_launch: float
-    launches_at_once: int
 
 
-class Running(Part):
+class Running(Claim):
     """The execution that holds an environment, and the state that it is in."""
 
-    execution_arn: str
-    number: int
-    action: str
-    digest: str | None
-    claimed_at: Moment
-    lease_until: Moment
-    busy_until: Moment | None
-    launching: dict[str, Any] | None
-    base_image_id: str | None
     state: str | None
 
 
@@ -182,9 +173,9 @@ class Change(Part):
 
 
 class ExaminationFinding(Part):
-    """What an examination found. `level`: ok, warning, error, unknown."""
+    """What an examination found."""
 
-    level: Literal["ok", "warning", "error", "unknown"]
+    level: Level
     area: str
     message: str
     remedy: str
@@ -270,7 +261,7 @@ class Waited(Document):
     """`wait`."""
 
     environment: str
-    outcome: Literal["published", "failed", "stopped", "superseded", "pinned", "timed out"]
+    outcome: Outcome
     exit_code: int
     image_id: str | None
     image_name: str | None

@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, RootModel
 
-from ami_lifecycle.domain.decision import Blocked, Decision
-from ami_lifecycle.domain.environment import FailedAttempts, HeldBack, Pin
-from ami_lifecycle.domain.model import ImageUse
-from ami_lifecycle.domain.plan import Base, Source
-from ami_lifecycle.domain.request import BuildRequest
-from ami_lifecycle_cli.json_documents import (
-    DOCUMENTS,
-    AdoptedImage,
-    Change,
-    ConfigDifference,
-    ConfigFinding,
-    ConfigValue,
-    Document,
-    ErrorDocument,
-    ExaminationFinding,
-    Links,
-    LogLine,
-    OneBuild,
-    OneEnvironment,
-    ParameterChange,
-    ParameterVersion,
-    PlannedParameter,
-    Record,
-    Refused,
-    RollbackPlan,
-    Running,
-    StateVisit,
-    any_of,
-)
+from ami_lifecycle_cli.json_documents import DOCUMENTS, ErrorDocument, any_of
 from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome
 
 
@@ -72,11 +44,14 @@ def _open(schema: Any) -> Any:
 
 def json_markdown() -> str:
     """The text of `docs/json.md`."""
+    definitions = json_schema()["$defs"]
+    documents = {command: [model.__name__ for model in models] for command, models in DOCUMENTS.items()}
     sections = [
-        f"## `{command}`\n\n" + "\n\n".join(_described(model) for model in models)
-        for command, models in DOCUMENTS.items()
+        f"## `{command}`\n\n" + "\n\n".join(_described(name, definitions, is_document=True) for name in names)
+        for command, names in documents.items()
     ]
-    parts = [_described(part) for part in _parts()]
+    tops = [name for names in documents.values() for name in names] + [ErrorDocument.__name__]
+    parts = [_described(name, definitions) for name in _parts(tops, definitions)]
     waits = "\n".join(
         f"| {EXIT_CODES[each]} | `wait`: {each.value} |" for each in Outcome if EXIT_CODES[each]
     )
@@ -85,61 +60,69 @@ def json_markdown() -> str:
     )
 
 
-def _parts() -> list[type[BaseModel]]:
-    return [
-        OneEnvironment,
-        OneBuild,
-        Record,
-        Running,
-        Links,
-        LogLine,
-        StateVisit,
-        Change,
-        ExaminationFinding,
-        AdoptedImage,
-        RollbackPlan,
-        ConfigValue,
-        ConfigFinding,
-        ConfigDifference,
-        PlannedParameter,
-        ParameterChange,
-        ParameterVersion,
-        Refused,
-        *(Pin, HeldBack, FailedAttempts, Decision, Blocked, BuildRequest, Source, Base, ImageUse),
-    ]
+def _parts(documents: Sequence[str], definitions: Mapping[str, Any]) -> list[str]:
+    """The objects that documents hold, and those that these hold, in the order in which they are named first."""
+    found = list(dict.fromkeys(documents))
+    for name in found:
+        fields = definitions[name]["properties"].values()
+        held = (each for field in fields for each in _references(field))
+        found.extend(
+            dict.fromkeys(each for each in held if each not in found and not _is_choice(definitions[each]))
+        )
+    return [name for name in found if name not in documents]
 
 
-def _described(model: type[BaseModel]) -> str:
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if "$ref" in schema:
+            yield _name_of(schema)
+        for each in schema.values():
+            yield from _references(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _references(each)
+
+
+def _name_of(reference: Mapping[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+def _is_choice(definition: Mapping[str, Any]) -> bool:
+    """Whether it is one of several words, which are written where it is used."""
+    return "properties" not in definition
+
+
+def _described(name: str, definitions: Mapping[str, Any], *, is_document: bool = False) -> str:
     """A model's name, what it is, and its fields."""
-    text = " ".join((model.__doc__ or "").split())
+    definition = definitions[name]
+    text = " ".join(str(definition.get("description", "")).split())
     fields = [
-        f"`{name}` {_form(value)}"
-        for name, value in model.model_json_schema(mode="serialization", ref_template="{model}")[
-            "properties"
-        ].items()
-        if name != "schema_version" or not issubclass(model, Document)
+        f"`{field}` {_form(value, definitions)}"
+        for field, value in definition["properties"].items()
+        if field != "schema_version" or not is_document
     ]
-    return f"**{model.__name__}**: {text}\n\nFields: {'; '.join(fields)}."
+    return f"**{name}**: {text}\n\nFields: {'; '.join(fields)}."
 
 
-def _form(schema: Mapping[str, Any]) -> str:
+def _form(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """The type of a field in words."""
     for key, joint in (("anyOf", " or "), ("allOf", " and ")):
         if key in schema:
-            return joint.join(_form(each) for each in schema[key])
+            return joint.join(_form(each, definitions) for each in schema[key])
     if "$ref" in schema:
-        return str(schema["$ref"])
+        name = _name_of(schema)
+        return _form(definitions[name], definitions) if _is_choice(definitions[name]) else name
     if chosen := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
         return ", ".join(f"`{json.dumps(each)}`" for each in chosen)
-    return _form_of_kind(schema)
+    return _form_of_kind(schema, definitions)
 
 
-def _form_of_kind(schema: Mapping[str, Any]) -> str:
+def _form_of_kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     kind = str(schema.get("type"))
     if kind == "array":
-        return f"list of {_form(schema.get('items', {}))}"
+        return f"list of {_form(schema.get('items', {}), definitions)}"
     if kind == "object" and isinstance(values := schema.get("additionalProperties"), Mapping):
-        return f"mapping to {_form(values)}"
+        return f"mapping to {_form(values, definitions)}"
     is_date = schema.get("format") == "date-time" or str(schema.get("pattern", "")).endswith("Z$")
     return "date" if is_date else _WORDS.get(kind, "any value")
 

@@ -178,3 +178,13 @@ def test_reference_and_schema_are_those_of_the_models() -> None:
 
 def test_the_published_schema_lets_a_later_version_add_fields() -> None:
     assert '"additionalProperties": false' not in json.dumps(json_schema())
+
+
+def test_every_part_that_a_field_holds_has_a_section() -> None:
+    text = json_markdown()
+    sections = re.findall(r"^\*\*(\w+)\*\*: \S", text, re.MULTILINE)
+    fields = re.sub(r"`[^`]*`", "", "".join(re.findall(r"^Fields: (.*)$", text, re.MULTILINE)))
+    assert set(re.findall(r"\b[A-Z]\w+", fields)) <= set(sections)
+    documents = {model.__name__ for models in DOCUMENTS.values() for model in models}
+    parts = [each for each in sections if each not in documents]
+    assert len(parts) == len(set(parts))
