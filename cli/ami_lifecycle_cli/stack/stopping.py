@@ -106,9 +106,16 @@ def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
         if not left or time.monotonic() > limit:
             break
         time.sleep(_PAUSE_SECONDS)
-    claim = stack.environments.get(found.environment).claim
-    following = claim.execution_arn if claim and claim.execution_arn != run.arn else None
-    return Stopped(run, left, following)
+    return Stopped(run, left, _following(stack, found.environment, run))
+
+
+def _following(stack: Stack, environment: str, run: Run) -> str | None:
+    """What runs behind it: the holder of the environment, or what was started and has not claimed it yet."""
+    claim = stack.environments.get(environment).claim
+    if claim is not None and claim.execution_arn != run.arn:
+        return claim.execution_arn
+    later = [each.arn for each in Runs(stack).running(environment) if each.started > run.started]
+    return later[0] if later else None
 
 
 def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:

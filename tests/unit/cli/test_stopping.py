@@ -1,0 +1,43 @@
+"""What comes after an execution that was stopped."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.unit.cli.samples import NOW, a_run
+
+from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
+from ami_lifecycle.domain.request import Action
+from ami_lifecycle_cli.stack import stopping
+from ami_lifecycle_cli.stack.runs import Run
+from ami_lifecycle_cli.stack.stopping import Stoppable, wait_until_clean
+
+MINE, BEHIND, BEFORE = (a_run(number, status="ABORTED" if number == 2 else "RUNNING") for number in (2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("holder", "running", "expected"),
+    [
+        (BEHIND, [], BEHIND.arn),
+        # It was started, and has not claimed the environment yet.
+        (None, [BEHIND, BEFORE], BEHIND.arn),
+        (None, [BEFORE], None),
+        (MINE, [], None),
+        (None, [], None),
+    ],
+)
+def test_what_was_queued_behind_is_named(
+    monkeypatch: pytest.MonkeyPatch, holder: Run | None, running: list[Run], expected: str | None
+) -> None:
+    claim = holder and Claim(
+        execution_arn=holder.arn, number=1, action=Action.BUILD, claimed_at=NOW, lease_until=NOW
+    )
+    record = EnvironmentRecord(environment="prod", claim=claim or None)
+    stack: Any = SimpleNamespace(environments=SimpleNamespace(get=lambda _environment: record))
+    runs = SimpleNamespace(describe=lambda _arn: MINE, running=lambda _environment: running)
+    monkeypatch.setattr(stopping, "Runs", lambda _stack: runs)
+    monkeypatch.setattr(stopping, "_left_of", lambda *_: ())
+    stopped = wait_until_clean(stack, Stoppable(MINE, "prod", None, None), 1)
+    assert (stopped.run, stopped.next_arn) == (MINE, expected)
