@@ -15,7 +15,7 @@ from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.launch_templates import version_of
 from aws_emulator.ec2.launches import launchable_image
 from aws_emulator.ec2.model import Fleet
-from aws_emulator.ec2.requests import refuse_dry_run, supported, tag_list, tags_for
+from aws_emulator.ec2.requests import ClientTokens, refuse_dry_run, supported, tag_list, tags_for
 from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
 _ALIAS: Final = "resolve:ssm:"
@@ -37,6 +37,9 @@ class Fleets:
     def __init__(self, store: Ec2Store, parameters: ImageParameters) -> None:
         self._store = store
         self._parameters = parameters
+        self._fleet_tokens = ClientTokens[Fleet]()
+        self._spot_fleet_tokens = ClientTokens[Fleet]()
+        self._spot_request_tokens = ClientTokens[Fleet]()
 
     @operation("ec2", "CreateFleet")
     def create_fleet(self, request: Request) -> Response:
@@ -50,7 +53,7 @@ class Fleets:
                 "TargetCapacitySpecification",
                 "Type",
             )
-            if (known := _made_with(self._store.fleets, asked)) is not None:
+            if (known := self._fleet_tokens.known(request, asked)) is not None:
                 return {"FleetId": known.fleet_id}
             kind = asked.get("Type", "maintain")
             if kind == "instant":
@@ -66,6 +69,7 @@ class Fleets:
                 tags=tags["fleet"],
             )
             self._store.fleets[fleet.fleet_id] = fleet
+            self._fleet_tokens.remember(asked, fleet)
             return {"FleetId": fleet.fleet_id}
 
     @operation("ec2", "DescribeFleets")
@@ -97,7 +101,7 @@ class Fleets:
         """Create a Spot Fleet request, from launch specifications or from launch templates but not both."""
         with self._store.lock:
             config = supported(request, "SpotFleetRequestConfig")["SpotFleetRequestConfig"]
-            if (known := _made_with(self._store.spot_fleets, config)) is not None:
+            if (known := self._spot_fleet_tokens.known(request, config)) is not None:
                 return {"SpotFleetRequestId": known.fleet_id}
             specifications = config.get("LaunchSpecifications") or []
             templates = config.get("LaunchTemplateConfigs") or []
@@ -117,6 +121,7 @@ class Fleets:
                 config={"Type": "maintain", **config},
             )
             self._store.spot_fleets[fleet.fleet_id] = fleet
+            self._spot_fleet_tokens.remember(config, fleet)
             return {"SpotFleetRequestId": fleet.fleet_id}
 
     @operation("ec2", "DescribeSpotFleetRequests")
@@ -168,7 +173,7 @@ class Fleets:
             asked = supported(
                 request, "ClientToken", "InstanceCount", "LaunchSpecification", "SpotPrice", "Type"
             )
-            if (known := _made_with(self._store.spot_requests, asked)) is not None:
+            if (known := self._spot_request_tokens.known(request, asked)) is not None:
                 return {"SpotInstanceRequests": [_shown_spot(known)]}
             if asked.get("InstanceCount", 1) != 1:
                 raise ApiError(UNSUPPORTED_PARAMETER, "the emulator takes one Spot instance at a time", 501)
@@ -181,6 +186,7 @@ class Fleets:
                 config={"Type": asked.get("Type", "one-time"), **asked},
             )
             self._store.spot_requests[made.fleet_id] = made
+            self._spot_request_tokens.remember(asked, made)
             return {"SpotInstanceRequests": [_shown_spot(made)]}
 
     @operation("ec2", "DescribeSpotInstanceRequests")
@@ -233,21 +239,6 @@ class Fleets:
                 "InvalidParameterValue", f"{image_id}: only fleets of type instant take a parameter's name"
             )
         launchable_image(self._store, self._parameters, image_id)
-
-
-def _made_with(known: Mapping[str, Fleet], asked: Mapping[str, Any]) -> Fleet | None:
-    """What an earlier call with the same client token and the same parameters made."""
-    token = asked.get("ClientToken")
-    for each in known.values() if token else ():
-        if each.config.get("ClientToken") == token:
-            if any(each.config.get(name) != value for name, value in asked.items()):
-                raise ApiError(
-                    "IdempotentParameterMismatch",
-                    "Arguments on this idempotent request are inconsistent with arguments used in previous "
-                    "request(s).",
-                )
-            return each
-    return None
 
 
 def _by_id(known: Mapping[str, Fleet], wanted: Iterable[str] | None, code: str) -> list[Fleet]:

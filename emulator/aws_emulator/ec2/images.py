@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,7 +15,7 @@ from aws_emulator.ec2.image_views import notify_image, require_image, require_ow
 from aws_emulator.ec2.instance_views import require_instances
 from aws_emulator.ec2.instances import Instances
 from aws_emulator.ec2.model import BlockDevice, Image
-from aws_emulator.ec2.requests import refuse_dry_run, supported, tags_for
+from aws_emulator.ec2.requests import ClientTokens, refuse_dry_run, supported, tags_for
 from aws_emulator.ec2.snapshots import Snapshots
 from aws_emulator.ec2.store import Ec2Store
 
@@ -47,7 +46,7 @@ class Images:
         self._instances = instances
         self._snapshots = snapshots
         self._may_delete_snapshot = may_delete_snapshot
-        self._copy_tokens: dict[str, tuple[str, str]] = {}
+        self._copy_tokens = ClientTokens[Image]()
 
     @operation("ec2", "CreateImage")
     def create_image(self, request: Request) -> Response:
@@ -115,9 +114,8 @@ class Images:
                 "SourceRegion",
                 "TagSpecifications",
             )
-            token, fingerprint = parameters.get("ClientToken"), json.dumps(dict(parameters), sort_keys=True)
-            if token in self._copy_tokens:
-                return self._copied_before(self._copy_tokens[token], fingerprint)
+            if (known := self._copy_tokens.known(request, parameters)) is not None:
+                return {"ImageId": known.image_id}
             if parameters["SourceRegion"] != self._store.region:
                 raise ApiError(
                     "EmulatorUnsupportedParameter", "the emulator copies images within one Region", 501
@@ -140,18 +138,9 @@ class Images:
             for device in image.devices:
                 self._copy_snapshot(device, image, source, tags["snapshot"])
             self._store.images[image.image_id] = image
-            if token:
-                self._copy_tokens[token] = (fingerprint, image.image_id)
+            self._copy_tokens.remember(parameters, image)
             self._finish_later(request, image)
             return {"ImageId": image.image_id}
-
-    def _copied_before(self, known: tuple[str, str], fingerprint: str) -> Response:
-        if known[0] != fingerprint:
-            raise ApiError(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-            )
-        return {"ImageId": known[1]}
 
     def _copy_snapshot(
         self, device: BlockDevice, image: Image, source: Image, tags: Mapping[str, str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,6 +10,8 @@ from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.filters import Values, page, select
 from aws_emulator.ec2.model import LaunchTemplate, TemplateVersion
 from aws_emulator.ec2.requests import (
+    ClientTokens,
+    idempotency_mismatch,
     read_tags,
     refuse_dry_run,
     require_id,
@@ -28,13 +29,6 @@ _FILTERS: Final[Mapping[str, Values]] = {
 }
 
 
-def _other_arguments() -> ApiError:
-    return ApiError(
-        "IdempotentParameterMismatch",
-        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-    )
-
-
 class LaunchTemplates:
     """The operations on launch templates.
 
@@ -45,8 +39,8 @@ class LaunchTemplates:
     def __init__(self, store: Ec2Store, parameters: ImageParameters) -> None:
         self._store = store
         self._parameters = parameters
-        self._tokens: dict[str, tuple[str, LaunchTemplate]] = {}
-        self._version_tokens: dict[str, tuple[str, int]] = {}
+        self._tokens = ClientTokens[LaunchTemplate]()
+        self._version_tokens = ClientTokens[int]()
 
     @operation("ec2", "CreateLaunchTemplate")
     def create_launch_template(self, request: Request) -> Response:
@@ -60,10 +54,8 @@ class LaunchTemplates:
                 "TagSpecifications",
                 "VersionDescription",
             )
-            token = parameters.get("ClientToken")
-            fingerprint = json.dumps(dict(parameters), sort_keys=True, default=str)
-            if token in self._tokens:
-                return self._repeated_template(self._tokens[token], fingerprint)
+            if (known := self._tokens.known(request, parameters)) is not None:
+                return self._repeated_template(known)
             name = parameters["LaunchTemplateName"]
             if not _NAME.fullmatch(name):
                 raise ApiError(
@@ -89,20 +81,18 @@ class LaunchTemplates:
                 template_id=self._store.new_id("lt"),
                 name=name,
                 versions={1: version},
-                client_token=token,
+                client_token=parameters.get("ClientToken"),
                 tags=tags["launch-template"],
             )
             self._store.templates[template.template_id] = template
-            if token:
-                self._tokens[token] = (fingerprint, template)
+            self._tokens.remember(parameters, template)
             return {"LaunchTemplate": self._shown_template(template)}
 
-    def _repeated_template(self, known: tuple[str, LaunchTemplate], fingerprint: str) -> Response:
-        before, template = known
+    def _repeated_template(self, template: LaunchTemplate) -> Response:
         # The token no longer matches once the template has further versions or is gone.
         unchanged = template.template_id in self._store.templates and set(template.versions) == {1}
-        if before != fingerprint or not unchanged:
-            raise _other_arguments()
+        if not unchanged:
+            raise idempotency_mismatch()
         return {"LaunchTemplate": self._shown_template(template)}
 
     @operation("ec2", "CreateLaunchTemplateVersion")
@@ -119,14 +109,11 @@ class LaunchTemplates:
                 "SourceVersion",
                 "VersionDescription",
             )
-            token = parameters.get("ClientToken")
-            fingerprint = json.dumps(dict(parameters), sort_keys=True, default=str)
             template = _require_template(self._store, parameters)
-            if token in self._version_tokens:
-                before, number = self._version_tokens[token]
-                if before != fingerprint or number not in template.versions:
-                    raise _other_arguments()
-                repeated = self._shown_version(template, template.versions[number], resolve=False)
+            if (known := self._version_tokens.known(request, parameters)) is not None:
+                if known not in template.versions:
+                    raise idempotency_mismatch()
+                repeated = self._shown_version(template, template.versions[known], resolve=False)
                 return {"LaunchTemplateVersion": repeated}
             data = _checked_data(parameters["LaunchTemplateData"])
             if "SourceVersion" in parameters:
@@ -141,8 +128,7 @@ class LaunchTemplates:
                 data=data,
                 created=self._store.clock.now(),
             )
-            if token:
-                self._version_tokens[token] = (fingerprint, number)
+            self._version_tokens.remember(parameters, number)
             shown = self._shown_version(
                 template, template.versions[number], resolve=parameters.get("ResolveAlias", False)
             )
@@ -308,11 +294,7 @@ def template_data(store: Ec2Store, reference: Mapping[str, str]) -> dict[str, An
         ApiError: if the template or its version does not exist.
     """
     _, version = version_of(store, reference)
-    data = dict(version.data)
-    specifications = data.pop("TagSpecifications", None)
-    if specifications:
-        data["TagSpecifications"] = specifications
-    return data
+    return dict(version.data)
 
 
 def version_of(store: Ec2Store, reference: Mapping[str, str]) -> tuple[LaunchTemplate, TemplateVersion]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import fnmatch
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,7 @@ from aws_emulator.ec2.instances import Instances
 from aws_emulator.ec2.launch_templates import template_data
 from aws_emulator.ec2.model import BlockDevice, Image, Instance, Volume
 from aws_emulator.ec2.moto_resources import Subnet
-from aws_emulator.ec2.requests import refuse_dry_run, require_id, supported, tags_for
+from aws_emulator.ec2.requests import ClientTokens, refuse_dry_run, require_id, supported, tags_for
 from aws_emulator.ec2.store import KEY_OF_AWS, Ec2Store, ImageParameters
 
 # Parameters that change nothing which the emulator shows are accepted too.
@@ -82,22 +81,19 @@ class Launches:
         self._instances = instances
         self._parameters = parameters
         self._refused_key = refused_key
-        self._tokens: dict[tuple[str, str], tuple[str, str, list[Instance]]] = {}
+        self._tokens = ClientTokens[tuple[str, list[Instance]]]()
 
     @operation("ec2", "RunInstances")
     def run_instances(self, request: Request) -> Response:
         """Launch instances, once for a client token in its scope."""
         with self._store.lock:
             asked = supported(request, *_EMULATED)
-            token = asked.get("ClientToken", "")
-            if len(token) > 64:
+            if len(asked.get("ClientToken", "")) > 64:
                 raise ApiError("InvalidParameterValue", "Client token length must not exceed 64 characters")
             parameters = self._with_template(asked)
             scope = _scope(parameters)
-            fingerprint = _fingerprint(asked)
-            known = self._tokens.get((token, scope)) if token else None
-            if known is not None:
-                return self._repeated(known, fingerprint)
+            if (known := self._tokens.known(request, asked, scope)) is not None:
+                return self._reservation(*known)
             target = self._target(parameters)
             refuse_dry_run(request)
             self._require_quota(target.instance_type, _count(parameters))
@@ -109,8 +105,7 @@ class Launches:
                 self._launch(target, parameters, reservation_id, refused) for _ in range(_count(parameters))
             ]
             target.image.last_launched = self._store.clock.now()
-            if token:
-                self._tokens[token, scope] = (fingerprint, reservation_id, instances)
+            self._tokens.remember(asked, (reservation_id, instances), scope)
             return self._reservation(reservation_id, instances)
 
     def _require_quota(self, instance_type: str, count: int) -> None:
@@ -159,15 +154,6 @@ class Launches:
             for volume in self._store.volumes.values()
             if volume.initialized is not None and volume.initialized > now
         )
-
-    def _repeated(self, known: tuple[str, str, list[Instance]], fingerprint: str) -> Response:
-        before, reservation_id, instances = known
-        if before != fingerprint:
-            raise ApiError(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-            )
-        return self._reservation(reservation_id, instances)
 
     def _reservation(self, reservation_id: str, instances: list[Instance]) -> Response:
         return {
@@ -361,12 +347,6 @@ def _interface(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
             "request",
         )
     return interfaces[0] if interfaces else {}
-
-
-def _fingerprint(parameters: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {key: value for key, value in parameters.items() if key != "DryRun"}, sort_keys=True, default=str
-    )
 
 
 def _count(parameters: Mapping[str, Any]) -> int:

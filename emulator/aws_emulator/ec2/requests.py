@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request
 
+Made = TypeVar("Made")
 _ID: Final = re.compile(r"(i|ami|snap|vol|lt)-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
@@ -30,6 +32,49 @@ def refuse_dry_run(request: Request) -> None:
     """
     if request.parameters.get("DryRun"):
         raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+
+
+class ClientTokens(Generic[Made]):
+    """What an operation has made for each client token (EC2 developer guide, Ensuring idempotency)."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], tuple[str, Made]] = {}
+
+    def known(self, request: Request, parameters: Mapping[str, Any], scope: str = "") -> Made | None:
+        """What an earlier call with the token of `parameters` has made; None for a new token, or none.
+
+        Args:
+            scope: where a token counts, if it is not the Region.
+
+        Raises:
+            ApiError: `IdempotentParameterMismatch` if that call had other parameters; `DryRunOperation`.
+        """
+        found = self._made.get((parameters.get("ClientToken") or "", scope))
+        if found is None:
+            return None
+        fingerprint, made = found
+        if fingerprint != _fingerprint(parameters):
+            raise idempotency_mismatch()
+        refuse_dry_run(request)
+        return made
+
+    def remember(self, parameters: Mapping[str, Any], made: Made, scope: str = "") -> None:
+        """Keep what a call has made, if it has a token."""
+        if token := parameters.get("ClientToken"):
+            self._made[token, scope] = (_fingerprint(parameters), made)
+
+
+def _fingerprint(parameters: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in parameters.items() if name != "DryRun"}
+    return json.dumps(given, sort_keys=True, default=str)
+
+
+def idempotency_mismatch() -> ApiError:
+    """The refusal of a client token that came with other parameters before."""
+    return ApiError(
+        "IdempotentParameterMismatch",
+        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+    )
 
 
 def require_id(prefix: str, resource_id: str, code: str, expecting: str | None = None) -> None:

@@ -352,6 +352,34 @@ def test_copying_is_idempotent_by_its_token_and_makes_own_snapshots(account: Acc
     assert account.snapshot_of(first) != account.snapshot_of(source)
 
 
+def test_a_dry_run_says_so_with_a_token_that_is_known_too(account: Account) -> None:
+    """EC2 API reference, Common query parameters: DryRun makes no request; it is no parameter of the token's."""
+    copy = {
+        "Name": "copy",
+        "SourceImageId": account.image(),
+        "SourceRegion": "us-east-1",
+        "ClientToken": "once",
+    }
+    template = {
+        "LaunchTemplateName": "fleet",
+        "LaunchTemplateData": {"InstanceType": "t3.large"},
+        "ClientToken": "once",
+    }
+    for call, request in (
+        (account.launch, {"ClientToken": "once"}),
+        (account.ec2.copy_image, copy),
+        (account.ec2.create_launch_template, template),
+    ):
+        first = call(**request)
+        with refused("DryRunOperation"):
+            call(**request, DryRun=True)
+        again = call(**request, DryRun=False)
+        for answer in (first, again):
+            if isinstance(answer, dict):
+                del answer["ResponseMetadata"]
+        assert again == first
+
+
 def test_images_are_filtered_by_what_ec2_knows_and_nothing_is_ignored(account: Account) -> None:
     """EC2 API reference, DescribeImages: filters; an unknown one is InvalidParameterValue."""
     instance_id = account.stopped()
