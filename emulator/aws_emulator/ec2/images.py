@@ -136,7 +136,8 @@ class Images:
             image.tags = dict(copied) | tags["image"]
             image.devices = [dataclasses.replace(device) for device in source.devices]
             for device in image.devices:
-                self._copy_snapshot(device, image, source, tags["snapshot"])
+                if device.snapshot_id:
+                    self._copy_snapshot(device, image, source, tags["snapshot"])
             self._store.images[image.image_id] = image
             self._copy_tokens.remember(parameters, image)
             self._finish_later(request, image)
@@ -299,7 +300,8 @@ class Images:
             refuse_dry_run(request)
             image.state = "deregistered"
             notify_image(self._store, image, request.request_id)
-            wanted = image.snapshot_ids if parameters.get("DeleteAssociatedSnapshots") else []
+            # Two devices can be of one snapshot.
+            wanted = dict.fromkeys(image.snapshot_ids) if parameters.get("DeleteAssociatedSnapshots") else {}
             return {
                 "Return": True,
                 "DeleteSnapshotResults": [
@@ -322,6 +324,8 @@ class Images:
         )
         fault = self._store.faults.error_within(inner)
         if fault is not None:
+            if fault.when == "after":
+                self._snapshots.remove(snapshot)
             return "internal-error" if fault.status >= _SERVER_ERRORS else "client-error"
         self._snapshots.remove(snapshot)
         return "success"

@@ -21,6 +21,7 @@ from aws_emulator.ec2.requests import (
 )
 from aws_emulator.ec2.store import Ec2Store, ImageParameters
 
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _SSM: Final = "resolve:ssm:"
 _NAME: Final = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 _FILTERS: Final[Mapping[str, Values]] = {
@@ -233,7 +234,7 @@ class LaunchTemplates:
                 found = [(template, each) for each in _versions(template, wanted)]
             else:
                 found = self._versions_of_all(wanted)
-            low, high = int(parameters.get("MinVersion", 0)), int(parameters.get("MaxVersion", 10**9))
+            low, high = _bound(parameters, "MinVersion", 0), _bound(parameters, "MaxVersion", 10**9)
             rows = [
                 _Row(index, *each) for index, each in enumerate(found, 1) if low <= each[1].number <= high
             ]
@@ -308,13 +309,22 @@ def version_of(store: Ec2Store, reference: Mapping[str, str]) -> tuple[LaunchTem
     return template, version
 
 
+def _bound(parameters: Mapping[str, Any], member: str, default: int) -> int:
+    text = parameters.get(member)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text):
+        raise ApiError("InvalidParameterValue", f"Value ({text}) for parameter {member} is invalid.")
+    return int(text)
+
+
 def _versions(template: LaunchTemplate, wanted: list[str]) -> list[TemplateVersion]:
     if not wanted:
         return sorted(template.versions.values(), key=lambda each: -each.number)
     names = {"$Latest": template.latest_version, "$Default": template.default_version}
     found = {}
     for text in wanted:
-        number = names.get(text) or (int(text) if text.isdigit() else 0)
+        number = names.get(text) or (int(text) if _NUMBER.fullmatch(text) else 0)
         if number not in template.versions:
             raise ApiError(
                 "InvalidLaunchTemplateId.VersionNotFound",

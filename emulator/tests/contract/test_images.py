@@ -234,6 +234,44 @@ def test_an_image_goes_even_if_its_snapshot_cannot_be_deleted(
     assert account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
 
 
+def test_an_answer_that_is_lost_within_a_deregistration_has_deleted_the_snapshot(account: Account) -> None:
+    image_id = account.image()
+    snapshot_id = account.snapshot_of(image_id)
+    account.faults.add(
+        {"kind": "error", "operation": "DeleteSnapshot", "code": "Failed", "status": 500, "when": "after"}
+    )
+    answer = account.ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": "internal-error"}]
+    with refused("InvalidSnapshot.NotFound"):
+        account.ec2.describe_snapshots(SnapshotIds=[snapshot_id])
+
+
+def test_a_snapshot_behind_two_devices_is_deleted_once(account: Account) -> None:
+    """EC2 API reference, DeregisterImage: one result for each snapshot."""
+    snapshot_id = account.snapshot_of(first := account.image())
+    devices = [{"DeviceName": name, "Ebs": {"SnapshotId": snapshot_id}} for name in ("/dev/sda1", "/dev/sdf")]
+    image_id = account.register(snapshot_id, BlockDeviceMappings=devices)
+    account.ec2.deregister_image(ImageId=first)
+    answer = account.ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    assert answer["DeleteSnapshotResults"] == [{"SnapshotId": snapshot_id, "ReturnCode": "success"}]
+
+
+def test_an_image_with_an_empty_device_is_copied(account: Account) -> None:
+    """EC2 API reference, EbsBlockDevice: a device of a size and of no snapshot is an empty volume."""
+    snapshot_id = account.snapshot_of(account.image())
+    devices = [
+        {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot_id}},
+        {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 9}},
+    ]
+    source = account.register(snapshot_id, BlockDeviceMappings=devices)
+    request = {"Name": "copy", "SourceImageId": source, "SourceRegion": "us-east-1"}
+    copied = account.ec2.copy_image(**request)["ImageId"]
+    account.advance(account.durations.image)
+    root, empty = account.described(copied)["BlockDeviceMappings"]
+    assert root["Ebs"]["SnapshotId"] != snapshot_id
+    assert (empty["Ebs"]["VolumeSize"], "SnapshotId" in empty["Ebs"]) == (9, False)
+
+
 def test_a_snapshot_that_the_caller_may_not_delete_stays_and_its_image_goes(account: Account) -> None:
     """EC2 API reference, DeleteSnapshotReturnCode: missing-permissions."""
     image_id = account.image()

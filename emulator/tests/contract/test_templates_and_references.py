@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -108,6 +109,21 @@ def test_a_version_is_made_once_for_a_token(account: Account) -> None:
     assert numbers == [2, 2]
     with refused("IdempotentParameterMismatch"):
         account.ec2.create_launch_template_version(**version | {"VersionDescription": "another"})
+
+
+def test_bounds_of_versions_are_numbers(account: Account) -> None:
+    """EC2 API reference, DescribeLaunchTemplateVersions: MinVersion, MaxVersion; the code of the refusal is general."""
+    account.ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": account.ubuntu}
+    )
+    describe = partial(account.ec2.describe_launch_template_versions, LaunchTemplateName="fleet")
+    for member in ("MinVersion", "MaxVersion"):
+        for value in ("x", "\u00b2", "9" * 5000):
+            with refused("InvalidParameterValue"):
+                describe(**{member: value})
+    assert len(describe(MinVersion="1", MaxVersion="1")["LaunchTemplateVersions"]) == 1
+    with refused("InvalidLaunchTemplateId.VersionNotFound"):
+        describe(Versions=["\u00b2"])
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 129, "with space", "ümlaut"])
