@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeVar
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 
 Item = TypeVar("Item")
@@ -40,6 +41,6 @@ def _write(start: int) -> str:
 
 def _read(token: str, error: str) -> int:
     try:
-        return int(json.loads(base64.urlsafe_b64decode(token))["start"])
+        return int(strict_json(base64.urlsafe_b64decode(token))["start"])
     except (ValueError, KeyError, TypeError) as cause:
         raise ApiError(error, "The specified token is not valid.") from cause

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 
 Values = Callable[[Any], Iterable[str | None]]
@@ -119,6 +120,6 @@ def _write_token(after: int) -> str:
 
 def _read_token(token: str) -> int:
     try:
-        return int(json.loads(base64.urlsafe_b64decode(token))["after"])
+        return int(strict_json(base64.urlsafe_b64decode(token))["after"])
     except (ValueError, KeyError, TypeError) as error:
         raise ApiError("InvalidNextToken", "The specified NextToken is not valid") from error

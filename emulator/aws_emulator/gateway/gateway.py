@@ -270,7 +270,7 @@ class Gateway:
 
     def _show_calls(self, _body: bytes, parameters: dict[str, str]) -> tuple[int, Any]:
         since = parameters.get("since", "0")
-        if not since.isdigit():
+        if not since.isdecimal():
             return 400, {"error": f"since is {since!r}; it must be the number of a call"}
         return 200, self.calls.as_json(int(since))
 

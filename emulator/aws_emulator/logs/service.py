@@ -6,11 +6,13 @@ import itertools
 import json
 import re
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
 from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.paging import Item, page
 from aws_emulator.clock import Clock
 from aws_emulator.logs.patterns import matcher
 from aws_emulator.logs.store import Event, Line, LogGroup, LogStream
@@ -19,10 +21,12 @@ from aws_emulator.logs.store import Event, Line, LogGroup, LogStream
 _BATCH_BYTES: Final = 1_048_576
 _EVENT_OVERHEAD: Final = 26
 _PAGE_EVENTS: Final = 10_000
+_MOST_LISTED: Final = 50
+_GROUP_TOKEN: Final = re.compile(r"[0-9]{1,18}")
 _STREAM_TOKEN: Final = re.compile(r"(?P<direction>[fb])/(?P<position>[0-9]{56})")
-_OLDEST_MS: Final = 14 * 24 * 3600 * 1000
+_DAY_MS: Final = 24 * 3600 * 1000
+_OLDEST_MS: Final = 14 * _DAY_MS
 _NEWEST_MS: Final = 2 * 3600 * 1000
-_SPAN_MS: Final = 24 * 3600 * 1000
 # PutRetentionPolicy.
 _RETENTIONS: Final = frozenset(
     {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
@@ -85,6 +89,8 @@ class Logs:
         wanted = _supported(request, "kmsKeyId", "logGroupName", "tags")
         name = wanted["logGroupName"]
         with self._lock:
+            # What was written before has no group yet, and is lost.
+            self._take_pending()
             if name in self._groups:
                 raise ApiError("ResourceAlreadyExistsException", "The specified log group already exists")
             self._groups[name] = LogGroup(
@@ -122,7 +128,7 @@ class Logs:
         with self._lock:
             self._take_pending()
             found = [self._groups[name] for name in sorted(self._groups) if name.startswith(prefix)]
-            shown, token = _page(found, wanted, 50)
+            shown, token = _page(found, wanted)
             return {"logGroups": [_shown_group(each) for each in shown], "nextToken": token}
 
     @operation("logs", "ListTagsForResource")
@@ -172,7 +178,7 @@ class Logs:
                 key=lambda each: (each.events[-1].timestamp if by_time and each.events else 0, each.name),
                 reverse=bool(wanted.get("descending")),
             )
-            shown, token = _page(found, wanted, 50)
+            shown, token = _page(found, wanted)
             return {"logStreams": [_shown_stream(group, each) for each in shown], "nextToken": token}
 
     # Events.
@@ -192,22 +198,25 @@ class Logs:
         if sum(len(each["message"].encode()) + _EVENT_OVERHEAD for each in events) > _BATCH_BYTES:
             raise ApiError("InvalidParameterException", "Upload too large: 1048576 bytes exceeded")
         with self._lock:
-            stream = self._stream(wanted)
+            group, stream = self._group(wanted), self._stream(wanted)
             now = self._now()
-            valid = [each for each in times if now - _OLDEST_MS <= each <= now + _NEWEST_MS]
-            if valid and valid[-1] - valid[0] > _SPAN_MS:
+            oldest, newest = now - _OLDEST_MS, now + _NEWEST_MS
+            kept = now - group.retention_days * _DAY_MS if group.retention_days else oldest
+            valid = [each for each in events if max(oldest, kept) <= each["timestamp"] <= newest]
+            if valid and valid[-1]["timestamp"] - valid[0]["timestamp"] > _DAY_MS:
                 raise ApiError(
                     "InvalidParameterException",
                     "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
                 )
-            for each in events:
-                if each["timestamp"] in valid:
-                    stream.add(Event(int(each["timestamp"]), next(self._numbers), each["message"], now))
+            for each in valid:
+                stream.add(Event(int(each["timestamp"]), next(self._numbers), each["message"], now))
         rejected = {}
-        if old := sum(each < now - _OLDEST_MS for each in times):
+        if old := bisect_left(times, oldest):
             rejected["tooOldLogEventEndIndex"] = old
-        if ahead := sum(each > now + _NEWEST_MS for each in times):
-            rejected["tooNewLogEventStartIndex"] = len(times) - ahead
+        if group.retention_days and (expired := bisect_left(times, kept)):
+            rejected["expiredLogEventEndIndex"] = expired
+        if (ahead := bisect_right(times, newest)) < len(times):
+            rejected["tooNewLogEventStartIndex"] = ahead
         return {
             "nextSequenceToken": f"{next(self._numbers):056d}",
             **({"rejectedLogEventsInfo": rejected} if rejected else {}),
@@ -240,17 +249,17 @@ class Logs:
         forward, position = _position(wanted, len(events))
         if forward:
             first = position
-            page = _within(events[first : first + limit])
+            shown = _within(events[first : first + limit])
         else:
             # What is left out of a page of 1 MB is the oldest, which the next page backward begins with.
-            page = _within(events[max(0, position - limit) : position][::-1])[::-1]
-            first = position - len(page)
+            shown = _within(events[max(0, position - limit) : position][::-1])[::-1]
+            first = position - len(shown)
         return {
             "events": [
                 {"timestamp": each.timestamp, "message": each.message, "ingestionTime": each.ingested}
-                for each in page
+                for each in shown
             ],
-            "nextForwardToken": f"f/{first + len(page):056d}",
+            "nextForwardToken": f"f/{first + len(shown):056d}",
             "nextBackwardToken": f"b/{first:056d}",
         }
 
@@ -300,11 +309,11 @@ class Logs:
         if token is None:
             # An account with many streams answers with an empty page first, and so does this one.
             return {"events": [], "searchedLogStreams": [], **({"nextToken": "0"} if found else {})}
-        if not token.isdigit():
+        if not _GROUP_TOKEN.fullmatch(token):
             raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
         first = int(token)
-        page = _within([event for event, _ in found[first : first + limit]])
-        until = first + len(page)
+        events = _within([event for event, _ in found[first : first + limit]])
+        until = first + len(events)
         return {
             "events": [
                 {
@@ -372,13 +381,14 @@ def _within(events: Sequence[Event]) -> list[Event]:
     return page
 
 
-def _page(rows: Sequence[Any], wanted: Mapping[str, Any], default: int) -> tuple[Sequence[Any], str | None]:
-    token = wanted.get("nextToken")
-    if token is not None and not token.isdigit():
-        raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
-    first = int(token or 0)
-    last = first + int(wanted.get("limit") or default)
-    return rows[first:last], str(last) if last < len(rows) else None
+def _page(rows: Sequence[Item], wanted: Mapping[str, Any]) -> tuple[list[Item], str | None]:
+    return page(
+        rows,
+        wanted.get("nextToken"),
+        wanted.get("limit"),
+        default=_MOST_LISTED,
+        error="InvalidParameterException",
+    )
 
 
 def _shown_group(group: LogGroup) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class DocumentContent:
         """The execution timeout of the first step; below 5 it silently becomes 3600, as the agent has it."""
         text = str(self.steps[0].get("inputs", {}).get("timeoutSeconds", 3600))
         text = _INTERPOLATION.sub(lambda match: str(parameters.get(match.group(1), "")), text)
-        seconds = float(text) if text.isdigit() else 3600.0
+        seconds = float(text) if text.isdecimal() else 3600.0
         return seconds if seconds >= 5 else 3600.0
 
 

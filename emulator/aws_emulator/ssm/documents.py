@@ -120,7 +120,7 @@ class Documents:
             return document.versions[document.default_version]
         if wanted == "$LATEST":
             return document.versions[document.latest_version]
-        number = int(wanted) if wanted and wanted.isdigit() else 0
+        number = int(wanted) if wanted and wanted.isdecimal() else 0
         if number not in document.versions:
             raise ApiError(
                 "InvalidDocumentVersion", f"Document version {wanted} is not valid for {document.name}."

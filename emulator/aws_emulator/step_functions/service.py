@@ -546,7 +546,7 @@ def _start_of(token: str | None) -> int:
         text = base64.b64decode(token, validate=True).decode()
     except ValueError:
         text = ""
-    if not text.startswith(_PAGE) or not text.removeprefix(_PAGE).isdigit():
+    if not text.startswith(_PAGE) or not text.removeprefix(_PAGE).isdecimal():
         raise ApiError("InvalidToken", f"Invalid Token: '{token}'")
     return int(text.removeprefix(_PAGE))
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from emulator.tests.integration.conftest import until
 
+from aws_emulator.api.operations import Request
+from aws_emulator.clock import Clock
+from aws_emulator.logs import Logs
+from aws_emulator.logs.store import Line
+
 
 @pytest.fixture
 def logs(platform: Any) -> Any:
     return platform.client("logs")
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    clock = Clock()
+    yield clock
+    clock.close()
 
 
 @pytest.fixture
@@ -161,6 +174,42 @@ def test_what_the_service_refuses_is_refused(logs: Any, group: str) -> None:
     assert filtered(logs, group) == ["x"]
 
 
+@pytest.mark.parametrize("token", ["\u00b2", "9" * 5000, "1"])
+@pytest.mark.parametrize("operation", ["describe_log_groups", "describe_log_streams", "filter_log_events"])
+def test_no_token_is_an_error_of_the_emulator(logs: Any, group: str, operation: str, token: str) -> None:
+    asked = {} if operation == "describe_log_groups" else {"logGroupName": group}
+    if operation == "filter_log_events" and token == "1":
+        assert logs.filter_log_events(**asked, nextToken=token)["events"] == []
+    else:
+        code = refusal(getattr(logs, operation), **asked, nextToken=token)
+        assert code == "InvalidParameterException"
+
+
+def test_groups_and_streams_are_listed_in_pages(logs: Any, group: str) -> None:
+    for name in "abc":
+        logs.create_log_stream(logGroupName=group, logStreamName=name)
+    first = logs.describe_log_streams(logGroupName=group, limit=2)
+    rest = logs.describe_log_streams(logGroupName=group, limit=2, nextToken=first["nextToken"])
+    names = [each["logStreamName"] for page in (first, rest) for each in page["logStreams"]]
+    assert (names, "nextToken" in rest) == (["a", "b", "c"], False)
+
+
+def test_what_is_older_than_the_retention_of_its_group_is_rejected(logs: Any, group: str) -> None:
+    """CloudWatch Logs API reference, PutLogEvents: none of the events can be older than the retention period."""
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    logs.put_retention_policy(logGroupName=group, retentionInDays=3)
+    day = 24 * 3600 * 1000
+    ages = (20 * day, 4 * day, 2 * day, day + 60_000 + day // 2, -3 * 3600 * 1000)
+    events = [{"timestamp": now_ms() - age, "message": str(number)} for number, age in enumerate(ages)]
+    answer = logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
+    assert answer["rejectedLogEventsInfo"] == {
+        "tooOldLogEventEndIndex": 1,
+        "expiredLogEventEndIndex": 2,
+        "tooNewLogEventStartIndex": 4,
+    }
+    assert filtered(logs, group) == ["2", "3"]
+
+
 @pytest.mark.parametrize(
     ("operation", "parameters"),
     [
@@ -187,6 +236,26 @@ def test_what_functions_print_is_in_their_log_group(platform: Any, logs: Any) ->
     platform.invoke("WorkerFunction", {"mode": word})
     # The process's output comes through a pipe, a moment later.
     until(lambda: any(word in message for message in filtered(logs, group)))
+
+
+def test_a_new_group_has_nothing_of_what_was_written_before(clock: Clock) -> None:
+    """What Lambda writes to a group that does not exist is lost."""
+    written = [("/late", "s", Line("source", clock.now(), "early"))]
+
+    def pending() -> list[tuple[str, str, Line]]:
+        taken = list(written)
+        written.clear()
+        return taken
+
+    service = Logs(clock, account_id="123456789012", region="us-east-1", pending=pending)
+
+    def request(operation: str) -> Request:
+        return Request(
+            "logs", operation, {"logGroupName": "/late"}, "us-east-1", "123456789012", "client", "id"
+        )
+
+    service.create_log_group(request("CreateLogGroup"))
+    assert service.describe_log_streams(request("DescribeLogStreams"))["logStreams"] == []
 
 
 def test_a_group_is_deleted_with_its_streams(logs: Any, group: str) -> None:

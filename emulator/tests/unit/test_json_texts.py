@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
 from aws_emulator.api.json_texts import strict_json
+from aws_emulator.api.operations import ApiError
+from aws_emulator.api.paging import page
 from aws_emulator.eventbridge.patterns import PatternError, parse_pattern
 from aws_emulator.eventbridge.target_inputs import is_json
 from aws_emulator.logs.patterns import matcher
@@ -33,4 +36,7 @@ def test_what_is_no_json_is_refused_by_whoever_reads_it(text: str) -> None:
     with pytest.raises(DefinitionError):
         parse_definition(text)
     assert not is_json(text)
+    token = base64.urlsafe_b64encode(text.encode()).decode()
+    with pytest.raises(ApiError, match="InvalidNextToken"):
+        page([1], token or "e30=", None, default=1)
     assert not matcher('{ $.n = "*" }')(text)
