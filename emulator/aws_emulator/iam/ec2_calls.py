@@ -90,7 +90,8 @@ def _on_one(operation: str, kind: str, member: str) -> Needs:
 
 def _run_instances(parameters: Parameters, account: AccountView) -> list[Check]:
     if template := parameters.get("LaunchTemplate"):
-        parameters = template_data(account.ec2, template) | dict(parameters)
+        with account.ec2.lock:
+            parameters = template_data(account.ec2, template) | dict(parameters)
     action = "ec2:RunInstances"
     interface: Mapping[str, Any] = next(iter(parameters.get("NetworkInterfaces") or ()), {})
     zone = (parameters.get("Placement") or {}).get("AvailabilityZone")
