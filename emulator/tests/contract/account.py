@@ -120,24 +120,24 @@ class Server:
         )
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.port}"
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         assert self.gateway is not None
         return self.gateway(environ, start_response)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client that tries once and leaves the checks to the service."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(
+        if (service, region) not in self._clients:
+            self._clients[service, region] = boto3.client(
                 service,
-                region_name=REGION,
+                region_name=region,
                 endpoint_url=self.url,
                 aws_access_key_id="tester",
                 aws_secret_access_key="secret",
                 config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
             )
-        return self._clients[service]
+        return self._clients[service, region]
 
     def close(self) -> None:
         for client in self._clients.values():

@@ -6,10 +6,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 import urllib3
-from botocore.config import Config
 from emulator.tests.contract.account import ROLE_TAG, Account
 from emulator.tests.contract.asserting import refused
 
@@ -62,13 +60,7 @@ def test_every_call_is_in_the_log_with_its_outcome(account: Account) -> None:
 )
 def test_another_region_sees_nothing_of_this_one(account: Account, service: str, operation: str) -> None:
     """AWS general reference, Regional endpoints: resources are not replicated across Regions."""
-    elsewhere = boto3.client(
-        service,
-        region_name="eu-west-1",
-        endpoint_url=account.url,
-        aws_access_key_id="tester",
-        aws_secret_access_key="secret",
-    )
+    elsewhere = account.client(service, "eu-west-1")
     with pytest.raises(
         elsewhere.exceptions.ClientError, match=r"EmulatorUnsupportedRegion.*us-east-1.*eu-west-1"
     ):
@@ -80,13 +72,7 @@ def test_another_region_sees_nothing_of_this_one(account: Account, service: str,
 def test_a_parameter_is_not_found_in_another_region(account: Account) -> None:
     """As on AWS, where a parameter belongs to its Region; the text says what is wrong."""
     account.ssm.put_parameter(Name="/app/latest", Value="here", Type="String")
-    elsewhere = boto3.client(
-        "ssm",
-        region_name="ap-southeast-2",
-        endpoint_url=account.url,
-        aws_access_key_id="tester",
-        aws_secret_access_key="secret",
-    )
+    elsewhere = account.client("ssm", "ap-southeast-2")
     with pytest.raises(elsewhere.exceptions.ParameterNotFound, match=r"us-east-1.*ap-southeast-2"):
         elsewhere.get_parameter(Name="/app/latest")
 
@@ -94,13 +80,7 @@ def test_a_parameter_is_not_found_in_another_region(account: Account) -> None:
 def test_iam_and_sts_answer_in_every_region(account: Account) -> None:
     """IAM user guide: IAM is global; AWS STS answers for the account in every Region."""
     for service, operation in (("iam", "list_roles"), ("sts", "get_caller_identity")):
-        elsewhere = boto3.client(
-            service,
-            region_name="eu-west-1",
-            endpoint_url=account.url,
-            aws_access_key_id="tester",
-            aws_secret_access_key="secret",
-        )
+        elsewhere = account.client(service, "eu-west-1")
         getattr(elsewhere, operation)()
 
 
@@ -155,17 +135,9 @@ def test_typed_exceptions_work_for_strict_services(account: Account) -> None:
 )
 def test_what_is_not_emulated_is_refused_loudly(account: Account, service: str, call: str) -> None:
     """A wrong answer would be worse than none."""
-    client = boto3.client(
-        service,
-        region_name="us-east-1",
-        endpoint_url=account.url,
-        aws_access_key_id="tester",
-        aws_secret_access_key="secret",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    client = account.client(service)
     with pytest.raises(client.exceptions.ClientError) as caught:
         getattr(client, call)()
-    client.close()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 
