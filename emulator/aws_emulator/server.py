@@ -378,18 +378,16 @@ class Emulator:
         functions = {function.logical_id: function for function in self.functions.functions()}
         for line in lines:
             function = functions[line.source]
-            group = function.log_group or f"/aws/lambda/{function.name}"
-            if self.enforcement.may_write_log(function.role_arn, group):
+            if self.enforcement.may_write_log(function.role_arn, function.group):
                 # Lambda developer guide, Log stream names of a custom log group.
-                yield group, f"{line.time:%Y/%m/%d}/{function.name}[$LATEST]", line
+                yield function.group, f"{line.time:%Y/%m/%d}/{function.name}[$LATEST]", line
 
     def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         wanted = query.get("function", "")
         for function in self.functions.functions():
             if wanted in {function.name, function.logical_id}:
-                group = function.log_group or f"/aws/lambda/{function.name}"
                 # Without the permission nothing reaches CloudWatch Logs, and nobody is told.
-                shown = self.enforcement.may_write_log(function.role_arn, group)
+                shown = self.enforcement.may_write_log(function.role_arn, function.group)
                 lines = self.runtime.logs(function.logical_id) if shown else []
                 return 200, {"function": function.logical_id, "lines": lines}
         names = [function.logical_id for function in self.functions.functions()]

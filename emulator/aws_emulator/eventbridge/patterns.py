@@ -82,11 +82,7 @@ def parse_pattern(text: str) -> Pattern:
         raise PatternError(f"Event pattern is not valid JSON: {error}") from error
     if not isinstance(root, _Members):
         raise PatternError("Filter is not an object")
-    combinations = _of_object(root, "", [{}])
-    for combination in combinations:
-        for conditions in combination.values():
-            _check_complexity(conditions)
-    return Pattern(text, tuple(combinations))
+    return Pattern(text, tuple(_of_object(root, "", [{}])))
 
 
 def _of_object(
@@ -136,6 +132,7 @@ def _of_array(values: list[Any]) -> list[Condition]:
             conditions.append(Condition.equal_to(value))
     if not conditions:
         raise PatternError("Empty arrays are not allowed")
+    _check_complexity(conditions)
     return conditions
 
 

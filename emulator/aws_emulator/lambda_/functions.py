@@ -45,9 +45,14 @@ class Function:
     dead_letter_arn: str | None = None
 
     @property
+    def group(self) -> str:
+        """The log group that it writes to."""
+        return self.log_group or f"/aws/lambda/{self.name}"
+
+    @property
     def logging_config(self) -> dict[str, str]:
         """LoggingConfig as the Lambda API shows it."""
-        group = {"LogGroup": self.log_group or f"/aws/lambda/{self.name}"}
+        group = {"LogGroup": self.group}
         if self.application_log_level is None:
             return {"LogFormat": "Text", **group}
         return {"LogFormat": "JSON", "ApplicationLogLevel": self.application_log_level, **group}
