@@ -45,7 +45,7 @@ def publish_and(
 
 
 def scheduled(world: World) -> list[Execution]:
-    """The executions of rebuilds that have built, oldest first."""
+    """The executions of rebuilds, whatever became of them, oldest first."""
     requests = [(each, json.loads(each.input_text)) for each in world.executions()]
     return [each for each, request in requests if request.get("trigger") == "schedule"]
 
@@ -116,11 +116,13 @@ def test_a_base_that_moves_is_followed_whatever_fails_for_a_while(
         assert world.settle()
         return {
             "rebuilds": len(scheduled(world)),
+            "applied": sum(each["applied"] for each in world.simulation.faults.listing()),
             "base": facts_of(world)["base_ami_id"] == newer,
             "reason": facts_of(world)["reason"],
         }
 
     found = publish_and(tmp_path, {PROD: {"refresh": {"follow_base": True}}}, act)
+    assert found["applied"] == (3 if operation else 0)
     assert found["base"]
     assert "the base of" in found["reason"]
     assert found["rebuilds"] == 1

@@ -57,12 +57,18 @@ def choose(
     *,
     older: tuple[Image, ...] = (),
     fresh: bool = False,
+    trigger: Trigger = Trigger.PUSH,
     max_generations: int | None = None,
     max_base_age_days: int | None = None,
 ) -> BaseChoice:
     refresh = RefreshSettings(max_generations=max_generations, max_base_age_days=max_base_age_days)
     return choose_base(
-        a_request(fresh=fresh), live(own), older, lambda: UBUNTU, settings(refresh=refresh), NOW
+        a_request(fresh=fresh, trigger=trigger),
+        live(own),
+        older,
+        lambda: UBUNTU,
+        settings(refresh=refresh),
+        NOW,
     )
 
 
@@ -334,6 +340,10 @@ OLDER = (an_image(3, name=f"{NAME}-2024"),)
     ("chosen", "reason"),
     [
         (lambda: choose(an_image(1), fresh=True), f"fresh from {image_id(99)}: a fresh build was asked for"),
+        (
+            lambda: choose(an_image(1), fresh=True, trigger=Trigger.SCHEDULE),
+            f"fresh from {image_id(99)}: a rebuild was due",
+        ),
         (
             choose,
             f"fresh from {image_id(99)}: `latest` does not exist yet, and there is no older image",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_id, settings
 
 from ami_lifecycle.domain.command import CommandFacts
+from ami_lifecycle.domain.first_boot import FirstBoot
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_GENERATION
 from ami_lifecycle.domain.plan import Base, BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.publication import (
@@ -49,6 +50,13 @@ OUR_KEYS = {
     "reason",
     "schema_version",
 }
+FIRST_BOOT = FirstBoot(
+    initialization_rate=300,
+    data_bytes=30,
+    initialization_seconds=20,
+    cents_per_launch=3.6,
+    launches_at_once=16,
+)
 WORDS = st.text(max_size=6_000)
 LABELS = st.dictionaries(
     st.text(max_size=300)
@@ -75,7 +83,12 @@ def provisioned(**facts: Any) -> CommandFacts:
     return CommandFacts.model_validate({"kind": "provision", "image_digest": DIGEST} | facts)
 
 
-def a_metadata(facts: CommandFacts | None = None, plan: BuildPlan | None = None, **changes: Any) -> Metadata:
+def a_metadata(
+    facts: CommandFacts | None = None,
+    plan: BuildPlan | None = None,
+    verified: CommandFacts | None = None,
+    **changes: Any,
+) -> Metadata:
     made = metadata_of(
         plan or a_plan(),
         an_image(1),
@@ -84,7 +97,7 @@ def a_metadata(facts: CommandFacts | None = None, plan: BuildPlan | None = None,
         replaces=image_id(2),
         provisioned=facts,
         verified_at=timestamp(NOW),
-        verified=None,
+        verified=verified,
         run_name="run-1",
     )
     return made.model_copy(update=changes)
@@ -286,18 +299,7 @@ def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
     facts = provisioned(
         image_size_bytes=7, os={"VERSION_ID": "22.04"}, kernel="6.8", docker_version="28", free_bytes=9
     )
-    metadata = metadata_of(
-        plan,
-        an_image(1),
-        region="us-east-1",
-        number=42,
-        replaces=image_id(2),
-        provisioned=facts,
-        verified_at=timestamp(NOW),
-        verified=verified,
-        run_name="run-1",
-    )
-    assert json.loads(dump(metadata)) == {
+    assert json.loads(dump(a_metadata(facts, plan, verified))) == {
         "ami_id": image_id(1),
         "docker_image": "registry/comfyui:prod-latest",
         "environment": "prod",
@@ -341,10 +343,11 @@ def test_an_image_of_which_little_is_known_is_described_by_that() -> None:
         verified_at=None,
         verified=CommandFacts(kind="verify", image_digest=DIGEST, boot_to_healthy_seconds=3),
         run_name="run-1",
+        first_boot=FIRST_BOOT,
     )
     assert (metadata.creation_date, metadata.branch, metadata.commit_sha) == ("", None, None)
     assert (metadata.workflow_run_id, metadata.base_ami_id, metadata.base_created) == ("run-1", None, None)
-    assert metadata.facts == {"boot_to_healthy_seconds": 3}
+    assert metadata.facts == {"boot_to_healthy_seconds": 3, "first_boot": FIRST_BOOT.model_dump()}
 
 
 def test_a_history_record_adds_what_became_of_the_image() -> None:

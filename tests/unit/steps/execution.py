@@ -233,11 +233,13 @@ class Execution(Functions):
         """Clean Up Build, as the rule on ended executions calls it: again and again while it fails."""
         detail = {"executionArn": self.arn, "stateMachineArn": MACHINE, "status": status}
         event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change"}
-        for _ in range(_ATTEMPTS):
+        for attempt in range(1, _ATTEMPTS + 1):
             self.account.world.clock.advance(_INVOCATION_SECONDS)
             try:
                 self.invoke("clean_up_build", event | {"detail": detail})
             except AmiLifecycleError:
+                if attempt == _ATTEMPTS:
+                    raise
                 self.account.world.clock.advance(60)
                 let_things_happen(self.account.world)
             else:

@@ -133,6 +133,18 @@ def test_no_image_goes_for_a_look_that_is_too_old(seconds: float, number: int) -
     assert max(ages.ages) <= MOST_AGE + timedelta(seconds=seconds)
 
 
+def used_meanwhile(build: Pile, seconds: float, kind: UsageKind, resource: str) -> str:
+    """Have the oldest image used once another has gone, each of which takes so long; its id."""
+    slow, usage, last = (
+        Slow(build.account, "deregister", seconds),
+        build.account.world.usage,
+        build.old.image_id,
+    )
+    slow.then = lambda _: usage.uses or usage.use(last, kind, resource)
+    build.account.world.images.hooks.append(slow)
+    return last
+
+
 def test_nothing_takes_the_name_when_latest_changes_while_images_go() -> None:
     build = Pile(10)
     images = build.account.world.images
@@ -152,14 +164,8 @@ def test_nothing_takes_the_name_when_latest_changes_while_images_go() -> None:
 def test_a_use_that_begins_while_others_go_is_seen_by_the_next_look() -> None:
     build = Pile(10)
     promises = Promises(build.account.world)
-    slow = Slow(build.account, "deregister", 16)
-    build.account.world.images.hooks.append(slow)
-    last = build.old.image_id
     # The look that began this is older than its bound when the turn of the last image comes.
-    slow.then = lambda _: (
-        build.account.world.usage.uses
-        or build.account.world.usage.use(last, UsageKind.LAUNCH_TEMPLATE, "lt-1")
-    )
+    last = used_meanwhile(build, 16, UsageKind.LAUNCH_TEMPLATE, "lt-1")
     result = build.retire_for(3600)
     assert build.left == [last]
     assert [each.image_id for each in result.decisions if each.blocked] == [last]
@@ -169,13 +175,7 @@ def test_a_use_that_begins_while_others_go_is_seen_by_the_next_look() -> None:
 
 def test_who_may_launch_an_image_is_asked_right_before_it_goes() -> None:
     build = Pile(5)
-    slow = Slow(build.account, "deregister", 1)
-    build.account.world.images.hooks.append(slow)
-    last = build.old.image_id
-    slow.then = lambda _: (
-        build.account.world.usage.uses
-        or build.account.world.usage.use(last, UsageKind.LAUNCH_PERMISSION, "210987654321")
-    )
+    last = used_meanwhile(build, 1, UsageKind.LAUNCH_PERMISSION, "210987654321")
     result = build.retire_for(180)
     assert build.left == [last]
     (kept,) = [each for each in result.decisions if each.image_id == last]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -398,6 +398,12 @@ def test_ages_are_told_where_something_is_rebuilt_by_schedule() -> None:
 
 def test_a_name_that_is_adopted_late_does_not_make_an_image_young() -> None:
     account, _ = built(**AGED)
-    assert account.live.tags[TAG_IMAGED] < (account.live.creation_date or LONG_AGO).isoformat()
-    assert TAG_BASE_CREATED in account.live.tags
-    assert account.live.name == an_image(1).name
+    pass_days(account, 10)
+    live, now = account.live, account.world.clock.now()
+    assert live.name == an_image(1).name
+    assert TAG_BASE_CREATED in live.tags
+    assert live.tags[TAG_IMAGED] < (live.creation_date or LONG_AGO).isoformat()
+    account.world.images.add(live.model_copy(update={"creation_date": now}))
+    since = now - datetime.fromisoformat(live.tags[TAG_IMAGED])
+    assert account.sweeper.sweep().image_age_days == pytest.approx(since / timedelta(days=1), abs=0.01)
+    assert since > timedelta(days=10)

@@ -189,7 +189,7 @@ def _facts(
             include={"boot_to_healthy_seconds", "first_read_seconds"}, exclude_none=True
         )
     if first_boot:
-        facts[FACT] = first_boot.model_dump(mode="json")
+        facts[FACT] = first_boot.model_dump()
     return facts
 
 
