@@ -1,22 +1,7 @@
 """The page that lists what the emulator serves, from its sources."""
 
-import re
-from collections import defaultdict
-from pathlib import Path
-
+from aws_emulator.api.served import served_operations
 from aws_emulator.gateway.passthrough import MOTO_OPERATIONS
-
-ROOT = Path(__file__).resolve().parent.parent
-_SERVED = re.compile(r'@operation\(\s*"(\w+)",\s*"(\w+)"')
-
-
-def served_operations() -> dict[str, list[str]]:
-    """The operations that have a strict handler, by service."""
-    found = defaultdict(set)
-    for path in (ROOT / "emulator" / "aws_emulator").rglob("*.py"):
-        for service, operation in _SERVED.findall(path.read_text(encoding="utf-8")):
-            found[service].add(operation)
-    return {service: sorted(found[service]) for service in sorted(found)}
 
 
 def operations_page() -> str:
