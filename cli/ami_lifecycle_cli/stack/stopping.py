@@ -106,12 +106,17 @@ def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
         if not left or time.monotonic() > limit:
             break
         time.sleep(_PAUSE_SECONDS)
-    return Stopped(run, left, _following(stack, found.environment, run))
+    return Stopped(run, left, _following(stack, found.environment, run, limit))
 
 
-def _following(stack: Stack, environment: str, run: Run) -> str | None:
+def _following(stack: Stack, environment: str, run: Run, limit: float) -> str | None:
     """What runs behind it: the holder of the environment, or what was started and has not claimed it yet."""
-    claim = stack.environments.get(environment).claim
+    record = stack.environments.get(environment)
+    # The claim is given back before what waits is started, which is forgotten then.
+    while record.claim is None and record.wanted is not None and time.monotonic() <= limit:
+        time.sleep(_PAUSE_SECONDS)
+        record = stack.environments.get(environment)
+    claim = record.claim
     if claim is not None and claim.execution_arn != run.arn:
         return claim.execution_arn
     later = [each.arn for each in Runs(stack).running(environment) if each.started > run.started]

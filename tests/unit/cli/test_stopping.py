@@ -9,12 +9,28 @@ import pytest
 from tests.unit.cli.samples import NOW, a_run
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
-from ami_lifecycle.domain.request import Action
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle_cli.stack import stopping
 from ami_lifecycle_cli.stack.runs import Run
 from ami_lifecycle_cli.stack.stopping import Stoppable, wait_until_clean
 
 MINE, BEHIND, BEFORE = (a_run(number, status="ABORTED" if number == 2 else "RUNNING") for number in (2, 3, 1))
+
+
+def stopped_behind(
+    monkeypatch: pytest.MonkeyPatch, records: list[EnvironmentRecord], running: list[Run]
+) -> str | None:
+    """What is named as running behind the stopped execution; the last record lasts."""
+    left = list(records)
+    environments = SimpleNamespace(get=lambda _environment: left.pop(0) if len(left) > 1 else left[0])
+    stack: Any = SimpleNamespace(environments=environments)
+    runs = SimpleNamespace(describe=lambda _arn: MINE, running=lambda _environment: running)
+    monkeypatch.setattr(stopping, "Runs", lambda _stack: runs)
+    monkeypatch.setattr(stopping, "_left_of", lambda *_: ())
+    monkeypatch.setattr(stopping, "_PAUSE_SECONDS", 0.01)
+    stopped = wait_until_clean(stack, Stoppable(MINE, "prod", None, None), 0.1)
+    assert stopped.run == MINE
+    return stopped.next_arn
 
 
 @pytest.mark.parametrize(
@@ -35,9 +51,14 @@ def test_what_was_queued_behind_is_named(
         execution_arn=holder.arn, number=1, action=Action.BUILD, claimed_at=NOW, lease_until=NOW
     )
     record = EnvironmentRecord(environment="prod", claim=claim or None)
-    stack: Any = SimpleNamespace(environments=SimpleNamespace(get=lambda _environment: record))
-    runs = SimpleNamespace(describe=lambda _arn: MINE, running=lambda _environment: running)
-    monkeypatch.setattr(stopping, "Runs", lambda _stack: runs)
-    monkeypatch.setattr(stopping, "_left_of", lambda *_: ())
-    stopped = wait_until_clean(stack, Stoppable(MINE, "prod", None, None), 1)
-    assert (stopped.run, stopped.next_arn) == (MINE, expected)
+    assert stopped_behind(monkeypatch, [record], running) == expected
+
+
+def test_what_waits_is_started_a_moment_after_the_claim_was_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle = EnvironmentRecord(environment="prod")
+    waiting = idle.model_copy(update={"wanted": BuildRequest(environment="prod")})
+    assert stopped_behind(monkeypatch, [waiting, waiting, idle], [BEHIND]) == BEHIND.arn
+    # Where nothing starts it in the time that was given, nothing runs.
+    assert stopped_behind(monkeypatch, [waiting], []) is None
