@@ -3,7 +3,7 @@
 
 readonly PULL_TIMEOUT_SECONDS=5400
 readonly PULL_ATTEMPTS=5
-# As in ami_lifecycle/domain/room.py; a test compares them.
+# As in ami_lifecycle/domain/disk_space.py; a test compares them.
 readonly EXPECTED_UNPACKED_PERCENT=220 BASE_SYSTEM_GIB=6 LEFT_FREE_GIB=1
 readonly MIB=$((1024 * 1024)) GIB=$((1024 * 1024 * 1024))
 

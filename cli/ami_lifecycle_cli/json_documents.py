@@ -18,7 +18,7 @@ from ami_lifecycle.domain.plan import Base, Source
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle_cli.stack.findings import Level
-from ami_lifecycle_cli.stack.waiting import Outcome
+from ami_lifecycle_cli.stack.publication_wait import Outcome
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Seconds = Annotated[float, Field(ge=0)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, RootModel
 
 from ami_lifecycle_cli.json_documents import DOCUMENTS, ErrorDocument, any_of
-from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome
 
 
 def json_schema() -> dict[str, Any]:

@@ -16,8 +16,8 @@ from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle_cli.stack.observation import NextRebuild
-from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.page import render
+from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, EnvironmentReport
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "circle", "path", "br"}

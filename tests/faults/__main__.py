@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.faults.branching import Branches
 from tests.faults.breaks import BREAKS, is_caught, try_break
 from tests.faults.cases import Case, all_cases, sample
+from tests.faults.forked_runs import Branches
 from tests.faults.races import RACES, try_every_schedule
+from tests.faults.runner import Result, measure_apart, run_forked
 from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.trying import Result, measure_apart, run_forked
 from tests.faults.world import World
 
 PROGRESS_SECONDS = 20.0

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from tests.faults.branching import Branches
 from tests.faults.cases import Case, Rule
 from tests.faults.consumers import CONSUMERS
+from tests.faults.forked_runs import Branches
+from tests.faults.runner import Result, run_forked
 from tests.faults.scenarios import (
     FIRST_BUILD,
     OVERTAKEN_PLAN,
@@ -23,20 +24,19 @@ from tests.faults.scenarios import (
     Scenario,
     used_by,
 )
-from tests.faults.trying import Result, run_forked
 from tests.faults.world import World
 
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.usage import fleets, groups, parameters
-from ami_lifecycle.adapters.usage.looking import Look
-from ami_lifecycle.domain import launching, planning, retirement
+from ami_lifecycle.adapters.usage.usage_query import Look
+from ami_lifecycle.domain import launchers, planning, retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKind
-from ami_lifecycle.domain.launching import Resolution
+from ami_lifecycle.domain.launchers import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.domain.retirement import PreviousImages
 from ami_lifecycle.steps import claim_environment
-from ami_lifecycle.steps.cleaning import Cleaned, Cleaner
+from ami_lifecycle.steps.orphan_removal import Cleaned, Cleaner
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
 
@@ -107,11 +107,11 @@ def _see_nothing(module: Any, reader: str) -> Callable[[World], None]:
 
 
 def _see_no_versions_by_number(_: World) -> None:
-    launching._users_by_number = lambda *_: {}
+    launchers._users_by_number = lambda *_: {}
 
 
 def _take_aliases_for_empty(_: World) -> None:
-    launching._resolved = lambda image, _: Resolution(value=None if image.startswith("resolve:") else image)
+    launchers._resolved = lambda image, _: Resolution(value=None if image.startswith("resolve:") else image)
 
 
 def _clean_nothing_up(_: World) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from tests.faults.runner import Result, conclude, run_forked
 from tests.faults.scenarios import Scenario
-from tests.faults.trying import Result, conclude, run_forked
 from tests.faults.world import PROD, World
 
 from aws_emulator.simulation.functions import Invocation

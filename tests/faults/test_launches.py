@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.trying import run_forked
+from tests.faults.runner import run_forked
 from tests.faults.world import PROD, World
 
 TYPES = ("m7i.large", "m6i.large", "m5.large")

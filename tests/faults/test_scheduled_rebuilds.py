@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.trying import run_forked
+from tests.faults.runner import run_forked
 from tests.faults.world import KEEPING, PROD, World
 
 from aws_emulator.account import CANONICAL, UBUNTU_PARAMETER

@@ -14,7 +14,7 @@ from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction
 from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, WaitKind
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.result import CleanUpResult, FindingKind, ReleaseResult, SweepFinding, SweepResult
-from ami_lifecycle.measures import Measure, Unit, measures_of
+from ami_lifecycle.metrics import Measure, Unit, measures_of
 from ami_lifecycle.steps.resume_build import Resumed
 
 IMAGE = "ami-0123456789abcdef0"

@@ -21,10 +21,10 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.following import finishing
+from ami_lifecycle_cli.stack.execution_start import start_and_report
+from ami_lifecycle_cli.stack.follower import finishing
+from ami_lifecycle_cli.stack.formatting import print_fields, short_digest, short_name
 from ami_lifecycle_cli.stack.records import read_environment_live
-from ami_lifecycle_cli.stack.showing import print_fields, short_digest, short_name
-from ami_lifecycle_cli.stack.starting import start_and_report
 
 app = typer.Typer(add_completion=False)
 

@@ -12,7 +12,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import duration, output_console, short_digest, utc_date
+from ami_lifecycle_cli.stack.formatting import duration, output_console, short_digest, utc_date
 
 app = typer.Typer(add_completion=False)
 

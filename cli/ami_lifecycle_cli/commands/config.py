@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ami_lifecycle_cli.commands import config_checking, config_reading, config_writing
+from ami_lifecycle_cli.commands import config_check, config_read, config_write
 from ami_lifecycle_cli.console.connection import register
 
 app = typer.Typer(
@@ -14,15 +14,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
-register(app, "init")(config_writing.init)
-register(app, "show")(config_reading.show)
-register(app, "validate")(config_checking.validate)
-register(app, "diff")(config_checking.diff)
-register(app, "set")(config_writing.set_value)
-register(app, "history")(config_reading.history)
-register(app, "rollback")(config_writing.rollback)
-register(app, "export")(config_reading.export)
-register(app, "import")(config_writing.import_values)
-register(app, "exec")(config_reading.execute)
-register(app, "prune")(config_writing.prune)
-register(app, "schema")(config_reading.schema)
+register(app, "init")(config_write.init)
+register(app, "show")(config_read.show)
+register(app, "validate")(config_check.validate)
+register(app, "diff")(config_check.diff)
+register(app, "set")(config_write.set_value)
+register(app, "history")(config_read.history)
+register(app, "rollback")(config_write.rollback)
+register(app, "export")(config_read.export)
+register(app, "import")(config_write.import_values)
+register(app, "exec")(config_read.execute)
+register(app, "prune")(config_write.prune)
+register(app, "schema")(config_read.schema)

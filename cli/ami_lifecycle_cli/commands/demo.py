@@ -16,7 +16,7 @@ from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
 from ami_lifecycle_cli.demo.output import DemoOutput
 from ami_lifecycle_cli.demo.story import AccountSummary, EmulatedTarget, Scene, Story, UnexpectedError
-from ami_lifecycle_cli.stack.following import Followed
+from ami_lifecycle_cli.stack.follower import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 
 app = typer.Typer(add_completion=False)

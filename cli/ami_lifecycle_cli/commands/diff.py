@@ -9,8 +9,8 @@ import typer
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import print_rows, shown
 from ami_lifecycle_cli.stack.images import find_image
-from ami_lifecycle_cli.stack.showing import print_rows, shown
 
 app = typer.Typer(add_completion=False)
 

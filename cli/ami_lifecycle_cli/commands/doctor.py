@@ -12,13 +12,13 @@ from rich.text import Text
 
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
-from ami_lifecycle_cli.stack import account_examinations as account
-from ami_lifecycle_cli.stack import network_examinations as network
-from ami_lifecycle_cli.stack import quota_examinations as quotas
-from ami_lifecycle_cli.stack.configuration_examinations import comparison_with
+from ami_lifecycle_cli.stack import account_checks as account
+from ami_lifecycle_cli.stack import network_checks as network
+from ami_lifecycle_cli.stack import quota_checks as quotas
+from ami_lifecycle_cli.stack.configuration_checks import comparison_with
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.findings import Examination, Finding, Level, examine
-from ami_lifecycle_cli.stack.showing import note_console, output_console
+from ami_lifecycle_cli.stack.formatting import note_console, output_console
 
 app = typer.Typer(add_completion=False)
 

@@ -13,9 +13,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import builds_of
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.records import is_passing_name, read_history, record_as_json
-from ami_lifecycle_cli.stack.runs import totals_by_phase
-from ami_lifecycle_cli.stack.showing import (
+from ami_lifecycle_cli.stack.formatting import (
     duration,
     output_console,
     parse_date,
@@ -23,6 +21,8 @@ from ami_lifecycle_cli.stack.showing import (
     short_digest,
     utc_date,
 )
+from ami_lifecycle_cli.stack.records import is_passing_name, read_history, record_as_json
+from ami_lifecycle_cli.stack.runs import totals_by_phase
 from ami_lifecycle_cli.stack.states import FUNCTIONS
 
 app = typer.Typer(add_completion=False)

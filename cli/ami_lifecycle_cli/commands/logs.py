@@ -18,10 +18,10 @@ from ami_lifecycle_cli.console.output import print_json, print_note
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, builds_of, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.following import Follower
+from ami_lifecycle_cli.stack.follower import Follower
+from ami_lifecycle_cli.stack.formatting import output_console
 from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, StateRun
-from ami_lifecycle_cli.stack.showing import output_console
 from ami_lifecycle_cli.stack.states import COMMAND_OF
 
 app = typer.Typer(add_completion=False)

@@ -16,11 +16,11 @@ from ami_lifecycle_cli.console.stack_target import (
     YesOption,
     command,
 )
-from ami_lifecycle_cli.stack.adopting import Proposal, adopt, propose
+from ami_lifecycle_cli.stack.adoption import Proposal, adopt, propose
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.execution_start import confirm
+from ami_lifecycle_cli.stack.formatting import iso_date, print_rows, utc_date
 from ami_lifecycle_cli.stack.records import data_type_of_latest
-from ami_lifecycle_cli.stack.showing import iso_date, print_rows, utc_date
-from ami_lifecycle_cli.stack.starting import confirm
 
 app = typer.Typer(add_completion=False)
 

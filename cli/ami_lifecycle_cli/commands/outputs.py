@@ -9,7 +9,7 @@ import typer
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import print_fields
+from ami_lifecycle_cli.stack.formatting import print_fields
 
 app = typer.Typer(add_completion=False)
 

@@ -11,9 +11,9 @@ from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.reporting.gathering import gather
+from ami_lifecycle_cli.stack.formatting import note_console
 from ami_lifecycle_cli.stack.reporting.page import headline, render
-from ami_lifecycle_cli.stack.showing import note_console
+from ami_lifecycle_cli.stack.reporting.report_data import gather
 
 app = typer.Typer(add_completion=False)
 

@@ -19,9 +19,9 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.execution_start import confirm, start_and_report
+from ami_lifecycle_cli.stack.formatting import print_rows
 from ami_lifecycle_cli.stack.records import read_environment_live
-from ami_lifecycle_cli.stack.showing import print_rows
-from ami_lifecycle_cli.stack.starting import confirm, start_and_report
 
 app = typer.Typer(add_completion=False)
 

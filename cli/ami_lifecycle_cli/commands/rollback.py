@@ -17,10 +17,10 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.rolling_back import Rollback, plan_rollback
+from ami_lifecycle_cli.stack.execution_start import confirm, follow, report, start
+from ami_lifecycle_cli.stack.formatting import duration, print_fields, short_digest, short_name
+from ami_lifecycle_cli.stack.rollback_plan import Rollback, plan_rollback
 from ami_lifecycle_cli.stack.runs import Runs
-from ami_lifecycle_cli.stack.showing import duration, print_fields, short_digest, short_name
-from ami_lifecycle_cli.stack.starting import confirm, follow, report, start
 
 app = typer.Typer(add_completion=False)
 

@@ -11,9 +11,7 @@ from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
-from ami_lifecycle_cli.stack.runs import totals_by_phase
-from ami_lifecycle_cli.stack.showing import (
+from ami_lifecycle_cli.stack.formatting import (
     age,
     duration,
     parse_date,
@@ -22,6 +20,8 @@ from ami_lifecycle_cli.stack.showing import (
     shown,
     utc_date,
 )
+from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
+from ami_lifecycle_cli.stack.runs import totals_by_phase
 
 app = typer.Typer(add_completion=False)
 

@@ -8,9 +8,7 @@ from rich.text import Text
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_trouble
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
-from ami_lifecycle_cli.stack.records import first_boot_text, published_since
-from ami_lifecycle_cli.stack.showing import (
+from ami_lifecycle_cli.stack.formatting import (
     age,
     print_fields,
     print_rows,
@@ -18,6 +16,8 @@ from ami_lifecycle_cli.stack.showing import (
     short_name,
     utc_date,
 )
+from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
+from ami_lifecycle_cli.stack.records import first_boot_text, published_since
 
 app = typer.Typer(add_completion=False)
 

@@ -16,10 +16,10 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import short_name
-from ami_lifecycle_cli.stack.starting import confirm
-from ami_lifecycle_cli.stack.stopping import Stoppable, Stopped, find_stoppable, wait_until_clean
-from ami_lifecycle_cli.stack.stopping import stop as stop_execution
+from ami_lifecycle_cli.stack.execution_start import confirm
+from ami_lifecycle_cli.stack.execution_stop import Stoppable, Stopped, find_stoppable, wait_until_clean
+from ami_lifecycle_cli.stack.execution_stop import stop as stop_execution
+from ami_lifecycle_cli.stack.formatting import short_name
 
 app = typer.Typer(add_completion=False)
 

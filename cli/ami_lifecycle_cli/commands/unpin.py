@@ -17,8 +17,8 @@ from ami_lifecycle_cli.console.stack_target import (
     command,
 )
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import short_digest, utc_date
-from ami_lifecycle_cli.stack.starting import confirm, start_and_report
+from ami_lifecycle_cli.stack.execution_start import confirm, start_and_report
+from ami_lifecycle_cli.stack.formatting import short_digest, utc_date
 
 app = typer.Typer(add_completion=False)
 

@@ -12,8 +12,8 @@ from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Wanted
-from ami_lifecycle_cli.stack.waiting import wait as wait_for
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Wanted
+from ami_lifecycle_cli.stack.publication_wait import wait as wait_for
 
 app = typer.Typer(add_completion=False)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ami_lifecycle_cli.demo.story import AccountSummary, Scene
-from ami_lifecycle_cli.stack.following import Followed
+from ami_lifecycle_cli.stack.follower import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 

@@ -13,12 +13,12 @@ import boto3
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack.execution_start import start
+from ami_lifecycle_cli.stack.follower import Followed, Follower
+from ami_lifecycle_cli.stack.formatting import short_digest
 from ami_lifecycle_cli.stack.records import is_passing_name, read_history, record_as_json
-from ami_lifecycle_cli.stack.rolling_back import plan_rollback
+from ami_lifecycle_cli.stack.rollback_plan import plan_rollback
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun
-from ami_lifecycle_cli.stack.showing import short_digest
-from ami_lifecycle_cli.stack.starting import start
 
 ENVIRONMENT: Final = "prod"
 REPOSITORY: Final = "comfyui"

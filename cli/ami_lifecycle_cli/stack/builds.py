@@ -11,9 +11,9 @@ from ami_lifecycle.domain.links import execution_link, log_group_link
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import iso_date
 from ami_lifecycle_cli.stack.records import read_history
 from ami_lifecycle_cli.stack.runs import Run, Runs, StateRun, totals_by_phase, totals_by_state
-from ami_lifecycle_cli.stack.showing import iso_date
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ami_lifecycle.settings import Catalogue, load_catalogue
 from ami_lifecycle.steps.lookups import account_of
 from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle_cli.stack.deployed_configuration import directory_of, layer_of, read_layer
 

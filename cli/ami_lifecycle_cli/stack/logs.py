@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import iso_date
 from ami_lifecycle_cli.stack.runs import Run, StateRun
-from ami_lifecycle_cli.stack.showing import iso_date
 
 # The keys in which a state hands on what was sent to an instance, with the name of the source of its lines.
 COMMANDS: Final[Mapping[str, str]] = {"provisioning": "provision", "verifying": "verify"}

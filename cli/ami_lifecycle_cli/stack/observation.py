@@ -12,13 +12,14 @@ from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin
-from ami_lifecycle.domain.rebuilding import Rebuild, rebuild_of
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.ubuntu import current_ubuntu
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.records import (
     data_type_of_latest,
     first_boot_as_json,
@@ -27,7 +28,6 @@ from ami_lifecycle_cli.stack.records import (
     record_as_json,
 )
 from ami_lifecycle_cli.stack.runs import Runs
-from ami_lifecycle_cli.stack.showing import iso_date, parse_date, short_digest, short_name, utc_date
 
 _THREADS = 8
 

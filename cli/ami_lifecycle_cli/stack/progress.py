@@ -13,9 +13,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ami_lifecycle_cli.stack.formatting import duration, short_name
 from ami_lifecycle_cli.stack.logs import Line
 from ami_lifecycle_cli.stack.runs import StateRun, totals_by_state
-from ami_lifecycle_cli.stack.showing import duration, short_name
 from ami_lifecycle_cli.stack.states import OF_COMMANDS, SILENT, WAITS
 
 Show = Callable[[list[StateRun], Sequence[Line], datetime], None]

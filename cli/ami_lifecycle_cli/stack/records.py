@@ -14,7 +14,7 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.showing import iso_date, parse_date, shown
+from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, shown
 
 
 @dataclass(frozen=True)

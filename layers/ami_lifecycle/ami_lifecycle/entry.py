@@ -15,7 +15,7 @@ from ami_lifecycle.adapters.process import current_process
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle.function_environment import FunctionEnvironment
-from ami_lifecycle.measures import Measure, measures_of
+from ami_lifecycle.metrics import Measure, measures_of
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.contract.adapters.emulated_account import EmulatedAccount
-from tests.contract.adapters.watching import Watched
+from tests.contract.adapters.recorded_calls import Watched
 from tests.fakes import FakeClock
 
 from ami_lifecycle.adapters.commands import SsmCommands

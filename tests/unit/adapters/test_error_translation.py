@@ -14,7 +14,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from ami_lifecycle.adapters.translation import RULES, aws_errors, code_of, message_of
-from ami_lifecycle.domain.attempts import is_the_images_fault
+from ami_lifecycle.domain.failure_causes import is_the_images_fault
 from ami_lifecycle.errors import (
     AccessDeniedError,
     AgentNotOnlineError,

@@ -18,11 +18,11 @@ from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.usage.fleets import read_fleets, read_spot_requests
 from ami_lifecycle.adapters.usage.groups import read_refreshes
-from ami_lifecycle.adapters.usage.looking import TimeLimit
 from ami_lifecycle.adapters.usage.parameters import resolve_aliases
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
 from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
-from ami_lifecycle.domain.launching import Launcher, Resolution, TemplateReference
+from ami_lifecycle.domain.launchers import Launcher, Resolution, TemplateReference
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind, VolatileDevice
 from ami_lifecycle.errors import (
     AccessDeniedError,

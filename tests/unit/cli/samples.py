@@ -12,7 +12,7 @@ from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle_cli.stack import builds
 from ami_lifecycle_cli.stack.observation import Observation
-from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
+from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, EnvironmentReport
 from ami_lifecycle_cli.stack.runs import Run
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -23,9 +23,9 @@ from ami_lifecycle_cli.json_reference import json_markdown, json_schema
 from ami_lifecycle_cli.main import COMMANDS
 from ami_lifecycle_cli.stack.builds import Build
 from ami_lifecycle_cli.stack.logs import Line
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Seen, Verdict, Wanted
 from ami_lifecycle_cli.stack.records import record_as_json
 from ami_lifecycle_cli.stack.runs import StateRun
-from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Seen, Verdict, Wanted
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -24,8 +24,8 @@ from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle_cli.commands import stop as stopping
 from ami_lifecycle_cli.console.output import print_error
 from ami_lifecycle_cli.main import COMMANDS, app
-from ami_lifecycle_cli.stack import showing, starting
-from ami_lifecycle_cli.stack.stopping import Stoppable
+from ami_lifecycle_cli.stack import execution_start, formatting
+from ami_lifecycle_cli.stack.execution_stop import Stoppable
 
 __all__ = ["nothing_of_this_machine"]
 NAMES_ENVIRONMENT = [name for name in OPERATORS if OPERATORS[name][1:2] == ("prod",)]
@@ -121,7 +121,7 @@ def test_a_question_that_is_not_answered_with_yes_ends_in_an_error(
 ) -> None:
     monkeypatch.setattr(stopping, "find_stoppable", lambda *_: STOPPABLE)
     monkeypatch.setattr(stopping, "Stack", lambda _target: SimpleNamespace(require_environment=str))
-    monkeypatch.setattr(starting, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(execution_start, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     for words in ((), ("--json",)):
         result = CliRunner(env=KEYS).invoke(app, ["stop", "prod", *words], input=answer)
         assert result.exit_code == 1
@@ -216,8 +216,8 @@ HEADERS = ["#", "AMI", "MADE (UTC)", "DIGEST", "COMMIT", "STATUS"]
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_a_table_is_read_at_any_width(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
-    monkeypatch.setattr(showing, "output_console", lambda: console)
-    showing.print_rows(HEADERS, ROWS, fixed=["AMI", "MADE (UTC)", "DIGEST"])
+    monkeypatch.setattr(formatting, "output_console", lambda: console)
+    formatting.print_rows(HEADERS, ROWS, fixed=["AMI", "MADE (UTC)", "DIGEST"])
     shown = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert max(map(len, shown.splitlines())) <= columns
     for row in ROWS:
@@ -229,7 +229,7 @@ def test_a_table_is_read_at_any_width(monkeypatch: pytest.MonkeyPatch, columns: 
 
 def test_notes_are_not_wrapped_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert showing.note_console().width > 1_000
+    assert formatting.note_console().width > 1_000
 
 
 def test_help_shows_no_value_for_a_switch() -> None:

@@ -11,7 +11,7 @@ from tests.unit.domain.builders import an_image, settings
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
-from ami_lifecycle.domain.rebuilding import Rebuild
+from ami_lifecycle.domain.scheduled_rebuild import Rebuild
 from ami_lifecycle_cli.stack.observation import explain_name, explain_rebuild
 
 REBUILD = Rebuild(NOW - timedelta(days=1), "its base is old")

@@ -9,7 +9,7 @@ from ami_lifecycle.domain.lineage import lineage
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.errors import RecordNotFoundError
 from ami_lifecycle_cli.stack.records import is_passing_name
-from ami_lifecycle_cli.stack.rolling_back import _back
+from ami_lifecycle_cli.stack.rollback_plan import _back
 
 
 def steps_back(records: list[HistoryRecord], live: int, steps: int = 1) -> str:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tests.unit.documents.scratch_machine import DOCUMENTS, IMAGE_URI, NEW_DIGEST
 
-from ami_lifecycle.domain import room
+from ami_lifecycle.domain import disk_space
 
 HOST = IMAGE_URI.split("/")[0]
 ERRORS = yaml.safe_load(Path(__file__).with_name("pull_errors.yaml").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def test_the_script_s_figures_are_those_of_the_plan() -> None:
     text = (DOCUMENTS / "docker_image.sh").read_text()
     for name in ("EXPECTED_UNPACKED_PERCENT", "BASE_SYSTEM_GIB", "LEFT_FREE_GIB"):
         (value,) = re.findall(rf"{name}=(\d+)", text)
-        assert int(value) == getattr(room, name)
+        assert int(value) == getattr(disk_space, name)
 
 
 @pytest.mark.parametrize("compressed_bytes", [1, 7_000_000_000, 14_000_000_000, 100 * 1024**3])
@@ -59,4 +59,4 @@ def test_the_script_and_the_plan_name_the_same_volume(compressed_bytes: int) -> 
     script = 'source "$0"; volume_gib "$1"'
     command = ["bash", "-c", script, str(DOCUMENTS / "docker_image.sh"), str(compressed_bytes)]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603
-    assert int(said) == room.root_volume_gib_to_set(compressed_bytes)
+    assert int(said) == disk_space.root_volume_gib_to_set(compressed_bytes)

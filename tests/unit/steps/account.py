@@ -29,8 +29,8 @@ from ami_lifecycle.domain.publication import dump, history_of, load, timestamp
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
-from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.launcher import Infrastructure
+from ami_lifecycle.steps.orphan_removal import Cleaner
 from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import RetireInput, Retirer

@@ -39,7 +39,7 @@ from ami_lifecycle.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from ami_lifecycle.steps.one_by_one import one_by_one
+from ami_lifecycle.steps.batch import one_by_one
 
 NAME = "comfyui-multitenant-prod"
 FOR_EVER = 10_000

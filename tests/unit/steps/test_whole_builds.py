@@ -14,7 +14,7 @@ from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, TAG_EXECUTIO
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.request import Action, Trigger
 from ami_lifecycle.ports import AllowedImages
-from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.retire_images import RetirementReview
 
 CANONICAL = "comfyui-multitenant-prod"

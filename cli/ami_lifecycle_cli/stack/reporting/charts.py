@@ -13,8 +13,8 @@ from typing import Final
 
 from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.record import HistoryRecord
-from ami_lifecycle_cli.stack.reporting.gathering import GROUPS, Build, EnvironmentReport
-from ami_lifecycle_cli.stack.showing import duration, parse_date, short_digest, utc_date
+from ami_lifecycle_cli.stack.formatting import duration, parse_date, short_digest, utc_date
+from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, EnvironmentReport
 
 _ROW: Final = 54
 _LANE: Final = 46

@@ -7,12 +7,12 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
+from ami_lifecycle_cli.stack.formatting import age, duration, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.observation import Observation, describe_request
 from ami_lifecycle_cli.stack.records import published_since
 from ami_lifecycle_cli.stack.reporting.charts import builds, image_reference, lineage, link, timeline
-from ami_lifecycle_cli.stack.reporting.gathering import Build, EnvironmentReport
+from ami_lifecycle_cli.stack.reporting.report_data import Build, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.style import STYLE
-from ami_lifecycle_cli.stack.showing import age, duration, parse_date, short_digest, short_name, utc_date
 
 # The page fetches nothing, and a browser holds it to that.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"

@@ -19,7 +19,7 @@ from ami_lifecycle.adapters.usage import usage_in_account
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
-from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.orphan_removal import Cleaner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.sweep_environments import Sweeper
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from ami_lifecycle.domain.disk_space import least_root_volume_gib, root_volume_gib_to_set
 from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
-from ami_lifecycle.domain.room import least_root_volume_gib, root_volume_gib_to_set
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import DockerImageUnusableError, InputError, ParameterUnusableError, SettingsError
 

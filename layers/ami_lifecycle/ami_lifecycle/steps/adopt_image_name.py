@@ -18,7 +18,7 @@ from ami_lifecycle.domain.model import (
 from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.published_records import PublishedRecords
 
 
 class AdoptInput(ClaimedInput):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ValidationError
 
-from ami_lifecycle.domain.attempts import is_the_images_fault
 from ami_lifecycle.domain.decision import Blocked, most_telling
 from ami_lifecycle.domain.environment import (
     STOPPED_BY_A_PERSON,
@@ -18,6 +17,7 @@ from ami_lifecycle.domain.environment import (
     learn_from_failure,
 )
 from ami_lifecycle.domain.events import Event
+from ami_lifecycle.domain.failure_causes import is_the_images_fault
 from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
@@ -26,9 +26,9 @@ from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.domain.result import CleanUpResult
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
-from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.batch import one_by_one
 from ami_lifecycle.steps.notification import send_notification
-from ami_lifecycle.steps.one_by_one import one_by_one
+from ami_lifecycle.steps.orphan_removal import Cleaner
 from ami_lifecycle.steps.queued_request import start_queued_request
 
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.ports import Clock, Notifier
-from ami_lifecycle.steps.one_by_one import blocked_by, one_by_one
+from ami_lifecycle.steps.batch import blocked_by, one_by_one
 
 # Beside the attempts that the SDK makes in each: what lasts longer is no moment of bad luck.
 _PAUSES: Final = (1, 2, 4)

@@ -14,9 +14,9 @@ from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
 from ami_lifecycle.domain.preflight import Problem
-from ami_lifecycle.domain.rebuilding import reason_for_no_rebuild, rebuild_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
+from ami_lifecycle.domain.scheduled_rebuild import reason_for_no_rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
     ForeignResourceError,
@@ -30,7 +30,7 @@ from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Reposit
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.ubuntu import current_ubuntu
 
 # As the contract of requests bounds it.

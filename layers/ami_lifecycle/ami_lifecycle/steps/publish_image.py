@@ -39,7 +39,7 @@ from ami_lifecycle.errors import (
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.lookups import find_image
-from ami_lifecycle.steps.published import PublishedRecords, RecordWriter
+from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter
 
 _LOGGER = logging.getLogger(__name__)
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict

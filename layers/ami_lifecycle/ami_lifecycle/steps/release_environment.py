@@ -14,8 +14,8 @@ from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import ClaimContendedError
 from ami_lifecycle.ports import Clock, Environments, Executions, Instances, Notifier
+from ami_lifecycle.steps.batch import one_by_one, raise_passing
 from ami_lifecycle.steps.notification import send_notification
-from ami_lifecycle.steps.one_by_one import one_by_one, raise_passing
 from ami_lifecycle.steps.queued_request import start_queued_request
 
 

@@ -26,11 +26,11 @@ from ami_lifecycle.ports import (
     Parameters,
     StoredParameter,
 )
+from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.image_removal import Looked, Remover, delete_unused_snapshots
 from ami_lifecycle.steps.lookups import account_of
-from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
-from ami_lifecycle.steps.published import PublishedRecords, RecordWriter, parsed
-from ami_lifecycle.steps.removal import Looked, Remover, delete_unused_snapshots
+from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter, parsed
 
 _LOOKS: Final = 8
 _LOOK_SECONDS: Final = 0.25

@@ -30,10 +30,10 @@ from ami_lifecycle.domain.planning import (
     reason_for_nothing,
     reason_of_failures,
 )
-from ami_lifecycle.domain.rebuilding import Rebuild, is_overdue, rebuild_of, rebuild_request
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
+from ami_lifecycle.domain.scheduled_rebuild import Rebuild, is_overdue, rebuild_of, rebuild_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.domain.texts import one_line
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
@@ -48,13 +48,13 @@ from ami_lifecycle.ports import (
     Repository,
 )
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.batch import Outcomes, one_by_one
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
-from ami_lifecycle.steps.cleaning import Cleaner
 from ami_lifecycle.steps.lookups import account_of, find_image
-from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
+from ami_lifecycle.steps.orphan_removal import Cleaner
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.published import PublishedRecords
+from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.queued_request import start_queued_request
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.ubuntu import current_ubuntu

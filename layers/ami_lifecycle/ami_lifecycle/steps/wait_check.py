@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.domain.attempts import is_an_interruption
 from ami_lifecycle.domain.command import CommandFacts, CommandStatus
 from ami_lifecycle.domain.execution import Wait, WaitKind
+from ami_lifecycle.domain.failure_causes import is_an_interruption
 from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (

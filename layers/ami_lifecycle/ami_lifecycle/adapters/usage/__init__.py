@@ -2,7 +2,7 @@
 
 One module for each source: what refers to an image (`references`), instances (`instances`), what launches
 (`groups`, `fleets`) and the versions of launch templates that it launches (`templates`), parameters
-(`parameters`). What follows from them is decided in `domain.launching`.
+(`parameters`). What follows from them is decided in `domain.launchers`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.usage import fleets, groups, instances, parameters, references, templates
-from ami_lifecycle.adapters.usage.looking import Look, Reader, TimeLimit
 from ami_lifecycle.adapters.usage.references import Reference
-from ami_lifecycle.domain.launching import Launcher, TemplateVersion, aliases_in, uses_by_launching
+from ami_lifecycle.adapters.usage.usage_query import Look, Reader, TimeLimit
+from ami_lifecycle.domain.launchers import Launcher, TemplateVersion, aliases_in, uses_by_launching
 from ami_lifecycle.domain.model import ImageUse, Usage, UsageKind
 from ami_lifecycle.ports import Clock
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.adapters.usage.groups import reference_of
-from ami_lifecycle.adapters.usage.looking import TimeLimit
-from ami_lifecycle.domain.launching import Launcher
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
+from ami_lifecycle.domain.launchers import Launcher
 from ami_lifecycle.domain.model import UsageKind
 
 FLEETS_ACTION: Final = "ec2:DescribeFleets"

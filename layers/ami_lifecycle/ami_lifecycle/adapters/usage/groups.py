@@ -11,8 +11,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
-from ami_lifecycle.adapters.usage.looking import TimeLimit
-from ami_lifecycle.domain.launching import Launcher, TemplateReference
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
+from ami_lifecycle.domain.launchers import Launcher, TemplateReference
 from ami_lifecycle.domain.model import UsageKind
 
 GROUPS_ACTION: Final = "autoscaling:DescribeAutoScalingGroups"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ami_lifecycle.adapters.translation import aws_errors
-from ami_lifecycle.adapters.usage.looking import TimeLimit
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
 from ami_lifecycle.domain.model import ImageUse, UsageKind
 
 ACTION: Final = "ec2:DescribeInstances"

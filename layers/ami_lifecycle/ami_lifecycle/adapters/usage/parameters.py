@@ -15,9 +15,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors
-from ami_lifecycle.adapters.usage.looking import TimeLimit
 from ami_lifecycle.adapters.usage.references import use_by_parameter
-from ami_lifecycle.domain.launching import ALIAS_PREFIX, Resolution
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
+from ami_lifecycle.domain.launchers import ALIAS_PREFIX, Resolution
 from ami_lifecycle.domain.model import ImageUse
 from ami_lifecycle.errors import AmiLifecycleError
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.adapters.usage.instances import LIVE_STATES
-from ami_lifecycle.adapters.usage.looking import TimeLimit
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
 from ami_lifecycle.domain.model import ImageUse, UsageKind
 
 ACTION: Final = "ec2:DescribeImageReferences"

@@ -8,8 +8,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
-from ami_lifecycle.adapters.usage.looking import TimeLimit
-from ami_lifecycle.domain.launching import TemplateVersion
+from ami_lifecycle.adapters.usage.usage_query import TimeLimit
+from ami_lifecycle.domain.launchers import TemplateVersion
 
 ACTION: Final = "ec2:DescribeLaunchTemplateVersions"
 VERSIONS_PER_PAGE: Final = 200

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ami_lifecycle_cli.commands.config_reading import PathArgument
+from ami_lifecycle_cli.commands.config_read import PathArgument
 from ami_lifecycle_cli.console.connection import Target
 from ami_lifecycle_cli.console.output import ask, print_error, print_json, print_line, print_note, print_table
 from parameter_config import Config, ConfigError

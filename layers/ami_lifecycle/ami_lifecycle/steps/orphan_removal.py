@@ -22,9 +22,9 @@ from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.ports import Clock, Images, ImageUsage, Instances, Parameters, StoredParameter
-from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one, raise_passing
-from ami_lifecycle.steps.published import PublishedRecords
-from ami_lifecycle.steps.removal import LAUNCHABLE, Looked, Remover, delete_unused_snapshots
+from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
+from ami_lifecycle.steps.image_removal import LAUNCHABLE, Looked, Remover, delete_unused_snapshots
+from ami_lifecycle.steps.published_records import PublishedRecords
 
 _STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ami_lifecycle_cli.stack.showing import age, duration, parse_date, short_digest
+from ami_lifecycle_cli.stack.formatting import age, duration, parse_date, short_digest
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tests.faults.cases import Case, Point
+from tests.faults.runner import Redrive, Result, conclude, problem, strike
 from tests.faults.scenarios import Scenario
-from tests.faults.trying import Redrive, Result, conclude, problem, strike
 from tests.faults.world import World
 
 from aws_emulator.api.operations import Request, Response

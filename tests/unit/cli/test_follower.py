@@ -21,8 +21,8 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.commands import logs
-from ami_lifecycle_cli.stack import following, starting
-from ami_lifecycle_cli.stack.following import Followed, Follower
+from ami_lifecycle_cli.stack import execution_start, follower
+from ami_lifecycle_cli.stack.follower import Followed, Follower
 from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.runs import Run, StateRun
@@ -98,8 +98,8 @@ def a_follower(
         clock=SimpleNamespace(now=lambda: NOW),
         client=lambda _service: None,
     )
-    monkeypatch.setattr(following, "Runs", lambda _stack: runs)
-    monkeypatch.setattr(following.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(follower, "Runs", lambda _stack: runs)
+    monkeypatch.setattr(follower.time, "sleep", lambda _seconds: None)
     return Follower(stack, Console(file=io.StringIO()))
 
 
@@ -140,7 +140,7 @@ def test_a_build_of_the_same_digest_by_another_is_the_result(monkeypatch: pytest
 
 def test_a_candidate_that_is_live_is_followed_to_the_final_image(monkeypatch: pytest.MonkeyPatch) -> None:
     live = named(a_live(4), "comfyui-multitenant-prod.candidate.x")
-    monkeypatch.setattr(following, "read_environment_live", lambda _stack, _environment: live)
+    monkeypatch.setattr(follower, "read_environment_live", lambda _stack, _environment: live)
     reason = f"{digest(4)} is published already, in {live.value}"
     mine = a_run(MINE, 1, {"action": "none", "reasons": [reason]})
     runs = FakeRuns([a_run(HOLDER, 0, {"image_id": "ami-final"}), mine])
@@ -164,7 +164,7 @@ def test_only_a_build_whose_candidate_is_live_is_about_to_finish_it(
     monkeypatch: pytest.MonkeyPatch, name: str, action: Action, naming: str, is_finishing: bool
 ) -> None:
     live = named(a_live(4), name)
-    monkeypatch.setattr(following, "read_environment_live", lambda _stack, _environment: live)
+    monkeypatch.setattr(follower, "read_environment_live", lambda _stack, _environment: live)
     claim = Claim(
         execution_arn=HOLDER, number=1, action=action, digest=digest(4), claimed_at=NOW, lease_until=NOW
     )
@@ -175,7 +175,7 @@ def test_only_a_build_whose_candidate_is_live_is_about_to_finish_it(
         catalogue=SimpleNamespace(get=lambda _environment: own),
     )
     expected = (HOLDER, digest(4), live.value) if is_finishing else None
-    assert following.finishing(stack, "prod") == expected
+    assert follower.finishing(stack, "prod") == expected
 
 
 def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,12 +195,12 @@ def test_what_was_started_is_named_when_it_cannot_be_followed(
     def refuse(_follower: Follower, _arn: str, _environment: str) -> None:
         raise error
 
-    monkeypatch.setattr(following, "Runs", lambda _stack: None)
+    monkeypatch.setattr(follower, "Runs", lambda _stack: None)
     monkeypatch.setattr(Follower, "follow", refuse)
     stack: Any = None
     expected = typer.Exit if isinstance(error, KeyboardInterrupt) else type(error)
     with pytest.raises(expected):
-        starting.follow(stack, MINE, "prod", as_json=True)
+        execution_start.follow(stack, MINE, "prod", as_json=True)
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {
         "schema_version": 1,
@@ -224,11 +224,11 @@ def test_what_is_followed_at_the_moment_is_named_and_not_what_was_started(
             return super().describe(arn)
 
     mine = a_run(MINE, 1, {"status": "already_building", "reason": "it builds this digest"})
-    follower = a_follower(monkeypatch, Interrupted([mine]), HOLDER)
-    monkeypatch.setattr(starting, "Follower", lambda _stack: follower)
+    subject = a_follower(monkeypatch, Interrupted([mine]), HOLDER)
+    monkeypatch.setattr(execution_start, "Follower", lambda _stack: subject)
     stack: Any = None
     with pytest.raises(typer.Exit if isinstance(error, KeyboardInterrupt) else type(error)):
-        starting.follow(stack, MINE, "prod", as_json=True)
+        execution_start.follow(stack, MINE, "prod", as_json=True)
     printed = capsys.readouterr()
     named = json.loads(printed.out)
     assert (named["execution_arn"], named["started_execution_arn"]) == (HOLDER, MINE)
@@ -242,7 +242,7 @@ def test_a_failure_ends_with_the_last_lines_and_the_command_for_all(
     stack: Any = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW))
     followed = Followed(a_run(MINE, 0, {}, "FAILED"), [], ("no space left",))
     with pytest.raises(typer.Exit):
-        starting.report(stack, followed, as_json=False)
+        execution_start.report(stack, followed, as_json=False)
     printed = capsys.readouterr()
     assert "no space left" in printed.out
     assert "ami-lifecycle logs mine" in printed.err
@@ -281,10 +281,10 @@ def test_the_lines_of_the_command_that_runs_are_told_as_they_come(monkeypatch: p
             asked.append(since)
             return [Line(NOW, "provision", "stdout", text, text) for text in self.lines]
 
-    monkeypatch.setattr(following, "BuildLogs", Written)
-    follower = a_follower(monkeypatch, Watched([a_run(MINE, 0, {"image_id": "ami-good"})]))
-    follower.follow(MINE, "prod")
-    told = follower._console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    monkeypatch.setattr(follower, "BuildLogs", Written)
+    subject = a_follower(monkeypatch, Watched([a_run(MINE, 0, {"image_id": "ami-good"})]))
+    subject.follow(MINE, "prod")
+    told = subject._console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert [line.strip() for line in told.splitlines() if "|" in line] == ["| pulling", "| configuring"]
     # A look reads what has come since the one before, and what may have been late.
     assert asked == [None, NOW - timedelta(minutes=1), NOW - timedelta(minutes=1)]

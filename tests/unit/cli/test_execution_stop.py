@@ -10,9 +10,9 @@ from tests.unit.cli.samples import NOW, a_run
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord
 from ami_lifecycle.domain.request import Action, BuildRequest
-from ami_lifecycle_cli.stack import stopping
+from ami_lifecycle_cli.stack import execution_stop
+from ami_lifecycle_cli.stack.execution_stop import Stoppable, wait_until_clean
 from ami_lifecycle_cli.stack.runs import Run
-from ami_lifecycle_cli.stack.stopping import Stoppable, wait_until_clean
 
 MINE, BEHIND, BEFORE = (a_run(number, status="ABORTED" if number == 2 else "RUNNING") for number in (2, 3, 1))
 
@@ -25,9 +25,9 @@ def stopped_behind(
     environments = SimpleNamespace(get=lambda _environment: left.pop(0) if len(left) > 1 else left[0])
     stack: Any = SimpleNamespace(environments=environments)
     runs = SimpleNamespace(describe=lambda _arn: MINE, running=lambda _environment: running)
-    monkeypatch.setattr(stopping, "Runs", lambda _stack: runs)
-    monkeypatch.setattr(stopping, "_left_of", lambda *_: ())
-    monkeypatch.setattr(stopping, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(execution_stop, "Runs", lambda _stack: runs)
+    monkeypatch.setattr(execution_stop, "_left_of", lambda *_: ())
+    monkeypatch.setattr(execution_stop, "_PAUSE_SECONDS", 0.01)
     stopped = wait_until_clean(stack, Stoppable(MINE, "prod", None, None), 0.1)
     assert stopped.run == MINE
     return stopped.next_arn

@@ -12,9 +12,9 @@ from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, EnvironmentRec
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.errors import TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.records import read_environment_live, read_history
 from ami_lifecycle_cli.stack.runs import Run, Runs
-from ami_lifecycle_cli.stack.showing import short_digest, short_name
 
 _PAUSE_SECONDS: Final = 5.0
 # Step Functions API reference, ListExecutions: eventually consistent. What has just been started is not listed yet, so

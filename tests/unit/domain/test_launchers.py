@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_lifecycle.domain.launching import (
+from ami_lifecycle.domain.launchers import (
     Launcher,
     Resolution,
     TemplateReference,

@@ -21,7 +21,7 @@ from ami_lifecycle.domain.decision import Retirement
 from ami_lifecycle.domain.model import Image, UsageKind
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.errors import CleanUpIncompleteError, ThrottledError
-from ami_lifecycle.steps.removal import MOST_AGE, REST
+from ami_lifecycle.steps.image_removal import MOST_AGE, REST
 from ami_lifecycle.steps.retire_images import RetireInput
 
 NAME = "comfyui-multitenant-prod"

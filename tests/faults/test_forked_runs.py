@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.faults.branching import Branches
 from tests.faults.cases import Case, Rule
+from tests.faults.forked_runs import Branches
+from tests.faults.runner import run_forked
 from tests.faults.scenarios import Scenario
-from tests.faults.trying import run_forked
 from tests.faults.world import PROD, World
 
 _SLOW: Rule = {"kind": "slow", "seconds": 1, "caller": "SweepEnvironmentsFunction"}

@@ -14,7 +14,7 @@ from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError
-from ami_lifecycle.steps.one_by_one import blocked_by, one_by_one
+from ami_lifecycle.steps.batch import blocked_by, one_by_one
 from ami_lifecycle.steps.retire_images import environment_tags
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import read_environment_live

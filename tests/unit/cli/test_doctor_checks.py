@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import SettingsError
-from ami_lifecycle_cli.stack.account_examinations import _of_limit
+from ami_lifecycle_cli.stack.account_checks import _of_limit
 from ami_lifecycle_cli.stack.findings import Finding, Level, examine
-from ami_lifecycle_cli.stack.network_examinations import _judge_types, judge_gpus, judge_way_out
-from ami_lifecycle_cli.stack.quota_examinations import applied_quota, judge_vcpu_quotas
+from ami_lifecycle_cli.stack.network_checks import _judge_types, judge_gpus, judge_way_out
+from ami_lifecycle_cli.stack.quota_checks import applied_quota, judge_vcpu_quotas
 
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True}
 GATEWAY = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}

@@ -9,7 +9,7 @@ from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.errors import ImageNotAllowedError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.findings import Finding, Level
-from ami_lifecycle_cli.stack.quota_examinations import applied_quota
+from ami_lifecycle_cli.stack.quota_checks import applied_quota
 from ami_lifecycle_cli.stack.records import data_type_of_latest
 
 # What the commands of this package call; those of the functions' roles are held by the template's tests.

@@ -23,7 +23,7 @@ from tests.unit.domain.builders import (
 )
 
 from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_IMAGED, Image
-from ami_lifecycle.domain.rebuilding import (
+from ami_lifecycle.domain.scheduled_rebuild import (
     OVERDUE_AFTER,
     Rebuild,
     is_overdue,

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.settings import load_catalogue
-from ami_lifecycle.settings_examination import examine_settings
+from ami_lifecycle.settings_validation import examine_settings
 from ami_lifecycle_cli.main import app
 from ami_lifecycle_cli.settings_reference import MEANINGS, build_config_json_schema, setting_fields
 from parameter_config import load_config

@@ -15,12 +15,12 @@ from ami_lifecycle.domain.requests import make_request, words_for_a_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import short_digest
 from ami_lifecycle_cli.stack.records import (
     is_launchable,
     read_environment_live,
     read_history,
 )
-from ami_lifecycle_cli.stack.showing import short_digest
 
 _REASON_LENGTH = 200
 _SEE_HELP = "see --help"

@@ -15,7 +15,7 @@ from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Images, ImageUsage
-from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
+from ami_lifecycle.steps.batch import Outcomes, one_by_one
 
 # How old a look at the uses may be when an image goes for it. EC2's own answers are eventually consistent, and its
 # reference speaks of minutes (EC2 API reference, Eventual consistency), so that much less would promise what no look
@@ -24,8 +24,8 @@ from ami_lifecycle.steps.one_by_one import Outcomes, one_by_one
 MOST_AGE: Final = timedelta(seconds=60)
 # Left of a function's time for what follows the images: records, snapshots, and a call that hangs.
 REST: Final = timedelta(seconds=20)
-# What a look-up leaves of the function's time (`adapters.usage.looking`), and a little for what follows. One that is
-# begun later is cut off, and everything would count as used.
+# What a look-up leaves of the time of the function (`adapters.usage.usage_query`), and a little for what follows.
+# One that begins later is cut off, and everything would count as used.
 _AFTER_A_LOOK: Final = timedelta(seconds=60)
 # An image in another state cannot be launched by anybody.
 LAUNCHABLE: Final = frozenset({ImageState.AVAILABLE, ImageState.DISABLED})

@@ -17,8 +17,8 @@ from ami_lifecycle.domain.environment import (
 )
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
-from ami_lifecycle_cli.stack import waiting
-from ami_lifecycle_cli.stack.waiting import EXIT_CODES, Outcome, Seen, Wanted, judge
+from ami_lifecycle_cli.stack import publication_wait
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Seen, Wanted, judge
 
 THIS = Wanted("prod", digest(4))
 
@@ -132,8 +132,8 @@ def looks(monkeypatch: pytest.MonkeyPatch, *found: Seen | AmiLifecycleError) -> 
             raise answer
         return answer
 
-    monkeypatch.setattr(waiting, "look", look)
-    monkeypatch.setattr(waiting.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(publication_wait, "look", look)
+    monkeypatch.setattr(publication_wait.time, "sleep", lambda _seconds: None)
     return []
 
 
@@ -143,20 +143,20 @@ STACK: Any = SimpleNamespace()
 def test_bad_news_of_one_look_may_be_a_list_that_is_not_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = seen(tag_digest=digest(5))
     told = looks(monkeypatch, moved, seen(claim=a_claim()), moved, seen(4, claim=a_claim()), seen(4))
-    verdict = waiting.wait(STACK, THIS, 60, told.append)
+    verdict = publication_wait.wait(STACK, THIS, 60, told.append)
     assert (verdict.outcome, verdict.explanation) == (Outcome.PUBLISHED, image_id(4))
     assert any("holder holds prod" in line for line in told)
 
 
 def test_bad_news_of_two_looks_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     told = looks(monkeypatch, ThrottledError("slower"), seen(tag_digest=digest(5)))
-    assert waiting.wait(STACK, THIS, 60, told.append).outcome is Outcome.SUPERSEDED
+    assert publication_wait.wait(STACK, THIS, 60, told.append).outcome is Outcome.SUPERSEDED
     assert "AWS does not answer" in told[0]
 
 
 def test_the_time_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
     told = looks(monkeypatch, seen())
-    verdict = waiting.wait(STACK, THIS, 0, told.append)
+    verdict = publication_wait.wait(STACK, THIS, 0, told.append)
     assert verdict.outcome is Outcome.TIMED_OUT
     assert "the sweep finds a lost push" in verdict.explanation
 
@@ -164,4 +164,4 @@ def test_the_time_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) 
 def test_what_may_not_be_read_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     told = looks(monkeypatch, AccessDeniedError("dynamodb:GetItem"))
     with pytest.raises(AccessDeniedError):
-        waiting.wait(STACK, THIS, 60, told.append)
+        publication_wait.wait(STACK, THIS, 60, told.append)

@@ -19,11 +19,11 @@ from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import iso_date, note_console, short_name
 from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.progress import Progress
 from ami_lifecycle_cli.stack.records import read_environment_live
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs, StateRun
-from ami_lifecycle_cli.stack.showing import iso_date, note_console, short_name
 from ami_lifecycle_cli.stack.states import OF_COMMANDS
 
 _FIRST_POLL_SECONDS: Final = 0.2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ami_lifecycle.domain.attempts import is_an_interruption, is_the_images_fault
+from ami_lifecycle.domain.failure_causes import is_an_interruption, is_the_images_fault
 
 
 @pytest.mark.parametrize("error", ["ProvisioningFailedError", "VerificationFailedError"])

@@ -10,10 +10,10 @@ from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
 from ami_lifecycle.errors import InvalidRequestError, TransientError
-from ami_lifecycle.steps.cleaning import Cleaner
+from ami_lifecycle.steps.orphan_removal import Cleaner
 from ami_lifecycle_cli.stack.deployment import Stack
+from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs
-from ami_lifecycle_cli.stack.showing import short_digest, short_name
 
 _PAUSE_SECONDS: Final = 2.0
 

@@ -16,7 +16,7 @@ from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, Usage
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle_cli.commands.migrate import _question, _what_comes
-from ami_lifecycle_cli.stack.adopting import Adoption, Proposal, adopt, propose_each
+from ami_lifecycle_cli.stack.adoption import Adoption, Proposal, adopt, propose_each
 
 NAME = "comfyui-multitenant-prod"
 NOTHING_LIVE = Live(value=None, problem="`latest` does not exist yet")

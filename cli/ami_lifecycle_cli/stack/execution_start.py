@@ -14,8 +14,8 @@ from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import InputError
 from ami_lifecycle_cli.console.output import ask, print_json, print_line, print_note
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.following import Followed, Follower
-from ami_lifecycle_cli.stack.showing import duration, output_console, short_name
+from ami_lifecycle_cli.stack.follower import Followed, Follower
+from ami_lifecycle_cli.stack.formatting import duration, output_console, short_name
 
 _INTERRUPTED = 130
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.settings_examination import examine_environment, examine_settings
+from ami_lifecycle.settings_validation import examine_environment, examine_settings
 from ami_lifecycle_cli.console.connection import Target
 from ami_lifecycle_cli.console.output import print_json, print_line, print_table
 from parameter_config.drift import Drift, find_drift

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_lifecycle.domain.room import (
+from ami_lifecycle.domain.disk_space import (
     GIB,
     ImageStore,
     expected_bytes,
