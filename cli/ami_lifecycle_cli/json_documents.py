@@ -56,6 +56,7 @@ class Record(Part):
     build_mode: str | None
     generation: int
     base_created: Moment | None
+    release: str | None
     verified_at: Moment | None
     snapshot_ids: list[str]
     replaces: str | None
@@ -108,6 +109,7 @@ class OneEnvironment(Part):
     image_name: str | None
     image_name_explanation: str | None
     image_digest: str | None
+    release: str | None
     created: Moment | None
     live_since: Moment | None
     metadata: Record | None
@@ -317,6 +319,7 @@ class ShownImage(Document):
     kind: Literal["image"]
     image_id: str
     environment: str
+    release: str | None
     exists: bool
     image: Image | None
     record: Record | None

@@ -71,6 +71,25 @@ def test_an_update_starts_from_the_image_before_and_replaces_it(environment: Env
     assert (metadata["generation"], metadata["workflow_run_number"]) == (2, "2")
 
 
+def test_the_execution_that_made_the_disks_is_their_release_whatever_image_shows_them(built: Built) -> None:
+    environment = built.environment
+    live = environment.has_one_image()
+    (image,) = environment.images()
+    snapshots = environment.service.client("ec2").describe_snapshots(
+        SnapshotIds=list(environment.snapshots())
+    )
+    tagged = [image, *snapshots["Snapshots"]]
+    releases = [
+        tag["Value"] for each in tagged for tag in each["Tags"] if tag["Key"] == "ami-lifecycle:release"
+    ]
+    assert releases == [built.ended.arn] * len(tagged)
+    records = environment.history()
+    assert len(records) == 2, "of the candidate and of its copy under the constant name"
+    assert {record["release"] for record in records.values()} == {built.ended.arn}
+    assert (environment.metadata()["release"], built.ended.output["release"]) == (built.ended.arn,) * 2
+    assert live in records
+
+
 def test_history_knows_every_image_that_latest_has_named(environment: Environment) -> None:
     environment.must_build("one")
     environment.must_build("two")

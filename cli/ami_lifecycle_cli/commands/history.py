@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import builds_of
@@ -77,8 +78,10 @@ def _show_images(stack: Stack, environment: str, *, every: bool, count: int, as_
         images = [record_as_json(record) for record in records]
         print_json({"environment": environment, "images": images, "unreadable": list(found.unreadable)})
     elif records:
-        headers = ["#", "AMI", "MADE (UTC)", "DIGEST", "COMMIT", "STATUS"]
-        print_rows(headers, [_image_row(record) for record in records], fixed=["AMI", "MADE (UTC)", "DIGEST"])
+        headers = ["#", "AMI", "MADE (UTC)", "RELEASE", "COMMIT", "STATUS"]
+        print_rows(
+            headers, [_image_row(record) for record in records], fixed=["AMI", "MADE (UTC)", "RELEASE"]
+        )
     else:
         print_line(f"Nothing was published in {environment} yet.")
     for name in found.unreadable:
@@ -90,7 +93,7 @@ def _image_row(record: HistoryRecord) -> Sequence[str | Text]:
         record.workflow_run_number,
         record.ami_id,
         utc_date(parse_date(record.creation_date)),
-        short_digest(record.image_digest),
+        release_name(record.release, record.image_digest) or short_digest(record.image_digest),
         (record.commit_sha or "-")[:7],
         Text(
             f"{record.status.value}{', rolled back from' if record.rolled_back else ''}",

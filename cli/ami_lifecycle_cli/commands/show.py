@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ami_lifecycle.domain.links import execution_link
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
@@ -90,6 +91,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
         ),
         ("Made", f"{utc_date(made)} UTC, {age(made, stack.clock.now())} ago" if made else None),
         ("Snapshots", ", ".join(image.snapshot_ids) if image else None),
+        ("Release", release_name(known.release, known.digest)),
         ("Role", known.role),
         ("Made by", short_name(known.execution) if known.execution else None),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_trouble
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -79,6 +80,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
             ),
             ("Docker image", known.docker_image if known else None),
             ("Digest", seen.digest),
+            ("Release", release_name(seen.release, seen.digest)),
             ("Commit", _commit(seen)),
             ("Build", _build(seen)),
             ("Verified", _verified(seen)),

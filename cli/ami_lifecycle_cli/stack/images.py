@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ami_lifecycle.domain.links import image_link
-from ami_lifecycle.domain.model import TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
+from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
 from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import first_boot_as_json, read_environment_live, record_as_json
@@ -46,6 +47,7 @@ class KnownImage:
         flat: dict[str, Any] = {}
         if self.record is not None:
             fields = record_as_json(self.record)
+            fields["release"] = self.release
             flat |= {name: value for name, value in fields.items() if name in COMPARED and value is not None}
             _flatten("", self.facts, flat)
         return flat
@@ -56,6 +58,7 @@ class KnownImage:
             "kind": "image",
             "image_id": self.image_id,
             "environment": self.environment,
+            "release": self.release,
             "exists": self.image is not None,
             "image": self.image.model_dump() if self.image else None,
             "record": record_as_json(self.record) if self.record else None,
@@ -70,6 +73,18 @@ class KnownImage:
         return self.image.tags.get(TAG_EXECUTION) if self.image else None
 
     @property
+    def release(self) -> str | None:
+        """The execution that made its disks."""
+        said = self.record.release if self.record else None
+        return said or (release_of(self.image) if self.image else None)
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the Docker image."""
+        tagged = self.image.tags.get(TAG_DIGEST) if self.image else None
+        return tagged or (self.record.image_digest if self.record else None) or None
+
+    @property
     def role(self) -> str | None:
         """`candidate` or `canonical`."""
         return self.image.tags.get(TAG_ROLE) if self.image else None
@@ -78,6 +93,7 @@ class KnownImage:
 COMPARED = {
     "image_digest",
     "docker_image",
+    "release",
     "branch",
     "commit_sha",
     "base_ami_id",

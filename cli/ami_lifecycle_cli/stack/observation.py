@@ -13,6 +13,7 @@ from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, 
 from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
+from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -84,6 +85,12 @@ class Observation:
         return self.live.digest or (self.described.image_digest if self.described else None) or None
 
     @property
+    def release(self) -> str | None:
+        """The execution that made the live disks."""
+        said = self.described.release if self.described else None
+        return said or (release_of(self.live.image) if self.live.image else None)
+
+    @property
     def execution_console(self) -> str | None:
         """Where the execution that holds the environment is shown."""
         return execution_link(self.record.claim.execution_arn) if self.record.claim else None
@@ -109,6 +116,7 @@ class Observation:
             "image_name": image.name if image else None,
             "image_name_explanation": self.name_explanation,
             "image_digest": self.digest,
+            "release": self.release,
             "created": iso_date(self.created),
             "live_since": iso_date(published_since(self.history)),
             "metadata": record_as_json(self.described) if self.described else None,

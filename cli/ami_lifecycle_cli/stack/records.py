@@ -13,6 +13,7 @@ from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
+from ami_lifecycle.domain.release import release_of_record
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, shown
 
@@ -33,9 +34,10 @@ def read_history(stack: Stack, environment: str) -> History:
     """Read the history of an environment."""
     published = stack.published(environment)
     loaded = published.read_history()
-    records = sorted(
-        (record for record in loaded.values() if record is not None), key=publication_order, reverse=True
-    )
+    readable = [record for record in loaded.values() if record is not None]
+    # Records from before releases say none; it is told from all of them.
+    told = [record.model_copy(update={"release": release_of_record(record, readable)}) for record in readable]
+    records = sorted(told, key=publication_order, reverse=True)
     unreadable = sorted(
         published.names.record(image_id) for image_id, record in loaded.items() if record is None
     )

@@ -125,7 +125,12 @@ def test_a_retirement_that_ends_with_another_name_announces_the_new_id() -> None
 
 def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
     published, rolled_back = announced(
-        trigger=Trigger.ROLLBACK, action=Action.PUBLISH, image_id=OLD, image_digest="sha256:1", replaced=NEW
+        trigger=Trigger.ROLLBACK,
+        action=Action.PUBLISH,
+        image_id=OLD,
+        image_digest="sha256:1",
+        release="arn:maker",
+        replaced=NEW,
     )
     about = {
         "schema_version": 1,
@@ -138,6 +143,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
     }
     assert published.model_dump(mode="json") == about | {
         "image_digest": "sha256:1",
+        "release": "arn:maker",
         "parameter": "/comfyui/ami/prod/latest",
         "trigger": "rollback",
         "reasons": ["because"],

@@ -7,7 +7,7 @@ from tests.unit.steps.account import an_image
 from tests.unit.steps.test_publishing import Build, a_copy
 
 from ami_lifecycle.domain.execution import Adoption
-from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_IMAGED, ImageState
+from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_IMAGED, TAG_RELEASE, ImageState
 from ami_lifecycle.errors import ResourceNotVisibleError
 
 NAME = "comfyui-multitenant-prod"
@@ -40,8 +40,19 @@ def test_the_copy_is_registered_under_the_name_with_its_candidates_tags_and_thos
         "CostCenter": "4711",
         TAG_EXECUTION: build.execution.arn,
         TAG_IMAGED: candidate.creation_date.isoformat(),
+        TAG_RELEASE: build.execution.arn,
         "ami-lifecycle:role": "canonical",
     }
+
+
+def test_the_copy_of_a_candidate_from_before_releases_is_of_the_execution_that_made_it(build: Build) -> None:
+    tags = {key: value for key, value in build.candidate.tags.items() if key != TAG_RELEASE}
+    maker = "arn:aws:states:us-east-1:123456789012:execution:build-image:maker"
+    build.account.world.images.add(
+        build.candidate.model_copy(update={"tags": {**tags, TAG_EXECUTION: maker}})
+    )
+    copy = build.account.world.images.all[build.adopt().image_id]
+    assert (copy.tags[TAG_RELEASE], copy.tags[TAG_EXECUTION]) == (maker, build.execution.arn)
 
 
 def test_a_copy_that_an_earlier_attempt_registered_is_found(build: Build) -> None:

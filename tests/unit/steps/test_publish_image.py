@@ -179,7 +179,10 @@ def test_the_order_of_devices_and_those_without_a_snapshot_make_no_difference(bu
 
 def test_a_build_is_published_with_what_it_replaces_and_who_built_it(build: Build) -> None:
     assert build.publish() == Published(
-        image_id=build.candidate.image_id, number=1, replaced=build.old.image_id
+        image_id=build.candidate.image_id,
+        number=1,
+        replaced=build.old.image_id,
+        release=build.execution.arn,
     )
     metadata = build.account.metadata
     assert (metadata.ami_id, metadata.replaces) == (build.candidate.image_id, build.old.image_id)
@@ -242,7 +245,9 @@ def test_metadata_of_the_image_itself_is_what_its_record_says(build: Build) -> N
 @pytest.mark.parametrize("text", ["not an image", "ami-"])
 def test_any_text_in_latest_is_replaced_without_a_record(build: Build, text: str) -> None:
     build.account.world.parameters.set(f"{build.account.prefix}/latest", text)
-    assert build.publish() == Published(image_id=build.candidate.image_id, number=1, replaced=None)
+    assert build.publish() == Published(
+        image_id=build.candidate.image_id, number=1, replaced=None, release=build.execution.arn
+    )
     assert build.account.metadata.replaces is None
     assert build.account.latest == build.candidate.image_id
 
@@ -264,7 +269,9 @@ def test_where_verification_is_off_nothing_is_said_of_it() -> None:
 def test_a_rollback_publishes_what_history_knows_under_a_new_number(build: Build) -> None:
     image = older(build)
     published = again(build, OLDER, trigger=Trigger.ROLLBACK).publish(image, verified=None)
-    assert published == Published(image_id=image.image_id, number=1, replaced=build.old.image_id)
+    assert published == Published(
+        image_id=image.image_id, number=1, replaced=build.old.image_id, release=arn_of("long-ago")
+    )
     metadata = build.account.metadata
     assert (metadata.ami_id, metadata.branch, metadata.reason) == (image.image_id, "main", "a person asked")
     assert (metadata.workflow_run_number, metadata.replaces) == ("1", build.old.image_id)
@@ -335,7 +342,7 @@ def test_a_copy_takes_the_place_of_its_candidate_in_the_records(build: Build) ->
     build.publish()
     copy = a_copy(build)
     assert build.publish(copy, copy_of=build.candidate.image_id) == Published(
-        image_id=copy.image_id, number=1, replaced=build.old.image_id
+        image_id=copy.image_id, number=1, replaced=build.old.image_id, release=build.execution.arn
     )
     assert build.account.latest == copy.image_id
     archived = build.account.history(build.candidate.image_id)

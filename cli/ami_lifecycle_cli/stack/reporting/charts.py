@@ -13,6 +13,7 @@ from typing import Final
 
 from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.record import HistoryRecord
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.stack.formatting import duration, parse_date, short_digest, utc_date
 from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, EnvironmentReport
 
@@ -145,7 +146,7 @@ def _image(report: EnvironmentReport, record: HistoryRecord, rows: dict[str, int
     about = [
         f"#{record.workflow_run_number} {origin}".strip(),
         f"commit {record.commit_sha[:7]}" if record.commit_sha else "",
-        short_digest(record.image_digest),
+        release_name(record.release, record.image_digest) or short_digest(record.image_digest),
         f"made {utc_date(parse_date(record.creation_date))}",
     ]
     return (

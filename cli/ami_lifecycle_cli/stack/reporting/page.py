@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.stack.formatting import age, duration, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.observation import Observation, describe_request
 from ami_lifecycle_cli.stack.records import published_since
@@ -71,7 +72,7 @@ def _light(report: EnvironmentReport, now: datetime) -> str:
     since = published_since(seen.history)
     live = image_reference(report, seen.live.value) if seen.live.value else "nothing"
     known = seen.described
-    what = f"{short_digest(seen.digest)}" if seen.digest else ""
+    what = release_name(seen.release, seen.digest) or (short_digest(seen.digest) if seen.digest else "")
     commit = f", commit {known.commit_sha[:7]}" if known and known.commit_sha else ""
     rows = [
         ("Live", f'{live}<br><span class="soft">{escape(what + commit)}</span>'),
@@ -157,6 +158,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
     fields = [
         ("Docker image", known.docker_image if known else None),
         ("Digest", seen.digest),
+        ("Release", release_name(seen.release, seen.digest)),
         ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
         ("Verified", verified if known else None),
         ("Reason", known.reason if known else None),

@@ -68,11 +68,12 @@ class ClaimResult(Frozen):
 
 
 class Published(Frozen):
-    """What `latest` was made to say."""
+    """What `latest` was made to say, and which release that is."""
 
     image_id: AmiId
     number: int
     replaced: AmiId | None = None
+    release: str | None = None
 
 
 class Adoption(Frozen):

@@ -23,6 +23,8 @@ TAG_GENERATION: Final = "ami-lifecycle:generation"
 TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
 # When the disks were imaged: an image that is registered under another name has a creation date of its own.
 TAG_IMAGED: Final = "ami-lifecycle:imaged"
+# The execution that made the disks, whichever image is registered from them (docs/decisions/0008).
+TAG_RELEASE: Final = "ami-lifecycle:release"
 
 
 def is_ami_id(text: str | None) -> bool:

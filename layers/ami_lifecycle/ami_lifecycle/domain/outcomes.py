@@ -42,6 +42,7 @@ class ImagePublished(Outcome):
 
     image_id: AmiId
     image_digest: str | None
+    release: str | None
     replaced: AmiId | None
     parameter: str
     trigger: Trigger
@@ -134,6 +135,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             **about,
             image_id=result.image_id,
             image_digest=result.image_digest,
+            release=result.release,
             replaced=result.replaced,
             parameter=settings.parameter_names.latest,
             trigger=plan.trigger,

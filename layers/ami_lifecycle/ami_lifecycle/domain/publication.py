@@ -19,6 +19,7 @@ from ami_lifecycle.domain.model import (
 )
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.release import release_of
 
 # SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
 MAXIMUM_CHARACTERS: Final = 4_096
@@ -116,6 +117,7 @@ def metadata_of(
         build_mode=plan.mode,
         generation=plan.generation,
         base_created=timestamp(plan.base.created) if plan.base and plan.base.created else None,
+        release=release_of(image),
         verified_at=verified_at,
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
@@ -148,6 +150,7 @@ def metadata_from_tags(image: Image, environment: str, region: str, reason: str)
         image_digest=image.tags.get(TAG_DIGEST, ""),
         generation=int(generation) if generation.isdecimal() else 1,
         base_created=image.tags.get(TAG_BASE_CREATED),
+        release=release_of(image),
         snapshot_ids=image.snapshot_ids,
         reason=reason,
     )

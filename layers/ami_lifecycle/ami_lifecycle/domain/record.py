@@ -36,6 +36,7 @@ class Metadata(BaseModel):
     build_mode: BuildMode | None = None
     generation: int = 1
     base_created: str | None = None
+    release: str | None = None
     verified_at: str | None = None
     snapshot_ids: tuple[str, ...] = ()
     replaces: str | None = None

@@ -18,6 +18,7 @@ class ReleaseResult(Frozen):
     action: Action
     image_id: AmiId | None = None
     image_digest: str | None = None
+    release: str | None = None
     replaced: AmiId | None = None
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()

@@ -9,12 +9,14 @@ from ami_lifecycle.domain.execution import Adoption, ClaimedInput
 from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     TAG_IMAGED,
+    TAG_RELEASE,
     TAG_ROLE,
     AmiId,
     Image,
     ImageState,
     Role,
 )
+from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
@@ -94,8 +96,10 @@ def _is_copy(image: Image, candidate: Image) -> bool:
 
 def _tags(candidate: Image, step: AdoptInput) -> dict[str, str]:
     imaged = {TAG_IMAGED: candidate.creation_date.isoformat()} if candidate.creation_date else {}
+    release = release_of(candidate)
     return {
         **imaged,
+        **({TAG_RELEASE: release} if release else {}),
         **{key: value for key, value in candidate.tags.items() if not key.startswith("aws:")},
         # An image from before the setting may be registered again, and must carry what is demanded now.
         **step.plan.configured.tags,

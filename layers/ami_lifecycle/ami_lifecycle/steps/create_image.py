@@ -9,6 +9,7 @@ from ami_lifecycle.domain.model import (
     TAG_BASE_CREATED,
     TAG_EXECUTION,
     TAG_GENERATION,
+    TAG_RELEASE,
     Role,
     owner_tags,
 )
@@ -69,6 +70,7 @@ def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str
         plan.configured.tags,
     )
     tags[TAG_GENERATION] = str(plan.generation)
+    tags[TAG_RELEASE] = execution_arn
     if plan.base is not None and plan.base.created is not None:
         tags[TAG_BASE_CREATED] = plan.base.created.isoformat()
     return tags

@@ -28,6 +28,7 @@ from ami_lifecycle.domain.publication import (
     timestamp,
 )
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
     ForeignResourceError,
@@ -112,7 +113,10 @@ class Publisher:
             self._move_pin(image)
             writer.write_latest(image.image_id)
         return Published(
-            image_id=image.image_id, number=number, replaced=replaces if is_ami_id(replaces) else None
+            image_id=image.image_id,
+            number=number,
+            replaced=replaces if is_ami_id(replaces) else None,
+            release=metadata.release,
         )
 
     @cached_property
@@ -216,7 +220,13 @@ class Publisher:
             )
         if origin is None:
             return metadata_from_tags(image, plan.environment, self.region, reason)
-        own = origin.model_copy(update={"ami_id": image.image_id, "snapshot_ids": image.snapshot_ids})
+        own = origin.model_copy(
+            update={
+                "ami_id": image.image_id,
+                "snapshot_ids": image.snapshot_ids,
+                "release": origin.release or release_of(image),
+            }
+        )
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
 
     def _first_boot(self, image: Image) -> FirstBoot | None:

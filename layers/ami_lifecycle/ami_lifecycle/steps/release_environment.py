@@ -65,6 +65,7 @@ class Releaser:
             action=plan.action,
             image_id=step.published.image_id if step.published else None,
             image_digest=plan.source.digest if plan.source else None,
+            release=step.published.release if step.published else None,
             replaced=step.published.replaced if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             blocked=(*left, *noted.blocked, *given_back.blocked, *handed_over.blocked),
