@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from aws_emulator.gateway.moto_items import answer_item_call
 from aws_emulator.gateway.passthrough import WsgiApp
 
 _SETTINGS: Final = {
@@ -160,6 +161,10 @@ class MotoAccount:
     ) -> list[bytes]:
         inner = dict(environ) | {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         with _TURNS.of(self):
+            at_once = answer_item_call(environ, body, self._account_id, self._region)
+            if at_once is not None:
+                start_response(at_once.status, at_once.headers)
+                return [at_once.body]
             return list(self._application(inner, start_response))
 
     def _receive(

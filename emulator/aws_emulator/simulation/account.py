@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import botocore
+from botocore.config import Config
 from botocore.session import Session
 
 from aws_emulator.gateway.api import Api
 from aws_emulator.project import Project
 from aws_emulator.server import Emulator, EmulatorError
 from aws_emulator.simulation.functions import SimulatedFunctions
-from aws_emulator.simulation.transport import ENDPOINT_URL, RetryPauses, Transport
+from aws_emulator.simulation.transport import ENDPOINT_URL, RetryPauses, Transport, name_credentials
 from aws_emulator.simulation.virtual_clock import VirtualClock
 
 StandIns = Callable[[VirtualClock, SimulatedFunctions, Session], AbstractContextManager[None]]
@@ -140,7 +142,12 @@ def _virtual_sdk(
             functions.sleep(clock, seconds)
 
     session = Session(event_hooks=RetryPauses(pause))
-    session.get_component("event_emitter").register("before-send", transport)
+    # Nobody looks at signatures and at what the SDK says of itself, which are a third of what a call costs.
+    session.set_default_client_config(Config(user_agent="simulated"))
+    events = session.get_component("event_emitter")
+    events.register("choose-signer", lambda **_: botocore.UNSIGNED)
+    events.register("before-sign", name_credentials)
+    events.register("before-send", transport)
     default = boto3.DEFAULT_SESSION
     with _variables(_ENVIRONMENT):
         boto3.setup_default_session(botocore_session=session)

@@ -109,6 +109,15 @@ def _signed_by(authorization: str, access_key_id: str) -> str:
     return f"{before}{field}{access_key_id}/{rest.partition('/')[2]}" if field else authorization
 
 
+def name_credentials(request: Any, signing_name: str, region_name: str, **_: Any) -> None:
+    """Say in a request that is not signed what a signature says beside it (a `before-sign` handler of botocore)."""
+    scope = request.context.get("signing", {})
+    name, region = scope.get("signing_name", signing_name), scope.get("region", region_name)
+    request.headers["Authorization"] = (
+        f"AWS4-HMAC-SHA256 {_KEY_FIELD}simulated/20260105/{region}/{name}/aws4_request"
+    )
+
+
 class RetryPauses(HierarchicalEmitter):  # type: ignore[misc]  # botocore has no types
     """Event hooks of an SDK session that let the pause before a retry pass in their own way.
 

@@ -11,6 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 from emulator.tests.contract.account import Account
 
+from aws_emulator.gateway import moto_backend
+
+_RETURNED = ("NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
+
 
 @pytest.fixture
 def table(account: Account) -> Any:
@@ -92,3 +96,61 @@ def test_of_writers_with_the_same_condition_one_succeeds(table: Any) -> None:
             assert succeeded.count(True) == 1
             item = table.get_item(TableName="items", Key={"pk": {"S": name}}, ConsistentRead=True)["Item"]
             assert item["by"] == {"N": str(succeeded.index(True))}
+
+
+def test_what_reads_and_writes_one_item_is_answered_the_same_on_the_short_and_on_the_long_way(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short way leaves out moto's web framework, and nothing else."""
+
+    def answers(name: str) -> list[Any]:
+        key = {"pk": {"S": name}}
+        again = {
+            "UpdateExpression": "SET #n = if_not_exists(#n, :zero) + :one, #m = :map REMOVE gone",
+            "ExpressionAttributeNames": {"#n": "n", "#m": "m"},
+            "ExpressionAttributeValues": {
+                ":zero": {"N": "0"},
+                ":one": {"N": "1"},
+                ":map": {
+                    "M": {"list": {"L": [{"S": "a"}, {"NULL": True}, {"BOOL": False}, {"SS": ["x", "y"]}]}}
+                },
+            },
+        }
+        never = {
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("get_item", {"Key": key}),
+            (
+                "put_item",
+                {"Item": {**key, "gone": {"S": "soon"}, "\u00e9": {"N": "1.50"}}, "ReturnValues": "ALL_OLD"},
+            ),
+            ("put_item", {"Item": key, **never}),
+            *(("update_item", {"Key": key, "ReturnValues": kind, **again}) for kind in _RETURNED),
+            ("get_item", {"Key": key, "ConsistentRead": True}),
+            ("get_item", {"Key": key, "ProjectionExpression": "n", "ReturnConsumedCapacity": "TOTAL"}),
+            ("put_item", {"Item": {**key, "raw": {"B": b"\x00\xff"}}, "ReturnValues": "ALL_OLD"}),
+            ("get_item", {"Key": key}),
+            ("update_item", {"Key": key, "UpdateExpression": "SET"}),
+            ("get_item", {"Key": {"other": {"S": "x"}}}),
+            ("delete_item", {"Key": key, "ConditionExpression": "attribute_exists(nothing)"}),
+            ("delete_item", {"Key": key, "ReturnValues": "ALL_OLD"}),
+            ("delete_item", {"Key": key, "ReturnValues": "ALL_OLD"}),
+            ("get_item", {"Key": key, "TableName": "none"}),
+        ]
+        return [_answer(table, operation, {"TableName": "items"} | given) for operation, given in calls]
+
+    short = answers("same")
+    monkeypatch.setattr(moto_backend, "answer_item_call", lambda *_: None)
+    assert short == answers("same")
+    assert {type(each) for each in short} == {dict}
+
+
+def _answer(table: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer = getattr(table, operation)(**parameters)
+    except ClientError as error:
+        answer = error.response
+    status = answer.pop("ResponseMetadata")["HTTPStatusCode"]
+    return {"operation": operation, "status": status, **answer}
