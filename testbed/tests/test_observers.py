@@ -191,6 +191,34 @@ def test_p2_an_image_that_was_not_verified_is_published(watched: Watched) -> Non
     assert watched.found() == [("P2", f"{LATEST} names {image_id}, which was not verified")]
 
 
+def test_p2_disks_that_were_verified_for_another_environment_count_as_unverified(watched: Watched) -> None:
+    source = own_image(watched, "comfyui-multitenant-dev", environment="dev")
+    watched.verify(source)
+    promoted = watched.act(
+        "RegisterImage",
+        Name="comfyui-multitenant-prod",
+        RootDeviceName="/dev/sda1",
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": watched.account.snapshot_of(source)}}
+        ],
+        TagSpecifications=specifications("image"),
+    )["ImageId"]
+    watched.account.advance(60)
+    watched.write_latest(promoted)
+    assert watched.found() == [("P2", f"{LATEST} names {promoted}, which was not verified")]
+
+
+def test_p3_an_image_has_lost_what_it_is_made_of(watched: Watched) -> None:
+    image_id = verified_image(watched)
+    watched.write_latest(image_id)
+    put_record(watched, image_id, "live")
+    snapshot_id = watched.account.snapshot_of(image_id)
+    # AWS refuses this to everybody, and so does the emulator.
+    del watched.account.state.snapshots[snapshot_id]
+    watched.observers.check_at_rest()
+    assert ("P3", f"{image_id} has lost {snapshot_id}, which it is made of") in watched.found()
+
+
 def test_p2_a_copy_of_verified_disks_counts_as_verified(watched: Watched) -> None:
     image_id = verified_image(watched)
     copy_id = watched.account.register(watched.account.snapshot_of(image_id), "copy")

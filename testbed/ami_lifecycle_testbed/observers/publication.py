@@ -9,6 +9,8 @@ from ami_lifecycle_testbed.observers.violations import Violations
 from aws_emulator.ec2.model import Image
 
 _VERIFICATION = "VerifyImage"
+# The environment in whose surroundings a canary has passed, and the disks that it was of.
+_Verified = tuple[str, tuple[str, ...]]
 
 
 class PublicationObserver:
@@ -25,7 +27,7 @@ class PublicationObserver:
         self._names: dict[str, str] = {}
         self._seen: dict[str, str | None] = {}
         self._excused: set[tuple[str, str | None]] = set()
-        self._verified: set[tuple[str, ...]] = set()
+        self._verified: set[_Verified] = set()
         self._trusted: set[str] = set()
 
     def trust_what_is_there(self) -> None:
@@ -73,7 +75,7 @@ class PublicationObserver:
             return
         instance = self._view.ec2.instances.get(detail["instance-id"])
         if instance is not None:
-            self._verified.add(_disks(instance.image))
+            self._verified.add((instance.image.tags.get(ENVIRONMENT_TAG, ""), _disks(instance.image)))
             self._trusted.add(instance.image.image_id)
 
     def check(self) -> None:
@@ -112,7 +114,7 @@ class PublicationObserver:
         if self._violations.by_person:
             self._trusted.add(value)
         image = self._view.image(value)
-        if value in self._trusted or image is None or _disks(image) in self._verified:
+        if value in self._trusted or image is None or (environment, _disks(image)) in self._verified:
             return
         self._violations.add("P2", f"{name} names {value}, which was not verified")
 

@@ -140,6 +140,16 @@ class RemainsObserver:
             self._check_volumes(instance_id)
         for image_id, snapshot_ids in self.created.images.items():
             self._check_image(image_id, snapshot_ids)
+        self._check_disks()
+
+    def _check_disks(self) -> None:
+        """P3: what an image is made of is there, whichever environment's build has made it."""
+        for image in self._view.images():
+            lost = [found for found in image.snapshot_ids if found not in self._view.ec2.snapshots]
+            if image.state == "available" and self._view.is_ours(image.tags) and lost:
+                self._violations.add(
+                    "P3", f"{image.image_id} has lost {', '.join(lost)}, which it is made of"
+                )
 
     def _check_volumes(self, instance_id: str) -> None:
         for volume in list(self._view.ec2.volumes.values()):

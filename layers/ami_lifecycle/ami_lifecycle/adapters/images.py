@@ -184,9 +184,21 @@ class Ec2Images:
 
         By a filter, since one unknown id among `SnapshotIds` refuses the whole call.
         """
+        wanted = set(snapshot_ids)
         with aws_errors("ec2:DescribeSnapshots", ", ".join(snapshot_ids)):
-            found = self._own_snapshots([{"Name": "snapshot-id", "Values": list(snapshot_ids)}])
-        return [snapshot for snapshot in found if snapshot.snapshot_id in snapshot_ids]
+            found = [
+                snapshot
+                for start in range(0, len(snapshot_ids), VALUES_PER_FILTER)
+                for snapshot in self._own_snapshots(
+                    [
+                        {
+                            "Name": "snapshot-id",
+                            "Values": list(snapshot_ids[start : start + VALUES_PER_FILTER]),
+                        }
+                    ]
+                )
+            ]
+        return [snapshot for snapshot in found if snapshot.snapshot_id in wanted]
 
     def _own_snapshots(self, wanted: list[dict[str, Any]]) -> list[Snapshot]:
         pages = self._client.get_paginator("describe_snapshots").paginate(

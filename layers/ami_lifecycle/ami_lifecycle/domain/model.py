@@ -25,6 +25,8 @@ TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
 TAG_IMAGED: Final = "ami-lifecycle:imaged"
 # The execution that made the disks, whichever image is registered from them (docs/decisions/0008).
 TAG_RELEASE: Final = "ami-lifecycle:release"
+# The environment that the disks were built for, on images of other environments that are registered from them.
+TAG_BUILT_FOR: Final = "ami-lifecycle:built-for"
 
 
 def is_ami_id(text: str | None) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
-from ami_lifecycle.domain.model import Image, ImageState
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_BUILT_FOR, Image, ImageState
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
@@ -153,6 +153,23 @@ class Remover:
         return decision
 
 
+def snapshots_with(
+    images: Images, own: Sequence[str], candidates: Iterable[Image], application: str
+) -> list[str]:
+    """The own snapshots, and those of the application that promoted candidates are made of.
+
+    A promoted image is made of the snapshots of another environment's build. Whoever removes the last image of them
+    removes them, and until then nobody can.
+    """
+    promoted = [image for image in candidates if image.tags.get(TAG_BUILT_FOR)]
+    others = {found for image in promoted for found in image.snapshot_ids} - set(own)
+    if not others:
+        return list(own)
+    shared = images.find_each_snapshot(sorted(others))
+    ours = [each for each in shared if each.tags.get(TAG_APPLICATION) == application and not each.is_copy]
+    return [*own, *(each.snapshot_id for each in ours)]
+
+
 def _alone(candidates: Sequence[Image], ours: frozenset[str]) -> frozenset[str]:
     """The images whose snapshots may go in the same call: all of them ours, and of no other candidate.
 
@@ -186,9 +203,10 @@ def delete_unused_snapshots(
                     f"EC2 still counts {snapshot_id} as used, though no image shows it; try again"
                 )
             raise RefusedError(
-                f"EC2 counts {snapshot_id} as used, though no image shows it. An image in the Recycle Bin keeps its "
-                "snapshots (aws ec2 list-images-in-recycle-bin): exclude the service's images from the retention "
-                "rule by their tags, or wait until it expires there; it is tried again later."
+                f"EC2 counts {snapshot_id} as used, though no image shows it. One that is registered from it at "
+                "this moment shows it soon. An image in the Recycle Bin keeps its snapshots (aws ec2 "
+                "list-images-in-recycle-bin): exclude the service's images from the retention rule by their "
+                "tags, or wait until it expires there; it is tried again later."
             )
         return snapshot_id
 

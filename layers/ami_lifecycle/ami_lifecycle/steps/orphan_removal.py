@@ -23,7 +23,13 @@ from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.ports import Clock, Images, ImageUsage, Instances, Parameters, StoredParameter
 from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
-from ami_lifecycle.steps.image_removal import LAUNCHABLE, Looked, Remover, delete_unused_snapshots
+from ami_lifecycle.steps.image_removal import (
+    LAUNCHABLE,
+    Looked,
+    Remover,
+    delete_unused_snapshots,
+    snapshots_with,
+)
 from ami_lifecycle.steps.published_records import PublishedRecords
 
 _STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
@@ -78,10 +84,13 @@ class Cleaner:
         running = [found.instance_id for found in instances if not found.state.is_over]
         terminated = one_by_one(_without(running, held_back), str, self._terminate)
         temporary = frozenset(instance.instance_id for instance in instances)
-        snapshots = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
+        made = self.images.find(mine)
+        own = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
+        # Snapshots of a promoted image are of the execution that has built it for another environment.
+        snapshots = snapshots_with(self.images, own, made, self.application)
         recorded: dict[str, PublishedRecords] = {}
         removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
-            [image for image in self.images.find(mine) if image.image_id not in held_back],
+            [image for image in made if image.image_id not in held_back],
             _without(snapshots, held_back),
             _STRICT,
             partial(self._look, temporary, recorded, has_succeeded=has_succeeded),

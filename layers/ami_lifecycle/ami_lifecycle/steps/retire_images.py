@@ -28,7 +28,7 @@ from ami_lifecycle.ports import (
 )
 from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.image_removal import Looked, Remover, delete_unused_snapshots
+from ami_lifecycle.steps.image_removal import Looked, Remover, delete_unused_snapshots, snapshots_with
 from ami_lifecycle.steps.lookups import account_of
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter, parsed
 
@@ -163,7 +163,7 @@ class Retirer:
                     *(image.image_id for image in previous.open),
                 ]
             )
-            snapshots = self._snapshots()
+            snapshots = self._snapshots(previous.open)
             removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
                 previous.open,
                 frozenset(snapshots) - frozenset(live.image.snapshot_ids),
@@ -221,10 +221,11 @@ class Retirer:
     def _writer(self) -> RecordWriter:
         return RecordWriter(self.parameters, self._settings, self.clock)
 
-    def _snapshots(self) -> list[str]:
-        """The environment's own snapshots."""
+    def _snapshots(self, candidates: Sequence[Image]) -> list[str]:
+        """The environment's own snapshots, and those of the candidates that were promoted to it."""
         found = self.images.find_snapshots(environment_tags(self._settings))
-        return [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+        own = [snapshot.snapshot_id for snapshot in found if not snapshot.is_copy]
+        return snapshots_with(self.images, own, candidates, self._settings.application)
 
     def _read_live(self) -> Live:
         """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
