@@ -139,6 +139,21 @@ PYTHON
   [[ -z $finding ]] || fail 17 "$finding" "push an image for this platform and digest, or change the instance type"
 }
 
+# run_hooks STAGE: the user's own scripts. They hold no lock of ours and read nothing of this script's input.
+run_hooks() {
+  local finding
+  [[ ${hooks:?} != - ]] || return 0
+  exec 4>&1
+  finding=$(python3 - "$1" "$RUN" "$kind" 4 <<'PYTHON'
+# program: documents/programs/run_hooks.py
+PYTHON
+  )
+  exec 4>&-
+  [[ -z $finding ]] && return 0
+  cat "$RUN/$kind-hook.log" >"$LOG" 2>/dev/null || true
+  fail 26 "$finding" "read its last lines below, correct the hook and deploy it; the sweep builds again then"
+}
+
 # print_facts OWN_FACTS NAME=SECONDS...: the last line of standard output, with $RUN/image.json as the image.
 print_facts() {
   python3 - "$kind" "$RUN/image.json" "$ROOT/etc/os-release" "$(docker --version)" "$(free_bytes)" "$@" <<'PYTHON'

@@ -18,7 +18,7 @@ readonly SETTINGS=$ROOT/etc/ami-lifecycle
 export image_uri='' image_digest='' image_tag='' image_size_bytes='' mode='' region='' application='' environment='' run_id=''
 export container_ports='' container_environment='' container_command='' container_volumes='' container_shm_mib=''
 export container_ipc='' container_network='' container_ulimits='' container_devices='' container_restart=''
-export gpu_enabled='' nvidia_toolkit='' nvidia_driver='' minimum_free_gib=''
+export gpu_enabled='' nvidia_toolkit='' nvidia_driver='' minimum_free_gib='' hooks=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
   parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
@@ -45,6 +45,7 @@ read_parameters() {
   parameter nvidia_toolkit NvidiaToolkit '^(true|false)$' false
   parameter nvidia_driver NvidiaDriver '^(none|[0-9]{3}(-server)?(-open)?)$' none
   parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 10
+  parameter hooks Hooks '^(-|[A-Za-z0-9+/]+={0,2})$' -
   # A leading zero would make the shell read an octal number.
   minimum_free_gib=$((10#$minimum_free_gib))
   image_size_bytes=$((10#$image_size_bytes))
@@ -104,6 +105,7 @@ main() {
   quiet_background_updates
   install_packages
   lap packages
+  run_hooks provision
   configure_daemon
   find_store
   pull_image
@@ -115,6 +117,7 @@ main() {
   remove_other_images "$(image_field Id)"
   write_record
   lap configure
+  run_hooks provision_after
   require_whole_packages
   say "removing what belongs to the builder"
   remove_builder_identity

@@ -14,7 +14,7 @@ readonly LOOKS_AFTER_RESTARTS=10
 
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' region='' application='' environment='' run_id=''
-export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib=''
+export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib='' hooks='' mode=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
   parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
@@ -28,6 +28,7 @@ read_parameters() {
   parameter health_command HealthCommand '^(-|[A-Za-z0-9+/]+={0,2})$' -
   parameter health_timeout_seconds HealthTimeoutSeconds '^[0-9]{1,4}$' 300
   parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 1
+  parameter hooks Hooks '^(-|[A-Za-z0-9+/]+={0,2})$' -
   decode health_command HealthCommand
   ((10#$health_port > 0 && 10#$health_port < 65536)) || fail 10 "HealthPort is $health_port, which is no port" "correct the health check and run again"
   # A leading zero would make the shell read an octal number.
@@ -196,6 +197,7 @@ main() {
   verify_cleanliness
   verify_free_space
   lap cleanliness
+  run_hooks verify
   printf -v own_facts '{"health_check":"%s","boot_to_container_seconds":%s,"boot_to_healthy_seconds":%s,"first_read_bytes":%s,"first_read_seconds":%s}' \
     "$health_check" "$booted_to_container" "$uptime" "${read_sample% *}" "${read_sample#* }"
   print_facts "$own_facts" "${times[@]}" "total=$SECONDS"

@@ -131,7 +131,7 @@ def dashboard_body() -> str:
 
 
 PROVISION_IMAGE = partial(command_document, "provision_image", "provisionImage", 7200)
-VERIFY_IMAGE = partial(command_document, "verify_image", "verifyImage", 3000)
+VERIFY_IMAGE = partial(command_document, "verify_image", "verifyImage", 4800)
 
 
 def with_picture() -> str:

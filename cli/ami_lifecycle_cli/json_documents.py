@@ -57,6 +57,7 @@ class Record(Part):
     generation: int
     base_created: Moment | None
     release: str | None
+    recipe: str | None
     verified_at: Moment | None
     snapshot_ids: list[str]
     replaces: str | None

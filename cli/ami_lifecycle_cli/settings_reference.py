@@ -29,6 +29,9 @@ MEANINGS: Final[dict[str, str]] = {
         "the top of the file, too."
     ),
     "tags": "Tags of all that a build makes, beside the service's own: [deploy.md](deploy.md).",
+    "hooks.provision": "Before the Docker image is installed; each has `script`, `parameters`, `timeout_seconds`.",
+    "hooks.provision_after": "After it, before the image is made.",
+    "hooks.verify": "On the booted canary: one that does not exit with 0 keeps the image from being published.",
     "reconcile_attempts": "How often the sweep builds a digest whose build has failed.",
     "builder.instance_types": (
         "Types for builder and canary, in order of preference; each is tried subnet by subnet. The value "
@@ -139,7 +142,7 @@ MEANINGS: Final[dict[str, str]] = {
         "all environments. Set it in `defaults`."
     ),
 }
-_OF_THE_FILE: Final = frozenset({"application", "environment"})
+_OF_THE_FILE: Final = frozenset({"application", "environment", "hook_scripts"})
 _TEMPLATES: Final = {"image_tag": TAG_TEMPLATE, "image_name": NAME_TEMPLATE}
 
 
@@ -251,6 +254,8 @@ def _form(schema: Mapping[str, Any]) -> str:
     """The type of a setting, with its range or its choices."""
     if "anyOf" in schema:
         return " or ".join(_form(each) for each in schema["anyOf"])
+    if "$ref" in schema:
+        return f"[{schema['$ref'].rpartition('/')[2].lower()}s](hooks.md)"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     kind = str(schema.get("type"))

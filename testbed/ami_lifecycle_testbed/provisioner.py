@@ -6,7 +6,10 @@ and exit codes.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -29,6 +32,7 @@ _NOT_SIGNED_IN: Final = 15
 _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
+_HOOK_FAILED: Final = 26
 _DOCKER_ARCHITECTURES: Final = {"x86_64": "amd64"}
 RefusedPull = Callable[[Mapping[str, str] | None, str], str | None]
 
@@ -75,7 +79,8 @@ class SimulatedProvisioner(ShellProvisioner):
         seconds = self._durations.provision if provisions else self._durations.verify
         if fault is not None:
             return CommandResult(seconds, fault.exit_code, "", fault.stderr)
-        return self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
+        result = self._provision(parameters, instance) if provisions else self._verify(parameters, instance)
+        return _after_hooks(result, parameters.get("Hooks", "-"))
 
     def _provision(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
         seconds = self._durations.provision
@@ -179,6 +184,22 @@ def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
         "run_id": parameters.get("RunId", ""),
         "mode": parameters["Mode"],
     }
+
+
+def _after_hooks(result: CommandResult | PendingResult, hooks: str) -> CommandResult | PendingResult:
+    """A document's result with its hooks: of a script, only `exit N` in a line of its own has a meaning."""
+    if hooks == "-" or not isinstance(result, CommandResult) or result.exit_code:
+        return result
+    for stage, listed in json.loads(zlib.decompress(base64.b64decode(hooks))).items():
+        for number, hook in enumerate(listed, 1):
+            ends = re.findall(r"^exit ([0-9]+)$", hook["script"], re.MULTILINE)
+            if ends and int(ends[-1]):
+                what = f"hook {number} of {stage}, {hook['name']}, ended with exit code {ends[-1]}"
+                sentence = (
+                    f"ami-lifecycle: {what}; read its last lines below, correct the hook and deploy it\n"
+                )
+                return CommandResult(result.duration_seconds, _HOOK_FAILED, "", sentence)
+    return result
 
 
 def _version(agent: str) -> tuple[int, ...]:

@@ -41,6 +41,7 @@ def write_configuration(
     directory: Path,
     environments: Mapping[str, Any] | Sequence[str],
     defaults: Mapping[str, Any] | None = None,
+    scripts: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a configuration directory with these environments."""
     build = yaml.safe_load((PROJECT / "config" / "build_config.yml").read_text())
@@ -48,7 +49,9 @@ def write_configuration(
     build["environments"] = copy.deepcopy(dict(named))
     for part in (_DEFAULTS, defaults or {}):
         _merge(build["defaults"], part)
-    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "hooks").mkdir(parents=True, exist_ok=True)
+    for name, text in (scripts or {}).items():
+        (directory / "hooks" / name).write_text(text)
     (directory / "build_config.yml").write_text(yaml.safe_dump(build))
     shutil.copy(PROJECT / "config" / "aws_config.yml", directory)
     return directory

@@ -65,7 +65,10 @@ class Running:
         self.close()
         environments = settings.get("environments", DEFAULT_ENVIRONMENTS)
         directory = write_configuration(
-            self._directory / str(next(self._numbers)), environments, settings.get("defaults")
+            self._directory / str(next(self._numbers)),
+            environments,
+            settings.get("defaults"),
+            settings.get("scripts"),
         )
         self.emulator = self._cleanup.enter_context(
             Emulator(

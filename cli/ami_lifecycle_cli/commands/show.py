@@ -106,6 +106,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
                 "Base",
                 f"{record.base_ami_id or '-'}, generation {record.generation}, from {record.base_created or '-'}",
             ),
+            ("Hooks", record.recipe),
             ("Verified", record.verified_at or "no"),
             ("Replaces", record.replaces),
             ("Reason", record.reason),

@@ -21,6 +21,8 @@ from botocore.session import Session
 from botocore.utils import get_environ_proxies
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.domain.forms import FORMS
+from ami_lifecycle.domain.hooks import HOOKS_DIRECTORY
 from ami_lifecycle.errors import InputError, ServiceUnavailableError
 from parameter_config.documents import is_config_file, load_plain_yaml
 
@@ -86,7 +88,11 @@ def read_layer(lambda_client: Any, arn: str, profile: str | None = None) -> dict
 
 
 def _is_read(name: str) -> bool:
-    return "/" not in name and is_config_file(Path(name))
+    return (name.count("/") == 0 and is_config_file(Path(name))) or _is_hook(name)
+
+
+def _is_hook(name: str) -> bool:
+    return FORMS["hook_script"].accepts(f"config/{name}")
 
 
 def _fetch(url: str, arn: str, profile: str | None) -> bytes:
@@ -119,29 +125,41 @@ def directory_of(files: Mapping[str, bytes]) -> Iterator[str]:
     """A directory with these files, until they have been read."""
     with tempfile.TemporaryDirectory(prefix="deployed-configuration-") as directory:
         for name, content in files.items():
-            (Path(directory) / name).write_bytes(content)
+            path = Path(directory) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
         yield directory
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
     """The configuration files of a directory, by their names."""
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if is_config_file(path)}
+    hooks = sorted((directory / HOOKS_DIRECTORY).glob("*"))
+    return {
+        **{path.name: path.read_bytes() for path in sorted(directory.iterdir()) if is_config_file(path)},
+        **{
+            name: path.read_bytes()
+            for path in hooks
+            if path.is_file() and _is_hook(name := f"{HOOKS_DIRECTORY}/{path.name}")
+        },
+    }
 
 
 def differences(deployed: Mapping[str, bytes], local: Mapping[str, bytes]) -> Iterator[str]:
     """What differs, key by key: `build_config.yml: environments.prod.tags (deployed nothing, here {...})`."""
     for name in sorted({*deployed, *local}):
-        there, here = (_values_of(files.get(name)) for files in (deployed, local))
+        there, here = (_values_of(name, files.get(name)) for files in (deployed, local))
         for path in sorted({*there, *here}):
             before, after = there.get(path, _NOTHING), here.get(path, _NOTHING)
             if before != after:
                 yield f"{name}: {path} (deployed {_shown(before)}, here {_shown(after)})"
 
 
-def _values_of(content: bytes | None) -> dict[str, Any]:
+def _values_of(name: str, content: bytes | None) -> dict[str, Any]:
     """Every value by its dotted path; a file that cannot be read is one value."""
     flat: dict[str, Any] = {}
-    if content is not None:
+    if content is not None and _is_hook(name):
+        flat["the script"] = f"sha256 {hashlib.sha256(content).hexdigest()[:12]}"
+    elif content is not None:
         try:
             _flatten("", load_plain_yaml(content.decode()), flat)
         except (UnicodeDecodeError, yaml.YAMLError):

@@ -98,6 +98,7 @@ COMPARED = {
     "commit_sha",
     "base_ami_id",
     "base_created",
+    "recipe",
     "build_mode",
     "generation",
     "creation_date",

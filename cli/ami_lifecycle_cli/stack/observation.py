@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.links import execution_link, image_link
-from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin
+from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin, work_of_building
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import BuildRequest
@@ -303,6 +303,9 @@ def _source_drift(
     elif digest != live.digest and live.value is not None:
         why = _why_not_built(digest, record, settings, stack.clock.now())
         yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
+    elif live.image is not None and live.recipe != settings.recipe:
+        why = _why_not_built(digest, record, settings, stack.clock.now())
+        yield f"the hooks are {settings.recipe or 'none'}, and the live image's are {live.recipe or 'none'}: {why}"
 
 
 def _why_not_built(
@@ -314,13 +317,13 @@ def _why_not_built(
         return "it waits for the running execution"
     if record.pin is not None:
         return "the environment is pinned"
-    failed = record.failure_of(digest)
+    failed = record.failure_of(digest, settings.recipe)
     if failed is not None and failed.count >= settings.reconcile_attempts:
         return f"{_failure(record, failed)}, then push a corrected image, or start a build by hand"
     last = ""
     if failed is not None and failed.error:
         last = f"{failed.error.rstrip('. ')}; see ami-lifecycle logs {record.environment} --failed; "
-    waits = _next_try(record.held(f"build {digest}"), now, with_reason=not last)
+    waits = _next_try(record.held(work_of_building(digest, settings)), now, with_reason=not last)
     return f"{last}{waits or 'the sweep starts a build within 15 minutes'}"
 
 

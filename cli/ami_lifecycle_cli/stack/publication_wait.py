@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, EnvironmentRecord
-from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.planning import Live, reason_for_nothing
+from ami_lifecycle.domain.request import BuildRequest, Trigger
+from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import short_digest, short_name
@@ -56,7 +58,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Seen:
     """One look at the environment. `is_final`: no execution and no sweep puts another image in place of the live one
-    for the same Docker image. `runs` are read where nobody holds the environment, the newest first.
+    for the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the environment, the
+    newest first.
     """
 
     record: EnvironmentRecord
@@ -65,6 +68,7 @@ class Seen:
     is_final: bool
     tag_digest: str | None
     digest: str | None
+    recipe: str | None = None
     runs: tuple[Run, ...] = ()
 
     @property
@@ -140,7 +144,9 @@ def _bad_news(wanted: Wanted, seen: Seen, digest: str) -> Verdict | None:
 
 
 def _ended_badly(seen: Seen, digest: str) -> tuple[Outcome, str] | None:
-    failed = seen.record.failure_of(digest)
+    failed = seen.record.failure_of(digest, seen.recipe)
+    if failed is None and any(each.digest == digest for each in seen.record.failures):
+        return None  # With other hooks, so that the sweep builds it.
     if failed is not None:
         outcome = Outcome.STOPPED if failed.count >= STOPPED_BY_A_PERSON else Outcome.FAILED
         return outcome, failed.error or failed.explanation
@@ -188,13 +194,37 @@ def look(stack: Stack, wanted: Wanted) -> Seen:
         live = read_environment_live(stack, environment)
         tag_digest = stack.repository.digest_of(settings.repository, settings.image_tag)
         digest = wanted.digest or _digest_of_commit(stack, wanted) or tag_digest
-        can_change = live.image is not None and stack.retirement_review(settings).can_adopt(live.image)[0]
+        can_change = live.image is not None and (
+            stack.retirement_review(settings).can_adopt(live.image)[0]
+            or _is_built_with_other_hooks(live, tag_digest, record, settings)
+        )
         runs = Runs(stack)
         found = () if record.claim else (*runs.running(environment), *runs.newest(environment, _RUNS))
         known = stack.published(environment).read_record(live.value)
         if stack.environments.get(environment).fencing == record.fencing:
             commit = known.commit_sha if known else None
-            return Seen(record, live, commit or None, not can_change, tag_digest, digest, tuple(found))
+            return Seen(
+                record,
+                live,
+                commit or None,
+                not can_change,
+                tag_digest,
+                digest,
+                settings.recipe,
+                tuple(found),
+            )
+
+
+def _is_built_with_other_hooks(
+    live: Live, tag_digest: str | None, record: EnvironmentRecord, settings: EnvironmentSettings
+) -> bool:
+    """Whether the sweep builds the live Docker image once more, because the hooks are not those of the live image."""
+    sweep = BuildRequest(environment=settings.environment, trigger=Trigger.RECONCILE)
+    return (
+        tag_digest is not None
+        and live.digest == tag_digest
+        and reason_for_nothing(sweep, tag_digest, live, record, settings) is None
+    )
 
 
 def _digest_of_commit(stack: Stack, wanted: Wanted) -> str | None:
@@ -215,7 +245,7 @@ def _activity(wanted: Wanted, seen: Seen) -> str:
         return f"an execution for {wanted.environment} starts"
     if _is_live(wanted, seen):
         return (
-            f"{seen.live.value} is live, and gets its name from the sweep"
+            f"{seen.live.value} is live, and the sweep puts another of the same Docker image in its place"
             if not seen.is_final
             else (f"{seen.live.value} is live")
         )

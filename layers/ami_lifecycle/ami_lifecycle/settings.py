@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ami_lifecycle.domain.build_config import (
     NAME_TEMPLATE,
     TAG_TEMPLATE,
     SettingProblem,
+    hook_problems,
     settings_of,
     shared_names,
     shared_tags,
@@ -17,6 +19,8 @@ from ami_lifecycle.domain.build_config import (
     text_of,
     value_problems,
 )
+from ami_lifecycle.domain.forms import FORMS
+from ami_lifecycle.domain.hooks import HOOKS_DIRECTORY
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import (
     AccessDeniedError,
@@ -85,6 +89,9 @@ class Catalogue:
             f"the settings of {environment} are not valid",
             list(value_problems(self._build, environment, values)),
         )
+        _refuse(
+            f"the hooks of {environment} cannot be run", list(hook_problems(self._build, environment, values))
+        )
         return EnvironmentSettings.model_validate(values)
 
     @named_errors()
@@ -100,7 +107,19 @@ class Catalogue:
                 if (value := own.get(f"aws.builder.{key}")) is not None:
                     builder[key] = value
             values["builder"] = builder
+        if scripts := self._scripts_of(values.get("hooks")):
+            values["hook_scripts"] = scripts
         return values
+
+    def _scripts_of(self, hooks: Any) -> dict[str, str]:
+        """The texts of the scripts that settings name, as far as they exist; nothing is checked yet."""
+        stages = hooks.values() if isinstance(hooks, Mapping) else ()
+        listed = [hook for stage in stages if isinstance(stage, list | tuple) for hook in stage]
+        named = {str(hook.get("script")) for hook in listed if isinstance(hook, Mapping)}
+        directory = self._config.resolver.documents.directory / HOOKS_DIRECTORY
+        # A deployed layer has at its top what is below config/ in a checkout.
+        files = {name: directory / Path(name).name for name in named if FORMS["hook_script"].accepts(name)}
+        return {name: _text_of(path) for name, path in sorted(files.items()) if path.is_file()}
 
     def for_tag(self, repository: str, tag: str) -> str | None:
         """The environment that is built from a repository's tag; None when none is."""
@@ -136,6 +155,15 @@ def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = N
     with named_errors():
         config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
     return Catalogue(config, application)
+
+
+def _text_of(path: Path) -> str:
+    """A script. What is no UTF-8 becomes a character that none has, so that it is refused as binary."""
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode(errors="replace") + "\0"
 
 
 def _refuse(what: str, problems: list[SettingProblem]) -> None:

@@ -6,7 +6,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ami_lifecycle.domain.build_config import KNOWN_KEYS, SettingProblem, problems_of, value_problems
+from ami_lifecycle.domain.build_config import (
+    KNOWN_KEYS,
+    SettingProblem,
+    hook_problems,
+    problems_of,
+    value_problems,
+)
 from ami_lifecycle.errors import SettingsError
 from ami_lifecycle.settings import Catalogue
 from parameter_config import Config
@@ -85,7 +91,8 @@ def _of_environments(config: Config, build: Mapping[str, Any], application: str 
             continue  # a stored value that is not of its declared type, which `examine_values` has
         if config.resolver.parameters.store is None and values.get("repository") is None:
             values["repository"] = _KNOWN_ONLINE
-        for problem in value_problems(build, environment, values):
+        problems = list(value_problems(build, environment, values))
+        for problem in problems or hook_problems(build, environment, values):
             yield _finding(config, problem, elsewhere)
 
 

@@ -27,6 +27,7 @@ class Observers:
         is_ours: whether a caller is part of the stack.
         is_forced: whether whoever started an execution wanted this build whatever is published.
         unverified: environments whose settings switch verification off.
+        hooked: environments whose settings have hooks for the canary.
         protects_instances: the settings count running instances as uses.
     """
 
@@ -41,11 +42,12 @@ class Observers:
         is_ours: Callable[[str], bool],
         is_forced: Callable[[str], bool] = lambda _arn: False,
         unverified: frozenset[str] = frozenset(),
+        hooked: frozenset[str] = frozenset(),
         protects_instances: bool = False,
     ) -> None:
         self.violations = Violations(elapsed)
         self._is_ours = is_ours
-        self._publication = PublicationObserver(view, self.violations, unverified)
+        self._publication = PublicationObserver(view, self.violations, unverified, hooked)
         self._changes = ChangeObserver(view, self.violations, elapsed, protects_instances=protects_instances)
         self._remains = RemainsObserver(
             view, self.violations, sources=sources, items=items, is_running=is_running, is_forced=is_forced

@@ -18,12 +18,20 @@ class PublicationObserver:
 
     Args:
         unverified: environments whose settings switch verification off.
+        hooked: environments whose settings have hooks for the canary.
     """
 
-    def __init__(self, view: View, violations: Violations, unverified: frozenset[str]) -> None:
+    def __init__(
+        self,
+        view: View,
+        violations: Violations,
+        unverified: frozenset[str],
+        hooked: frozenset[str] = frozenset(),
+    ) -> None:
         self._view = view
         self._violations = violations
         self._unverified = unverified
+        self._hooked = hooked
         self._names: dict[str, str] = {}
         self._seen: dict[str, str | None] = {}
         self._excused: set[tuple[str, str | None]] = set()
@@ -74,9 +82,15 @@ class PublicationObserver:
         ):
             return
         instance = self._view.ec2.instances.get(detail["instance-id"])
-        if instance is not None:
+        if instance is not None and self._ran_hooks(instance.image, detail.get("command-id", "")):
             self._verified.add((instance.image.tags.get(ENVIRONMENT_TAG, ""), _disks(instance.image)))
             self._trusted.add(instance.image.image_id)
+
+    def _ran_hooks(self, image: Image, command_id: str) -> bool:
+        """Whether a successful verification was one with the hooks that the environment's settings want."""
+        command = self._view.commands.commands.get(command_id)
+        hooks = command.parameters.get("Hooks", ["-"]) if command is not None else ["-"]
+        return image.tags.get(ENVIRONMENT_TAG) not in self._hooked or hooks != ["-"]
 
     def check(self) -> None:
         """Hold P1 and P2 for every environment."""

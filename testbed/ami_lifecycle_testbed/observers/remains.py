@@ -12,6 +12,7 @@ from ami_lifecycle_testbed.observers.view import (
     ENVIRONMENT_TAG,
     EXECUTION_TAG,
     GONE,
+    RECIPE_TAG,
     ROLE_TAG,
     View,
 )
@@ -110,9 +111,10 @@ class RemainsObserver:
         if live is None:
             return
         digest, published = tags.get(DIGEST_TAG), live.tags.get(DIGEST_TAG)
-        if published == digest:
+        # Other hooks make another image of the same digest.
+        if published == digest and tags.get(RECIPE_TAG, "") == live.tags.get(RECIPE_TAG, ""):
             self._violations.add("P5", f"{environment}: a build of {digest}, which is published already")
-        elif published == self._pushed(environment):
+        elif published != digest and published == self._pushed(environment):
             self._violations.add(
                 "P5",
                 f"{environment}: a build of {digest}, though {published} was pushed after it and is published",

@@ -53,6 +53,11 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
             for name, own in settings.items()
             if not _setting(own, defaults, "verification", "enabled", otherwise=True)
         ),
+        hooked=frozenset(
+            name
+            for name, own in settings.items()
+            if _setting(own, defaults, "hooks", "verify", otherwise=False)
+        ),
         protects_instances=bool(
             _setting({}, defaults, "retirement", "protect_running_instances", otherwise=False)
         ),

@@ -26,6 +26,7 @@ ENVIRONMENT_TAG: Final = "ami-lifecycle:environment"
 EXECUTION_TAG: Final = "ami-lifecycle:execution"
 ROLE_TAG: Final = "ami-lifecycle:role"
 DIGEST_TAG: Final = "ami-lifecycle:image-digest"
+RECIPE_TAG: Final = "ami-lifecycle:recipe"
 LATEST: Final = re.compile(r"/([^/]+)/ami/([^/]+)/latest")
 GONE: Final = frozenset({"shutting-down", "terminated"})
 _ALIAS: Final = "resolve:ssm:"

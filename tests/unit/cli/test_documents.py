@@ -72,7 +72,9 @@ def test_what_is_typed_names_files_that_are_there_and_leaves_nothing_to_fill_in(
     ours = {
         word for word in words if word.partition("/")[0] in rooms - {"build"} and not word.startswith(".")
     }
-    assert [word for word in sorted(ours) if not (ROOT / word.rstrip(".")).exists()] == []
+    # Whoever has hooks adds this directory.
+    there = {word for word in ours if not word.startswith("config/hooks/")}
+    assert [word for word in sorted(there) if not (ROOT / word.rstrip(".")).exists()] == []
 
 
 def test_the_index_of_the_documentation_has_every_page() -> None:

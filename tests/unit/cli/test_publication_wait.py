@@ -62,6 +62,8 @@ def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
             ),
         ),
         (THIS, seen(runs=[a_run(9, digest=digest(3), status="FAILED", error="E")])),
+        # It failed with other hooks than the settings have by now.
+        (THIS, seen(failed=FailedAttempts(digest=digest(4), count=9), recipe="verify:0123456789ab")),
         (Wanted("prod", commit="abcdef0"), seen(3, digest=None, tag_digest=None)),
         # The push of the commit is still to come.
         (Wanted("prod", commit="abcdef0"), seen(4)),

@@ -48,6 +48,7 @@ GOOD = {
     "HealthPort": ["8188"],
     "HealthPath": ["/", "/a/b?c=d&e=%20"],
     "HealthCommand": ["-", encoded("true")],
+    "Hooks": ["-", encoded("true")],
     "HealthTimeoutSeconds": ["300"],
 }
 # `&` may stand in a URL's query; the script passes it on as one quoted word.

@@ -77,7 +77,7 @@ def test_without_a_stack_the_files_application_counts() -> None:
 TOP_KEYS = "['application', 'defaults', 'environments', 'image_name', 'image_tag'] at the top level"
 OWN_KEYS = (
     "the keys here are repository, image_tag, image_name, builder, container, verification, launch, publication, "
-    "retirement, refresh, reconcile_attempts, tags"
+    "retirement, refresh, hooks, reconcile_attempts, tags"
 )
 BUILDER_KEYS = (
     "the keys here are instance_types, architecture, subnet_ids, root_volume_gib, volume_type, iops, throughput, "

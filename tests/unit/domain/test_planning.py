@@ -46,8 +46,9 @@ from ami_lifecycle.domain.planning import (
     newest_usable,
     reason_for_nothing,
 )
+from ami_lifecycle.domain.recipe import recipe_tags
 from ami_lifecycle.domain.request import Action, Trigger
-from ami_lifecycle.domain.settings import RefreshSettings
+from ami_lifecycle.domain.settings import EnvironmentSettings, RefreshSettings
 
 UBUNTU = an_image(99, name="ubuntu", tags={}, owner_id="099720109477", creation_date=NOW)
 
@@ -419,7 +420,7 @@ def test_what_becomes_of_one_digest_changes_nothing_for_the_others(steps: list[t
     record, counts = a_record(), dict[str, int]()
     for name, is_published in steps:
         digest = "sha256:" + name * 64
-        before = record.failure_of(digest)
+        before = record.failure_of(digest, None)
         if is_published:
             found = record.without_failure_of(digest)
             counts.pop(digest, None)
@@ -430,3 +431,55 @@ def test_what_becomes_of_one_digest_changes_nothing_for_the_others(steps: list[t
         # The oldest are forgotten, so that the record stays small.
         counts = dict(list(counts.items())[-8:])
         assert {each.digest: each.count for each in record.failures} == counts
+
+
+# Hooks.
+
+_HOOK = {"script": "config/hooks/a.sh"}
+_SCRIPTS = {"config/hooks/a.sh": "#!/bin/bash\n"}
+
+
+def hooked(*stages: str) -> EnvironmentSettings:
+    return settings(hooks={stage: [_HOOK] for stage in stages}, hook_scripts=_SCRIPTS)
+
+
+def made_with(number: int, wanted: EnvironmentSettings) -> Image:
+    image = an_image(number)
+    return image.model_copy(update={"tags": {**image.tags, **recipe_tags(wanted.recipe)}})
+
+
+@pytest.mark.parametrize("before", [(), ("verify",), ("provision",), ("provision", "verify")])
+@pytest.mark.parametrize("now", [(), ("verify",), ("provision",), ("provision", "verify")])
+def test_other_hooks_are_a_reason_to_build_and_the_same_are_none(
+    before: tuple[str, ...], now: tuple[str, ...]
+) -> None:
+    image = made_with(1, hooked(*before))
+    reason = reason_for_nothing(a_request(), DIGEST, live(image), a_record(), hooked(*now))
+    assert (reason is None) == (before != now)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "mode"),
+    [
+        (("verify",), ("verify",), BuildMode.UPDATE),
+        ((), ("verify",), BuildMode.UPDATE),
+        ((), ("provision",), BuildMode.FRESH),
+        (("provision",), (), BuildMode.FRESH),
+        (("provision",), ("provision_after",), BuildMode.FRESH),
+        (("provision",), ("provision", "verify"), BuildMode.UPDATE),
+    ],
+)
+def test_a_disk_that_other_hooks_have_changed_is_no_base(
+    before: tuple[str, ...], now: tuple[str, ...], mode: BuildMode
+) -> None:
+    image = made_with(1, hooked(*before))
+    choice = choose_base(a_request(), live(image), [], lambda: an_image(9), hooked(*now), NOW)
+    assert choice.mode is mode
+    assert ("other provision hooks" in choice.reason) == (mode is BuildMode.FRESH)
+
+
+def test_a_digest_that_was_given_up_is_built_with_other_hooks() -> None:
+    request = a_request(trigger=Trigger.RECONCILE)
+    record = a_record(failed=failures(9, OTHER_DIGEST))
+    assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, settings()) is not None
+    assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, hooked("verify")) is None

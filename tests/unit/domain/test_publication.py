@@ -315,6 +315,7 @@ def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
         "generation": 5,
         "base_created": "2026-01-15T12:00:00Z",
         "release": None,
+        "recipe": None,
         "verified_at": "2026-01-15T12:00:00Z",
         "snapshot_ids": list(an_image(1).snapshot_ids),
         "replaces": image_id(2),

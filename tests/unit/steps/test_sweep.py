@@ -275,7 +275,7 @@ def test_a_corrected_digest_is_built_after_others_failed(account: Account) -> No
     digest = account.push("three")
     converge(account)
     assert account.live.tags[TAG_DIGEST] == digest
-    assert account.world.environments.get("prod").failure_of(digest) is None
+    assert account.world.environments.get("prod").failure_of(digest, None) is None
 
 
 def test_a_build_that_a_person_stopped_is_not_started_again(account: Account) -> None:

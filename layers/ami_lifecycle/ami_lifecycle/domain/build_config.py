@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from ami_lifecycle.domain.forms import name_problem
+from ami_lifecycle.domain.hooks import script_problems
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
 KNOWN_KEYS: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
@@ -34,6 +35,7 @@ _SOME_REPOSITORY: Final = "repository"
 # Fields of the settings that no part of the file sets, and where they come from.
 _FROM_ELSEWHERE: Final = {
     "application": "the application has one name, at the top level of the file",
+    "hook_scripts": "scripts are files below config/hooks/",
     "environment": "an environment's name is the key that its settings stand under",
 }
 
@@ -199,10 +201,20 @@ def value_problems(
             yield SettingProblem(_place(build, environment, where), message)
 
 
+def hook_problems(
+    build: Mapping[str, Any], environment: str, values: Mapping[str, Any]
+) -> Iterator[SettingProblem]:
+    """What is wrong with the scripts of an environment whose values are fine, with paths in the file."""
+    settings = EnvironmentSettings.model_validate(values)
+    for where, message in script_problems(settings.hooks, settings.hook_scripts):
+        yield SettingProblem(_place(build, environment, where), message)
+
+
 def _unknown(where: tuple[str, ...]) -> str:
     model: Any = EnvironmentSettings
     for name in where[:-1]:
-        model = model.model_fields[name].annotation
+        # An item of a list is of the list's model.
+        model = get_args(model)[0] if name.isdecimal() else model.model_fields[name].annotation
     known = [field.alias or name for name, field in model.model_fields.items() if name not in _FROM_ELSEWHERE]
     return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
 
@@ -219,7 +231,7 @@ def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -
         if _reaches(place, where):
             return (*start, *where)
     # Only the tag and the image's name may stand at the top level as well.
-    if where[0] in build:
+    if where and where[0] in build:
         return where
     return (*own, *where)
 

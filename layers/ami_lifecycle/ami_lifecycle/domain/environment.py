@@ -31,7 +31,8 @@ class LaunchProgress(Frozen):
 class Claim(Frozen):
     """An execution's hold on an environment.
 
-    `base_image_id` is the environment's own image that is updated; a fresh build has none.
+    `base_image_id` is the environment's own image that is updated; a fresh build has none. `recipe` is what the image
+    is made with beside the Docker image.
 
     `number` fences: it grows with every claim. `busy_until` is set while a function of the holder
     writes something shared; until then the claim cannot be taken away, and after it that function
@@ -47,6 +48,7 @@ class Claim(Frozen):
     busy_until: datetime | None = None
     launching: LaunchProgress | None = None
     base_image_id: AmiId | None = None
+    recipe: str | None = None
 
     def is_busy(self, now: datetime) -> bool:
         """Whether a function of the holder may be writing at this moment."""
@@ -76,6 +78,8 @@ class Pin(Frozen):
 class FailedAttempts(Frozen):
     """How often a digest failed in a row by its own fault, so that the sweep does not build it for ever.
 
+    With another `recipe`, that is other hooks, it is another image.
+
     `claim_number` is of the last claim that failed, so that a repeated clean-up does not count it twice;
     `error` is what it failed with, whoever was at fault.
     """
@@ -84,6 +88,7 @@ class FailedAttempts(Frozen):
     count: int
     claim_number: int = 0
     error: str = ""
+    recipe: str | None = None
 
     @property
     def explanation(self) -> str:
@@ -174,9 +179,11 @@ class EnvironmentRecord(Frozen):
         """Of each digest that failed lately and was not published since, the last one first."""
         return (self.failed, *self.failed_before) if self.failed is not None else ()
 
-    def failure_of(self, digest: str | None) -> FailedAttempts | None:
-        """How often a digest failed in a row; None where it did not, or has been published since."""
-        return next((failed for failed in self.failures if failed.digest == digest), None)
+    def failure_of(self, digest: str | None, recipe: str | None) -> FailedAttempts | None:
+        """How often a digest failed in a row with this recipe; None where it did not, or has been published since."""
+        return next(
+            (failed for failed in self.failures if (failed.digest, failed.recipe) == (digest, recipe)), None
+        )
 
     def with_failure(self, failed: FailedAttempts) -> tuple[FailedAttempts, ...]:
         """The failures once this digest has failed: one digest says nothing of another."""

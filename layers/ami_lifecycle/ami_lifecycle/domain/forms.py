@@ -144,6 +144,10 @@ FORMS: Final[dict[str, Form]] = {
     "clock_time": Form(
         "([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day from 00:00 to 23:59, in quotes: '02:00'"
     ),
+    "hook_script": Form(
+        r"config/hooks/[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "a file directly below config/hooks/, of letters, digits, . _ -: config/hooks/agent.sh",
+    ),
     "health_path": Form(
         "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
     ),
@@ -250,6 +254,7 @@ _BOTH: Final = {
     "Application": f"^{NAME}$",
     "Environment": f"^{NAME}$",
     "RunId": "^[A-Za-z0-9._-]{1,128}$",
+    "Hooks": _ENCODED,
     "MinimumFreeGiB": "^[0-9]{1,5}$",
 }
 # The patterns that documents declare for their parameters, and check again in their scripts. `-` stands for nothing.

@@ -27,6 +27,7 @@ TAG_IMAGED: Final = "ami-lifecycle:imaged"
 TAG_RELEASE: Final = "ami-lifecycle:release"
 # The environment that the disks were built for, on images of other environments that are registered from them.
 TAG_BUILT_FOR: Final = "ami-lifecycle:built-for"
+TAG_RECIPE: Final = "ami-lifecycle:recipe"
 
 
 def is_ami_id(text: str | None) -> bool:

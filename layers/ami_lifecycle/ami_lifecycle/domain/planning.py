@@ -14,6 +14,7 @@ from ami_lifecycle.domain.model import (
     TAG_ENVIRONMENT,
     TAG_GENERATION,
     TAG_IMAGED,
+    TAG_RECIPE,
     TAG_ROLE,
     Frozen,
     Image,
@@ -22,6 +23,7 @@ from ami_lifecycle.domain.model import (
     is_ami_id,
 )
 from ami_lifecycle.domain.plan import Base, BuildMode
+from ami_lifecycle.domain.recipe import baked_part
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
@@ -37,6 +39,11 @@ class Live(Frozen):
     def digest(self) -> str | None:
         """Digest of the Docker image in the live image."""
         return self.image.tags.get(TAG_DIGEST) if self.image else None
+
+    @property
+    def recipe(self) -> str | None:
+        """What the live image was made with beside its Docker image."""
+        return self.image.tags.get(TAG_RECIPE) if self.image else None
 
 
 def judge_live(value: str | None, image: Image | None, account_id: str) -> Live:
@@ -83,19 +90,27 @@ def reason_of_pin(record: EnvironmentRecord) -> str | None:
 
 def reason_of_failures(digest: str, record: EnvironmentRecord, settings: EnvironmentSettings) -> str | None:
     """Why a digest is given up; None while it is not."""
-    failed = record.failure_of(digest)
+    failed = record.failure_of(digest, settings.recipe)
     if failed is None or failed.count < settings.reconcile_attempts:
         return None
     return f"{failed.explanation}; push a corrected image, or start a build by hand"
 
 
 def is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool:
-    """Whether the environment's own image holds the digest; another environment's image does not count."""
+    """Whether the environment's own image holds the digest, made with the hooks of the settings; another environment's
+    image does not count.
+    """
     return (
         live.image is not None
         and live.digest == digest
+        and live.recipe == settings.recipe
         and live.image.is_ours(settings.application, settings.environment)
     )
+
+
+def work_of_building(digest: str, settings: EnvironmentSettings) -> str:
+    """What the sweep calls the build of a digest, by which it knows what it has tried: other hooks are other work."""
+    return " ".join(("build", digest, settings.recipe or "")).rstrip()
 
 
 def _is_about_to_change(digest: str, record: EnvironmentRecord) -> bool:
@@ -156,6 +171,8 @@ def _problem_of(
     """Why the environment's own image is no base of a build; None when it is one."""
     if own.architecture != settings.builder.architecture:
         return f"{own.image_id} is {own.architecture}, the settings want another architecture"
+    if baked_part(own.tags.get(TAG_RECIPE)) != baked_part(settings.recipe):
+        return f"{own.image_id} was made with other provision hooks than the settings have now"
     if unusable is not None and own.image_id == unusable.image_id:
         return f"no build can start from {own.image_id}: {unusable.reason}"
     generation, limit = _generation_of(own), settings.refresh.max_generations

@@ -15,6 +15,7 @@ from ami_lifecycle.domain.model import (
     TAG_BASE_CREATED,
     TAG_DIGEST,
     TAG_GENERATION,
+    TAG_RECIPE,
     Image,
 )
 from ami_lifecycle.domain.plan import BuildPlan
@@ -118,6 +119,7 @@ def metadata_of(
         generation=plan.generation,
         base_created=timestamp(plan.base.created) if plan.base and plan.base.created else None,
         release=release_of(image),
+        recipe=image.tags.get(TAG_RECIPE),
         verified_at=verified_at,
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
@@ -151,6 +153,7 @@ def metadata_from_tags(image: Image, environment: str, region: str, reason: str)
         generation=int(generation) if generation.isdecimal() else 1,
         base_created=image.tags.get(TAG_BASE_CREATED),
         release=release_of(image),
+        recipe=image.tags.get(TAG_RECIPE),
         snapshot_ids=image.snapshot_ids,
         reason=reason,
     )

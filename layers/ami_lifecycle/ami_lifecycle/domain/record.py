@@ -37,6 +37,7 @@ class Metadata(BaseModel):
     generation: int = 1
     base_created: str | None = None
     release: str | None = None
+    recipe: str | None = None
     verified_at: str | None = None
     snapshot_ids: tuple[str, ...] = ()
     replaces: str | None = None

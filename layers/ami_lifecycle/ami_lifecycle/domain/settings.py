@@ -34,8 +34,10 @@ from ami_lifecycle.domain.forms import (
     VariableName,
     VolumeMapping,
 )
+from ami_lifecycle.domain.hooks import HookSettings
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.naming import ParameterNames
+from ami_lifecycle.domain.recipe import recipe_of
 from ami_lifecycle.domain.tagging import problem_of_tags
 
 __all__ = ["EnvironmentName", "EnvironmentSettings", "ImageTag"]
@@ -290,7 +292,8 @@ class RefreshSettings(Frozen):
 class EnvironmentSettings(Frozen):
     """All settings of one environment, resolved; part of the plan, so that a build never mixes two versions.
 
-    `tags` go on all that a build makes, beside the service's own.
+    `tags` go on all that a build makes, beside the service's own. `hook_scripts` are the texts of the scripts that
+    `hooks` names, read from beside the file, so that a deployment in the middle of a build changes nothing in it.
     """
 
     application: ApplicationName
@@ -305,6 +308,8 @@ class EnvironmentSettings(Frozen):
     publication: PublicationSettings = Field(default_factory=PublicationSettings)
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
+    hooks: HookSettings = Field(default_factory=HookSettings)
+    hook_scripts: Mapping[str, str] = Field(default_factory=dict)
     reconcile_attempts: StrictInt = Field(3, ge=0, le=20)
     tags: Mapping[str, str] = Field(default_factory=dict)
 
@@ -324,6 +329,20 @@ class EnvironmentSettings(Frozen):
         if (problem := problem_of_tags(tags)) is not None:
             raise ValueError(problem)
         return tags
+
+    @model_validator(mode="after")
+    def _hooks_have_a_canary(self) -> Self:
+        if self.hooks.verify and not self.verification.enabled:
+            raise ValueError(
+                "hooks.verify has no canary to run on, because verification.enabled is false; set it to true, or take "
+                "the hooks out"
+            )
+        return self
+
+    @property
+    def recipe(self) -> str | None:
+        """What an image is made with beside the Docker image; None without hooks."""
+        return recipe_of(self.hooks, self.hook_scripts)
 
     @property
     def parameter_names(self) -> ParameterNames:

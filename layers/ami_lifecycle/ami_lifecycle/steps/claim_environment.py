@@ -76,6 +76,7 @@ def _claim_free(
         number=record.fencing + 1,
         action=plan.action,
         digest=plan.source.digest if plan.source else None,
+        recipe=plan.configured.recipe if plan.action is Action.BUILD else None,
         base_image_id=plan.base.image_id if plan.base and plan.mode is BuildMode.UPDATE else None,
         claimed_at=now,
         lease_until=now + EXECUTION_TIMEOUT,
@@ -121,5 +122,6 @@ def _is_being_built(step: StepInput, request: BuildRequest, holder: Claim) -> bo
         holder.action is Action.BUILD
         and digest is not None
         and holder.digest == digest
+        and holder.recipe == step.plan.configured.recipe
         and not (request.fresh or request.force)
     )

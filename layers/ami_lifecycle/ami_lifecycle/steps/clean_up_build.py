@@ -144,7 +144,7 @@ class BuildCleaner:
     def _record_failure(
         self, record: EnvironmentRecord, claim: Claim, digest: str, step: CleanUpInput
     ) -> None:
-        failed = record.failure_of(digest)
+        failed = record.failure_of(digest, claim.recipe)
         if failed is not None and failed.claim_number == claim.number:
             return
         error, cause = describe_failure(step)
@@ -154,7 +154,9 @@ class BuildCleaner:
         elif is_the_images_fault(error):
             count += 1
         line = f"{error}: {' '.join(cause.split())}"[:_ERROR_CHARACTERS]
-        now = FailedAttempts(digest=digest, count=count, claim_number=claim.number, error=line)
+        now = FailedAttempts(
+            digest=digest, count=count, claim_number=claim.number, error=line, recipe=claim.recipe
+        )
         self.environments.record_failures(record.environment, record.with_failure(now))
 
 

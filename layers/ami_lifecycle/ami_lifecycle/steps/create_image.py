@@ -14,6 +14,7 @@ from ami_lifecycle.domain.model import (
     owner_tags,
 )
 from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.recipe import recipe_tags
 from ami_lifecycle.errors import ForeignResourceError, ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images
 from ami_lifecycle.steps.fencing import writing
@@ -73,7 +74,7 @@ def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str
     tags[TAG_RELEASE] = execution_arn
     if plan.base is not None and plan.base.created is not None:
         tags[TAG_BASE_CREATED] = plan.base.created.isoformat()
-    return tags
+    return tags | recipe_tags(plan.configured.recipe)
 
 
 def _find(plan: BuildPlan, execution_arn: str, images: Images) -> ImageRef | None:

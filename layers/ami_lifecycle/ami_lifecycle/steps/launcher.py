@@ -22,6 +22,7 @@ from ami_lifecycle.domain.model import (
 from ami_lifecycle.domain.naming import client_token
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.quotas import quota_of
+from ami_lifecycle.domain.recipe import recipe_tags
 from ami_lifecycle.errors import (
     AmiLifecycleError,
     CapacityUnavailableError,
@@ -234,7 +235,8 @@ class Launcher:
                 step.plan.image.digest,
                 f"{configured.image_name} {role.value}",
                 configured.tags,
-            ),
+            )
+            | recipe_tags(configured.recipe),
         )
 
     def _subnets(self, plan: BuildPlan) -> tuple[str, ...]:

@@ -179,7 +179,9 @@ class _Planning:
         )
         if choice.mode is BuildMode.UPDATE:
             _refuse_small_volume(choice.image, self.settings)
-        plan = self._planned(Action.BUILD, self._reasons(choice.reason), source.digest).model_copy(
+        plan = self._planned(
+            Action.BUILD, self._reasons(choice.reason, source.digest), source.digest
+        ).model_copy(
             update={
                 "source": source.model_copy(update={"size_bytes": size}),
                 "mode": choice.mode,
@@ -202,8 +204,12 @@ class _Planning:
         rebuild, now = rebuild_of(self.live, newest, self.settings), self.planner.clock.now()
         return reason_for_no_rebuild(digest, self.live, self.record, self.settings, rebuild, now)
 
-    def _reasons(self, of_base: str) -> list[str]:
+    def _reasons(self, of_base: str, digest: str) -> list[str]:
         reasons = [of_base]
+        if self.live.digest == digest and self.live.recipe != self.settings.recipe:
+            reasons.append(
+                f"the hooks are {self.settings.recipe or 'none'}, and were {self.live.recipe or 'none'}"
+            )
         if self.live.value is not None and self.live.image is None:
             reasons.append(self.live.problem or "")
         if not self.settings.verification.enabled:

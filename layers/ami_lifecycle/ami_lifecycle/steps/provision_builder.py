@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ami_lifecycle.domain.execution import CommandRef
+from ami_lifecycle.domain.hooks import encoded_hooks
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan
 from ami_lifecycle.domain.settings import encoded
 from ami_lifecycle.steps.document_runner import NOTHING, CommandInput, DocumentRunner
@@ -41,6 +42,7 @@ def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "NvidiaToolkit": _flag(container.nvidia_toolkit),
         "NvidiaDriver": container.nvidia_driver or "none",
         "MinimumFreeGiB": str(settings.builder.minimum_free_gib),
+        "Hooks": encoded_hooks(settings.hooks, settings.hook_scripts, "provision", "provision_after"),
     }
 
 

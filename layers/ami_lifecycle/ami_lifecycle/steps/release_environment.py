@@ -103,9 +103,10 @@ class Releaser:
         if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
             return
         digest = record.claim.digest
-        if step.plan.action is Action.BUILD and record.failure_of(digest) is not None:
-            # What else was given up, or stopped by a person, stays so.
-            self.environments.record_failures(environment, record.without_failure_of(digest))
+        # What else was given up, or stopped by a person, stays so.
+        failures = record.without_failure_of(digest)
+        if step.plan.action is Action.BUILD and failures != record.failures:
+            self.environments.record_failures(environment, failures)
         if not self.environments.release(environment, record.claim, revision=record.revision):
             raise ClaimContendedError(f"a request for {environment} is queued at this moment; look again")
 

@@ -29,6 +29,7 @@ from ami_lifecycle.domain.planning import (
     is_published,
     reason_for_nothing,
     reason_of_failures,
+    work_of_building,
 )
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
@@ -375,11 +376,13 @@ class Sweeper:
                 environment=settings.environment, trigger=Trigger.RECONCILE, reason="found by the sweep"
             )
             reason = reason_for_nothing(build, digest, live, seen.record, settings)
-            problem = f"{settings.image_tag} names {digest}, which is not published"
+            how = "" if live.digest != digest else " with the hooks of the settings"
+            problem = f"{settings.image_tag} names {digest}, which is not published{how}"
+            what = work_of_building(digest, settings)
             if reason is None:
-                return _Due(f"build {digest}", problem, build)
+                return _Due(what, problem, build)
             if seen.record.pin is None:
-                return _Due(f"build {digest}", f"{problem}: {reason}")
+                return _Due(what, f"{problem}: {reason}")
         if seen.record.pin is not None and (problem := _pin_problem(seen.record.pin, live)):
             return _Due("pin", problem)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from ami_lifecycle.domain.execution import CommandRef
+from ami_lifecycle.domain.hooks import encoded_hooks
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.steps.document_runner import NOTHING, CommandInput, DocumentRunner
 
@@ -30,4 +31,5 @@ def verification_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "HealthPath": health.path,
         "HealthCommand": base64.b64encode(health.command.encode()).decode() or NOTHING,
         "HealthTimeoutSeconds": str(health.timeout_seconds),
+        "Hooks": encoded_hooks(settings.hooks, settings.hook_scripts, "verify"),
     }

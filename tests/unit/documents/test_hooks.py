@@ -1,0 +1,114 @@
+"""Hooks of the documents, run by bash and Python in a scratch directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.documents.scratch_machine import Machine
+
+from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks
+
+
+def hooks(*stages: str, **listed: tuple[str, Any]) -> str:
+    """The parameter: by stage, the lines of a script and more settings."""
+    scripts, settings = {}, {}
+    for stage, (lines, more) in listed.items():
+        name = f"config/hooks/{stage}.sh"
+        scripts[name] = f"#!/bin/bash\n{lines}\n"
+        settings[stage] = [{"script": name, **more}]
+    return encoded_hooks(HookSettings.model_validate(settings), scripts, *(stages or tuple(listed)))
+
+
+def test_hooks_run_before_and_after_the_docker_image(builder: Machine, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    look = f"echo $AMI_LIFECYCLE_STAGE >>{seen}; echo said by the hook"
+    given = hooks(provision=(look, {}), provision_after=(look, {}))
+    result = builder.provision(Hooks=given)
+    assert result.code == 0, result.stderr
+    assert seen.read_text().split() == ["provision", "provision_after"]
+    assert result.stdout.count("said by the hook") == 2
+    assert result.facts["kind"] == "provision"
+
+
+def test_a_hook_gets_its_parameters_as_they_are_and_what_is_built(canary: Machine, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    text = 'it\'s $(touch /pwned) `x` \\ "q"'
+    given = hooks(verify=(f"env --null >{told}; umask >>{told}", {"parameters": {"GREETING": text}}))
+    assert canary.verify(Hooks=given).code == 0
+    lines = told.read_text().split("\0")
+    variables = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert variables["GREETING"] == text
+    assert variables["AMI_LIFECYCLE_ENVIRONMENT"] == "prod"
+    assert "@sha256:" in variables["AMI_LIFECYCLE_IMAGE"]
+    assert not [name for name in variables if name.startswith("SSM_") or name == "DOCKER_CONFIG"]
+    assert lines[-1].strip() == "0022"
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "words"),
+    [
+        ("echo the disk is slow; exit 3", {}, "ended with exit code 3"),
+        ("echo the disk is slow; kill -9 $$", {}, "was ended by signal 9"),
+        (
+            "echo the disk is slow; /bin/sleep 60 & /bin/sleep 60",
+            {"timeout_seconds": 1},
+            "took more than its timeout_seconds: 1",
+        ),
+    ],
+)
+def test_a_hook_that_refuses_ends_the_verification_with_its_last_lines(
+    canary: Machine, lines: str, more: dict[str, Any], words: str
+) -> None:
+    result = canary.verify(Hooks=hooks(verify=(lines, more)))
+    assert result.code == 26
+    assert words in result.sentence
+    assert "config/hooks/verify.sh" in result.sentence
+    assert "the disk is slow" in result.stderr
+
+
+def test_a_failing_hook_ends_the_provisioning_before_anything_is_pulled(builder: Machine) -> None:
+    result = builder.provision(Hooks=hooks(provision=("exit 1", {})))
+    assert result.code == 26
+    assert builder.called("docker pull") == []
+
+
+def test_a_hook_after_the_docker_image_ends_the_provisioning_after_the_pull(builder: Machine) -> None:
+    result = builder.provision(Hooks=hooks(provision_after=("exit 1", {})))
+    assert result.code == 26
+    assert builder.called("docker pull") != []
+
+
+def test_an_interpreter_that_is_not_there_is_named(canary: Machine) -> None:
+    settings = HookSettings.model_validate({"verify": [{"script": "config/hooks/x"}]})
+    given = encoded_hooks(settings, {"config/hooks/x": "#!/opt/nothing -e\n"}, "verify")
+    result = canary.verify(Hooks=given)
+    assert result.code == 26
+    assert "/opt/nothing" in result.sentence
+
+
+def test_much_output_leaves_room_for_the_facts(canary: Machine) -> None:
+    given = hooks(verify=("yes 'a long line, again and again' | head -n 100000; printf '\\xff\\x00'", {}))
+    result = canary.verify(Hooks=given)
+    assert result.code == 0
+    assert len(result.stdout) < 8_000
+    assert json.loads(result.stdout.splitlines()[-1])["kind"] == "verify"
+
+
+def test_a_second_run_runs_the_hooks_again(builder: Machine, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    given = hooks(provision=(f"echo again >>{count}", {}))
+    assert [builder.provision(Hooks=given).code for _ in range(2)] == [0, 0]
+    assert count.read_text().split() == ["again", "again"]
+
+
+def test_the_example_of_a_check_passes_and_names_what_is_missing(canary: Machine) -> None:
+    text = (Path(__file__).parents[3] / "examples/hooks/check_service.py").read_text()
+    name = "config/hooks/check_service.py"
+    for files, code in (("/etc/passwd", 0), ("/etc/passwd /no/such-file", 26)):
+        settings = HookSettings.model_validate({"verify": [{"script": name, "parameters": {"FILES": files}}]})
+        result = canary.verify(Hooks=encoded_hooks(settings, {name: text}, "verify"))
+        assert result.code == code
+        assert ("/no/such-file does not exist" in result.stderr) == bool(code)
