@@ -56,11 +56,11 @@ class FakeEnvironments(Faulty):
         record = self._read(environment)
         if not record.is_held_by(behind.execution_arn, behind.number):
             return False
-        if record.revision == revision + 1 and record.wanted == request:
+        if record.revision == revision + 1 and record.queued_request == request:
             return True
         if record.revision != revision:
             return False
-        self._change(environment, wanted=request, revision=revision + 1)
+        self._change(environment, queued_request=request, revision=revision + 1)
         return True
 
     @port_call
@@ -104,10 +104,10 @@ class FakeEnvironments(Faulty):
         return True
 
     @port_call
-    def clear_wanted(self, environment: str, *, revision: int) -> None:
+    def clear_queued_request(self, environment: str, *, revision: int) -> None:
         """Forget the wanted request, unless another has come since."""
         if self._read(environment).revision == revision:
-            self._change(environment, wanted=None)
+            self._change(environment, queued_request=None)
 
     @port_call
     def count_publication(self, environment: str, execution_arn: str) -> int:

@@ -28,7 +28,7 @@ from tests.faults.world import World
 
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.usage import fleets, groups, parameters
-from ami_lifecycle.adapters.usage.usage_query import Look
+from ami_lifecycle.adapters.usage.usage_query import UsageQuery
 from ami_lifecycle.domain import launchers, planning, retirement
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKind
@@ -36,7 +36,7 @@ from ami_lifecycle.domain.launchers import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.domain.retirement import PreviousImages
 from ami_lifecycle.steps import claim_environment
-from ami_lifecycle.steps.orphan_removal import Cleaned, Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover, RemovedOrphans
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
 
@@ -79,12 +79,12 @@ def _take_any_verification_for_a_good_one(_: World) -> None:
 
 
 def _take_what_cannot_be_read_for_no_use(_: World) -> None:
-    honest = Look.add
+    honest = UsageQuery.add
 
-    def add(self: Look, found: Iterable[tuple[str, ImageUse]]) -> None:
+    def add(self: UsageQuery, found: Iterable[tuple[str, ImageUse]]) -> None:
         honest(self, ((image_id, use) for image_id, use in found or () if use.kind is not UsageKind.UNKNOWN))
 
-    Look.add = add
+    UsageQuery.add = add
 
 
 def _ignore_launch_templates(_: World) -> None:
@@ -115,7 +115,7 @@ def _take_aliases_for_empty(_: World) -> None:
 
 
 def _clean_nothing_up(_: World) -> None:
-    Cleaner.clean = lambda _self, _arn, **_: Cleaned()
+    OrphanRemover.remove = lambda _self, _arn, **_: RemovedOrphans()
 
 
 def _forget_what_is_published(_: World) -> None:

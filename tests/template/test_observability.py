@@ -14,7 +14,7 @@ from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction
 from ami_lifecycle.domain.execution import ClaimResult, ClaimStatus, WaitKind
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.result import CleanUpResult, FindingKind, ReleaseResult, SweepFinding, SweepResult
-from ami_lifecycle.metrics import Measure, Unit, measures_of
+from ami_lifecycle.metrics import Metric, Unit, metrics_of
 from ami_lifecycle.steps.resume_build import Resumed
 
 IMAGE = "ami-0123456789abcdef0"
@@ -30,11 +30,11 @@ EMPTY = (
         for kind in WaitKind
     ),
 )
-OWN_METRICS = {measure.name for result in EMPTY for measure in measures_of(result)}
+OWN_METRICS = {measure.name for result in EMPTY for measure in metrics_of(result)}
 
 
 def values_of(result: BaseModel | None) -> dict[str, float]:
-    return {measure.name: measure.value for measure in measures_of(result)}
+    return {measure.name: measure.value for measure in metrics_of(result)}
 
 
 def headings() -> set[str]:
@@ -154,10 +154,10 @@ def test_how_long_a_phase_took_is_measured_when_its_event_comes() -> None:
     ended = Resumed(
         resource_id="x", resumed=True, reason="it ended", kind=WaitKind.IMAGE, waited_seconds=240.5
     )
-    assert measures_of(ended) == [Measure("ImageCreationTime", 240.5, Unit.SECONDS)]
-    assert measures_of(ended.model_copy(update={"resumed": False})) == []
+    assert metrics_of(ended) == [Metric("ImageCreationTime", 240.5, Unit.SECONDS)]
+    assert metrics_of(ended.model_copy(update={"resumed": False})) == []
 
 
 def test_a_step_without_an_outcome_measures_nothing() -> None:
-    assert measures_of(None) == []
-    assert measures_of(SweepFinding(environment=None, finding="x", repaired=True)) == []
+    assert metrics_of(None) == []
+    assert metrics_of(SweepFinding(environment=None, finding="x", repaired=True)) == []

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.settings import load_catalogue
-from ami_lifecycle.settings_validation import examine_settings
+from ami_lifecycle.settings_validation import validate_settings
 from ami_lifecycle_cli.main import app
 from ami_lifecycle_cli.settings_reference import MEANINGS, build_config_json_schema, setting_fields
 from parameter_config import load_config
@@ -185,7 +185,7 @@ def test_a_default_of_a_declaration_is_checked_as_the_setting_that_it_is(
 def test_a_stored_value_is_checked_as_the_setting_that_it_is(directory: Path) -> None:
     ssm = FakeSsm(FakeClock())
     ssm.put("/comfyui/config/prod/builder/instance-types", "large", "StringList")
-    findings = examine_settings(load_config(directory, ssm, application="comfyui"))
+    findings = validate_settings(load_config(directory, ssm, application="comfyui"))
     assert [finding.path for finding in findings] == ["aws.builder.instance_types"]
     assert "an instance type" in findings[0].message
 

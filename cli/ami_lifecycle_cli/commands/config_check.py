@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ami_lifecycle.settings_validation import examine_environment, examine_settings
+from ami_lifecycle.settings_validation import validate_environment, validate_settings
 from ami_lifecycle_cli.console.connection import Target
 from ami_lifecycle_cli.console.output import print_json, print_line, print_table
 from parameter_config.drift import Drift, find_drift
@@ -34,15 +34,15 @@ def validate(
 
 
 def _examine_contents(target: Target, *, offline: bool) -> list[Finding]:
-    findings = examine_environment(target.load_offline(), target.environment)
+    findings = validate_environment(target.load_offline(), target.environment)
     if findings:
         return findings
-    findings = examine_settings(target.load_offline())
+    findings = validate_settings(target.load_offline())
     if offline:
         return findings
     config = target.load()
     if not findings:
-        findings = examine_settings(config)
+        findings = validate_settings(config)
     return [*findings, *examine_values(config), *examine_reality(config, target.client)]
 
 

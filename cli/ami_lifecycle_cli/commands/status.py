@@ -87,7 +87,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
             ("First boot", first_boot_text(known)),
             ("Reason", known.reason if known else None),
             ("Running", _running(stack, seen)),
-            ("Queued", describe_request(record.wanted) if record.wanted else None),
+            ("Queued", describe_request(record.queued_request) if record.queued_request else None),
             ("Pinned", _pinned(seen)),
             ("Next rebuild", str(seen.next_rebuild) if seen.next_rebuild else None),
             ("Image", seen.image_console),

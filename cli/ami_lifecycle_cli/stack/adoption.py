@@ -14,7 +14,7 @@ from ami_lifecycle.domain.planning import Live, is_named_for, newest_usable
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError
-from ami_lifecycle.steps.batch import blocked_by, one_by_one
+from ami_lifecycle.steps.batch import blocked_by, process_each
 from ami_lifecycle.steps.retire_images import environment_tags
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import read_environment_live
@@ -132,8 +132,8 @@ def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> tupl
         return [image.image_id, *image.snapshot_ids]
 
     wanted = [proposal.image for proposal in proposals if proposal.is_tagged]
-    tagged = one_by_one(wanted, lambda image: image.image_id, tag)
-    left = [*tagged.blocked, *(blocked_by(error, "an image") for error in tagged.passing)]
+    tagged = process_each(wanted, lambda image: image.image_id, tag)
+    left = [*tagged.blocked, *(blocked_by(error, "an image") for error in tagged.transient)]
     return [found for ids in tagged.done for found in ids], left
 
 

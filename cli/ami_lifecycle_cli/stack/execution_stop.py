@@ -10,7 +10,7 @@ from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_EXECUTION
 from ami_lifecycle.errors import InvalidRequestError, TransientError
-from ami_lifecycle.steps.orphan_removal import Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs
@@ -113,7 +113,7 @@ def _following(stack: Stack, environment: str, run: Run, limit: float) -> str | 
     """What runs behind it: the holder of the environment, or what was started and has not claimed it yet."""
     record = stack.environments.get(environment)
     # The claim is given back before what waits is started, which is forgotten then.
-    while record.claim is None and record.wanted is not None and time.monotonic() <= limit:
+    while record.claim is None and record.queued_request is not None and time.monotonic() <= limit:
         time.sleep(_PAUSE_SECONDS)
         record = stack.environments.get(environment)
     claim = record.claim
@@ -131,10 +131,12 @@ def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
     if claim is not None and claim.execution_arn == run.arn:
         return (f"{run.name} still holds {found.environment}",)
     instances = Ec2Instances(stack.client("ec2"))
-    cleaner = Cleaner(instances, stack.images, stack.usage, stack.parameters, stack.clock, stack.application)
+    orphan_remover = OrphanRemover(
+        instances, stack.images, stack.usage, stack.parameters, stack.clock, stack.application
+    )
     mine = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
-    unsettled = cleaner.unsettled(stack.images.find(mine))
-    unsettled.raise_passing()
+    unsettled = orphan_remover.orphaned_images(stack.images.find(mine))
+    unsettled.raise_transient()
     snapshots = [each.snapshot_id for each in stack.images.find_snapshots(mine) if not each.is_copy]
     users = stack.images.images_of_snapshots(snapshots)
     return (

@@ -98,7 +98,7 @@ class Observation:
     @property
     def activity(self) -> str:
         """What happens at this moment."""
-        claim, waiting = self.record.claim, self.record.wanted
+        claim, waiting = self.record.claim, self.record.queued_request
         if claim is None:
             return "queued" if waiting else "idle"
         what = {"build": "building", "publish": "publishing", "retire": "retiring"}.get(
@@ -122,7 +122,7 @@ class Observation:
             "metadata": record_as_json(self.described) if self.described else None,
             "first_boot": first_boot_as_json(self.described),
             "running": claim.model_dump() | {"state": self.state} if claim else None,
-            "queued": self.record.wanted.model_dump() if self.record.wanted else None,
+            "queued": self.record.queued_request.model_dump() if self.record.queued_request else None,
             "pin": self.record.pin.model_dump() if self.record.pin else None,
             "held_back": [held.model_dump() for held in self.record.held_back],
             "failed": self.record.failed.model_dump() if self.record.failed else None,
@@ -313,7 +313,7 @@ def _why_not_built(
 ) -> str:
     if record.claim is not None and record.claim.digest == digest:
         return "it is being built"
-    if record.wanted is not None:
+    if record.queued_request is not None:
         return "it waits for the running execution"
     if record.pin is not None:
         return "the environment is pinned"
@@ -342,7 +342,7 @@ def _next_try(held: HeldBack | None, now: datetime, *, with_reason: bool = True)
 def _blocked_drift(record: EnvironmentRecord, now: datetime) -> Iterator[str]:
     """What AWS refused to let go, with its remedy: the message of the error has it."""
     for held in record.held_back:
-        if held.is_thing:
+        if held.is_resource:
             yield f"{held.what} is left as it is, {_next_try(held, now)}"
 
 
@@ -370,7 +370,7 @@ def _retirement_drift(
             yield f"retirement of {decision.image_id} is pending, {decision.reason}"
     if settings is None or live.image is None or record.claim is not None:
         return
-    if live.image.is_ours(settings.application, settings.environment):
+    if live.image.belongs_to(settings.application, settings.environment):
         can_adopt, why = stack.retirement_review(settings).can_adopt(live.image)
         is_canonical = settings.publication.image_naming == "canonical"
         if live.image.name != settings.image_name and is_canonical and not is_explained:

@@ -75,7 +75,9 @@ class Seen:
     def is_occupied(self) -> bool:
         """Whether something runs or waits that may still lead to a publication."""
         return bool(
-            self.record.claim or self.record.wanted or any(run.outcome == "running" for run in self.runs)
+            self.record.claim
+            or self.record.queued_request
+            or any(run.outcome == "running" for run in self.runs)
         )
 
 

@@ -174,6 +174,6 @@ def _can_be_published(image: Image | None, record: HistoryRecord, settings: Envi
     return (
         image is not None
         and is_launchable(image)
-        and image.is_ours(settings.application, settings.environment)
+        and image.belongs_to(settings.application, settings.environment)
         and (record.verified_at is not None or not settings.verification.enabled)
     )

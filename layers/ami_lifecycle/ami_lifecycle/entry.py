@@ -15,7 +15,7 @@ from ami_lifecycle.adapters.process import current_process
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import AmiLifecycleError, InvalidRequestError
 from ami_lifecycle.function_environment import FunctionEnvironment
-from ami_lifecycle.metrics import Measure, measures_of
+from ami_lifecycle.metrics import Metric, metrics_of
 
 _Input = TypeVar("_Input")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -71,7 +71,7 @@ def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], L
                 raise
             output = None if result is None else result.model_dump(mode="json")
             logger.info("done", output=output)
-            _measure(measures_of(result))
+            _emit_metrics(metrics_of(result))
             return output
 
         return handler
@@ -79,17 +79,17 @@ def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], L
     return decorate
 
 
-def _measure(measures: Sequence[Measure]) -> None:
+def _emit_metrics(metrics: Sequence[Metric]) -> None:
     """Write metrics to the log in the embedded metric format, from which CloudWatch takes them."""
-    if not measures:
+    if not metrics:
         return
-    # Most steps measure nothing, and should not pay for the import at their start.
+    # Most steps emit no metric, and should not pay for the import at their start.
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
-    metrics = EphemeralMetrics()
-    for measure in measures:
-        metrics.add_metric(name=measure.name, unit=measure.unit.value, value=measure.value)
-    metrics.flush_metrics()
+    emitter = EphemeralMetrics()
+    for metric in metrics:
+        emitter.add_metric(name=metric.name, unit=metric.unit.value, value=metric.value)
+    emitter.flush_metrics()
 
 
 def _ids(event: Any) -> dict[str, str | None]:

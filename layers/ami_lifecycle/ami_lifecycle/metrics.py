@@ -1,4 +1,4 @@
-"""What is measured of the results of steps: outcomes, the queue, and how long each phase of a build took."""
+"""Metrics of the results of steps: outcomes, the queue, and how long each phase of a build took."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Unit(StrEnum):
     SECONDS = "Seconds"
 
 
-class Measure(NamedTuple):
+class Metric(NamedTuple):
     """One value of a metric."""
 
     name: str
@@ -46,47 +46,47 @@ _OF_PHASE: Final[Mapping[WaitKind, str]] = {
 }
 
 
-def measures_of(result: BaseModel | None) -> list[Measure]:
-    """The measures of a step's result; empty for most steps."""
+def metrics_of(result: BaseModel | None) -> list[Metric]:
+    """The metrics of a step's result; empty for most steps."""
     match result:
         case ReleaseResult():
             actions = Counter(decision.action for decision in result.decisions)
             return [
-                Measure("ImagesPublished", int(result.image_id is not None)),
-                Measure("ImagesRetired", actions[RetireAction.RETIRE]),
-                Measure("ImagesKept", actions[RetireAction.KEEP]),
-                Measure("NotificationsFailed", len(result.untold)),
+                Metric("ImagesPublished", int(result.image_id is not None)),
+                Metric("ImagesRetired", actions[RetireAction.RETIRE]),
+                Metric("ImagesKept", actions[RetireAction.KEEP]),
+                Metric("NotificationsFailed", len(result.untold)),
             ]
         case CleanUpResult():
             # A repeated clean-up of the same execution releases nothing.
             return [
-                Measure("BuildsFailed", int(bool(result.released))),
-                Measure("NotificationsFailed", len(result.untold)),
+                Metric("BuildsFailed", int(bool(result.released))),
+                Metric("NotificationsFailed", len(result.untold)),
             ]
         case ClaimResult():
-            return [Measure("BuildsQueued", int(result.status is ClaimStatus.QUEUED))]
+            return [Metric("BuildsQueued", int(result.status is ClaimStatus.QUEUED))]
         case Resumed(resumed=True, kind=WaitKind() as kind, waited_seconds=float() as seconds):
-            return [Measure(_OF_PHASE[kind], seconds, Unit.SECONDS)] if kind in _OF_PHASE else []
+            return [Metric(_OF_PHASE[kind], seconds, Unit.SECONDS)] if kind in _OF_PHASE else []
         case SweepResult():
             kinds = Counter(finding.kind for finding in result.findings)
-            found = [Measure(name, kinds[kind]) for kind, name in _OF_FINDING.items()]
+            found = [Metric(name, kinds[kind]) for kind, name in _OF_FINDING.items()]
             return [
                 *found,
                 *_ages(result),
-                Measure("RequestsWaiting", len(result.waiting)),
+                Metric("RequestsWaiting", len(result.waiting)),
                 # Not the findings: while a build runs, or after too many have failed, the sweep starts none.
-                Measure("UnpublishedDigests", len(result.unpublished)),
-                Measure("ResourcesBlocked", len(result.blocked)),
+                Metric("UnpublishedDigests", len(result.unpublished)),
+                Metric("ResourcesBlocked", len(result.blocked)),
             ]
         case _:
             return []
 
 
-def _ages(swept: SweepResult) -> list[Measure]:
+def _ages(swept: SweepResult) -> list[Metric]:
     """None where no environment is rebuilt by schedule: a metric costs something."""
     if swept.image_age_days is None:
         return []
-    ages = [Measure("OldestImageDays", swept.image_age_days)]
+    ages = [Metric("OldestImageDays", swept.image_age_days)]
     if swept.base_age_days is not None:
-        ages.append(Measure("OldestBaseDays", swept.base_age_days))
-    return [*ages, Measure("RebuildsOverdue", len(swept.overdue))]
+        ages.append(Metric("OldestBaseDays", swept.base_age_days))
+    return [*ages, Metric("RebuildsOverdue", len(swept.overdue))]

@@ -248,7 +248,7 @@ class Environments(Protocol):
         """
 
     def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
-        """Store what is wanted, behind this holder, and add one to `revision`; False when the holder's
+        """Queue a request behind this holder, and add one to `revision`; False when the holder's
         claim or the revision is not as it was read.
         """
 
@@ -275,12 +275,12 @@ class Environments(Protocol):
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
         """Remove the claim and add one to `fencing`, so that a plan made before is outdated.
 
-        `wanted` stays. False when the claim or the revision is not as it was read; True on a retry
+        The queued request stays. False when the claim or the revision is not as it was read; True on a retry
         of one's own release.
         """
 
-    def clear_wanted(self, environment: str, *, revision: int) -> None:
-        """Forget the wanted request, unless another has come since."""
+    def clear_queued_request(self, environment: str, *, revision: int) -> None:
+        """Remove the queued request, unless another was queued since."""
 
     def count_publication(self, environment: str, execution_arn: str) -> int:
         """Number of this execution's publication: one more than the last, and the same on a retry."""

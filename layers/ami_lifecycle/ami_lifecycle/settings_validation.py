@@ -31,7 +31,7 @@ _ELSEWHERE: Final[dict[tuple[str, ...], str]] = {
 }
 
 
-def examine_settings(config: Config, application: str | None = None) -> list[Finding]:
+def validate_settings(config: Config, application: str | None = None) -> list[Finding]:
     """Everything that keeps a build from using the settings of an environment; empty where there are none.
 
     Args:
@@ -50,7 +50,7 @@ def examine_settings(config: Config, application: str | None = None) -> list[Fin
     return list(dict.fromkeys(_of_environments(config, content, application)))
 
 
-def examine_environment(config: Config, environment: str | None) -> list[Finding]:
+def validate_environment(config: Config, environment: str | None) -> list[Finding]:
     """That an environment which a person names is one of the files."""
     known = config.resolver.find(("build", "environments"))
     if environment is None or not isinstance(known, dict) or not known or environment in known:

@@ -78,7 +78,7 @@ class ChangeObserver:
     def remember_foreign(self) -> None:
         """Everything that is not ours now must stay as it is."""
         for resource_id, tags, state in self._everything():
-            if not self._view.is_ours(tags):
+            if not self._view.belongs_to(tags):
                 self._foreign[resource_id] = (dict(tags), state)
 
     def forget(self, resource_id: str) -> None:
@@ -115,7 +115,7 @@ class ChangeObserver:
         found = []
         for resource_id in self.targets(request):
             tags = self._tags(resource_id)
-            if tags is not None and not self._view.is_ours(tags):
+            if tags is not None and not self._view.belongs_to(tags):
                 found.append(("P6", f"{resource_id}, which is not ours, was changed"))
         if request.service == "ssm" and request.operation in {"PutParameter", "DeleteParameter"}:
             name = str(request.parameters.get("Name"))

@@ -118,7 +118,7 @@ class PublicationObserver:
         if image.state != "available":
             return f"{name} names {value}, which is {image.state}"
         of = image.tags.get(ENVIRONMENT_TAG)
-        if self._view.is_ours(image.tags) and of != environment:
+        if self._view.belongs_to(image.tags) and of != environment:
             return f"{name} names {value}, which is of {of}"
         return None
 

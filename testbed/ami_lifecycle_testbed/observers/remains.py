@@ -100,7 +100,7 @@ class RemainsObserver:
 
     def _require_tags(self, resource_id: str, tags: Mapping[str, str]) -> None:
         missing = [name for name in _OWNER_TAGS if not tags.get(name)]
-        if missing or not self._view.is_ours(tags):
+        if missing or not self._view.belongs_to(tags):
             self._violations.add("P4", f"{resource_id} was created without its owner's tags: {missing}")
 
     def _check_need(self, tags: Mapping[str, str]) -> None:
@@ -148,7 +148,7 @@ class RemainsObserver:
         """P3: what an image is made of is there, whichever environment's build has made it."""
         for image in self._view.images():
             lost = [found for found in image.snapshot_ids if found not in self._view.ec2.snapshots]
-            if image.state == "available" and self._view.is_ours(image.tags) and lost:
+            if image.state == "available" and self._view.belongs_to(image.tags) and lost:
                 self._violations.add(
                     "P3", f"{image.image_id} has lost {', '.join(lost)}, which it is made of"
                 )
@@ -194,7 +194,7 @@ class RemainsObserver:
         """One record says live: that of the image which `latest` names."""
         latest = self._view.latest_of(environment)
         image = self._view.image(latest)
-        if image is None or not self._view.is_ours(image.tags) or latest in self._excused:
+        if image is None or not self._view.belongs_to(image.tags) or latest in self._excused:
             return
         records = self._view.records_of(environment)
         live = sorted(

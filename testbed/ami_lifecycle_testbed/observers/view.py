@@ -48,7 +48,7 @@ class View:
     registry: Registry
     application: str
 
-    def is_ours(self, tags: Mapping[str, str]) -> bool:
+    def belongs_to(self, tags: Mapping[str, str]) -> bool:
         """Whether tags are those of the application."""
         return tags.get(APPLICATION_TAG) == self.application
 
@@ -197,7 +197,7 @@ class View:
 
     def _instances_of(self, image_id: str) -> Iterable[str]:
         for instance in self.instances():
-            if instance.image.image_id == image_id and not self.is_ours(instance.tags):
+            if instance.image.image_id == image_id and not self.belongs_to(instance.tags):
                 yield f"instance {instance.instance_id}"
 
 

@@ -117,7 +117,7 @@ def test_a_request_queues_behind_its_holder(rig: Rig) -> None:
     request = request_for(rig, image_digest=DIGEST, fresh=True)
     assert rig.environments.queue(rig.name, request, behind=claim, revision=0)
     record = rig.environments.get(rig.name)
-    assert record.wanted == request
+    assert record.queued_request == request
     assert record.revision == 1
     assert record.claim == claim
 
@@ -127,9 +127,9 @@ def test_a_request_does_not_overwrite_one_that_it_has_not_seen(rig: Rig) -> None
     first, second = request_for(rig, image_digest=DIGEST), request_for(rig, force=True)
     assert rig.environments.queue(rig.name, first, behind=claim, revision=0)
     assert not rig.environments.queue(rig.name, second, behind=claim, revision=0)
-    assert rig.environments.get(rig.name).wanted == first
+    assert rig.environments.get(rig.name).queued_request == first
     assert rig.environments.queue(rig.name, second, behind=claim, revision=1)
-    assert rig.environments.get(rig.name).wanted == second
+    assert rig.environments.get(rig.name).queued_request == second
 
 
 def test_a_request_that_is_queued_twice_counts_once(rig: Rig) -> None:
@@ -144,7 +144,7 @@ def test_a_request_does_not_queue_behind_a_holder_that_is_gone(rig: Rig) -> None
     claim = claimed(rig)
     rig.environments.release(rig.name, claim, revision=0)
     assert not rig.environments.queue(rig.name, request_for(rig), behind=claim, revision=0)
-    assert rig.environments.get(rig.name).wanted is None
+    assert rig.environments.get(rig.name).queued_request is None
 
 
 def test_the_holder_is_busy_between_entering_and_leaving(rig: Rig) -> None:
@@ -205,7 +205,7 @@ def test_a_release_frees_the_environment_and_keeps_what_is_wanted(rig: Rig) -> N
     record = rig.environments.get(rig.name)
     assert record.claim is None
     assert record.fencing == 2
-    assert record.wanted == request
+    assert record.queued_request == request
     assert record.revision == 1
 
 
@@ -238,11 +238,11 @@ def test_what_is_wanted_is_forgotten_unless_more_has_come(rig: Rig) -> None:
     claim = claimed(rig)
     request = request_for(rig)
     rig.environments.queue(rig.name, request, behind=claim, revision=0)
-    rig.environments.clear_wanted(rig.name, revision=0)
-    assert rig.environments.get(rig.name).wanted == request
-    rig.environments.clear_wanted(rig.name, revision=1)
-    rig.environments.clear_wanted(rig.name, revision=1)
-    assert rig.environments.get(rig.name).wanted is None
+    rig.environments.clear_queued_request(rig.name, revision=0)
+    assert rig.environments.get(rig.name).queued_request == request
+    rig.environments.clear_queued_request(rig.name, revision=1)
+    rig.environments.clear_queued_request(rig.name, revision=1)
+    assert rig.environments.get(rig.name).queued_request is None
     assert rig.environments.get(rig.name).revision == 1
 
 

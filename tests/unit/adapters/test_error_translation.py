@@ -14,7 +14,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from ami_lifecycle.adapters.translation import RULES, aws_errors, code_of, message_of
-from ami_lifecycle.domain.failure_causes import is_the_images_fault
+from ami_lifecycle.domain.failure_causes import is_image_failure
 from ami_lifecycle.errors import (
     AccessDeniedError,
     AgentNotOnlineError,
@@ -103,7 +103,7 @@ def test_what_the_account_rules_out_says_who_can_admit_it_and_is_no_fault_of_the
 ) -> None:
     error = translated(client_error(code))
     assert told in str(error)
-    assert not is_the_images_fault(type(error).__name__)
+    assert not is_image_failure(type(error).__name__)
 
 
 def test_access_denied_names_the_action_to_grant() -> None:

@@ -426,7 +426,7 @@ CASES = [
         _UPDATED,
     ),
     Case(_environments, "release", {"environment": "prod", "claim": CLAIM, "revision": 1}, _UPDATED),
-    Case(_environments, "clear_wanted", {"environment": "prod", "revision": 1}, _UPDATED),
+    Case(_environments, "clear_queued_request", {"environment": "prod", "revision": 1}, _UPDATED),
     Case(_environments, "count_publication", {"environment": "prod", "execution_arn": ARN}, _UPDATED),
     Case(_environments, "hold_back", {"environment": "prod", "held": ()}, _UPDATED),
     Case(_environments, "note_rebuild", {"environment": "prod", "since": NOW}, _UPDATED),

@@ -58,7 +58,7 @@ def test_what_waits_is_started_a_moment_after_the_claim_was_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     idle = EnvironmentRecord(environment="prod")
-    waiting = idle.model_copy(update={"wanted": BuildRequest(environment="prod")})
+    waiting = idle.model_copy(update={"queued_request": BuildRequest(environment="prod")})
     assert stopped_behind(monkeypatch, [waiting, waiting, idle], [BEHIND]) == BEHIND.arn
     # Where nothing starts it in the time that was given, nothing runs.
     assert stopped_behind(monkeypatch, [waiting], []) is None

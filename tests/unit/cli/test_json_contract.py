@@ -85,7 +85,7 @@ def test_an_environment_in_every_state_has_the_form_of_status(capsys: pytest.Cap
     busy = EnvironmentRecord(
         environment="prod",
         claim=claim,
-        wanted=BuildRequest(environment="prod"),
+        queued_request=BuildRequest(environment="prod"),
         pin=Pin(image_id="ami-0123456789abcdef0", at=micros),
     )
     seen = [an_observation(), an_observation(record=busy, metadata=None, history=None)]

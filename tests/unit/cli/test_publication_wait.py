@@ -30,7 +30,7 @@ def a_claim(of: str | None = digest(4), action: Action = Action.BUILD) -> Claim:
 
 
 def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
-    record = {key: changes.pop(key) for key in ("claim", "wanted", "failed", "pin") if key in changes}
+    record = {key: changes.pop(key) for key in ("claim", "queued_request", "failed", "pin") if key in changes}
     values: dict[str, Any] = {
         "record": EnvironmentRecord(environment="prod", **record),
         "live": a_live(live),
@@ -52,7 +52,7 @@ def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
         (THIS, seen(4, claim=a_claim(None, Action.RETIRE))),  # the name is being adopted
         (THIS, seen(4, is_final=False)),  # the sweep adopts it
         (THIS, seen(claim=a_claim(digest(3)), pin=Pin(image_id=image_id(3), at=NOW))),
-        (THIS, seen(wanted=BuildRequest(environment="prod"), tag_digest=digest(5))),
+        (THIS, seen(queued_request=BuildRequest(environment="prod"), tag_digest=digest(5))),
         # What failed is tried again at this moment.
         (
             THIS,

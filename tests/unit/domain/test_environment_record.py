@@ -22,9 +22,9 @@ from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import (
     HeldBack,
     UnusableBase,
-    back_off,
-    learn_from_failure,
     merge_requests,
+    retry_delay,
+    unusable_base_after,
 )
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 
@@ -115,7 +115,7 @@ def test_a_claim_is_held_by_its_execution_under_its_number(arn: str | None, numb
     ("tries", "minutes"), [(0, 0), (1, 0), (2, 10), (3, 20), (4, 40), (5, 60), (6, 60), (10_000, 60)]
 )
 def test_the_pauses_between_tries_double_up_to_an_hour(tries: int, minutes: int) -> None:
-    assert back_off(tries) == timedelta(minutes=minutes)
+    assert retry_delay(tries) == timedelta(minutes=minutes)
 
 
 def refused(resource: str, reason: str = "EC2 refuses it") -> Blocked:
@@ -127,7 +127,7 @@ def held(what: str, **changes: Any) -> HeldBack:
 
 
 def test_what_is_refused_for_the_first_time_is_tried_again_at_once() -> None:
-    assert a_record().after_looking([refused("snap-1")], NOW) == (
+    assert a_record().after_retry([refused("snap-1")], NOW) == (
         HeldBack(what="snap-1", reason="EC2 refuses it", since=NOW, tries=1, due=NOW),
     )
 
@@ -135,7 +135,7 @@ def test_what_is_refused_for_the_first_time_is_tried_again_at_once() -> None:
 def test_what_is_refused_again_waits_longer_and_keeps_its_first_date() -> None:
     record = a_record(held_back=(held("snap-2", tries=7), held("snap-1", tries=2, reason="before")))
     later = NOW + timedelta(hours=1)
-    (again,) = record.after_looking([refused("snap-1", "now")], later)
+    (again,) = record.after_retry([refused("snap-1", "now")], later)
     assert (again.what, again.reason, again.tries) == ("snap-1", "now", 3)
     assert (again.since, again.due) == (NOW, later + timedelta(minutes=20))
 
@@ -143,13 +143,13 @@ def test_what_is_refused_again_waits_longer_and_keeps_its_first_date() -> None:
 def test_a_thing_that_is_refused_no_more_is_forgotten_and_unseen_things_and_work_stay() -> None:
     work = held("publish ami-0123456789abcdef0", execution_arn="arn")
     record = a_record(held_back=(held("gone"), held("unseen"), work))
-    assert record.after_looking([], NOW, unseen=frozenset({"unseen"})) == (held("unseen"), work)
+    assert record.after_retry([], NOW, unseen=frozenset({"unseen"})) == (held("unseen"), work)
 
 
 def test_unseen_work_that_is_refused_is_told_once() -> None:
     work = held("retirement of prod", execution_arn="arn", tries=3)
     record = a_record(held_back=(work, held("unseen", tries=3)))
-    found = record.after_looking(
+    found = record.after_retry(
         [refused("unseen"), refused("retirement of prod")], NOW, unseen=frozenset({"unseen"})
     )
     assert [(each.what, each.tries) for each in found] == [("unseen", 4), ("retirement of prod", 4)]
@@ -204,19 +204,19 @@ def test_a_base_whose_agent_does_not_serve_is_not_used_again(error: str, reason:
     expected = UnusableBase(image_id=BASE, reason=reason, is_certain=certain)
     other = UnusableBase(image_id=image_id(8), reason="another", is_certain=True)
     for known in (None, other):
-        assert learn_from_failure(known, a_claim(base_image_id=BASE), error) == expected
+        assert unusable_base_after(known, a_claim(base_image_id=BASE), error) == expected
 
 
 @pytest.mark.parametrize("certain", [True, False])
 def test_another_failure_of_an_update_says_nothing_of_the_base(certain: bool) -> None:
     known = UnusableBase(image_id=BASE, reason="before", is_certain=certain)
-    assert learn_from_failure(known, a_claim(base_image_id=BASE), "VerificationFailedError") == known
-    assert learn_from_failure(None, a_claim(base_image_id=BASE), "VerificationFailedError") is None
+    assert unusable_base_after(known, a_claim(base_image_id=BASE), "VerificationFailedError") == known
+    assert unusable_base_after(None, a_claim(base_image_id=BASE), "VerificationFailedError") is None
 
 
 @pytest.mark.parametrize("error", ["AgentNotOnlineError", "AgentTooOldError", "ProvisioningFailedError"])
 def test_where_a_fresh_build_fails_too_a_base_that_may_be_good_gets_another_chance(error: str) -> None:
     certain = UnusableBase(image_id=BASE, reason="too old", is_certain=True)
-    assert learn_from_failure(certain, a_claim(), error) == certain
-    assert learn_from_failure(certain.model_copy(update={"is_certain": False}), a_claim(), error) is None
-    assert learn_from_failure(None, a_claim(), error) is None
+    assert unusable_base_after(certain, a_claim(), error) == certain
+    assert unusable_base_after(certain.model_copy(update={"is_certain": False}), a_claim(), error) is None
+    assert unusable_base_after(None, a_claim(), error) is None

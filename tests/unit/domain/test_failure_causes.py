@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ami_lifecycle.domain.failure_causes import is_an_interruption, is_the_images_fault
+from ami_lifecycle.domain.failure_causes import is_image_failure, is_interruption
 
 
 @pytest.mark.parametrize("error", ["ProvisioningFailedError", "VerificationFailedError"])
 def test_a_failed_installation_or_verification_is_the_images_fault(error: str) -> None:
-    assert is_the_images_fault(error)
+    assert is_image_failure(error)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_a_failed_installation_or_verification_is_the_images_fault(error: str) -
     ["CapacityError", "States.Timeout", "ExecutionAborted", "AgentNotOnlineError", "SettingsError", ""],
 )
 def test_a_shortage_an_outage_and_a_stop_say_nothing_of_the_image(error: str) -> None:
-    assert not is_the_images_fault(error)
+    assert not is_image_failure(error)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_a_shortage_an_outage_and_a_stop_say_nothing_of_the_image(error: str) ->
 def test_a_document_is_kept_from_its_work_by_what_lies_outside_of_the_image(
     exit_code: int | None, interrupted: bool
 ) -> None:
-    assert is_an_interruption(exit_code) is interrupted
+    assert is_interruption(exit_code) is interrupted

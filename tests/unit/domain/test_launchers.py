@@ -12,7 +12,7 @@ from ami_lifecycle.domain.launchers import (
     TemplateReference,
     TemplateVersion,
     aliases_in,
-    uses_by_launching,
+    uses_by_launchers,
 )
 from ami_lifecycle.domain.model import UsageKind
 
@@ -44,7 +44,7 @@ def found(
     resolutions: dict[str, Resolution] | None = None,
     image_ids: tuple[str, ...] = (AMI,),
 ) -> list[tuple[str, UsageKind, str]]:
-    uses = uses_by_launching(image_ids, launchers, versions, resolutions or {})
+    uses = uses_by_launchers(image_ids, launchers, versions, resolutions or {})
     return [(image_id, use.kind, use.resource) for image_id, use in uses]
 
 
@@ -193,7 +193,7 @@ def test_whatever_can_be_launched_keeps_its_image(
     resolutions = {alias: Resolution(value=value) for alias, value in values.items()}
     protected = {
         image_id
-        for image_id, use in uses_by_launching([AMI, OTHER], launchers, shown, resolutions)
+        for image_id, use in uses_by_launchers([AMI, OTHER], launchers, shown, resolutions)
         if use.kind is not UsageKind.OLD_TEMPLATE_VERSION
     }
     assert {values.get(image, image) for image in launchable} <= protected

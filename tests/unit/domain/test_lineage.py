@@ -11,8 +11,8 @@ from ami_lifecycle.domain.lineage import (
     lineage,
     lineage_key,
     live_before,
-    passed_over,
     publication_number,
+    rolled_back_by,
 )
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
@@ -53,7 +53,7 @@ class Environment:
         self.live = build
 
     def go_to(self, build: int) -> None:
-        for record in passed_over(self._all(), image_id(self.live), digest(build)):
+        for record in rolled_back_by(self._all(), image_id(self.live), digest(build)):
             left = int(record.image_digest.removeprefix("sha256:"), 16)
             self.records[left] = record.model_copy(update={"rolled_back": True})
         self.push(build)
@@ -167,7 +167,7 @@ def test_an_image_without_a_digest_is_its_own_lineage() -> None:
     one, two = (published(build, build).model_copy(update={"image_digest": ""}) for build in (1, 2))
     assert [lineage_key(record) for record in (one, two)] == [image_id(1), image_id(2)]
     assert live_before([one, two], image_id(2), None) == [one]
-    assert passed_over([one, two], image_id(2), image_id(1)) == [two]
+    assert rolled_back_by([one, two], image_id(2), image_id(1)) == [two]
 
 
 def test_of_one_docker_image_the_newest_publication_stands_for_it() -> None:
@@ -184,22 +184,22 @@ def test_without_a_live_image_all_that_was_live_is_a_way_back() -> None:
 
 def test_from_an_image_in_the_middle_only_what_lies_between_is_left() -> None:
     records = [published(build, build) for build in (1, 2, 3, 4)]
-    assert passed_over(records, image_id(3), digest(1)) == [published(3, 3), published(2, 2)]
-    assert passed_over(records, image_id(4), digest(3)) == [published(4, 4)]
+    assert rolled_back_by(records, image_id(3), digest(1)) == [published(3, 3), published(2, 2)]
+    assert rolled_back_by(records, image_id(4), digest(3)) == [published(4, 4)]
 
 
 def test_who_goes_forward_or_nowhere_leaves_nothing() -> None:
     records = [published(1, 1), published(2, 2), published(3, 3, rolled_back=True)]
     for target in (digest(3), digest(9)):
-        assert passed_over(records, image_id(2), target) == []
-    assert passed_over(records, image_id(1), digest(2)) == []
+        assert rolled_back_by(records, image_id(2), target) == []
+    assert rolled_back_by(records, image_id(1), digest(2)) == []
 
 
 def test_from_a_live_image_without_a_record_all_newer_than_the_target_is_left() -> None:
     records = [published(1, 1), published(2, 2), published(3, 3)]
-    assert passed_over(records, image_id(9), digest(1)) == [published(3, 3), published(2, 2)]
+    assert rolled_back_by(records, image_id(9), digest(1)) == [published(3, 3), published(2, 2)]
 
 
 def test_what_was_left_before_is_not_left_again() -> None:
     records = [published(1, 1), published(2, 2, rolled_back=True), published(3, 3)]
-    assert passed_over(records, image_id(3), digest(1)) == [published(3, 3)]
+    assert rolled_back_by(records, image_id(3), digest(1)) == [published(3, 3)]

@@ -12,11 +12,11 @@ from ami_lifecycle.domain.docker_image import Child, Manifest, RegistryImage
 from ami_lifecycle.domain.preflight import (
     ParameterShape,
     data_type_finding,
+    disk_space_problem,
     manifest_problem,
     parameter_problem,
     platform_of,
     registry_problem,
-    room_problem,
     subnet_problems,
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -176,7 +176,7 @@ def test_an_archived_image_has_to_be_restored() -> None:
 
 
 def test_an_image_that_cannot_fit_is_told_with_its_size_and_the_number_to_set() -> None:
-    assert room_problem(REFERENCE, 30 * GIB, settings()) == (
+    assert disk_space_problem(REFERENCE, 30 * GIB, settings()) == (
         SettingsError,
         (
             f"{REFERENCE} has 30.0 GiB of compressed layers, which do not fit a root volume of 40 GiB together with "
@@ -189,9 +189,9 @@ def test_an_image_that_cannot_fit_is_told_with_its_size_and_the_number_to_set() 
 def test_the_largest_image_that_might_fit_is_built() -> None:
     # 3 GiB for a bare system, and the image twice: as it is downloaded, and unpacked.
     least = settings(builder={"root_volume_gib": 43})
-    assert room_problem(REFERENCE, 20 * GIB, least) is None
-    assert room_problem(REFERENCE, 20 * GIB + 1, least) is not None
-    assert room_problem(REFERENCE, None, settings()) is None
+    assert disk_space_problem(REFERENCE, 20 * GIB, least) is None
+    assert disk_space_problem(REFERENCE, 20 * GIB + 1, least) is not None
+    assert disk_space_problem(REFERENCE, None, settings()) is None
 
 
 # Subnets.

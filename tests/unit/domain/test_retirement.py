@@ -287,7 +287,7 @@ def test_an_image_from_before_records_is_older_than_one_with_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "awaited", "reason"),
+    ("changes", "reserved", "reason"),
     [
         (
             {"name": "AwsBackup_copy"},
@@ -307,10 +307,10 @@ def test_an_image_from_before_records_is_older_than_one_with_a_record() -> None:
     ],
 )
 def test_what_must_not_go_is_kept_with_the_reason_and_takes_no_place(
-    changes: dict[str, Any], awaited: dict[str, str] | None, reason: str
+    changes: dict[str, Any], reserved: dict[str, str] | None, reason: str
 ) -> None:
     special = an_image(2, **changes)
-    kept, opened = previous_images(an_image(9), [special, an_image(1, creation_date=None)], 1, awaited)
+    kept, opened = previous_images(an_image(9), [special, an_image(1, creation_date=None)], 1, reserved)
     assert opened == []
     assert kept == [
         Decision(image_id=special.image_id, action=RetireAction.KEEP, reason=reason),

@@ -30,7 +30,7 @@ from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.launcher import Infrastructure
-from ami_lifecycle.steps.orphan_removal import Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import RetireInput, Retirer
@@ -269,9 +269,9 @@ class Account:
         )
 
     @property
-    def cleaner(self) -> Cleaner:
+    def orphan_remover(self) -> OrphanRemover:
         world = self.world
-        return Cleaner(
+        return OrphanRemover(
             instances=world.instances,
             images=world.images,
             usage=world.usage,
@@ -284,7 +284,7 @@ class Account:
     def build_cleaner(self) -> BuildCleaner:
         world = self.world
         return BuildCleaner(
-            cleaner=self.cleaner,
+            orphan_remover=self.orphan_remover,
             environments=world.environments,
             executions=world.executions,
             notifier=world.notifier,
@@ -316,7 +316,7 @@ class Account:
             environments=world.environments,
             executions=world.executions,
             build_cleaner=self.build_cleaner,
-            cleaner=self.cleaner,
+            orphan_remover=self.orphan_remover,
             usage=world.usage,
             preflight=self.preflight,
             clock=world.clock,

@@ -223,7 +223,7 @@ def test_what_the_holder_does_itself_ends_and_the_rest_waits(
         ),
     }
     assert claimed(account, mine) == expected[holds]
-    assert (account.world.environments.get("prod").wanted is not None) is (holds == "is queued")
+    assert (account.world.environments.get("prod").queued_request is not None) is (holds == "is queued")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,9 @@ def test_what_waits_is_known_as_queued_but_a_rollback_stays_one(
     held(account)
     request = BuildRequest(environment="prod", trigger=trigger, branch="main")
     claimed(account, StepInput(plan=step.plan.model_copy(update={"request": request}), execution_arn=MINE))
-    assert account.world.environments.get("prod").wanted == request.model_copy(update={"trigger": waits_as})
+    assert account.world.environments.get("prod").queued_request == request.model_copy(
+        update={"trigger": waits_as}
+    )
 
 
 def test_what_waits_already_is_not_forgotten(account: Account, step: StepInput) -> None:
@@ -271,7 +273,7 @@ def test_what_waits_already_is_not_forgotten(account: Account, step: StepInput) 
     waiting = BuildRequest(environment="prod", fresh=True)
     assert account.world.environments.queue("prod", waiting, behind=claim, revision=0)
     claimed(account, step)
-    wanted = account.world.environments.get("prod").wanted
+    wanted = account.world.environments.get("prod").queued_request
     assert wanted is not None
     assert wanted.fresh
 
@@ -282,7 +284,7 @@ def test_a_plan_without_a_request_waits_as_a_build_of_the_environment(
     held(account)
     plan: BuildPlan = step.plan.model_copy(update={"request": None})
     assert claimed(account, StepInput(plan=plan, execution_arn=MINE)).status is ClaimStatus.QUEUED
-    wanted = account.world.environments.get("prod").wanted
+    wanted = account.world.environments.get("prod").queued_request
     assert wanted == BuildRequest(environment="prod", trigger=Trigger.QUEUED)
 
 

@@ -177,7 +177,7 @@ def test_of_two_duplicate_pushes_one_builds_and_the_other_ends() -> None:
         schedule.hold(account.world.environments, account.world.executions)
         results = schedule.run(claimant(account, "a", a_push()), claimant(account, "b", a_push()))
         assert statuses(results) == ["already_building", "claimed"], schedule.choices
-        assert account.world.environments.get("prod").wanted is None
+        assert account.world.environments.get("prod").queued_request is None
         runs += 1
     assert runs > MANY
 
@@ -192,8 +192,8 @@ def test_of_three_different_builds_one_is_claimed_and_one_is_wanted() -> None:
         assert statuses(results) == ["claimed", "queued", "queued"], schedule.choices
         record = account.world.environments.get("prod")
         assert record.claim is not None
-        assert record.wanted is not None
-        assert record.wanted.image_digest in set(digests) - {record.claim.digest}
+        assert record.queued_request is not None
+        assert record.queued_request.image_digest in set(digests) - {record.claim.digest}
         runs += 1
     assert runs > MANY
 
@@ -244,12 +244,12 @@ def test_a_push_that_comes_while_the_holder_releases_is_claimed_or_started_by_th
             assert result.status is ClaimStatus.CLAIMED
             assert started == []
             assert record.is_held_by(arn_of("new"), result.number)
-        assert record.wanted is None
+        assert record.queued_request is None
         seen.add(result.status)
     assert seen == {ClaimStatus.QUEUED, ClaimStatus.CLAIMED}
 
 
-def cleaner(account: Account, name: str) -> Callable[[], CleanUpResult]:
+def orphan_remover(account: Account, name: str) -> Callable[[], CleanUpResult]:
     def clean() -> CleanUpResult:
         step = CleanUpInput(execution_arn=arn_of(name), state_machine_arn=MACHINE, status="ABORTED")
         for _ in range(LOOKS):
@@ -271,7 +271,9 @@ def test_a_dead_claim_is_taken_over_by_exactly_one() -> None:
         account.world.executions.end(arn_of("dead"))
         schedule.hold(account.world.environments, account.world.executions)
         *claims, cleaned = schedule.run(
-            claimant(account, "a", a_push()), claimant(account, "b", a_push()), cleaner(account, "dead")
+            claimant(account, "a", a_push()),
+            claimant(account, "b", a_push()),
+            orphan_remover(account, "dead"),
         )
         assert statuses(claims) == ["already_building", "claimed"], schedule.choices
         assert isinstance(cleaned, CleanUpResult), cleaned
@@ -306,7 +308,7 @@ def test_a_function_of_an_aborted_execution_writes_before_the_clean_up_or_not_at
         schedule.hold(account.world.environments, account.world.parameters, account.world.images)
 
         def clean(account: Account = account) -> CleanUpResult:
-            return cleaner(account, "zombie")()
+            return orphan_remover(account, "zombie")()
 
         published, cleaned = schedule.run(publish, clean)
         seen.add((type(published), type(cleaned)))

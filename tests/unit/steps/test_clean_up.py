@@ -409,7 +409,7 @@ def test_what_waited_behind_a_failed_build_is_started_and_told(account: Account)
     result = account.build_cleaner.clean_up(a_clean_up(error="E"))
     (started,) = account.world.executions.started
     assert (result.started_execution, started.request) == (started.arn, wanted)
-    assert account.world.environments.get("prod").wanted is None
+    assert account.world.environments.get("prod").queued_request is None
 
 
 def test_what_cannot_be_started_is_told_and_goes_on_waiting(account: Account) -> None:
@@ -421,7 +421,7 @@ def test_what_cannot_be_started_is_told_and_goes_on_waiting(account: Account) ->
     (blocked,) = result.blocked
     assert (blocked.resource, blocked.error) == ("what waits for prod", "AccessDeniedError")
     assert (result.started_execution, result.released) == (None, ("prod",))
-    assert account.world.environments.get("prod").wanted == wanted
+    assert account.world.environments.get("prod").queued_request == wanted
 
 
 def test_what_is_certain_of_a_base_is_not_forgotten_by_a_fresh_build_that_fails(account: Account) -> None:

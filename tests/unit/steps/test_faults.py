@@ -248,7 +248,7 @@ def after_a_clean_up(account: Account) -> dict[str, Any]:
         "snapshots": sorted(world.images.snapshots),
         "running": [instance.instance_id for instance in world.instances.running()],
         "parameters": sorted(world.parameters.all),
-        "record": record.model_dump(exclude={"wanted"}),
+        "record": record.model_dump(exclude={"queued_request"}),
     }
 
 
@@ -299,7 +299,7 @@ def test_a_sweep_that_is_disturbed_is_made_good_by_the_next(number: int) -> None
     assert promises.broken == []
     assert promises.leaks_of(execution.arn) == []
     record = account.world.environments.get("prod")
-    assert (record.claim, record.wanted) == (None, None)
+    assert (record.claim, record.queued_request) == (None, None)
     assert record.failed is not None
     # A timeout is not the fault of the image, so it is remembered and not counted.
     assert (record.failed.count, record.failed.claim_number) == (0, 1)

@@ -21,7 +21,7 @@ from ami_lifecycle.domain.decision import Retirement
 from ami_lifecycle.domain.model import Image, UsageKind
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.errors import CleanUpIncompleteError, ThrottledError
-from ami_lifecycle.steps.image_removal import MOST_AGE, REST
+from ami_lifecycle.steps.image_removal import MAX_REVIEW_AGE, TIME_RESERVE
 from ami_lifecycle.steps.retire_images import RetireInput
 
 NAME = "comfyui-multitenant-prod"
@@ -130,7 +130,7 @@ def test_no_image_goes_for_a_look_that_is_too_old(seconds: float, number: int) -
     build.account.world.watch(ages)
     build.retire_for(3600)
     assert build.left == []
-    assert max(ages.ages) <= MOST_AGE + timedelta(seconds=seconds)
+    assert max(ages.ages) <= MAX_REVIEW_AGE + timedelta(seconds=seconds)
 
 
 def used_meanwhile(build: Pile, seconds: float, kind: UsageKind, resource: str) -> str:
@@ -218,7 +218,7 @@ def test_many_images_take_several_attempts_and_each_goes_on_where_the_last_one_s
         begun = build.account.world.clock.now()
         with contextlib.suppress(CleanUpIncompleteError):
             build.retire_for(180)
-        assert build.account.world.clock.now() - begun <= timedelta(seconds=181) - REST
+        assert build.account.world.clock.now() - begun <= timedelta(seconds=181) - TIME_RESERVE
         counts.append(len(build.left))
     assert (attempts, build.left) == (4, [])
     assert counts == sorted(counts, reverse=True)
@@ -373,9 +373,9 @@ def test_orphans_that_take_longer_than_the_function_are_gone_after_some_attempts
     attempts = 0
     while True:
         attempts += 1
-        cleaner = dataclasses.replace(account.cleaner, deadline=account.deadline)
+        orphan_remover = dataclasses.replace(account.orphan_remover, deadline=account.deadline)
         try:
-            cleaner.clean(arn_of("gone"))
+            orphan_remover.remove(arn_of("gone"))
             break
         except CleanUpIncompleteError:
             assert attempts < 10

@@ -485,7 +485,7 @@ def test_the_copy_has_the_tags_of_its_owner_from_the_call_on_that_makes_it(build
     build.publish()
     build.retire()
     copy = build.account.world.images.all[build.adopt().image_id]
-    assert copy.is_ours("comfyui", "prod")
+    assert copy.belongs_to("comfyui", "prod")
     assert copy.tags[TAG_EXECUTION] == build.execution.arn
     assert copy.name == "comfyui-multitenant-prod"
     assert not copy.is_copy

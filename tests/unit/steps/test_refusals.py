@@ -24,7 +24,7 @@ from tests.unit.steps.leftovers import (
 
 from ami_lifecycle.domain.command import CommandResult, CommandStatus
 from ami_lifecycle.domain.decision import Blocked
-from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, back_off
+from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, retry_delay
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, Snapshot
 from ami_lifecycle.domain.publication import dump
@@ -39,7 +39,7 @@ from ami_lifecycle.errors import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from ami_lifecycle.steps.batch import one_by_one
+from ami_lifecycle.steps.batch import process_each
 
 NAME = "comfyui-multitenant-prod"
 FOR_EVER = 10_000
@@ -86,15 +86,15 @@ def test_each_thing_gets_its_turn_whatever_becomes_of_the_others(kinds: list[str
             raise errors[item[1]]
         return item[0]
 
-    outcomes = one_by_one(enumerate(kinds), lambda item: f"snap-{item[0]}", act)
+    outcomes = process_each(enumerate(kinds), lambda item: f"snap-{item[0]}", act)
     assert tried == list(range(len(kinds)))
     assert outcomes.done == [number for number, kind in enumerate(kinds) if kind == "done"]
     refused = [f"snap-{number}" for number, kind in enumerate(kinds) if kind in {"refused", "unknown"}]
     assert [found.resource for found in outcomes.blocked] == refused
-    assert len(outcomes.passing) == kinds.count("slower")
-    if outcomes.passing:
+    assert len(outcomes.transient) == kinds.count("slower")
+    if outcomes.transient:
         with pytest.raises(ThrottledError):
-            outcomes.raise_passing()
+            outcomes.raise_transient()
 
 
 def test_a_claim_that_is_lost_ends_all() -> None:
@@ -102,7 +102,7 @@ def test_a_claim_that_is_lost_ends_all() -> None:
         raise ClaimLostError("another execution holds it")
 
     with pytest.raises(ClaimLostError):
-        one_by_one(["snap-1", "snap-2"], str, act)
+        process_each(["snap-1", "snap-2"], str, act)
 
 
 CHANGING = {"terminate", "deregister", "delete_snapshot", "delete", "is_settled"}
@@ -320,10 +320,10 @@ def test_a_passing_failure_to_tell_is_made_good_at_once(account: Account) -> Non
 
 
 def test_the_pauses_grow_to_an_hour_and_stay_there() -> None:
-    pauses = [back_off(tries) for tries in range(1, 8)]
+    pauses = [retry_delay(tries) for tries in range(1, 8)]
     minutes = [0, 10, 20, 40, 60, 60, 60]
     assert pauses == [timedelta(minutes=number) for number in minutes]
-    assert back_off(10**9) == LONGEST_PAUSE
+    assert retry_delay(10**9) == LONGEST_PAUSE
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,7 @@ def test_what_is_held_back_keeps_its_first_date() -> None:
     record = EnvironmentRecord(environment="prod")
     for tries in (1, 2, 3):
         found = Blocked(resource="snap-1", error="RefusedError", reason="SnapshotLocked")
-        held = record.after_looking([found], now + timedelta(hours=tries))
+        held = record.after_retry([found], now + timedelta(hours=tries))
         record = record.model_copy(update={"held_back": held})
     (held_last,) = record.held_back
     assert (held_last.tries, held_last.since) == (3, now + timedelta(hours=1))

@@ -231,7 +231,7 @@ def test_the_first_image_that_may_go_is_named_and_no_other_is_asked_for(build: B
     usage.use(image_id_of(4), UsageKind.LAUNCH_PERMISSION, "111122223333")
     ids = [image_id_of(number) for number in (3, 4, 5, 6)]
     usages = usage.usage_of(ids, with_permissions=False)
-    assert review(build.account).first_to_go(usages) == [image_id_of(5)]
+    assert review(build.account).first_retirable(usages) == [image_id_of(5)]
     asked = [call.args[0] for call in usage.called("permissions_of")]
     assert asked[-2:] == [image_id_of(4), image_id_of(5)]
     assert image_id_of(6) not in asked
@@ -241,9 +241,9 @@ def test_where_nothing_may_go_none_is_named(build: Build) -> None:
     usage = build.account.world.usage
     usage.use(image_id_of(3), UsageKind.FLEET, "fleet-1")
     looks = len(build.account.world.instances.called("find"))
-    assert review(build.account).first_to_go([]) == []
+    assert review(build.account).first_retirable([]) == []
     assert len(build.account.world.instances.called("find")) == looks, "nothing is looked up for nothing"
-    assert review(build.account).first_to_go(usage.usage_of([image_id_of(3)])) == []
+    assert review(build.account).first_retirable(usage.usage_of([image_id_of(3)])) == []
 
 
 def test_permissions_are_not_asked_for_where_they_protect_nothing() -> None:
@@ -251,7 +251,7 @@ def test_permissions_are_not_asked_for_where_they_protect_nothing() -> None:
     usage = build.account.world.usage
     usage.use(image_id_of(4), UsageKind.LAUNCH_PERMISSION, "111122223333")
     usages = usage.usage_of([image_id_of(4)], with_permissions=False)
-    assert review(build.account).first_to_go(usages) == [image_id_of(4)]
+    assert review(build.account).first_retirable(usages) == [image_id_of(4)]
     assert usage.called("permissions_of") == []
 
 

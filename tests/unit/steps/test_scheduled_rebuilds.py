@@ -276,7 +276,7 @@ def test_a_rebuild_is_not_queued_behind_another_execution() -> None:
     result = claim_environment(step, world.environments, world.executions, world.clock)
     assert result.status is ClaimStatus.ALREADY_BUILDING
     assert "asks again" in result.reason
-    assert world.environments.get("prod").wanted is None
+    assert world.environments.get("prod").queued_request is None
 
 
 def test_a_rebuild_that_fails_is_tried_so_often_and_no_more() -> None:

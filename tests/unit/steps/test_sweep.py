@@ -203,14 +203,14 @@ def test_a_queued_request_whose_starter_died_is_started_once(account: Account) -
     for _ in range(3):
         account.sweeper.sweep()
     assert started(account) == [wanted]
-    assert account.world.environments.get("prod").wanted is None
+    assert account.world.environments.get("prod").queued_request is None
 
 
 def test_a_request_that_was_started_and_not_forgotten_is_not_started_again(account: Account) -> None:
     wanted = BuildRequest(environment="prod", force=True)
     claim = holder_of(account, "dead")
     account.world.environments.queue("prod", wanted, behind=claim, revision=0)
-    account.world.environments.fail("clear_wanted", ServiceUnavailableError("no answer"))
+    account.world.environments.fail("clear_queued_request", ServiceUnavailableError("no answer"))
     account.world.executions.end(arn_of("dead"))
     with pytest.raises(CleanUpIncompleteError):
         account.sweeper.sweep()

@@ -120,7 +120,7 @@ def test_a_latest_of_another_environments_image_is_replaced_by_a_build(account: 
     foreign = dev.publish(an_image(8, name="comfyui-multitenant-dev", environment="dev", digest=digest))
     account.world.parameters.set(f"{account.prefix}/latest", foreign.image_id)
     converge(account)
-    assert account.live.is_ours("comfyui", "prod")
+    assert account.live.belongs_to("comfyui", "prod")
     assert account.world.images.all[foreign.image_id] == foreign
 
 

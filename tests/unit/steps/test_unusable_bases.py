@@ -11,7 +11,7 @@ from tests.fakes.clock import START
 from tests.unit.steps.account import Account, an_image, arn_of
 from tests.unit.steps.execution import Execution, converge, run
 
-from ami_lifecycle.domain.environment import Claim, UnusableBase, learn_from_failure
+from ami_lifecycle.domain.environment import Claim, UnusableBase, unusable_base_after
 from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AmiLifecycleError, names_of
@@ -137,7 +137,7 @@ def a_claim(base: str | None) -> Claim:
 def test_only_an_agent_says_something_about_a_base_and_only_about_one_that_was_updated(
     error: str, base: str | None, known: UnusableBase | None
 ) -> None:
-    learned = learn_from_failure(known, a_claim(base), error)
+    learned = unusable_base_after(known, a_claim(base), error)
     if base is None:
         assert learned == (known if known and known.is_certain else None)
     elif error in {"AgentTooOldError", "AgentNotOnlineError"}:

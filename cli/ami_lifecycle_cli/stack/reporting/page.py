@@ -111,8 +111,8 @@ def _next(seen: Observation) -> str:
     if seen.record.claim is not None:
         where = f", in {seen.state}" if seen.state else ""
         return f"{seen.activity}{where}"
-    if seen.record.wanted is not None:
-        return f"queued: {describe_request(seen.record.wanted)}"
+    if seen.record.queued_request is not None:
+        return f"queued: {describe_request(seen.record.queued_request)}"
     if seen.drift:
         return _cut(seen.drift[0])
     if seen.record.pin is not None:
@@ -163,7 +163,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Verified", verified if known else None),
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
-        ("Queued", describe_request(record.wanted) if record.wanted else None),
+        ("Queued", describe_request(record.queued_request) if record.queued_request else None),
         ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
         ("Next rebuild", seen.next_rebuild),
         (

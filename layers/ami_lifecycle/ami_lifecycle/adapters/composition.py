@@ -19,7 +19,7 @@ from ami_lifecycle.adapters.usage import usage_in_account
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import load_catalogue
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
-from ami_lifecycle.steps.orphan_removal import Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.sweep_environments import Sweeper
 
@@ -41,7 +41,7 @@ def preflight(variables: FunctionEnvironment) -> Preflight:
 def build_cleaner(variables: FunctionEnvironment, deadline: datetime) -> BuildCleaner:
     """The clean-up of one execution."""
     return BuildCleaner(
-        cleaner=_cleaner(variables, deadline),
+        orphan_remover=_orphan_remover(variables, deadline),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
@@ -62,7 +62,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         executions=StepFunctionsExecutions(client("stepfunctions")),
         build_cleaner=build_cleaner(variables, deadline),
         # A pile of orphans must not take the environments' turn.
-        cleaner=_cleaner(variables, deadline - _ENVIRONMENTS_TURN),
+        orphan_remover=_orphan_remover(variables, deadline - _ENVIRONMENTS_TURN),
         usage=usage_in_account(deadline),
         preflight=preflight(variables),
         clock=SystemClock(),
@@ -70,9 +70,9 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
     )
 
 
-def _cleaner(variables: FunctionEnvironment, deadline: datetime) -> Cleaner:
+def _orphan_remover(variables: FunctionEnvironment, deadline: datetime) -> OrphanRemover:
     ec2 = client("ec2")
-    return Cleaner(
+    return OrphanRemover(
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
         usage=usage_in_account(deadline),

@@ -31,6 +31,8 @@ from ami_lifecycle.errors import ClaimLostError
 
 KEY_PREFIX: Final = "environment#"
 _DATES: Final = TypeAdapter(datetime)
+# The attribute of the queued request, under the name that items of earlier releases have.
+_QUEUED_REQUEST: Final = "wanted"
 # Every attribute is written as `#name`, because several names are reserved words of DynamoDB.
 NAMES: Final = (
     "arn",
@@ -49,7 +51,7 @@ NAMES: Final = (
     "rebuild_due_since",
     "revision",
     "unusable_base",
-    "wanted",
+    _QUEUED_REQUEST,
 )
 HELD: Final = "#claim.#arn = :arn AND #claim.#number = :number"
 UNCHANGED_REVISION: Final = (
@@ -57,7 +59,7 @@ UNCHANGED_REVISION: Final = (
 )
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """Whether a write was applied, and the record: as it is now, or as it stood in the way."""
 
     applied: bool
@@ -92,7 +94,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def queue(self, environment: str, request: BuildRequest, *, behind: Claim, revision: int) -> bool:
-        """Store what is wanted, behind this holder; False when holder or revision has changed."""
+        """Queue a request behind this holder; False when holder or revision has changed."""
         written = self._update(
             environment,
             "SET #wanted = :wanted, #revision = :next",
@@ -110,7 +112,7 @@ class DynamoEnvironments:
         return written.applied or (
             record.is_held_by(behind.execution_arn, behind.number)
             and record.revision == revision + 1
-            and record.wanted == request
+            and record.queued_request == request
         )
 
     @calls("dynamodb:UpdateItem")
@@ -171,7 +173,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
-        """Remove the claim and add one to the fencing number; the wanted request stays.
+        """Remove the claim and add one to the fencing number; a queued request stays.
 
         False when claim or revision is not as it was read. Where the claim is gone and nothing was queued
         since, the same release has been done: by our own first attempt, or by another, to the same effect.
@@ -186,8 +188,8 @@ class DynamoEnvironments:
         return written.applied or (record.fencing > claim.number and record.revision == revision)
 
     @calls("dynamodb:UpdateItem")
-    def clear_wanted(self, environment: str, *, revision: int) -> None:
-        """Forget the wanted request, unless another has come since."""
+    def clear_queued_request(self, environment: str, *, revision: int) -> None:
+        """Remove the queued request, unless another was queued since."""
         self._update(environment, "REMOVE #wanted", "#revision = :revision", {":revision": revision})
 
     @calls("dynamodb:UpdateItem")
@@ -281,7 +283,7 @@ class DynamoEnvironments:
         condition: str | None,
         values: Mapping[str, BaseModel | str | int | list[dict[str, Any]]],
         returning: str = "ALL_NEW",
-    ) -> Written:
+    ) -> WriteResult:
         """One UpdateItem; a failed condition is an answer, not an error."""
         expressions = f"{update} {condition or ''}"
         parameters: dict[str, Any] = {
@@ -305,8 +307,8 @@ class DynamoEnvironments:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
                 # Without an item, the condition found none.
-                return Written(False, _record(environment, error.response.get("Item", {})))
-            return Written(True, _record(environment, answer["Attributes"]))
+                return WriteResult(False, _record(environment, error.response.get("Item", {})))
+            return WriteResult(True, _record(environment, answer["Attributes"]))
 
     def _name(self, environment: str) -> str:
         return f"{self._table}, {KEY_PREFIX}{environment}"
@@ -330,5 +332,6 @@ def _date(date: datetime) -> str:
 def _record(environment: str, item: Mapping[str, Any]) -> EnvironmentRecord:
     """The record in an item as DynamoDB gives it; what nobody has written has no attribute."""
     known = from_item(item)
+    known["queued_request"] = known.get(_QUEUED_REQUEST)
     fields = {name: known[name] for name in EnvironmentRecord.model_fields if name in known}
     return EnvironmentRecord.model_validate({**fields, "environment": environment})

@@ -50,8 +50,8 @@ class StepFunctionsExecutions:
                 raise
             if ExecutionStatus(answer["status"]) is ExecutionStatus.SUCCEEDED:
                 return ""
-            said = unwrapped(answer.get("error", ""), answer.get("cause", ""))
-            return ": ".join(part for part in said if part)
+            error_and_cause = unwrapped(answer.get("error", ""), answer.get("cause", ""))
+            return ": ".join(part for part in error_and_cause if part)
 
     @calls("states:StartExecution")
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from ami_lifecycle.adapters.image_shapes import registration_of, to_image, to_snapshot
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.permissions import calls
-from ami_lifecycle.adapters.tags import carries, filters, specifications
+from ami_lifecycle.adapters.tags import filters, has_tags, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, garbled, is_of_the_request, message_of
 from ami_lifecycle.domain.model import Image, ImageState, Snapshot
 from ami_lifecycle.errors import BuilderLostError, RefusedError, ResourceNotVisibleError
@@ -64,7 +64,7 @@ class Ec2Images:
     @calls("ec2:DescribeImages")
     def find(self, tags: Mapping[str, str]) -> list[Image]:
         """All own images that carry all these tags, disabled ones included, in any state."""
-        return [image for image in self._own(filters(tags)) if carries(image.tags, tags)]
+        return [image for image in self._own(filters(tags)) if has_tags(image.tags, tags)]
 
     @calls("ec2:DescribeImages")
     def find_by_name(self, pattern: str) -> list[Image]:
@@ -176,7 +176,7 @@ class Ec2Images:
         """All own snapshots that carry all these tags."""
         with aws_errors("ec2:DescribeSnapshots", f"snapshots tagged {dict(tags)}"):
             found = self._own_snapshots(filters(tags))
-        return [snapshot for snapshot in found if carries(snapshot.tags, tags)]
+        return [snapshot for snapshot in found if has_tags(snapshot.tags, tags)]
 
     @calls("ec2:DescribeSnapshots")
     def find_each_snapshot(self, snapshot_ids: Sequence[str]) -> list[Snapshot]:
@@ -184,7 +184,7 @@ class Ec2Images:
 
         By a filter, since one unknown id among `SnapshotIds` refuses the whole call.
         """
-        wanted = set(snapshot_ids)
+        criteria = set(snapshot_ids)
         with aws_errors("ec2:DescribeSnapshots", ", ".join(snapshot_ids)):
             found = [
                 snapshot
@@ -198,11 +198,11 @@ class Ec2Images:
                     ]
                 )
             ]
-        return [snapshot for snapshot in found if snapshot.snapshot_id in wanted]
+        return [snapshot for snapshot in found if snapshot.snapshot_id in criteria]
 
-    def _own_snapshots(self, wanted: list[dict[str, Any]]) -> list[Snapshot]:
+    def _own_snapshots(self, criteria: list[dict[str, Any]]) -> list[Snapshot]:
         pages = self._client.get_paginator("describe_snapshots").paginate(
-            OwnerIds=["self"], Filters=wanted, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+            OwnerIds=["self"], Filters=criteria, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
         )
         return [to_snapshot(snapshot) for page in pages for snapshot in page["Snapshots"]]
 
@@ -247,9 +247,9 @@ class Ec2Images:
                     raise
         return True
 
-    def _own(self, wanted: list[dict[str, Any]]) -> list[Image]:
-        with aws_errors("ec2:DescribeImages", f"images with {wanted}"):
-            found = [to_image(image) for image in self._pages(wanted)]
+    def _own(self, criteria: list[dict[str, Any]]) -> list[Image]:
+        with aws_errors("ec2:DescribeImages", f"images with {criteria}"):
+            found = [to_image(image) for image in self._pages(criteria)]
         # EC2 shows images for a short while after they are deregistered (its API reference, DescribeImages).
         return [image for image in found if image.state is not ImageState.DEREGISTERED]
 
@@ -262,10 +262,10 @@ class Ec2Images:
             )
         ]
 
-    def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    def _pages(self, criteria: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_images").paginate(
             Owners=["self"],
-            Filters=wanted,
+            Filters=criteria,
             IncludeDisabled=True,
             PaginationConfig={"PageSize": MAXIMUM_PER_PAGE},
         )

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from ami_lifecycle.adapters.image_shapes import IOPS_TYPES, THROUGHPUT_TYPES
 from ami_lifecycle.adapters.launch_refusals import WRONG_PARAMETERS, refusal_of, vcpu_limit_of
 from ami_lifecycle.adapters.permissions import calls
-from ami_lifecycle.adapters.tags import carries, filters, from_tags, specifications
+from ami_lifecycle.adapters.tags import filters, from_tags, has_tags, specifications
 from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import Instance, InstanceState
@@ -134,7 +134,7 @@ class Ec2Instances:
         """All instances that carry all these tags, terminated ones included."""
         with aws_errors("ec2:DescribeInstances", f"instances tagged {dict(tags)}"):
             found = [to_instance(instance) for instance in self._pages(filters(tags))]
-        return [instance for instance in found if carries(instance.tags, tags)]
+        return [instance for instance in found if has_tags(instance.tags, tags)]
 
     # EC2 uses the volumes' key with the caller's rights.
     @calls(
@@ -207,9 +207,9 @@ class Ec2Instances:
             answer = self._client.describe_instance_types(InstanceTypes=[instance_type])
             return any(limit < found["VCpuInfo"]["DefaultVCpus"] for found in answer["InstanceTypes"])
 
-    def _pages(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    def _pages(self, criteria: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("describe_instances").paginate(
-            Filters=wanted, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+            Filters=criteria, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
         )
         for page in pages:
             for reservation in page["Reservations"]:

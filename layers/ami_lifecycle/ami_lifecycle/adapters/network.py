@@ -23,9 +23,9 @@ class Ec2Network:
         if not subnet_ids:
             return {}
         # A filter, because an id that does not exist would be an error as SubnetIds.
-        wanted = [{"Name": "subnet-id", "Values": list(subnet_ids)}]
+        filters = [{"Name": "subnet-id", "Values": list(subnet_ids)}]
         with aws_errors("ec2:DescribeSubnets", ", ".join(subnet_ids)):
-            pages = self._client.get_paginator("describe_subnets").paginate(Filters=wanted)
+            pages = self._client.get_paginator("describe_subnets").paginate(Filters=filters)
             return {found["SubnetId"]: found["VpcId"] for page in pages for found in page["Subnets"]}
 
     @calls("ec2:DescribeSecurityGroups")

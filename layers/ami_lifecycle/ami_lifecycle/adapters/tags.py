@@ -26,6 +26,6 @@ def filters(tags: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
 
 
-def carries(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def has_tags(found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
     """Whether all wanted tags are there, letter by letter, whatever wildcards the filter understood."""
-    return all(found.get(key) == value for key, value in wanted.items())
+    return all(found.get(key) == value for key, value in expected.items())

@@ -291,8 +291,8 @@ def is_of_the_request(error: ClientError) -> bool:
 
 
 def _error(rule: Rule, action: str, resource: str, what: str) -> AmiLifecycleError:
-    said = f"{action} on {resource} failed: {what.rstrip('. ')}"
-    return rule.error(said, hint=_hint(rule, what).format(action=action))
+    message = f"{action} on {resource} failed: {what.rstrip('. ')}"
+    return rule.error(message, hint=_hint(rule, what).format(action=action))
 
 
 def _hint(rule: Rule, what: str) -> str:

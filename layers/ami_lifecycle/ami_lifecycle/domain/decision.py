@@ -12,7 +12,7 @@ from ami_lifecycle.domain.model import AmiId, Frozen
 
 # A state's output has at most 256 KiB, and what exceeds them fails the execution without any Catch (Step Functions
 # developer guide, Service quotas; Error names, States.DataLimitExceeded). An execution carries two retirements.
-MOST_TOLD: Final = 60
+MAX_REPORTED: Final = 60
 _REASON_CHARACTERS: Final = 500
 
 
@@ -70,10 +70,10 @@ class Unfinished(Frozen):
     model_config = ConfigDict(populate_by_name=True)
 
 
-_Told = TypeVar("_Told", Decision, Blocked)
+_Reported = TypeVar("_Reported", Decision, Blocked)
 
 
-def most_telling(
+def most_relevant(
     decisions: Sequence[Decision], blocked: Sequence[Blocked]
 ) -> tuple[tuple[Decision, ...], tuple[Blocked, ...], int | None]:
     """As many decisions and blocked things as a result can carry, and how many are left out; None where none is.
@@ -81,13 +81,13 @@ def most_telling(
     What a person has to do something about comes first, then what went, then what a setting keeps.
     """
     by_weight = sorted(decisions, key=lambda each: (not each.blocked, each.action is RetireAction.KEEP))
-    chosen = {each.image_id for each in by_weight[:MOST_TOLD]}
-    told = tuple(_shortened(each) for each in decisions if each.image_id in chosen)
-    omitted = len(decisions) - len(told) + max(0, len(blocked) - MOST_TOLD)
-    return told, tuple(_shortened(each) for each in blocked[:MOST_TOLD]), omitted or None
+    chosen = {each.image_id for each in by_weight[:MAX_REPORTED]}
+    reported = tuple(_shortened(each) for each in decisions if each.image_id in chosen)
+    omitted = len(decisions) - len(reported) + max(0, len(blocked) - MAX_REPORTED)
+    return reported, tuple(_shortened(each) for each in blocked[:MAX_REPORTED]), omitted or None
 
 
-def _shortened(each: _Told) -> _Told:
+def _shortened(each: _Reported) -> _Reported:
     if len(each.reason) <= _REASON_CHARACTERS:
         return each
     return each.model_copy(update={"reason": f"{each.reason[:_REASON_CHARACTERS]}..."})

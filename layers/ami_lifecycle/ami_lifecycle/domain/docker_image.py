@@ -95,8 +95,8 @@ class Manifest(Frozen):
 
     def child_for(self, architecture: str) -> Child | None:
         """The entry of an index for linux on an architecture, or one that names no platform."""
-        wanted = f"linux/{architecture}"
-        named = next((child for child in self.children if child.platform == wanted), None)
+        platform = f"linux/{architecture}"
+        named = next((child for child in self.children if child.platform == platform), None)
         return named or next((child for child in self.children if child.platform is None), None)
 
 

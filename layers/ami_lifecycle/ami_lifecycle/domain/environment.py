@@ -103,7 +103,7 @@ _FIRST_PAUSE: Final = timedelta(minutes=10)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 
 
-def back_off(tries: int) -> timedelta:
+def retry_delay(tries: int) -> timedelta:
     """How long to wait after so many tries: none after the first, then 10, 20 and 40 minutes, then an hour.
 
     There is no end to it: a permission that is granted, or a shortage that is over, is seen within an hour.
@@ -132,7 +132,7 @@ class HeldBack(Frozen):
     execution_arn: str | None = None
 
     @property
-    def is_thing(self) -> bool:
+    def is_resource(self) -> bool:
         """Whether it is a thing that was left, and not work that is to be done."""
         return self.execution_arn is None
 
@@ -164,7 +164,7 @@ class EnvironmentRecord(Frozen):
     environment: str
     fencing: int = 0
     claim: Claim | None = None
-    wanted: BuildRequest | None = None
+    queued_request: BuildRequest | None = None
     revision: int = 0
     unusable_base: UnusableBase | None = None
     published_count: int = 0
@@ -199,9 +199,9 @@ class EnvironmentRecord(Frozen):
 
     def not_due(self, now: datetime) -> frozenset[str]:
         """Ids of the things that were refused, and that nobody asks for again yet."""
-        return frozenset(held.what for held in self.held_back if held.is_thing and not held.is_due(now))
+        return frozenset(held.what for held in self.held_back if held.is_resource and not held.is_due(now))
 
-    def after_looking(
+    def after_retry(
         self, blocked: Iterable[Blocked], now: datetime, *, unseen: frozenset[str] = frozenset()
     ) -> tuple[HeldBack, ...]:
         """What is held back once things were looked at again, and these were refused.
@@ -213,7 +213,7 @@ class EnvironmentRecord(Frozen):
         stay = (
             held
             for held in self.held_back
-            if held.what not in refused and (not held.is_thing or held.what in unseen)
+            if held.what not in refused and (not held.is_resource or held.what in unseen)
         )
         return (*stay, *(self._refused_again(found, now) for found in refused.values()))
 
@@ -225,7 +225,7 @@ class EnvironmentRecord(Frozen):
             reason=found.reason,
             since=before.since if before else now,
             tries=tries,
-            due=now + back_off(tries),
+            due=now + retry_delay(tries),
         )
 
     def is_held_by(self, execution_arn: str, number: int) -> bool:
@@ -237,7 +237,7 @@ class EnvironmentRecord(Frozen):
         )
 
 
-def learn_from_failure(known: UnusableBase | None, claim: Claim, error: str) -> UnusableBase | None:
+def unusable_base_after(known: UnusableBase | None, claim: Claim, error: str) -> UnusableBase | None:
     """What is known of an unusable base after a build under `claim` has failed with `error`.
 
     An agent that never came online may be the fault of the base, or of the network. So it makes one build

@@ -16,11 +16,11 @@ _FAULTS_OF_THE_IMAGE: Final = frozenset(
 _INTERRUPTIONS: Final = frozenset({11, 13, 15, 16, 18, 22, 23})
 
 
-def is_an_interruption(exit_code: int | None) -> bool:
+def is_interruption(exit_code: int | None) -> bool:
     """Whether a document that ended with this code was kept from its work by what lies outside of the image."""
     return exit_code in _INTERRUPTIONS
 
 
-def is_the_images_fault(error: str) -> bool:
+def is_image_failure(error: str) -> bool:
     """Whether an execution that ended with this error would end with it again, whatever the account is like."""
     return error in _FAULTS_OF_THE_IMAGE

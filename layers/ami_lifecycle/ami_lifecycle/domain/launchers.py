@@ -85,7 +85,7 @@ def aliases_in(launchers: Iterable[Launcher], versions: Iterable[TemplateVersion
     return list(dict.fromkeys(image for image in named if is_alias(image)))
 
 
-def uses_by_launching(
+def uses_by_launchers(
     image_ids: Sequence[str],
     launchers: Sequence[Launcher],
     versions: Sequence[TemplateVersion],

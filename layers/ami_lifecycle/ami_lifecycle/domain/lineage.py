@@ -48,7 +48,7 @@ def live_before(
     return [record for record in older if not record.rolled_back]
 
 
-def passed_over(records: Sequence[HistoryRecord], live_id: str, target: str) -> list[HistoryRecord]:
+def rolled_back_by(records: Sequence[HistoryRecord], live_id: str, target: str) -> list[HistoryRecord]:
     """The records that a person rolls back from who goes from the live image to the target.
 
     Those are the live image and all that were published between: whoever goes two steps back does not want the

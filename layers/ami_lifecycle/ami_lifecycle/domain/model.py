@@ -158,7 +158,7 @@ class Image(Frozen):
             if device.snapshot_id and device.device_name != self.root_device_name
         )
 
-    def is_ours(self, application: str, environment: str) -> bool:
+    def belongs_to(self, application: str, environment: str) -> bool:
         """Whether the tags of this application and environment are on it."""
         return self.tags.get(TAG_APPLICATION) == application and self.tags.get(TAG_ENVIRONMENT) == environment
 

@@ -157,11 +157,11 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             outcomes.append(ImageRetired(**about, image_id=decision.image_id, reason=decision.reason))
         elif decision.blocked:
             outcomes.append(RetirementBlocked(**about, image_id=decision.image_id, reason=decision.reason))
-    told = {decision.image_id for decision in result.decisions}
+    reported = {decision.image_id for decision in result.decisions}
     outcomes.extend(
         CleanUpBlocked(**about, **blocked.model_dump())
         for blocked in result.blocked
-        if blocked.resource not in told
+        if blocked.resource not in reported
     )
     return outcomes
 

@@ -104,7 +104,7 @@ def is_published(digest: str, live: Live, settings: EnvironmentSettings) -> bool
         live.image is not None
         and live.digest == digest
         and live.recipe == settings.recipe
-        and live.image.is_ours(settings.application, settings.environment)
+        and live.image.belongs_to(settings.application, settings.environment)
     )
 
 

@@ -123,7 +123,9 @@ def manifest_problem(reference: str, manifest: Manifest, settings: EnvironmentSe
     return None
 
 
-def room_problem(reference: str, size_bytes: int | None, settings: EnvironmentSettings) -> Problem | None:
+def disk_space_problem(
+    reference: str, size_bytes: int | None, settings: EnvironmentSettings
+) -> Problem | None:
     """Whether an image of this compressed size can fit the builder's disk at all."""
     given = settings.builder.root_volume_gib
     if size_bytes is None or given >= least_root_volume_gib(size_bytes):
@@ -137,7 +139,7 @@ def room_problem(reference: str, size_bytes: int | None, settings: EnvironmentSe
 
 
 def subnet_problems(
-    environment: str, wanted: Sequence[str], vpcs: Mapping[str, str], vpc_of_group: str | None
+    environment: str, subnet_ids: Sequence[str], vpcs: Mapping[str, str], vpc_of_group: str | None
 ) -> list[Problem]:
     """Whether the subnets exist and are in the VPC of the security group of builders and canaries.
 
@@ -145,7 +147,7 @@ def subnet_problems(
         vpcs: the VPC of each subnet that exists.
     """
     problems = []
-    for subnet_id in wanted:
+    for subnet_id in subnet_ids:
         if subnet_id not in vpcs:
             what, remedy = (
                 "does not exist in this account and Region",

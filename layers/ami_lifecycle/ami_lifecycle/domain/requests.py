@@ -35,8 +35,8 @@ def explain(error: ValidationError) -> str:
         # A rule of our own says the value itself.
         says_it = problem["type"] in {"missing", "value_error"}
         shown = "" if says_it else f" (got {problem['input']!r:.120})"
-        said = problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{field}: {said}{shown}{_way_to_write(problem['type'], problem['input'])}")
+        message = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{field}: {message}{shown}{_way_to_write(problem['type'], problem['input'])}")
     return "; ".join(problems)
 
 

@@ -19,14 +19,14 @@ class PreviousImages(NamedTuple):
     """The environment's other images: those kept by number, and those whose use has to be looked up."""
 
     kept: list[Decision]
-    open: list[Image]
+    undecided: list[Image]
 
 
 def previous_images(
     live: Image,
     owned: Sequence[Image],
     keep_previous: int,
-    awaited: Mapping[str, str] | None = None,
+    reserved: Mapping[str, str] | None = None,
     history: Sequence[HistoryRecord] = (),
 ) -> PreviousImages:
     """Keep the previous images that the settings keep, those that were live last before others; the rest is open.
@@ -38,10 +38,10 @@ def previous_images(
         awaited: images that are kept beside that number, by id, and why.
         history: the environment's records, which tell when an image was live, and who left it.
     """
-    left = {lineage_key(record) for record in lineage(history) if record.rolled_back}
+    rolled_back = {lineage_key(record) for record in lineage(history) if record.rolled_back}
     result = PreviousImages([], [])
     number = 1
-    for image in _by_worth(live, owned, history, left):
+    for image in _by_rollback_order(live, owned, history, rolled_back):
         is_same_disk = bool(set(image.snapshot_ids) & set(live.snapshot_ids))
         if image.is_copy:
             reason = (
@@ -53,22 +53,22 @@ def previous_images(
                 f"deregistration protection is {image.deregistration_protection}; switch it off to let it go"
             )
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
-        elif image.image_id in (awaited or {}):
-            reason = (awaited or {})[image.image_id]
+        elif image.image_id in (reserved or {}):
+            reason = (reserved or {})[image.image_id]
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
         elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"
-            if _docker_image(image) in left:
+            if _docker_image(image) in rolled_back:
                 reason += "; a person has rolled back from it, so it goes before any other"
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
             number += 1
         else:
-            result.open.append(image)
+            result.undecided.append(image)
     return result
 
 
-def _by_worth(
-    live: Image, owned: Sequence[Image], history: Sequence[HistoryRecord], left: Collection[str]
+def _by_rollback_order(
+    live: Image, owned: Sequence[Image], history: Sequence[HistoryRecord], rolled_back: Collection[str]
 ) -> list[Image]:
     """The images beside the live one, that first which a rollback would go to.
 
@@ -91,7 +91,7 @@ def _by_worth(
     seen = {_docker_image(live)}
     for image in newest_first:
         docker_image = _docker_image(image)
-        group = last if docker_image in left else second if docker_image in seen else first
+        group = last if docker_image in rolled_back else second if docker_image in seen else first
         group.append(image)
         seen.add(docker_image)
     return [*first, *second, *last]

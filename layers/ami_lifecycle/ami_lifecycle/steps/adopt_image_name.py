@@ -57,7 +57,7 @@ class NameAdopter:
                     adopted=False,
                     reason=f"`latest` does not name {step.image_id} any more, so its name stays",
                 )
-            if not candidate.is_ours(settings.application, settings.environment):
+            if not candidate.belongs_to(settings.application, settings.environment):
                 return Adoption(
                     adopted=False,
                     reason=f"{step.image_id} does not carry the tags of {settings.application} "
@@ -78,7 +78,7 @@ class NameAdopter:
     def _find(self, step: AdoptInput, candidate: Image) -> Adoption | None:
         settings = step.plan.configured
         for image in self.images.find_by_name(settings.image_name):
-            is_ours = image.is_ours(settings.application, settings.environment)
+            is_ours = image.belongs_to(settings.application, settings.environment)
             if is_ours and image.tags.get(TAG_EXECUTION) == step.execution_arn and _is_copy(image, candidate):
                 return Adoption(adopted=True, image_id=image.image_id, reason="registered before")
             return Adoption(

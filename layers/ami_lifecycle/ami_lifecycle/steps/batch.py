@@ -20,12 +20,12 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
-class Outcomes(Generic[_Result]):
+class BatchResult(Generic[_Result]):
     """What became of each thing: done, blocked until a person does something, or failed for now."""
 
     done: list[_Result] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
-    passing: list[TransientError] = field(default_factory=list)
+    transient: list[TransientError] = field(default_factory=list)
 
     def add(self, item: _Item, name_of: Callable[[_Item], str], act: Callable[[_Item], _Result]) -> None:
         """Do it for one more thing.
@@ -38,7 +38,7 @@ class Outcomes(Generic[_Result]):
         except ClaimLostError:
             raise
         except TransientError as error:
-            self.passing.append(error)
+            self.transient.append(error)
         except AmiLifecycleError as error:
             self.blocked.append(blocked_by(error, name_of(item)))
         except (
@@ -47,34 +47,34 @@ class Outcomes(Generic[_Result]):
             _LOGGER.exception("%s: an error that this service does not name", name_of(item))
             self.blocked.append(blocked_by(error, name_of(item)))
 
-    def raise_passing(self) -> None:
+    def raise_transient(self) -> None:
         """Fail for what failed for now, once all else is done; the step is repeated then.
 
         Raises:
             TransientError: in its kinds; the first that there was.
         """
-        if self.passing:
-            raise self.passing[0]
+        if self.transient:
+            raise self.transient[0]
 
 
-def one_by_one(
+def process_each(
     items: Iterable[_Item], name_of: Callable[[_Item], str], act: Callable[[_Item], _Result]
-) -> Outcomes[_Result]:
-    """Do something for each thing. Whoever calls this looks at `passing`, after what else it has to do.
+) -> BatchResult[_Result]:
+    """Do something for each thing. Whoever calls this looks at `transient`, after what else it has to do.
 
     Args:
         name_of: what a person finds the thing by, such as its id.
     """
-    outcomes: Outcomes[_Result] = Outcomes()
+    result: BatchResult[_Result] = BatchResult()
     for item in items:
-        outcomes.add(item, name_of, act)
-    return outcomes
+        result.add(item, name_of, act)
+    return result
 
 
-def raise_passing(*several: Outcomes[Any]) -> None:
+def raise_transient(*results: BatchResult[Any]) -> None:
     """Fail for the first thing of all these that failed for now."""
-    for outcomes in several:
-        outcomes.raise_passing()
+    for result in results:
+        result.raise_transient()
 
 
 def blocked_by(error: Exception, resource: str) -> Blocked:

@@ -102,10 +102,10 @@ def _wait_behind(
     if _is_being_built(step, request, holder):
         reason = f"{holder.execution_arn} builds this digest at this moment"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
-    wanted = merge_requests(record.wanted, request)
-    if wanted.trigger is not Trigger.ROLLBACK:
-        wanted = wanted.model_copy(update={"trigger": Trigger.QUEUED})
-    if not environments.queue(plan.environment, wanted, behind=holder, revision=record.revision):
+    queued = merge_requests(record.queued_request, request)
+    if queued.trigger is not Trigger.ROLLBACK:
+        queued = queued.model_copy(update={"trigger": Trigger.QUEUED})
+    if not environments.queue(plan.environment, queued, behind=holder, revision=record.revision):
         raise ClaimContendedError(f"the claim of {plan.environment} changes at this moment; look again")
     reason = f"{holder.execution_arn} holds the environment and starts this when it is done"
     return ClaimResult(status=ClaimStatus.QUEUED, number=holder.number, reason=reason)

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ValidationError
 
-from ami_lifecycle.domain.decision import Blocked, most_telling
+from ami_lifecycle.domain.decision import Blocked, most_relevant
 from ami_lifecycle.domain.environment import (
     STOPPED_BY_A_PERSON,
     Claim,
     EnvironmentRecord,
     FailedAttempts,
-    learn_from_failure,
+    unusable_base_after,
 )
 from ami_lifecycle.domain.events import Event
-from ami_lifecycle.domain.failure_causes import is_the_images_fault
+from ami_lifecycle.domain.failure_causes import is_image_failure
 from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.outcomes import outcome_of_failure, unwrapped
@@ -26,9 +26,9 @@ from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.domain.result import CleanUpResult
 from ami_lifecycle.errors import ClaimBusyError, ClaimContendedError, InvalidRequestError
 from ami_lifecycle.ports import Clock, Environments, Executions, Notifier
-from ami_lifecycle.steps.batch import one_by_one
+from ami_lifecycle.steps.batch import process_each
 from ami_lifecycle.steps.notification import send_notification
-from ami_lifecycle.steps.orphan_removal import Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.queued_request import start_queued_request
 
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
@@ -39,7 +39,7 @@ _ERROR_CHARACTERS: Final = 400
 
 
 # A callback that failed without error and cause gives Catch nulls (SendTaskFailure, both are optional).
-_Given = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
+_OptionalText = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
 
 
 class CleanUpInput(Frozen):
@@ -47,8 +47,8 @@ class CleanUpInput(Frozen):
 
     execution_arn: str
     state_machine_arn: str
-    error: _Given = ""
-    cause: _Given = ""
+    error: _OptionalText = ""
+    cause: _OptionalText = ""
     status: str = "RUNNING"
 
 
@@ -56,7 +56,7 @@ class CleanUpInput(Frozen):
 class BuildCleaner:
     """Ends an execution that went wrong."""
 
-    cleaner: Cleaner
+    orphan_remover: OrphanRemover
     environments: Environments
     executions: Executions
     notifier: Notifier
@@ -75,17 +75,17 @@ class BuildCleaner:
             self._release(record, step)
             released.append(record.environment)
             # The request stays where it is when it cannot be started, and the sweep comes back to it.
-            handed_over = one_by_one(
+            handed_over = process_each(
                 [record.environment],
                 lambda environment: f"what waits for {environment}",
-                lambda environment: self._hand_over(environment, step.state_machine_arn),
+                lambda environment: self._start_queued_request(environment, step.state_machine_arn),
             )
-            handed_over.raise_passing()
+            handed_over.raise_transient()
             not_started += handed_over.blocked
             started = next(iter(handed_over.done), None) or started
-        cleaned = self.cleaner.clean(step.execution_arn)
+        cleaned = self.orphan_remover.remove(step.execution_arn)
         error, cause = describe_failure(step)
-        kept, blocked, _ = most_telling(cleaned.kept, (*not_started, *cleaned.blocked))
+        kept, blocked, _ = most_relevant(cleaned.kept, (*not_started, *cleaned.blocked))
         result = CleanUpResult(
             error=error,
             cause=cause,
@@ -104,7 +104,7 @@ class BuildCleaner:
         )
 
     def _notify(self, step: CleanUpInput, result: CleanUpResult) -> tuple[Blocked, ...]:
-        application = self.cleaner.application
+        application = self.orphan_remover.application
         name = step.execution_arn.rsplit(":", 1)[-1]
         message = {
             "outcome": "Build Failed",
@@ -118,7 +118,7 @@ class BuildCleaner:
         subject = f"{application}: build failed ({result.error})"
         return send_notification(self.notifier, self.clock, subject, message, outcomes)
 
-    def _hand_over(self, environment: str, state_machine_arn: str) -> str | None:
+    def _start_queued_request(self, environment: str, state_machine_arn: str) -> str | None:
         record = self.environments.get(environment)
         return start_queued_request(record, self.environments, self.executions, state_machine_arn)
 
@@ -133,7 +133,7 @@ class BuildCleaner:
             )
         if claim.action is Action.BUILD and claim.digest is not None and step.status != "SUCCEEDED":
             self._record_failure(record, claim, claim.digest, step)
-            base = learn_from_failure(record.unusable_base, claim, describe_failure(step)[0])
+            base = unusable_base_after(record.unusable_base, claim, describe_failure(step)[0])
             if base != record.unusable_base:
                 self.environments.record_unusable_base(record.environment, base)
         if not self.environments.release(record.environment, claim, revision=record.revision):
@@ -151,7 +151,7 @@ class BuildCleaner:
         count = failed.count if failed else 0
         if step.status == "ABORTED":
             count = STOPPED_BY_A_PERSON
-        elif is_the_images_fault(error):
+        elif is_image_failure(error):
             count += 1
         line = f"{error}: {' '.join(cause.split())}"[:_ERROR_CHARACTERS]
         now = FailedAttempts(

@@ -70,7 +70,7 @@ class DocumentRunner:
             )
         numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
         if numbers < MINIMUM_AGENT:
-            wanted = ".".join(map(str, MINIMUM_AGENT))
+            minimum = ".".join(map(str, MINIMUM_AGENT))
             remedy = (
                 "The next build starts from Ubuntu: the sweep starts it where a tag still names this digest; else "
                 "build again"
@@ -79,5 +79,5 @@ class DocumentRunner:
             )
             raise AgentTooOldError(
                 f"the SSM agent of {instance_id} is {version}; documents that pass parameters as environment "
-                f"variables need {wanted}. {remedy}"
+                f"variables need {minimum}. {remedy}"
             )

@@ -15,38 +15,38 @@ from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Images, ImageUsage
-from ami_lifecycle.steps.batch import Outcomes, one_by_one
+from ami_lifecycle.steps.batch import BatchResult, process_each
 
 # How old a look at the uses may be when an image goes for it. EC2's own answers are eventually consistent, and its
 # reference speaks of minutes (EC2 API reference, Eventual consistency), so that much less would promise what no look
 # can keep. It lets 300 images go after one look at the 5 deregistrations a second that EC2 admits in the long run (EC2
 # developer guide, Request throttling).
-MOST_AGE: Final = timedelta(seconds=60)
+MAX_REVIEW_AGE: Final = timedelta(seconds=60)
 # Left of a function's time for what follows the images: records, snapshots, and a call that hangs.
-REST: Final = timedelta(seconds=20)
+TIME_RESERVE: Final = timedelta(seconds=20)
 # What a look-up leaves of the time of the function (`adapters.usage.usage_query`), and a little for what follows.
 # One that begins later is cut off, and everything would count as used.
-_AFTER_A_LOOK: Final = timedelta(seconds=60)
+_RESERVE_AFTER_REVIEW: Final = timedelta(seconds=60)
 # An image in another state cannot be launched by anybody.
 LAUNCHABLE: Final = frozenset({ImageState.AVAILABLE, ImageState.DISABLED})
 
 
-class Looked(NamedTuple):
+class RemovalReview(NamedTuple):
     """What one look at several images decided; with a doubt, none of them goes."""
 
-    outcomes: Outcomes[Decision]
-    doubt: str | None = None
+    decisions: BatchResult[Decision]
+    abort_reason: str | None = None
 
 
 @dataclass
-class Removed:
+class RemovalResult:
     """What became of the images, of those snapshots that EC2 deleted with them, and what there was no time for."""
 
     kept: list[Decision] = field(default_factory=list)
-    tried: Outcomes[Decision] = field(default_factory=Outcomes)
+    tried: BatchResult[Decision] = field(default_factory=BatchResult)
     deleted_snapshots: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
-    doubt: str | None = None
+    abort_reason: str | None = None
 
     @property
     def retired(self) -> list[Decision]:
@@ -67,7 +67,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Remover:
+class ImageRemover:
     """Removes images for as long as there is time.
 
     Args:
@@ -84,9 +84,9 @@ class Remover:
         candidates: Sequence[Image],
         snapshot_ids: Iterable[str],
         policy: RetirementSettings,
-        look: Callable[[Sequence[Image]], Looked],
-        forget: Callable[[Decision], None],
-    ) -> Removed:
+        review: Callable[[Sequence[Image]], RemovalReview],
+        before_removal: Callable[[Decision], None],
+    ) -> RemovalResult:
         """Look at all candidates, remove those that nobody uses, and look again when the look has grown too old.
 
         Who may launch an image can only be asked for one image at a time (EC2 API reference, DescribeImageAttribute),
@@ -94,39 +94,41 @@ class Remover:
 
         Args:
             snapshot_ids: the snapshots that are ours to delete.
-            look: decides for several images. What it tells nothing of stays.
-            forget: what has to be written about an image before it goes.
+            review: decides for several images. An image without a decision is kept.
+            before_removal: called with the decision before the image is deregistered.
 
         Raises:
             ClaimLostError: nothing may be removed any more.
         """
-        removed = Removed()
-        left = {image.image_id: image for image in candidates}
-        alone = _alone(candidates, frozenset(snapshot_ids))
-        took: timedelta | None = None
-        while left and removed.doubt is None:
+        removed = RemovalResult()
+        remaining = {image.image_id: image for image in candidates}
+        exclusive = _with_exclusive_snapshots(candidates, frozenset(snapshot_ids))
+        review_duration: timedelta | None = None
+        while remaining and removed.abort_reason is None:
             begun = self.clock.now()
-            if took is not None and self._ends_before(begun + took + _AFTER_A_LOOK):
-                removed.unfinished = list(left)
+            if review_duration is not None and self._ends_before(
+                begun + review_duration + _RESERVE_AFTER_REVIEW
+            ):
+                removed.unfinished = list(remaining)
                 return removed
-            looked = look(list(left.values()))
-            looked_at = self.clock.now()
-            took = looked_at - begun
-            removed.doubt = looked.doubt
-            removed.tried.blocked += looked.outcomes.blocked
-            removed.tried.passing += looked.outcomes.passing
-            removed.kept += [found for found in looked.outcomes.done if found.action is RetireAction.KEEP]
-            due = [found for found in looked.outcomes.done if found.action is RetireAction.RETIRE]
-            left = {found.image_id: left[found.image_id] for found in due}
-            for decision in due if looked.doubt is None else ():
+            reviewed = review(list(remaining.values()))
+            reviewed_at = self.clock.now()
+            review_duration = reviewed_at - begun
+            removed.abort_reason = reviewed.abort_reason
+            removed.tried.blocked += reviewed.decisions.blocked
+            removed.tried.transient += reviewed.decisions.transient
+            removed.kept += [found for found in reviewed.decisions.done if found.action is RetireAction.KEEP]
+            retirable = [found for found in reviewed.decisions.done if found.action is RetireAction.RETIRE]
+            remaining = {found.image_id: remaining[found.image_id] for found in retirable}
+            for decision in retirable if reviewed.abort_reason is None else ():
                 now = self.clock.now()
-                if self._ends_before(now + REST):
-                    removed.unfinished = list(left)
+                if self._ends_before(now + TIME_RESERVE):
+                    removed.unfinished = list(remaining)
                     return removed
-                if now - looked_at > MOST_AGE:
+                if now - reviewed_at > MAX_REVIEW_AGE:
                     break
-                image = left.pop(decision.image_id)
-                act = partial(self._remove, image, alone, policy, forget, removed)
+                image = remaining.pop(decision.image_id)
+                act = partial(self._remove, image, exclusive, policy, before_removal, removed)
                 removed.tried.add(decision, lambda found: found.image_id, act)
         return removed
 
@@ -136,19 +138,19 @@ class Remover:
     def _remove(
         self,
         image: Image,
-        alone: frozenset[str],
+        exclusive: frozenset[str],
         policy: RetirementSettings,
-        forget: Callable[[Decision], None],
-        removed: Removed,
+        before_removal: Callable[[Decision], None],
+        removed: RemovalResult,
         decision: Decision,
     ) -> Decision:
         if policy.protect_launch_permissions and image.state in LAUNCHABLE:
             (shared,) = decide([self.usage.permissions_of(image.image_id)], policy, None)
             if shared.action is RetireAction.KEEP:
                 return shared
-        forget(decision)
+        before_removal(decision)
         removed.deleted_snapshots += self.images.deregister(
-            image.image_id, with_snapshots=image.image_id in alone
+            image.image_id, with_snapshots=image.image_id in exclusive
         )
         return decision
 
@@ -166,11 +168,13 @@ def snapshots_with(
     if not others:
         return list(own)
     shared = images.find_each_snapshot(sorted(others))
-    ours = [each for each in shared if each.tags.get(TAG_APPLICATION) == application and not each.is_copy]
-    return [*own, *(each.snapshot_id for each in ours)]
+    own_snapshots = [
+        each for each in shared if each.tags.get(TAG_APPLICATION) == application and not each.is_copy
+    ]
+    return [*own, *(each.snapshot_id for each in own_snapshots)]
 
 
-def _alone(candidates: Sequence[Image], ours: frozenset[str]) -> frozenset[str]:
+def _with_exclusive_snapshots(candidates: Sequence[Image], own_snapshots: frozenset[str]) -> frozenset[str]:
     """The images whose snapshots may go in the same call: all of them ours, and of no other candidate.
 
     That no other image of the account is made of them, EC2 sees to itself: it skips such a snapshot (EC2 API
@@ -182,13 +186,15 @@ def _alone(candidates: Sequence[Image], ours: frozenset[str]) -> frozenset[str]:
         for image in candidates
         if image.state in LAUNCHABLE
         and image.snapshot_ids
-        and all(snapshot_id in ours and users[snapshot_id] == 1 for snapshot_id in image.snapshot_ids)
+        and all(
+            snapshot_id in own_snapshots and users[snapshot_id] == 1 for snapshot_id in image.snapshot_ids
+        )
     )
 
 
 def delete_unused_snapshots(
     images: Images, snapshot_ids: Sequence[str], *, just_deregistered: bool
-) -> Outcomes[str]:
+) -> BatchResult[str]:
     """Delete the snapshots that no own image is made of; the ids of those deleted.
 
     One that EC2 still counts as used is a passing failure, `CleanUpIncompleteError`, if an image was deregistered a
@@ -211,10 +217,10 @@ def delete_unused_snapshots(
         return snapshot_id
 
     if not snapshot_ids:
-        return Outcomes()
-    used = one_by_one(
+        return BatchResult()
+    used = process_each(
         [snapshot_ids], lambda ids: f"the users of {', '.join(ids)}", images.images_of_snapshots
     )
     unused = [found for users in used.done for found in snapshot_ids if not users.get(found)]
-    deleted = one_by_one(unused, str, delete)
-    return Outcomes(deleted.done, [*used.blocked, *deleted.blocked], [*used.passing, *deleted.passing])
+    deleted = process_each(unused, str, delete)
+    return BatchResult(deleted.done, [*used.blocked, *deleted.blocked], [*used.transient, *deleted.transient])

@@ -156,7 +156,7 @@ class Launcher:
             if _is_refused_everywhere(pair.instance_type, refusals):
                 continue
             if self._is_time_over():
-                self._remember(step, role, position)
+                self._save_progress(step, role, position)
                 raise LaunchUnfinishedError(
                     f"the time is over after {position} of {len(pairs)} pairs of instance type and subnet for the "
                     f"{role.value} of {step.plan.environment}; the next attempt goes on with {pair.instance_type} in "
@@ -166,13 +166,13 @@ class Launcher:
                 result = self._try(request_for(pair))
             except AmiLifecycleError:
                 # The answer may be lost and the instance be there: the same pair has the same client token.
-                self._remember(step, role, position)
+                self._save_progress(step, role, position)
                 raise
             if result.instance is not None:
                 return _reference(result.instance)
             refusals.append(_Refused(pair, result.refusal or LaunchRefusal.CAPACITY, result.message))
         if first:
-            self._remember(step, role, 0)
+            self._save_progress(step, role, 0)
         raise _nothing_launched(step.plan, role, refusals, skipped=first)
 
     def _try(self, request: LaunchRequest) -> LaunchResult:
@@ -188,7 +188,7 @@ class Launcher:
     def _is_time_over(self) -> bool:
         return self.clock.now() + LONGEST_CALL > self.deadline
 
-    def _remember(self, step: ClaimedInput, role: Role, position: int) -> None:
+    def _save_progress(self, step: ClaimedInput, role: Role, position: int) -> None:
         progress = LaunchProgress(role=role, position=position)
         self.environments.remember_launch(
             step.plan.environment, step.execution_arn, step.claim_number, progress

@@ -10,8 +10,8 @@ from ami_lifecycle.errors import BuilderLostError, CanaryLostError
 from ami_lifecycle.ports import Clock, Images, Instances
 
 # Two seconds in all, which only an image that is really gone costs.
-_LOOKS: Final = 4
-_LOOK_SECONDS: Final = 0.5
+_READ_ATTEMPTS: Final = 4
+_PAUSE_SECONDS: Final = 0.5
 
 
 def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
@@ -20,20 +20,20 @@ def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
     What was there a moment ago is not gone because one answer does not show it: EC2 is eventually consistent
     (EC2 API reference, Eventual consistency), so it is looked for again before anything is done about it.
     """
-    for _ in range(_LOOKS):
+    for _ in range(_READ_ATTEMPTS):
         if (image := images.get(image_id)) is not None:
             return image
-        clock.pause(_LOOK_SECONDS)
+        clock.pause(_PAUSE_SECONDS)
     return images.get(image_id)
 
 
 def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> set[str]:
     """Those of the images that are gone, as `find_image` tells, all looked for at the same time."""
     missing = _not_shown(set(image_ids), images)
-    for _ in range(_LOOKS):
+    for _ in range(_READ_ATTEMPTS):
         if not missing:
             break
-        clock.pause(_LOOK_SECONDS)
+        clock.pause(_PAUSE_SECONDS)
         missing = _not_shown(missing, images)
     # Somebody else's image can be published, too.
     return {image_id for image_id in sorted(missing) if images.get(image_id) is None}
@@ -63,11 +63,11 @@ def require_alive(instance_id: str, instances: Instances) -> None:
     error = CanaryLostError if role == Role.CANARY.value else BuilderLostError
     raise error(
         f"the {role} {instance_id} is {instance.state.value}"
-        f"{': ' + instance.state_reason if instance.state_reason else ''}. {_what_ended(instance.state_reason)}"
+        f"{': ' + instance.state_reason if instance.state_reason else ''}. {_explain_end(instance.state_reason)}"
     )
 
 
-def _what_ended(reason: str | None) -> str:
+def _explain_end(reason: str | None) -> str:
     # EC2 user guide, Troubleshoot instance termination issues: how a volume's key shows that cannot be used.
     if reason and any(code in reason for code in ("Client.InternalError", "Client.InvalidKMSKey")):
         return (

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.ports import Clock, Notifier
-from ami_lifecycle.steps.batch import blocked_by, one_by_one
+from ami_lifecycle.steps.batch import blocked_by, process_each
 
 # Beside the attempts that the SDK makes in each: what lasts longer is no moment of bad luck.
 _PAUSES: Final = (1, 2, 4)
@@ -29,11 +29,11 @@ def send_notification(
 
 def _send(way: str, send: Callable[[], None], clock: Clock) -> Blocked | None:
     for pause in (*_PAUSES, None):
-        sent = one_by_one([way], str, lambda _: send())
-        if not sent.passing or pause is None:
+        sent = process_each([way], str, lambda _: send())
+        if not sent.transient or pause is None:
             break
         clock.pause(pause)
-    failed = [*sent.blocked, *(blocked_by(error, way) for error in sent.passing)]
+    failed = [*sent.blocked, *(blocked_by(error, way) for error in sent.transient)]
     for blocked in failed:
         _LOGGER.error("%s could not be sent: %s: %s", way, blocked.error, blocked.reason)
     return failed[0] if failed else None

@@ -22,11 +22,11 @@ from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
 from ami_lifecycle.ports import Clock, Images, ImageUsage, Instances, Parameters, StoredParameter
-from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
+from ami_lifecycle.steps.batch import BatchResult, process_each, raise_transient
 from ami_lifecycle.steps.image_removal import (
     LAUNCHABLE,
-    Looked,
-    Remover,
+    ImageRemover,
+    RemovalReview,
     delete_unused_snapshots,
     snapshots_with,
 )
@@ -35,7 +35,7 @@ from ami_lifecycle.steps.published_records import PublishedRecords
 _STRICT = RetirementSettings(protect_running_instances=True, launch_template_versions="all")
 
 
-class Cleaned(Frozen):
+class RemovedOrphans(Frozen):
     """What was removed, what was kept for a reason, and what AWS refused to let go."""
 
     terminated: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Cleaned(Frozen):
 
 
 @dataclass(frozen=True)
-class Cleaner:
+class OrphanRemover:
     """Removes what an ended execution made and did not publish. The execution must not hold a claim any
     more: its functions cannot make anything new then.
     """
@@ -64,9 +64,9 @@ class Cleaner:
     application: str
     deadline: datetime | None = None
 
-    def clean(
+    def remove(
         self, execution_arn: str, *, has_succeeded: bool = False, held_back: frozenset[str] = frozenset()
-    ) -> Cleaned:
+    ) -> RemovedOrphans:
         """Terminate instances, deregister unpublished images, delete their snapshots.
 
         Args:
@@ -79,31 +79,31 @@ class Cleaner:
             ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
             TransientError: in its other kinds; whatever one thing's fault was, the others are done.
         """
-        mine = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
-        instances = self.instances.find(mine)
+        tags = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
+        instances = self.instances.find(tags)
         running = [found.instance_id for found in instances if not found.state.is_over]
-        terminated = one_by_one(_without(running, held_back), str, self._terminate)
+        terminated = process_each(_without(running, held_back), str, self._terminate)
         temporary = frozenset(instance.instance_id for instance in instances)
-        made = self.images.find(mine)
-        own = [found.snapshot_id for found in self.images.find_snapshots(mine) if not found.is_copy]
+        made = self.images.find(tags)
+        own = [found.snapshot_id for found in self.images.find_snapshots(tags) if not found.is_copy]
         # Snapshots of a promoted image are of the execution that has built it for another environment.
         snapshots = snapshots_with(self.images, own, made, self.application)
         recorded: dict[str, PublishedRecords] = {}
-        removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
+        removed = ImageRemover(self.images, self.usage, self.clock, self.deadline).remove(
             [image for image in made if image.image_id not in held_back],
             _without(snapshots, held_back),
             _STRICT,
-            partial(self._look, temporary, recorded, has_succeeded=has_succeeded),
-            partial(self._forget, recorded),
+            partial(self._review, temporary, recorded, has_succeeded=has_succeeded),
+            partial(self._delete_record, recorded),
         )
         deleted = delete_unused_snapshots(
             self.images,
             _without(snapshots, held_back | frozenset(removed.deleted_snapshots)),
             just_deregistered=bool(removed.retired),
         )
-        raise_passing(terminated, removed.tried, deleted)
+        raise_transient(terminated, removed.tried, deleted)
         removed.raise_unfinished()
-        return Cleaned(
+        return RemovedOrphans(
             terminated=tuple(terminated.done),
             deregistered=tuple(found.image_id for found in removed.retired),
             deleted_snapshots=(*removed.deleted_snapshots, *deleted.done),
@@ -118,25 +118,27 @@ class Cleaner:
         self.instances.terminate(instance_id)
         return instance_id
 
-    def unsettled(self, images: Sequence[Image]) -> Outcomes[Image]:
+    def orphaned_images(self, images: Sequence[Image]) -> BatchResult[Image]:
         """The images that are a clean-up's business: ours, and not published."""
-        seen = self._read_published(images)
-        found = [image for each in seen.done for image in each.images if each.reason_to_keep(image) is None]
-        return Outcomes(found, seen.blocked, seen.passing)
+        published = self._read_published(images)
+        found = [
+            image for each in published.done for image in each.images if each.reason_to_keep(image) is None
+        ]
+        return BatchResult(found, published.blocked, published.transient)
 
-    def _read_published(self, images: Sequence[Image]) -> Outcomes[_Published]:
+    def _read_published(self, images: Sequence[Image]) -> BatchResult[_Published]:
         """What is published of each environment that the images belong to, and of the images."""
-        seen: Outcomes[_Published] = Outcomes()
+        published: BatchResult[_Published] = BatchResult()
         for environment in dict.fromkeys(image.tags.get(TAG_ENVIRONMENT, "") for image in images):
             group = [image for image in images if image.tags.get(TAG_ENVIRONMENT, "") == environment]
-            together = one_by_one([group], lambda _: environment, self._read_one)  # noqa: B023
+            together = process_each([group], lambda _: environment, self._read_one)  # noqa: B023
             # What refuses several records may refuse only one of them.
             refused = [[image] for image in group] if together.blocked else []
-            singly = one_by_one(refused, lambda images: images[0].image_id, self._read_one)
-            seen.done += [*together.done, *singly.done]
-            seen.blocked += singly.blocked
-            seen.passing += [*together.passing, *singly.passing]
-        return seen
+            one_at_a_time = process_each(refused, lambda images: images[0].image_id, self._read_one)
+            published.done += [*together.done, *one_at_a_time.done]
+            published.blocked += one_at_a_time.blocked
+            published.transient += [*together.transient, *one_at_a_time.transient]
+        return published
 
     def _read_one(self, images: Sequence[Image]) -> _Published:
         environment = images[0].tags.get(TAG_ENVIRONMENT, "")
@@ -146,45 +148,47 @@ class Cleaner:
             return _Published(records, images, None, {})
         return _Published(records, images, records.read_latest(), records.find_records(read))
 
-    def _look(
+    def _review(
         self,
         temporary: frozenset[str],
         recorded: dict[str, PublishedRecords],
         images: Sequence[Image],
         *,
         has_succeeded: bool,
-    ) -> Looked:
+    ) -> RemovalReview:
         """Decide for several images; the records of those that have one are remembered in `recorded`."""
-        seen = self._read_published(images)
-        decided: Outcomes[Decision] = Outcomes([], seen.blocked, seen.passing)
-        open_images = []
-        for each in seen.done:
+        published = self._read_published(images)
+        decided: BatchResult[Decision] = BatchResult([], published.blocked, published.transient)
+        undecided = []
+        for each in published.done:
             for image in each.images:
                 reason = each.reason_to_keep(image, has_succeeded=has_succeeded)
                 if reason is None:
-                    open_images.append(image)
+                    undecided.append(image)
                     recorded |= {image.image_id: each.records} if each.stored.get(image.image_id) else {}
                 else:
                     decided.done.append(_kept(image.image_id, reason))
-        due: list[Decision] = []
-        for decision in self._check_uses(open_images, temporary):
-            (due if decision.action is RetireAction.RETIRE else decided.done).append(decision)
+        retirable: list[Decision] = []
+        for decision in self._check_uses(undecided, temporary):
+            (retirable if decision.action is RetireAction.RETIRE else decided.done).append(decision)
         # Once more, because Parameter Store may have answered with an old value.
-        again = one_by_one(
-            [each for each in seen.done if {image.image_id for image in each.images} & _ids(due)],
+        reread = process_each(
+            [each for each in published.done if {image.image_id for image in each.images} & _ids(retirable)],
             lambda each: each.records.names.latest,
             lambda each: each._replace(latest=each.records.read_latest()),
         )
-        for each in again.done:
-            mine = [found for found in due if found.image_id in {image.image_id for image in each.images}]
+        for each in reread.done:
+            of_environment = [
+                found for found in retirable if found.image_id in {image.image_id for image in each.images}
+            ]
             latest = each.latest.value if each.latest else None
             decided.done += [
                 _kept(found.image_id, "`latest` names it") if found.image_id == latest else found
-                for found in mine
+                for found in of_environment
             ]
-        decided.blocked += again.blocked
-        decided.passing += again.passing
-        return Looked(decided)
+        decided.blocked += reread.blocked
+        decided.transient += reread.transient
+        return RemovalReview(decided)
 
     def _check_uses(self, images: Sequence[Image], temporary: frozenset[str]) -> list[Decision]:
         """Nobody should know an unpublished image, but a person may have deleted its record."""
@@ -204,7 +208,7 @@ class Cleaner:
             decided += decide(usages, _STRICT, None, temporary)
         return decided
 
-    def _forget(self, recorded: Mapping[str, PublishedRecords], decision: Decision) -> None:
+    def _delete_record(self, recorded: Mapping[str, PublishedRecords], decision: Decision) -> None:
         # The record first: once the image is gone, nobody looks again. `latest` never named it, so
         # history does not either.
         if decision.image_id in recorded:

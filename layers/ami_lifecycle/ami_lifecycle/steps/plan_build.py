@@ -228,7 +228,7 @@ class _Planning:
                 f"{image_id or 'no image'} cannot be published again: it is not an available image of this "
                 "account; build its digest instead"
             )
-        if not image.is_ours(self.settings.application, self.settings.environment):
+        if not image.belongs_to(self.settings.application, self.settings.environment):
             raise ForeignResourceError(
                 f"{image.image_id} does not carry the tags of {self.settings.application} "
                 f"{self.settings.environment}; only images of the environment can be published in it"

@@ -8,11 +8,11 @@ from ami_lifecycle.domain.docker_image import Manifest
 from ami_lifecycle.domain.preflight import (
     ParameterShape,
     Problem,
+    disk_space_problem,
     manifest_problem,
     parameter_problem,
     platform_of,
     registry_problem,
-    room_problem,
     subnet_problems,
 )
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -59,7 +59,7 @@ class Preflight:
             if problem := manifest_problem(reference, manifest, settings):
                 return [problem], None
         size = manifest.size_bytes or None
-        problem = room_problem(reference, size, settings)
+        problem = disk_space_problem(reference, size, settings)
         return ([problem] if problem else []), size
 
     def _child(self, index: Manifest, settings: EnvironmentSettings) -> Manifest | None:
@@ -68,10 +68,10 @@ class Preflight:
 
     def network_problems(self, settings: EnvironmentSettings) -> list[Problem]:
         """Subnets that do not exist, or are not in the VPC of the stack's security group."""
-        wanted = settings.builder.subnet_ids or self.subnet_ids
-        vpcs = self.network.vpcs_of_subnets(wanted)
+        subnet_ids = settings.builder.subnet_ids or self.subnet_ids
+        vpcs = self.network.vpcs_of_subnets(subnet_ids)
         group = self.network.vpc_of_group(self.security_group_id) if self.security_group_id else None
-        return subnet_problems(settings.environment, wanted, vpcs, group)
+        return subnet_problems(settings.environment, subnet_ids, vpcs, group)
 
     def build_problems(
         self, settings: EnvironmentSettings, digest: str, live_id: str | None = None

@@ -12,7 +12,7 @@ from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.first_boot import FirstBoot, first_boot_of
-from ami_lifecycle.domain.lineage import passed_over
+from ami_lifecycle.domain.lineage import rolled_back_by
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
     AmiId,
@@ -104,8 +104,8 @@ class Publisher:
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(image, origin, number, replaces, verified_at)
             if old_id is not None:
-                left = self._leave_behind(old_id, image)
-                self._archive(old_id, image.image_id, is_left=old_id in left)
+                left = self._mark_rolled_back(old_id, image)
+                self._record_superseded(old_id, image.image_id, is_rolled_back=old_id in left)
             writer.correct_history(image.image_id, self.images)
             self._write_record(metadata, is_live=is_live)
             writer.write_metadata(metadata)
@@ -135,7 +135,7 @@ class Publisher:
             raise ResourceNotVisibleError(
                 f"{step.image_id} is {state}, and only an available image is published; somebody may have removed it"
             )
-        if not image.is_ours(plan.configured.application, plan.environment):
+        if not image.belongs_to(plan.configured.application, plan.environment):
             raise ForeignResourceError(
                 f"{step.image_id} does not carry the tags of {plan.configured.application} {plan.environment}; "
                 "only images of the environment are published in it"
@@ -245,7 +245,7 @@ class Publisher:
             settings, [found[each].data_bytes if each in found else None for each in image.snapshot_ids]
         )
 
-    def _leave_behind(self, old_id: str, image: Image) -> set[str]:
+    def _mark_rolled_back(self, old_id: str, image: Image) -> set[str]:
         """Say in the records that a person goes back from them, so that no later way back leads to them; their ids.
 
         Before the image's own record gets its new number: it tells where the way begins and ends.
@@ -254,13 +254,13 @@ class Publisher:
         if request is None or not request.goes_back or self.step.copy_of is not None:
             return set()
         records = [record for record in self._records.read_history().values() if record is not None]
-        left = passed_over(records, old_id, image.tags.get(TAG_DIGEST) or image.image_id)
+        left = rolled_back_by(records, old_id, image.tags.get(TAG_DIGEST) or image.image_id)
         for record in left:
             if record.ami_id != old_id:
                 self._writer.write_record(record.ami_id, record.model_copy(update={"rolled_back": True}))
         return {record.ami_id for record in left}
 
-    def _archive(self, old_id: str, new_id: str, *, is_left: bool) -> None:
+    def _record_superseded(self, old_id: str, new_id: str, *, is_rolled_back: bool) -> None:
         """Record the image that `latest` names now, whoever published it, before it is replaced."""
         step = self.step
         record = self._records.read_record(old_id)
@@ -280,7 +280,7 @@ class Publisher:
             self.clock.now(),
             superseded_by=new_id,
             published_by=record.published_by if record else None,
-            rolled_back=is_left,
+            rolled_back=is_rolled_back,
         )
         if record is None or _state(record) != _state(archived):
             self._writer.write_record(old_id, archived)

@@ -57,7 +57,7 @@ class PublishedRecords:
 
     def read_metadata(self) -> Metadata | None:
         """`metadata`; None where it is missing or cannot be read."""
-        return parsed(Metadata, self.parameters.get(self.names.metadata))
+        return parse_stored(Metadata, self.parameters.get(self.names.metadata))
 
     def read_record(self, image_id: str | None) -> HistoryRecord | None:
         """The history record of an image; None where there is none, or the text is no image's id.
@@ -66,7 +66,7 @@ class PublishedRecords:
         """
         if image_id is None or not is_ami_id(image_id):
             return None
-        return parsed(HistoryRecord, self.find_record(image_id))
+        return parse_stored(HistoryRecord, self.find_record(image_id))
 
     def find_record(self, image_id: str) -> StoredParameter | None:
         """The history record of an image as it stands, whether or not it can be read."""
@@ -81,11 +81,13 @@ class PublishedRecords:
         """All history records, by image id; None for one that cannot be read."""
         below = f"{self.names.history}/"
         return {
-            name.removeprefix(below): parsed(HistoryRecord, stored)
+            name.removeprefix(below): parse_stored(HistoryRecord, stored)
             for name, stored in self.parameters.list_below(self.names.history).items()
         }
 
-    def wrong_records(self, live: str, images: Images, clock: Clock) -> dict[str, HistoryRecord | None]:
+    def contradicting_records(
+        self, live: str, images: Images, clock: Clock
+    ) -> dict[str, HistoryRecord | None]:
         """What the records that contradict `latest` have to say, by image id.
 
         None where there is no record yet. A record that cannot be read is left to a person.
@@ -170,7 +172,7 @@ class RecordWriter:
 
     def correct_history(self, live: str, images: Images) -> None:
         """Have no other record than the live image's contradict `latest`: what was interrupted may have left some."""
-        for image_id, record in self.records.wrong_records(live, images, self.clock).items():
+        for image_id, record in self.records.contradicting_records(live, images, self.clock).items():
             # The live image's own record is its publication's to write.
             if record is not None and image_id != live:
                 self.write_record(image_id, record)
@@ -195,7 +197,7 @@ class RecordWriter:
             raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
 
 
-def parsed(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
+def parse_stored(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
     """What a parameter says; None where there is none, or it cannot be read."""
     return load(record, stored.value) if stored else None
 

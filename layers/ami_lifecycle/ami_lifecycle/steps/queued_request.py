@@ -16,11 +16,14 @@ def start_queued_request(
     number, so a crash between the two neither loses it nor starts it twice, even when the execution has been and
     gone.
     """
-    if record.wanted is None or record.claim is not None:
+    if record.queued_request is None or record.claim is not None:
         return None
     name = execution_name(
-        record.environment, "queued", str(record.revision), record.wanted.model_dump_json(exclude_none=True)
+        record.environment,
+        "queued",
+        str(record.revision),
+        record.queued_request.model_dump_json(exclude_none=True),
     )
-    started = executions.start(state_machine_arn, name, record.wanted)
-    environments.clear_wanted(record.environment, revision=record.revision)
+    started = executions.start(state_machine_arn, name, record.queued_request)
+    environments.clear_queued_request(record.environment, revision=record.revision)
     return started

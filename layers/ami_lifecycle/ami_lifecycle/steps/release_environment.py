@@ -14,7 +14,7 @@ from ami_lifecycle.domain.request import Action
 from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import ClaimContendedError
 from ami_lifecycle.ports import Clock, Environments, Executions, Instances, Notifier
-from ami_lifecycle.steps.batch import one_by_one, raise_passing
+from ami_lifecycle.steps.batch import process_each, raise_transient
 from ami_lifecycle.steps.notification import send_notification
 from ami_lifecycle.steps.queued_request import start_queued_request
 
@@ -51,15 +51,19 @@ class Releaser:
             TransientError: in its other kinds; all else is done by then.
         """
         plan = step.plan
-        ended = one_by_one([step], lambda _: f"instances of {step.execution_arn}", self._running)
-        terminated = one_by_one(
+        ended = process_each([step], lambda _: f"instances of {step.execution_arn}", self._running)
+        terminated = process_each(
             [instance_id for found in ended.done for instance_id in found], str, self._terminate
         )
-        left = _left(step, (*ended.blocked, *terminated.blocked))
-        noted = one_by_one([step], lambda _: f"what {plan.environment} holds back", partial(self._note, left))
-        given_back = one_by_one([step], lambda _: f"the claim of {plan.environment}", self._give_back)
-        handed_over = one_by_one([step], lambda _: f"what waits for {plan.environment}", self._hand_over)
-        raise_passing(ended, terminated, noted, given_back, handed_over)
+        left = _unfinished(step, (*ended.blocked, *terminated.blocked))
+        noted = process_each(
+            [step], lambda _: f"what {plan.environment} holds back", partial(self._record_blocked, left)
+        )
+        given_back = process_each([step], lambda _: f"the claim of {plan.environment}", self._release_claim)
+        queued = process_each(
+            [step], lambda _: f"what waits for {plan.environment}", self._start_queued_request
+        )
+        raise_transient(ended, terminated, noted, given_back, queued)
         result = ReleaseResult(
             environment=plan.environment,
             action=plan.action,
@@ -68,9 +72,9 @@ class Releaser:
             release=step.published.release if step.published else None,
             replaced=step.published.replaced if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
-            blocked=(*left, *noted.blocked, *given_back.blocked, *handed_over.blocked),
+            blocked=(*left, *noted.blocked, *given_back.blocked, *queued.blocked),
             omitted=_omitted(step),
-            started_execution=next(iter(handed_over.done), None),
+            started_execution=next(iter(queued.done), None),
         )
         return result.model_copy(update={"untold": self._notify(step, result)})
 
@@ -81,7 +85,7 @@ class Releaser:
     def _terminate(self, instance_id: str) -> None:
         self.instances.terminate(instance_id)
 
-    def _note(self, left: tuple[Blocked, ...], step: ReleaseInput) -> None:
+    def _record_blocked(self, left: tuple[Blocked, ...], step: ReleaseInput) -> None:
         """Remember what was refused, so that the sweep comes back to it, and that people see it."""
         record = self.environments.get(step.plan.environment)
         if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
@@ -93,11 +97,11 @@ class Releaser:
             if last is None or step.unfinished
             else frozenset()
         )
-        held = record.after_looking(left, self.clock.now(), unseen=unseen)
+        held = record.after_retry(left, self.clock.now(), unseen=unseen)
         if held != record.held_back:
             self.environments.hold_back(step.plan.environment, held)
 
-    def _give_back(self, step: ReleaseInput) -> None:
+    def _release_claim(self, step: ReleaseInput) -> None:
         environment = step.plan.environment
         record = self.environments.get(environment)
         if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
@@ -110,7 +114,7 @@ class Releaser:
         if not self.environments.release(environment, record.claim, revision=record.revision):
             raise ClaimContendedError(f"a request for {environment} is queued at this moment; look again")
 
-    def _hand_over(self, step: ReleaseInput) -> str | None:
+    def _start_queued_request(self, step: ReleaseInput) -> str | None:
         record = self.environments.get(step.plan.environment)
         return start_queued_request(record, self.environments, self.executions, step.state_machine_arn)
 
@@ -135,7 +139,7 @@ def _omitted(step: ReleaseInput) -> int | None:
     return sum(each.omitted or 0 for each in retirements if each is not None) or None
 
 
-def _left(step: ReleaseInput, beside: tuple[Blocked, ...]) -> tuple[Blocked, ...]:
+def _unfinished(step: ReleaseInput, also_blocked: tuple[Blocked, ...]) -> tuple[Blocked, ...]:
     """All that was left undone after the publication; of one thing the last word counts."""
     found = {
         blocked.resource: blocked
@@ -147,4 +151,4 @@ def _left(step: ReleaseInput, beside: tuple[Blocked, ...]) -> tuple[Blocked, ...
         error, cause = unwrapped(step.unfinished.error, step.unfinished.cause)
         what = f"retirement and name of {step.plan.environment}"
         found[what] = Blocked(resource=what, error=error, reason=f"{cause} The sweep goes on with it.")
-    return (*found.values(), *beside)
+    return (*found.values(), *also_blocked)

@@ -56,19 +56,19 @@ def resume_build(
         _refuse_deregistered(event)
         found = check.check(wait)
     except BuildError as error:
-        told = executions.send_failure(stored.token, type(error).__name__, str(error))
+        is_accepted = executions.send_failure(stored.token, type(error).__name__, str(error))
     else:
         if not found.is_done:
             raise ResourceNotVisibleError(
                 f"an event says that {resource_id} is done, and it does not show yet; "
                 "the event is handled again, and the task looks by itself"
             )
-        told = executions.send_success(stored.token, found.output)
+        is_accepted = executions.send_success(stored.token, found.output)
     waits.delete(resource_id, stored.token)
-    reason = "the task goes on" if told else "the task had stopped waiting"
+    reason = "the task goes on" if is_accepted else "the task had stopped waiting"
     waited = (clock.now() - stored.since).total_seconds()
     return Resumed(
-        resource_id=resource_id, resumed=told, reason=reason, kind=wait.kind, waited_seconds=waited
+        resource_id=resource_id, resumed=is_accepted, reason=reason, kind=wait.kind, waited_seconds=waited
     )
 
 

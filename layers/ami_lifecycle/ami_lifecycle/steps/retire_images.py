@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Final
 
-from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, most_telling
+from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, most_relevant
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image, Usage
@@ -26,14 +26,19 @@ from ami_lifecycle.ports import (
     Parameters,
     StoredParameter,
 )
-from ami_lifecycle.steps.batch import Outcomes, one_by_one, raise_passing
+from ami_lifecycle.steps.batch import BatchResult, process_each, raise_transient
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.image_removal import Looked, Remover, delete_unused_snapshots, snapshots_with
+from ami_lifecycle.steps.image_removal import (
+    ImageRemover,
+    RemovalReview,
+    delete_unused_snapshots,
+    snapshots_with,
+)
 from ami_lifecycle.steps.lookups import account_of
-from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter, parsed
+from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter, parse_stored
 
-_LOOKS: Final = 8
-_LOOK_SECONDS: Final = 0.25
+_READ_ATTEMPTS: Final = 8
+_PAUSE_SECONDS: Final = 0.25
 
 
 class RetireInput(ClaimedInput):
@@ -60,18 +65,18 @@ class RetirementReview:
             execution_arn: the execution that decides, and knows what it has made itself.
         """
         previous = self.previous_images(live, execution_arn)
-        return [*previous.kept, *self.look(previous.open, with_permissions=True)]
+        return [*previous.kept, *self.decide_for(previous.undecided, with_permissions=True)]
 
     def previous_images(self, live: Image, execution_arn: str | None = None) -> PreviousImages:
         """What is kept whoever uses it, and the images of which that has to be looked up."""
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
         record = self.environments.get(settings.environment)
-        awaited = {**_awaited(record), **_being_made(record, owned, execution_arn)}
+        reserved = {**_reserved(record), **_made_by_holder(record, owned, execution_arn)}
         keep = settings.retirement.keep_previous
-        return previous_images(live, owned, keep, awaited, self._history() if keep else ())
+        return previous_images(live, owned, keep, reserved, self._history() if keep else ())
 
-    def look(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
+    def decide_for(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
         """Decide for these images from who uses them, all with the same look-ups.
 
         Args:
@@ -85,26 +90,26 @@ class RetirementReview:
             settings.retirement.parameter_paths,
             with_permissions=with_permissions,
         )
-        return self.judge(usages)
+        return self.decide_from(usages)
 
-    def first_to_go(self, usages: Sequence[Usage]) -> list[str]:
+    def first_retirable(self, usages: Sequence[Usage]) -> list[str]:
         """The first image that a retirement would remove for these uses, if there is one."""
-        for decision in self.judge(usages) if usages else ():
-            if decision.action is RetireAction.RETIRE and self._is_shared_with_nobody(decision.image_id):
+        for decision in self.decide_from(usages) if usages else ():
+            if decision.action is RetireAction.RETIRE and self._has_no_launch_permissions(decision.image_id):
                 return [decision.image_id]
         return []
 
-    def _is_shared_with_nobody(self, image_id: str) -> bool:
+    def _has_no_launch_permissions(self, image_id: str) -> bool:
         if not self.settings.retirement.protect_launch_permissions:
             return True
         (decision,) = decide([self.usage.permissions_of(image_id)], self.settings.retirement, None)
         return decision.action is RetireAction.RETIRE
 
-    def judge(self, usages: Sequence[Usage]) -> list[Decision]:
+    def decide_from(self, usages: Sequence[Usage]) -> list[Decision]:
         """Decide from uses that have been looked up."""
         settings = self.settings
-        ours = self.instances.find(environment_tags(settings))
-        temporary = frozenset(instance.instance_id for instance in ours)
+        instances = self.instances.find(environment_tags(settings))
+        temporary = frozenset(instance.instance_id for instance in instances)
         return decide(usages, settings.retirement, settings.parameter_names.latest, temporary)
 
     def _history(self) -> list[HistoryRecord]:
@@ -153,60 +158,64 @@ class Retirer:
             live = self._read_live()
             if live.image is None:
                 return Retirement(adopt_reason=f"nothing is retired while {live.problem}")
-            if (doubt := _doubt(live.value, self.step)) is not None:
-                return Retirement(adopt_reason=doubt)
+            if (abort_reason := _contradiction(live.value, self.step)) is not None:
+                return Retirement(adopt_reason=abort_reason)
             previous = review.previous_images(live.image, self.step.execution_arn)
-            notes = _Notes(self._records, self._writer, self.clock)
-            notes.read(
+            updates = _RecordUpdates(self._records, self._writer, self.clock)
+            updates.read(
                 [
                     *(decision.image_id for decision in previous.kept),
-                    *(image.image_id for image in previous.open),
+                    *(image.image_id for image in previous.undecided),
                 ]
             )
-            snapshots = self._snapshots(previous.open)
-            removed = Remover(self.images, self.usage, self.clock, self.deadline).remove(
-                previous.open,
+            snapshots = self._snapshots(previous.undecided)
+            removed = ImageRemover(self.images, self.usage, self.clock, self.deadline).remove(
+                previous.undecided,
                 frozenset(snapshots) - frozenset(live.image.snapshot_ids),
                 self._settings.retirement,
-                partial(self._look, review, live),
-                partial(notes.write, status=RecordStatus.RETIRED),
+                partial(self._review, review, live),
+                partial(updates.write, status=RecordStatus.RETIRED),
             )
-            if removed.doubt is not None and not removed.retired:
-                return Retirement(adopt_reason=removed.doubt)
+            if removed.abort_reason is not None and not removed.retired:
+                return Retirement(adopt_reason=removed.abort_reason)
             shared = [found for found in removed.tried.done if found.action is RetireAction.KEEP]
             kept = [*previous.kept, *removed.kept, *shared]
-            left = [_left(blocked) for blocked in removed.tried.blocked]
-            noted = notes.write_each([*kept, *left], RecordStatus.KEPT)
-            gone = set(removed.deleted_snapshots)
+            blocked_images = [_kept_blocked(blocked) for blocked in removed.tried.blocked]
+            updated = updates.write_each([*kept, *blocked_images], RecordStatus.KEPT)
+            already_deleted = set(removed.deleted_snapshots)
             deleted = delete_unused_snapshots(
                 self.images,
-                [found for found in snapshots if found not in gone],
+                [found for found in snapshots if found not in already_deleted],
                 just_deregistered=bool(removed.retired),
             )
             # All is tried before a passing fault of one thing, or want of time, repeats the step.
-            raise_passing(removed.tried, noted, deleted)
+            raise_transient(removed.tried, updated, deleted)
             removed.raise_unfinished()
             # Somebody has changed `latest` since, so this image is not the one to take the name.
-            adopt, reason = review.can_adopt(live.image) if removed.doubt is None else (False, removed.doubt)
-        decisions, blocked, omitted = most_telling(
-            [*kept, *removed.retired, *left],
-            [*removed.tried.blocked, *noted.blocked, *deleted.blocked],
+            adopt, reason = (
+                review.can_adopt(live.image)
+                if removed.abort_reason is None
+                else (False, removed.abort_reason)
+            )
+        decisions, blocked, omitted = most_relevant(
+            [*kept, *removed.retired, *blocked_images],
+            [*removed.tried.blocked, *updated.blocked, *deleted.blocked],
         )
         return Retirement(
             decisions=decisions, blocked=blocked, omitted=omitted, adopt_name=adopt, adopt_reason=reason
         )
 
-    def _look(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> Looked:
-        decided: Outcomes[Decision] = Outcomes(done=review.look(images))
+    def _review(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> RemovalReview:
+        decided: BatchResult[Decision] = BatchResult(done=review.decide_for(images))
         # Uses of the image that `latest` names are not asked for, so an old value would cost the live
         # image: it is read once more, after all else has been read and before anything is removed.
-        again = self._records.read_latest()
-        if again is not None and again.value == live.value:
-            return Looked(decided)
-        return Looked(
+        reread = self._records.read_latest()
+        if reread is not None and reread.value == live.value:
+            return RemovalReview(decided)
+        return RemovalReview(
             decided,
             f"nothing is retired while `latest` reads {live.value}, and then "
-            f"{again.value if again else 'nothing'}; the sweep decides again",
+            f"{reread.value if reread else 'nothing'}; the sweep decides again",
         )
 
     @property
@@ -229,16 +238,16 @@ class Retirer:
 
     def _read_live(self) -> Live:
         """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
-        for _ in range(_LOOKS):
+        for _ in range(_READ_ATTEMPTS):
             live = self._records.read_live(account_of(self.step.execution_arn), self.images, self.clock)
-            if _doubt(live.value, self.step) is None:
+            if _contradiction(live.value, self.step) is None:
                 break
-            self.clock.pause(_LOOK_SECONDS)
+            self.clock.pause(_PAUSE_SECONDS)
         return live
 
 
 @dataclass(frozen=True)
-class _Notes:
+class _RecordUpdates:
     """What history says of an environment's images: read together, and written where it has to change."""
 
     records: PublishedRecords
@@ -248,12 +257,12 @@ class _Notes:
 
     def read(self, image_ids: Sequence[str]) -> None:
         """Read all that is known of the images. What fails here is read again where it is needed."""
-        for found in one_by_one([image_ids], ", ".join, self.records.find_records).done:
+        for found in process_each([image_ids], ", ".join, self.records.find_records).done:
             self.known.update(found)
 
-    def write_each(self, decisions: Sequence[Decision], status: RecordStatus) -> Outcomes[None]:
+    def write_each(self, decisions: Sequence[Decision], status: RecordStatus) -> BatchResult[None]:
         """Say in the records what was decided, and why."""
-        return one_by_one(
+        return process_each(
             decisions,
             lambda decision: self.records.names.record(decision.image_id),
             lambda decision: self.write(decision, status=status),
@@ -265,7 +274,7 @@ class _Notes:
         if image_id not in self.known:
             self.known[image_id] = self.records.find_record(image_id)
         stored = self.known[image_id]
-        record = parsed(HistoryRecord, stored)
+        record = parse_stored(HistoryRecord, stored)
         reason = decision.reason[:300]
         if stored is None or record is None or (record.status, record.status_reason) == (status, reason):
             return
@@ -277,17 +286,17 @@ class _Notes:
         self.writer.write_record(image_id, changed, stored)
 
 
-def _awaited(record: EnvironmentRecord) -> dict[str, str]:
+def _reserved(record: EnvironmentRecord) -> dict[str, str]:
     """Images that are about to be published again, and why."""
-    awaited = {}
-    if record.wanted is not None and record.wanted.publish_image_id is not None:
-        awaited[record.wanted.publish_image_id] = "a request that waits publishes it again"
+    reserved = {}
+    if record.queued_request is not None and record.queued_request.publish_image_id is not None:
+        reserved[record.queued_request.publish_image_id] = "a request that waits publishes it again"
     if record.pin is not None:
-        awaited[record.pin.image_id] = "the environment is pinned to it"
-    return awaited
+        reserved[record.pin.image_id] = "the environment is pinned to it"
+    return reserved
 
 
-def _being_made(
+def _made_by_holder(
     record: EnvironmentRecord, owned: Sequence[Image], execution_arn: str | None
 ) -> dict[str, str]:
     """Images of the execution that holds the environment, which are no previous ones, and why they stay."""
@@ -298,7 +307,7 @@ def _being_made(
     return {image.image_id: why for image in owned if image.tags.get(TAG_EXECUTION) == claim.execution_arn}
 
 
-def _doubt(value: str | None, step: RetireInput) -> str | None:
+def _contradiction(value: str | None, step: RetireInput) -> str | None:
     """Why this value of `latest` is not believed: this execution has just written another one."""
     if step.published is None or value == step.published.image_id:
         return None
@@ -313,6 +322,6 @@ def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
     return {TAG_APPLICATION: settings.application, TAG_ENVIRONMENT: settings.environment}
 
 
-def _left(blocked: Blocked) -> Decision:
+def _kept_blocked(blocked: Blocked) -> Decision:
     """The decision about an image that could not be retired."""
     return Decision(image_id=blocked.resource, action=RetireAction.KEEP, reason=blocked.reason, blocked=True)

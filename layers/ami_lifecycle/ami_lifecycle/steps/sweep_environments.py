@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
 from ami_lifecycle.domain.decision import Blocked
-from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, back_off
+from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, retry_delay
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import (
@@ -49,11 +49,11 @@ from ami_lifecycle.ports import (
     Repository,
 )
 from ami_lifecycle.settings import Catalogue
-from ami_lifecycle.steps.batch import Outcomes, one_by_one
+from ami_lifecycle.steps.batch import BatchResult, process_each
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
 from ami_lifecycle.steps.lookups import account_of, find_image
-from ami_lifecycle.steps.orphan_removal import Cleaner
+from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.queued_request import start_queued_request
@@ -82,7 +82,7 @@ class Sweeper:
     environments: Environments
     executions: Executions
     build_cleaner: BuildCleaner
-    cleaner: Cleaner
+    orphan_remover: OrphanRemover
     usage: ImageUsage
     preflight: Preflight
     clock: Clock
@@ -94,41 +94,41 @@ class Sweeper:
         Raises:
             CleanUpIncompleteError: something could not be looked at or repaired for now; all else was done.
         """
-        found = _Found()
+        state = _SweepState()
         environments = self.catalogue.environments
         for environment in environments:
-            found.look(environment, partial(self._end_dead_claim, environment))
-        found.look(None, partial(self._remove_orphans, found))
+            state.run_check(environment, partial(self._end_dead_claim, environment))
+        state.run_check(None, partial(self._remove_orphans, state))
         for environment in environments:
-            found.look(environment, partial(self._observe, environment, found))
-        self._look_up_uses(found)
+            state.run_check(environment, partial(self._observe, environment, state))
+        self._look_up_uses(state)
         # What has failed before takes its turn after the others, so that none waits for it for ever.
-        for seen in sorted(found.looked_at, key=_failed_rebuilds):
-            environment = seen.settings.environment
+        for observed in sorted(state.observed, key=_failed_rebuilds):
+            environment = observed.settings.environment
             # Each look is apart, so that one that is refused ends no other.
-            found.look(environment, partial(self._look_at_ages, seen, found))
-            found.look(environment, partial(self._start_what_is_due, seen, found))
-            found.look(environment, partial(self._prune_history, seen.settings, found))
+            state.run_check(environment, partial(self._record_ages, observed, state))
+            state.run_check(environment, partial(self._start_what_is_due, observed, state))
+            state.run_check(environment, partial(self._prune_history, observed.settings, state))
         for environment in environments:
-            found.look(environment, partial(self._count_blocked, environment, found))
-        if found.faults:
+            state.run_check(environment, partial(self._count_blocked, environment, state))
+        if state.faults:
             raise CleanUpIncompleteError(
-                f"the sweep found {[finding.finding for finding in found.findings]} and could not finish: "
-                f"{'; '.join(found.faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
+                f"the sweep found {[finding.finding for finding in state.findings]} and could not finish: "
+                f"{'; '.join(state.faults)[:3000]}. It runs again by itself; if this persists, correct the cause"
             )
         return SweepResult(
-            findings=tuple(found.findings),
-            waiting=tuple(found.waiting),
-            unpublished=tuple(found.unpublished),
-            blocked=tuple(dict.fromkeys(found.blocked)),
-            overdue=tuple(found.overdue),
-            image_age_days=max(found.image_ages, default=None),
-            base_age_days=max(found.base_ages, default=None),
+            findings=tuple(state.findings),
+            waiting=tuple(state.waiting),
+            unpublished=tuple(state.unpublished),
+            blocked=tuple(dict.fromkeys(state.blocked)),
+            overdue=tuple(state.overdue),
+            image_age_days=max(state.image_ages, default=None),
+            base_age_days=max(state.base_ages, default=None),
         )
 
-    def _count_blocked(self, environment: str, found: _Found) -> _Findings:
+    def _count_blocked(self, environment: str, state: _SweepState) -> _Findings:
         held = self.environments.get(environment).held_back
-        found.blocked.extend(each.what for each in held if each.is_thing)
+        state.blocked.extend(each.what for each in held if each.is_resource)
         return iter(())
 
     def _end_dead_claim(self, environment: str) -> _Findings:
@@ -149,13 +149,13 @@ class Sweeper:
             FindingKind.DEAD_CLAIM,
         )
 
-    def _remove_orphans(self, found: _Found) -> _Findings:
-        owners = self._owners(found)
+    def _remove_orphans(self, state: _SweepState) -> _Findings:
+        owners = self._owners(state)
         for execution_arn, owned in owners.items():
-            found.look(owned.environment, partial(self._clean_after, execution_arn, owned))
+            state.run_check(owned.environment, partial(self._clean_up_after, execution_arn, owned))
         return iter(())
 
-    def _clean_after(self, execution_arn: str, owned: _Owned) -> _Findings:
+    def _clean_up_after(self, execution_arn: str, owned: _Owned) -> _Findings:
         status = self.executions.status(execution_arn)
         # While it holds a claim, a function of it may go on and write; what it publishes then must be there.
         if not self._is_over(status, owned.since) or self.environments.held_by(execution_arn):
@@ -166,7 +166,7 @@ class Sweeper:
         held_back = record.not_due(now) if record else frozenset()
         # What was left in the midst is gone long before Step Functions forgets an execution.
         has_succeeded = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
-        cleaned = self.cleaner.clean(execution_arn, has_succeeded=has_succeeded, held_back=held_back)
+        cleaned = self.orphan_remover.remove(execution_arn, has_succeeded=has_succeeded, held_back=held_back)
         if cleaned.removed_anything:
             yield _repaired(
                 None,
@@ -177,26 +177,26 @@ class Sweeper:
         yield from (_blocked(owned.environment, blocked) for blocked in cleaned.blocked)
         if record is not None and cleaned.blocked:
             unseen = frozenset(held.what for held in record.held_back)
-            held = record.after_looking(cleaned.blocked, now, unseen=unseen)
+            held = record.after_retry(cleaned.blocked, now, unseen=unseen)
             self.environments.hold_back(record.environment, held)
 
-    def _owners(self, found: _Found) -> dict[str, _Owned]:
+    def _owners(self, state: _SweepState) -> dict[str, _Owned]:
         """Executions that own something unpublished, each with the environment and date of one such thing."""
-        ours = {TAG_APPLICATION: self.catalogue.application}
+        owner_tags = {TAG_APPLICATION: self.catalogue.application}
         owners: dict[str, _Owned] = {}
-        for instance in self.instances.find(ours):
+        for instance in self.instances.find(owner_tags):
             if not instance.state.is_over and (owner := instance.tags.get(TAG_EXECUTION)):
                 owners[owner] = _Owned(instance.tags.get(TAG_ENVIRONMENT), instance.launch_time)
-        images = self.images.find(ours)
-        unsettled = self.cleaner.unsettled(
+        images = self.images.find(owner_tags)
+        orphaned = self.orphan_remover.orphaned_images(
             [image for image in images if image.tags.get(TAG_EXECUTION) not in {None, "", *owners}]
         )
-        found.report(None, unsettled)
-        for image in unsettled.done:
+        state.report(None, orphaned)
+        for image in orphaned.done:
             owned = _Owned(image.tags.get(TAG_ENVIRONMENT), image.creation_date)
             owners.setdefault(image.tags[TAG_EXECUTION], owned)
         used = {snapshot_id for image in images for snapshot_id in image.snapshot_ids}
-        for snapshot in self.images.find_snapshots(ours):
+        for snapshot in self.images.find_snapshots(owner_tags):
             if snapshot.is_copy or snapshot.snapshot_id in used:
                 continue
             if owner := snapshot.tags.get(TAG_EXECUTION):
@@ -208,99 +208,99 @@ class Sweeper:
             return since is not None and self.clock.now() - since > EXECUTION_TIMEOUT
         return status.is_over
 
-    def _look_up_uses(self, found: _Found) -> None:
+    def _look_up_uses(self, state: _SweepState) -> None:
         """Look up who uses previous images: those of all environments together, where the same parameters are read."""
         by_paths: dict[tuple[str, ...], list[str]] = {}
-        for seen in found.looked_at:
-            sorted_out = one_by_one(
-                [seen], lambda each: f"images of {each.settings.environment}", self._open_images
+        for observed in state.observed:
+            undecided = process_each(
+                [observed], lambda each: f"images of {each.settings.environment}", self._undecided_images
             )
-            found.report(seen.settings.environment, sorted_out)
-            image_ids = [image_id for images in sorted_out.done for image_id in images]
+            state.report(observed.settings.environment, undecided)
+            image_ids = [image_id for images in undecided.done for image_id in images]
             if image_ids:
-                by_paths.setdefault(seen.settings.retirement.parameter_paths, []).extend(image_ids)
-                found.open_images[seen.settings.environment] = image_ids
-        looked = one_by_one(
+                by_paths.setdefault(observed.settings.retirement.parameter_paths, []).extend(image_ids)
+                state.undecided_images[observed.settings.environment] = image_ids
+        looked_up = process_each(
             by_paths.items(),
             lambda group: f"uses of {len(group[1])} images",
             lambda group: self.usage.usage_of(group[1], group[0], with_permissions=False),
         )
-        found.report(None, looked)
-        found.usages.update({usage.image_id: usage for usages in looked.done for usage in usages})
+        state.report(None, looked_up)
+        state.usages.update({usage.image_id: usage for usages in looked_up.done for usage in usages})
 
-    def _open_images(self, seen: _Seen) -> list[str]:
+    def _undecided_images(self, observed: _Observed) -> list[str]:
         """The images that go unless something uses them; not those that were refused a moment ago."""
-        if seen.live.image is None:
+        if observed.live.image is None:
             return []
-        not_due = seen.record.not_due(self.clock.now())
-        images = self._review(seen).previous_images(seen.live.image).open
+        not_due = observed.record.not_due(self.clock.now())
+        images = self._review(observed).previous_images(observed.live.image).undecided
         return [image.image_id for image in images if image.image_id not in not_due]
 
-    def _review(self, seen: _Seen) -> RetirementReview:
+    def _review(self, observed: _Observed) -> RetirementReview:
         return RetirementReview(
-            seen.settings, self.instances, self.images, self.usage, self.parameters, self.environments
+            observed.settings, self.instances, self.images, self.usage, self.parameters, self.environments
         )
 
-    def _observe(self, environment: str, found: _Found) -> _Findings:
+    def _observe(self, environment: str, state: _SweepState) -> _Findings:
         record = self.environments.get(environment)
-        if record.wanted is not None:
-            found.waiting.append(environment)
-        if record.wanted is not None and record.claim is None:
+        if record.queued_request is not None:
+            state.waiting.append(environment)
+        if record.queued_request is not None and record.claim is None:
             started = start_queued_request(record, self.environments, self.executions, self.state_machine_arn)
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
         settings = self.catalogue.get(environment)
         live = self._records(settings).read_live(account_of(self.state_machine_arn), self.images, self.clock)
-        digests = one_by_one(
+        digests = process_each(
             [settings], lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
         )
-        found.report(environment, digests)
+        state.report(environment, digests)
         digest = next(iter(digests.done), None)
         if digest is not None and record.pin is None and not is_published(digest, live, settings):
-            found.unpublished.append(environment)
+            state.unpublished.append(environment)
         if record.claim is not None:
             return
         if live.value is not None and live.image is None:
             yield SweepFinding(environment=environment, finding=live.problem or "", repaired=False)
-        found.looked_at.append(_Seen(settings, record, live, digest))
+        state.observed.append(_Observed(settings, record, live, digest))
 
     def _digest_of(self, settings: EnvironmentSettings) -> str | None:
         return self.repository.digest_of(settings.repository, settings.image_tag)
 
-    def _start_what_is_due(self, seen: _Seen, found: _Found) -> _Findings:
+    def _start_what_is_due(self, observed: _Observed, state: _SweepState) -> _Findings:
         """Start the first work that is due. What was tried before waits for its time, and holds up nothing else."""
-        environment, record, now = seen.settings.environment, seen.record, self.clock.now()
+        environment, record, now = observed.settings.environment, observed.record, self.clock.now()
         # A thing that nobody has come back to within an hour is not there any more.
-        held = [each for each in record.held_back if each.is_thing and now < each.due + LONGEST_PAUSE]
-        retirement, rebuild = partial(self._due_retirement, found), partial(self._due_rebuild, found)
+        held = [each for each in record.held_back if each.is_resource and now < each.due + LONGEST_PAUSE]
+        retirement, rebuild = partial(self._due_retirement, state), partial(self._due_rebuild, state)
         # Last, because whatever else is due may publish another image.
-        for look in (self._due_rollback, self._due_build, self._due_repair, retirement, rebuild):
-            looked = one_by_one(
-                [seen], lambda _: f"what is due in {environment}", partial(self._checked, look)
+        for find_due in (self._due_rollback, self._due_build, self._due_repair, retirement, rebuild):
+            checked = process_each(
+                [observed], lambda _: f"what is due in {environment}", partial(self._preflighted, find_due)
             )
-            found.report(environment, looked)
-            for work in looked.done:
+            state.report(environment, checked)
+            for work in checked.done:
                 if work is None:
                     continue
                 if work.request is None:
                     yield SweepFinding(environment=environment, finding=work.finding, repaired=False)
                     continue
                 before = record.held(work.what)
-                if before is not None and (waiting := self._waits(before)) is not None:
+                if before is not None and (waiting := self._pending_retry(before)) is not None:
                     held.append(waiting)
-                    yield from _waiting(environment, work, waiting, now)
+                    yield from _retry_finding(environment, work, waiting, now)
                     continue
                 name, started = self._start(record, work, work.request, before)
                 if work.request.trigger is Trigger.SCHEDULE:
-                    found.rebuilds += 1
+                    state.rebuilds += 1
                 yield _repaired(environment, f"{work.finding}; started {name}", _kind_of(work.request))
                 # What was not looked at after this stays as it is.
-                stay = [each for each in record.held_back if each.what != work.what and not each.is_thing]
+                stay = [each for each in record.held_back if each.what != work.what and not each.is_resource]
                 others = [each for each in stay if all(each.what != other.what for other in held)]
                 self._hold_back(record, (*held, *others, started))
                 return
         # Outside of the window, or while the base cannot be read, it is not looked at, and still takes its turn later.
-        before = record.held(f"rebuild {seen.live.value}")
+        before = record.held(f"rebuild {observed.live.value}")
         if (
             before is not None
             and record.rebuild_due_since is not None
@@ -309,7 +309,7 @@ class Sweeper:
             held.append(before)
         self._hold_back(record, tuple(held))
 
-    def _waits(self, before: HeldBack) -> HeldBack | None:
+    def _pending_retry(self, before: HeldBack) -> HeldBack | None:
         """What is known of work whose last execution runs, or that is not due again; None when it is due."""
         arn = before.execution_arn or ""
         if self.executions.status(arn) in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}:
@@ -337,7 +337,7 @@ class Sweeper:
             reason=before.reason if before else "",
             since=before.since if before else now,
             tries=tries,
-            due=now + back_off(tries),
+            due=now + retry_delay(tries),
             execution_arn=self.executions.start(self.state_machine_arn, name, request),
         )
         return name, started
@@ -346,14 +346,14 @@ class Sweeper:
         if held != record.held_back:
             self.environments.hold_back(record.environment, held)
 
-    def _checked(self, look: Callable[[_Seen], _Due | None], seen: _Seen) -> _Due | None:
+    def _preflighted(self, find_due: Callable[[_Observed], _Due | None], observed: _Observed) -> _Due | None:
         """What is due, without a request where the plan would refuse it: it starts when that is corrected."""
-        work = look(seen)
+        work = find_due(observed)
         if work is None or work.request is None:
             return work
-        settings, request = seen.settings, work.request
-        live_id = seen.live.value if is_ami_id(seen.live.value) else None
-        digest = request.image_digest or seen.digest
+        settings, request = observed.settings, work.request
+        live_id = observed.live.value if is_ami_id(observed.live.value) else None
+        digest = request.image_digest or observed.digest
         if request.action is Action.BUILD and digest is not None:
             problems, _ = self.preflight.build_problems(settings, digest, live_id)
         else:
@@ -362,38 +362,38 @@ class Sweeper:
             return work
         return _Due(work.what, f"{work.finding}; not started: {'; '.join(map(str, problems))}")
 
-    def _due_rollback(self, seen: _Seen) -> _Due | None:
-        request = self._unfinished_rollback(seen.settings, seen.record, seen.live)
+    def _due_rollback(self, observed: _Observed) -> _Due | None:
+        request = self._unfinished_rollback(observed.settings, observed.record, observed.live)
         if request is None:
             return None
         what = f"publish {request.publish_image_id or request.image_digest}"
         return _Due(what, "a rollback was interrupted after it had pinned the environment", request)
 
-    def _due_build(self, seen: _Seen) -> _Due | None:
-        settings, digest, live = seen.settings, seen.digest, seen.live
+    def _due_build(self, observed: _Observed) -> _Due | None:
+        settings, digest, live = observed.settings, observed.digest, observed.live
         if digest is not None and not is_published(digest, live, settings):
             build = BuildRequest(
                 environment=settings.environment, trigger=Trigger.RECONCILE, reason="found by the sweep"
             )
-            reason = reason_for_nothing(build, digest, live, seen.record, settings)
+            reason = reason_for_nothing(build, digest, live, observed.record, settings)
             how = "" if live.digest != digest else " with the hooks of the settings"
             problem = f"{settings.image_tag} names {digest}, which is not published{how}"
             what = work_of_building(digest, settings)
             if reason is None:
                 return _Due(what, problem, build)
-            if seen.record.pin is None:
+            if observed.record.pin is None:
                 return _Due(what, f"{problem}: {reason}")
-        if seen.record.pin is not None and (problem := _pin_problem(seen.record.pin, live)):
+        if observed.record.pin is not None and (problem := _pin_problem(observed.record.pin, live)):
             return _Due("pin", problem)
         return None
 
-    def _due_repair(self, seen: _Seen) -> _Due | None:
-        live = seen.live
-        wrong = self._wrong_record(seen.settings, live)
+    def _due_repair(self, observed: _Observed) -> _Due | None:
+        live = observed.live
+        wrong = self._wrong_record(observed.settings, live)
         if live.image is None or wrong is None:
             return None
         request = BuildRequest(
-            environment=seen.settings.environment,
+            environment=observed.settings.environment,
             action=Action.PUBLISH,
             trigger=Trigger.RECONCILE,
             publish_image_id=live.image.image_id,
@@ -401,52 +401,59 @@ class Sweeper:
         )
         return _Due(f"publish {live.value}", f"{wrong} does not agree with latest ({live.value})", request)
 
-    def _due_retirement(self, found: _Found, seen: _Seen) -> _Due | None:
-        due = self._retirable(found, seen)
+    def _due_retirement(self, state: _SweepState, observed: _Observed) -> _Due | None:
+        due = self._retirable(state, observed)
         if not due:
             return None
         why = "an image can be retired, or the name be adopted"
         request = BuildRequest(
-            environment=seen.settings.environment, action=Action.RETIRE, trigger=Trigger.RECONCILE, reason=why
+            environment=observed.settings.environment,
+            action=Action.RETIRE,
+            trigger=Trigger.RECONCILE,
+            reason=why,
         )
         return _Due(f"retire {' '.join(due)}", why, request)
 
-    def _look_at_ages(self, seen: _Seen, found: _Found) -> _Findings:
+    def _record_ages(self, observed: _Observed, state: _SweepState) -> _Findings:
         """Note how old an environment's image and its base are, and since when they are to be replaced."""
-        settings, live, record, now = seen.settings, seen.live, seen.record, self.clock.now()
+        settings, live, record, now = observed.settings, observed.live, observed.record, self.clock.now()
         if settings.refresh.is_scheduled and live.image is not None:
-            found.add_ages(live.image, now)
-        rebuild = self._rebuild_due(seen, found)
+            state.add_ages(live.image, now)
+        rebuild = self._rebuild_due(observed, state)
         since = (record.rebuild_due_since or now) if rebuild is not None else None
         if rebuild is not None and since is not None and live.digest is not None:
-            found.rebuilds_due[settings.environment] = rebuild
+            state.rebuilds_due[settings.environment] = rebuild
             if is_overdue(since, live.digest, record, settings, now):
-                found.overdue.append(settings.environment)
+                state.overdue.append(settings.environment)
         if since != record.rebuild_due_since:
             self.environments.note_rebuild(settings.environment, since)
         return iter(())
 
-    def _rebuild_due(self, seen: _Seen, found: _Found) -> Rebuild | None:
-        settings = seen.settings
+    def _rebuild_due(self, observed: _Observed, state: _SweepState) -> Rebuild | None:
+        settings = observed.settings
         # A pin says that this very image stays.
-        if not settings.refresh.is_scheduled or seen.live.image is None or seen.record.pin is not None:
+        if (
+            not settings.refresh.is_scheduled
+            or observed.live.image is None
+            or observed.record.pin is not None
+        ):
             return None
-        newest = self._newest_base(found, settings) if settings.refresh.follow_base else None
-        rebuild = rebuild_of(seen.live, newest, settings)
+        newest = self._newest_base(state, settings) if settings.refresh.follow_base else None
+        rebuild = rebuild_of(observed.live, newest, settings)
         return rebuild if rebuild is not None and rebuild.due <= self.clock.now() else None
 
-    def _due_rebuild(self, found: _Found, seen: _Seen) -> _Due | None:
+    def _due_rebuild(self, state: _SweepState, observed: _Observed) -> _Due | None:
         """A rebuild of the live image for the sake of the base's patches, within the window."""
-        settings, image, digest = seen.settings, seen.live.image, seen.live.digest
-        rebuild, now = found.rebuilds_due.get(settings.environment), self.clock.now()
+        settings, image, digest = observed.settings, observed.live.image, observed.live.digest
+        rebuild, now = state.rebuilds_due.get(settings.environment), self.clock.now()
         if rebuild is None or image is None or digest is None:
             return None
         if rebuild.start(settings.refresh.window, now) > now:
             return None
         what, finding = f"rebuild {image.image_id}", f"a rebuild is due: {rebuild.reason}"
-        if (given_up := reason_of_failures(digest, seen.record, settings)) is not None:
+        if (given_up := reason_of_failures(digest, observed.record, settings)) is not None:
             return _Due(what, f"{finding}; {given_up}")
-        if found.rebuilds >= settings.refresh.max_per_sweep:
+        if state.rebuilds >= settings.refresh.max_per_sweep:
             # Its turn comes with a later sweep, which looks closer.
             return None
         if not self.repository.has_digest(settings.repository, digest):
@@ -454,32 +461,32 @@ class Sweeper:
                 what, f"{finding}; {settings.repository} has no image {digest} any more, so push it again"
             )
         # Where nobody can see the base, a build would end at its plan, every hour again.
-        self._newest_base(found, settings)
-        return _Due(what, finding, self._rebuild_request(seen, rebuild))
+        self._newest_base(state, settings)
+        return _Due(what, finding, self._rebuild_request(observed, rebuild))
 
-    def _newest_base(self, found: _Found, settings: EnvironmentSettings) -> Image:
+    def _newest_base(self, state: _SweepState, settings: EnvironmentSettings) -> Image:
         """The base's current image, looked up once for all environments of an architecture.
 
         Raises:
             AmiLifecycleError: nobody can see it; a finding in each environment that is to be rebuilt.
         """
         architecture = settings.builder.architecture
-        if architecture not in found.bases:
+        if architecture not in state.bases:
             try:
-                found.bases[architecture] = current_ubuntu(
+                state.bases[architecture] = current_ubuntu(
                     settings, self.state_machine_arn, self.parameters, self.images
                 )
             except AmiLifecycleError as error:
-                found.bases[architecture] = error
-        known = found.bases[architecture]
+                state.bases[architecture] = error
+        known = state.bases[architecture]
         if isinstance(known, AmiLifecycleError):
             raise known
         return known
 
-    def _rebuild_request(self, seen: _Seen, rebuild: Rebuild) -> BuildRequest:
-        request = rebuild_request(seen.live, rebuild, seen.settings, seen.digest)
-        known = self._records(seen.settings).read_metadata()
-        if known is None or known.image_digest != seen.live.digest:
+    def _rebuild_request(self, observed: _Observed, rebuild: Rebuild) -> BuildRequest:
+        request = rebuild_request(observed.live, rebuild, observed.settings, observed.digest)
+        known = self._records(observed.settings).read_metadata()
+        if known is None or known.image_digest != observed.live.digest:
             return request
         # Whoever built the Docker image may have said of which commit it is.
         commit = (
@@ -503,7 +510,7 @@ class Sweeper:
             reason=one_line(pin.reason.replace("{{", "{")) or "the pinned image is published again",
         )
         image = find_image(pin.image_id, self.images, self.clock)
-        is_ours = image is not None and image.is_ours(settings.application, settings.environment)
+        is_ours = image is not None and image.belongs_to(settings.application, settings.environment)
         if image is not None and is_ours and image.state is ImageState.AVAILABLE:
             return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
         if pin.digest is None or reason_of_failures(pin.digest, record, settings) is not None:
@@ -514,30 +521,32 @@ class Sweeper:
 
     def _wrong_record(self, settings: EnvironmentSettings, live: Live) -> str | None:
         """Which of `metadata` and `history` contradicts `latest`; publishing the live image again repairs both."""
-        if live.image is None or not live.image.is_ours(settings.application, settings.environment):
+        if live.image is None or not live.image.belongs_to(settings.application, settings.environment):
             return None
         records = self._records(settings)
         metadata = records.read_metadata()
         if metadata is None or metadata.ami_id != live.value:
             return "metadata"
-        return "history" if records.wrong_records(live.image.image_id, self.images, self.clock) else None
+        return (
+            "history" if records.contradicting_records(live.image.image_id, self.images, self.clock) else None
+        )
 
-    def _retirable(self, found: _Found, seen: _Seen) -> list[str]:
+    def _retirable(self, state: _SweepState, observed: _Observed) -> list[str]:
         """An image that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
-        settings, live = seen.settings, seen.live
+        settings, live = observed.settings, observed.live
         if live.image is None:
             return []
-        not_due = seen.record.not_due(self.clock.now())
-        review = self._review(seen)
-        image_ids = found.open_images.get(settings.environment, [])
+        not_due = observed.record.not_due(self.clock.now())
+        review = self._review(observed)
+        image_ids = state.undecided_images.get(settings.environment, [])
         # One that can go is reason enough to start the retirement, which decides about all.
-        due = review.first_to_go([found.usages[each] for each in image_ids if each in found.usages])
-        is_ours = live.image.is_ours(settings.application, settings.environment)
+        due = review.first_retirable([state.usages[each] for each in image_ids if each in state.usages])
+        is_ours = live.image.belongs_to(settings.application, settings.environment)
         if is_ours and review.can_adopt(live.image)[0]:
             due.append(settings.image_name)
         return [what for what in due if what not in not_due]
 
-    def _prune_history(self, settings: EnvironmentSettings, found: _Found) -> _Findings:
+    def _prune_history(self, settings: EnvironmentSettings, state: _SweepState) -> _Findings:
         """Delete the oldest records of retired images beyond the configured number."""
         records = self._records(settings)
         history = records.read_history()
@@ -557,8 +566,8 @@ class Sweeper:
             for image_id, record in known[settings.publication.history_to_keep :]
             if record.status is RecordStatus.RETIRED
         ]
-        pruned = one_by_one(surplus[-_PRUNED_AT_ONCE:], records.names.record, records.delete_record)
-        found.report(settings.environment, pruned)
+        pruned = process_each(surplus[-_PRUNED_AT_ONCE:], records.names.record, records.delete_record)
+        state.report(settings.environment, pruned)
         if pruned.done:
             text = f"pruned {len(pruned.done)} history records of retired images"
             yield _repaired(settings.environment, text)
@@ -574,7 +583,7 @@ class _Owned(NamedTuple):
     since: datetime | None
 
 
-class _Seen(NamedTuple):
+class _Observed(NamedTuple):
     """An environment that nobody holds, at one moment."""
 
     settings: EnvironmentSettings
@@ -592,7 +601,7 @@ class _Due(NamedTuple):
 
 
 @dataclass
-class _Found:
+class _SweepState:
     """All that one sweep finds, environment by environment."""
 
     findings: list[SweepFinding] = field(default_factory=list)
@@ -600,8 +609,8 @@ class _Found:
     waiting: list[str] = field(default_factory=list)
     unpublished: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
-    looked_at: list[_Seen] = field(default_factory=list)
-    open_images: dict[str, list[str]] = field(default_factory=dict)
+    observed: list[_Observed] = field(default_factory=list)
+    undecided_images: dict[str, list[str]] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
     bases: dict[str, Image | AmiLifecycleError] = field(default_factory=dict)
     rebuilds_due: dict[str, Rebuild] = field(default_factory=dict)
@@ -616,27 +625,27 @@ class _Found:
             if since is not None:
                 ages.append(round((now - since) / timedelta(days=1), 2))
 
-    def look(self, environment: str | None, look: Callable[[], _Findings]) -> None:
+    def run_check(self, environment: str | None, check: Callable[[], _Findings]) -> None:
         """Take the findings of one look; its fault is one of this look alone."""
-        looked = one_by_one([look], lambda _: environment or "orphans", self._take)
-        self.report(environment, looked)
+        checked = process_each([check], lambda _: environment or "orphans", self._add_findings)
+        self.report(environment, checked)
         # What no table knows may be a fault of this service, so the sweep fails for it when all else is done.
         self.faults.extend(
             f"{blocked.resource}: {blocked.error}: {blocked.reason}"
-            for blocked in looked.blocked
+            for blocked in checked.blocked
             if blocked.error not in _NAMED
         )
 
-    def report(self, environment: str | None, outcomes: Outcomes[Any]) -> None:
+    def report(self, environment: str | None, result: BatchResult[Any]) -> None:
         """Tell of what was refused, and remember what failed for now."""
-        self.findings.extend(_blocked(environment, blocked) for blocked in outcomes.blocked)
-        self.blocked.extend(blocked.resource for blocked in outcomes.blocked)
+        self.findings.extend(_blocked(environment, blocked) for blocked in result.blocked)
+        self.blocked.extend(blocked.resource for blocked in result.blocked)
         self.faults.extend(
-            f"{environment or 'orphans'}: {type(error).__name__}: {error}" for error in outcomes.passing
+            f"{environment or 'orphans'}: {type(error).__name__}: {error}" for error in result.transient
         )
 
-    def _take(self, look: Callable[[], _Findings]) -> None:
-        for finding in look():
+    def _add_findings(self, check: Callable[[], _Findings]) -> None:
+        for finding in check():
             self.findings.append(finding)
 
 
@@ -645,7 +654,7 @@ def _blocked(environment: str | None, blocked: Blocked) -> SweepFinding:
     return SweepFinding(environment=environment, finding=text, repaired=False, kind=FindingKind.BLOCKED)
 
 
-def _waiting(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Findings:
+def _retry_finding(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Findings:
     """Say of work that was tried when it is tried again; nothing while its execution runs."""
     if work.request is None or held.is_due(now):
         return
@@ -654,9 +663,9 @@ def _waiting(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Fi
     yield SweepFinding(environment=environment, finding=text, repaired=False, kind=kind)
 
 
-def _failed_rebuilds(seen: _Seen) -> int:
+def _failed_rebuilds(observed: _Observed) -> int:
     """How often the rebuild that is due was tried."""
-    held = seen.record.held(f"rebuild {seen.live.value}")
+    held = observed.record.held(f"rebuild {observed.live.value}")
     return held.tries if held else 0
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ami_lifecycle.domain.command import CommandFacts, CommandStatus
 from ami_lifecycle.domain.execution import Wait, WaitKind
-from ami_lifecycle.domain.failure_causes import is_an_interruption
+from ami_lifecycle.domain.failure_causes import is_interruption
 from ami_lifecycle.domain.model import Frozen, ImageState, InstanceState
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.errors import (
@@ -105,7 +105,7 @@ class WaitCheck:
                 "it is sent again"
             )
         if result.status is not CommandStatus.SUCCESS:
-            error = DocumentInterruptedError if is_an_interruption(result.exit_code) else error
+            error = DocumentInterruptedError if is_interruption(result.exit_code) else error
             raise error(
                 f"the {document} command {wait.resource_id} on {instance_id} is "
                 f"{result.status_details or result.status}"

@@ -13,8 +13,8 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.permissions import calls
 from ami_lifecycle.adapters.usage import fleets, groups, instances, parameters, references, templates
 from ami_lifecycle.adapters.usage.references import Reference
-from ami_lifecycle.adapters.usage.usage_query import Look, Reader, TimeLimit
-from ami_lifecycle.domain.launchers import Launcher, TemplateVersion, aliases_in, uses_by_launching
+from ami_lifecycle.adapters.usage.usage_query import Reader, TimeLimit, UsageQuery
+from ami_lifecycle.domain.launchers import Launcher, TemplateVersion, aliases_in, uses_by_launchers
 from ami_lifecycle.domain.model import ImageUse, Usage, UsageKind
 from ami_lifecycle.ports import Clock
 
@@ -86,34 +86,36 @@ class AwsImageUsage:
         """
         if not image_ids:
             return []
-        look = Look(image_ids, self._clock, self._deadline)
-        ids = look.image_ids
+        query = UsageQuery(image_ids, self._clock, self._deadline)
+        ids = query.image_ids
         # What takes longest comes first, so that what changes most often has been read last.
         if parameter_paths:
             reader = partial(parameters.read_parameters, self._ssm, ids, parameter_paths)
-            look.add(look.read(parameters.LIST_ACTION, reader, PARAMETER_SECONDS))
-        found = self._read_references(look)
-        look.add(look.read(instances.ACTION, partial(instances.read_instances, self._ec2, ids), SECONDS))
+            query.add(query.read(parameters.LIST_ACTION, reader, PARAMETER_SECONDS))
+        found = self._read_references(query)
+        query.add(query.read(instances.ACTION, partial(instances.read_instances, self._ec2, ids), SECONDS))
         # Launchers before templates: a version that is named was there when the versions were read.
-        launchers = self._launchers(look)
-        versions = look.read(templates.ACTION, partial(templates.read_template_versions, self._ec2), SECONDS)
-        look.add(_uses_of(found, versions or []))
-        self._look_at_launching(look, launchers, versions or [])
+        launchers = self._launchers(query)
+        versions = query.read(templates.ACTION, partial(templates.read_template_versions, self._ec2), SECONDS)
+        query.add(_uses_of(found, versions or []))
+        self._add_uses_by_launchers(query, launchers, versions or [])
         for image_id in ids if with_permissions else ():
-            look.add(look.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS, [image_id]))
-        return [Usage(image_id=image_id, uses=look.uses_of(image_id)) for image_id in image_ids]
+            query.add(
+                query.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS, [image_id])
+            )
+        return [Usage(image_id=image_id, uses=query.uses_of(image_id)) for image_id in image_ids]
 
     @calls("ec2:DescribeImageAttribute")
     def permissions_of(self, image_id: str) -> Usage:
         """The launch permissions that others have for the image, as uses."""
         # Its caller has decided already, and ends in time by itself: it is one call, so no reserve is kept for it.
-        look = Look([image_id], self._clock, None)
-        look.add(look.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS))
-        return Usage(image_id=image_id, uses=look.uses_of(image_id))
+        query = UsageQuery([image_id], self._clock, None)
+        query.add(query.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS))
+        return Usage(image_id=image_id, uses=query.uses_of(image_id))
 
-    def _launchers(self, look: Look) -> list[Launcher]:
+    def _launchers(self, query: UsageQuery) -> list[Launcher]:
         ec2, autoscaling = self._ec2, self._autoscaling
-        found = look.read(groups.GROUPS_ACTION, partial(groups.read_groups, autoscaling), SECONDS) or []
+        found = query.read(groups.GROUPS_ACTION, partial(groups.read_groups, autoscaling), SECONDS) or []
         readers: Sequence[tuple[str, Reader[Launcher]]] = (
             (groups.REFRESHES_ACTION, partial(groups.read_refreshes, autoscaling, tuple(found))),
             (groups.CONFIGURATIONS_ACTION, partial(groups.read_launch_configurations, autoscaling)),
@@ -122,24 +124,24 @@ class AwsImageUsage:
             (fleets.SPOT_REQUESTS_ACTION, partial(fleets.read_spot_requests, ec2)),
         )
         for action, reader in readers:
-            found += look.read(action, reader, SECONDS) or []
+            found += query.read(action, reader, SECONDS) or []
         return found
 
-    def _read_references(self, look: Look) -> list[Reference]:
-        ids, found = look.image_ids, []
+    def _read_references(self, query: UsageQuery) -> list[Reference]:
+        ids, found = query.image_ids, []
         for start in range(0, len(ids), references.IDS_PER_CALL):
             chunk = ids[start : start + references.IDS_PER_CALL]
             reader = partial(references.read_references, self._references, chunk)
-            found += look.read(references.ACTION, reader, references.SECONDS, chunk) or []
+            found += query.read(references.ACTION, reader, references.SECONDS, chunk) or []
         return found
 
-    def _look_at_launching(
-        self, look: Look, launchers: Sequence[Launcher], versions: Sequence[TemplateVersion]
+    def _add_uses_by_launchers(
+        self, query: UsageQuery, launchers: Sequence[Launcher], versions: Sequence[TemplateVersion]
     ) -> None:
         aliases = aliases_in(launchers, versions)
         reader = partial(parameters.resolve_aliases, self._ssm, aliases)
-        resolutions = look.read(parameters.GET_ACTION, reader, SECONDS) if aliases else []
-        look.add(uses_by_launching(look.image_ids, launchers, versions, dict(resolutions or ())))
+        resolutions = query.read(parameters.GET_ACTION, reader, SECONDS) if aliases else []
+        query.add(uses_by_launchers(query.image_ids, launchers, versions, dict(resolutions or ())))
 
     def _permissions(self, image_id: str, limit: TimeLimit) -> Iterator[tuple[str, ImageUse]]:
         limit.check()

@@ -39,7 +39,7 @@ def read_parameters(
     One call for 50 parameters, and five more for their values. Both come in turn, so that listing, whose rate
     the account shares with PutParameter, stays below it.
     """
-    wanted = frozenset(image_ids)
+    sought = frozenset(image_ids)
     filters = [{"Key": "Type", "Option": "Equals", "Values": ["String", "StringList"]}]
     if "/" not in paths:
         filters.append({"Key": "Path", "Option": "Recursive", "Values": list(paths)})
@@ -49,7 +49,7 @@ def read_parameters(
             names = [each["Name"] for each in page["Parameters"] if not _RECORD.fullmatch(each["Name"])]
             for parameter in _values(ssm, names, limit):
                 use = use_by_parameter(parameter["ARN"])
-                for image_id in wanted.intersection(_IMAGE_ID.findall(parameter["Value"])):
+                for image_id in sought.intersection(_IMAGE_ID.findall(parameter["Value"])):
                     if use is not None:
                         yield image_id, use
 

@@ -44,7 +44,7 @@ class TimeLimit:
 Reader = Callable[[TimeLimit], Iterable[Found]]
 
 
-class Look:
+class UsageQuery:
     """One look at who uses some images.
 
     Args:
