@@ -1,4 +1,4 @@
-"""How a Lambda function begins and ends: parse the contract, log, call the step, dump the result."""
+"""The Lambda handler around each step: parse the input, log, call the step, dump the result."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def parsed_by(model: type[_Model]) -> Callable[[Any], _Model]:
 def lambda_handler(parse: Callable[[Any], _Input]) -> Callable[[Step[_Input]], LambdaHandler]:
     """Make a Lambda handler of a step: `handler(event, context)` around `step(input, deadline)`.
 
-    `deadline` is when Lambda ends the invocation. Errors go on to the caller, because Step Functions
-    matches them by the name of their class; they are logged with the ids that lead to the execution.
+    `deadline` is when Lambda ends the invocation. Errors are logged with the execution's ids and raised again: Step
+    Functions matches them by class name.
     """
 
     def decorate(step: Step[_Input]) -> LambdaHandler:

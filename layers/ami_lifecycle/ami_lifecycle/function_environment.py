@@ -1,4 +1,4 @@
-"""What the stack tells its functions."""
+"""The environment variables of the functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps need from the world, as protocols. Adapters put AWS behind them, tests put fakes.
+"""What the steps need of AWS, as protocols. Adapters implement them with boto3, tests with fakes.
 
 Every method may raise `ThrottledError`, `ServiceUnavailableError` or `AccessDeniedError`; others are
 named where they matter. Look-ups return None or an empty sequence for what does not exist.
@@ -34,7 +34,7 @@ from ami_lifecycle.domain.request import BuildRequest
 
 
 class Clock(Protocol):
-    """The time, and a short pause for reading back what was written."""
+    """The current time, and short pauses between reads."""
 
     def now(self) -> datetime:
         """The current date (UTC, aware)."""
@@ -44,7 +44,7 @@ class Clock(Protocol):
 
 
 class Instances(Protocol):
-    """EC2 instances. Changing calls are refused by IAM for what does not carry our tags."""
+    """EC2 instances. IAM refuses changes of instances without the service's tags."""
 
     def get(self, instance_id: str) -> Instance | None:
         """One instance; None when EC2 does not know it (yet, or any more)."""
@@ -56,16 +56,16 @@ class Instances(Protocol):
         """Launch one instance, idempotent by client token."""
 
     def stop(self, instance_id: str) -> None:
-        """Begin to stop it; stopping or stopped already is fine."""
+        """Stop it, without waiting. Idempotent."""
 
     def terminate(self, instance_id: str) -> None:
-        """Begin to terminate it; terminated already is fine. Raises `ResourceNotVisibleError` when
+        """Terminate it, without waiting. Idempotent. Raises `ResourceNotVisibleError` when
         EC2 does not show it yet, because NotFound does not mean that it will not run.
         """
 
 
 class AllowedImages(NamedTuple):
-    """EC2's setting Allowed AMIs: whether it hides images of others, and who may change it."""
+    """EC2's setting Allowed AMIs: whether it hides images of other accounts, and who manages it."""
 
     restricts: bool
     is_policy: bool = False
@@ -97,22 +97,22 @@ class Images(Protocol):
         """
 
     def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
-        """Deregister it; deregistered already is fine. Raises `RefusedError` when EC2 protects it.
+        """Deregister it. Idempotent. Raises `RefusedError` when EC2 protects it.
 
         Args:
-            with_snapshots: have EC2 delete those of its snapshots that no other image is made of.
+            with_snapshots: have EC2 delete those of its snapshots that no other image uses.
 
-        Returns the snapshots that EC2 says it deleted. Another one is still there, or an answer was lost.
+        Returns the snapshots that EC2 reports as deleted; the others may still exist.
         """
 
     def launch_permissions(self, image_id: str) -> list[str]:
         """Account ids, groups (`all`), organizations and units that may launch it.
 
-        Raises where EC2 does not find the image: nobody knows then, which is not the same as nobody.
+        Raises if EC2 does not find the image: unknown permissions are not the same as none.
         """
 
     def allowed_images(self) -> AllowedImages:
-        """What the account allows itself of others' images; its own are always allowed."""
+        """The setting Allowed AMIs; the account's own images are always allowed."""
 
     def find_snapshots(self, tags: Mapping[str, str]) -> list[Snapshot]:
         """All own snapshots that carry all these tags."""
@@ -124,14 +124,14 @@ class Images(Protocol):
         """Those of the images that this account owns and that exist, disabled ones included, in any state."""
 
     def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Ids of own images that are made of each snapshot; of one that none is made of, an empty list."""
+        """Ids of own images that use each snapshot; an empty list for an unused one."""
 
     def delete_snapshot(self, snapshot_id: str) -> bool:
-        """Delete it; True when it is gone (or was), False when an image still uses it."""
+        """Delete it; True when it no longer exists, False when an image still uses it."""
 
 
 class ImageUsage(Protocol):
-    """Who uses images."""
+    """Uses of images."""
 
     def usage_of(
         self,
@@ -140,17 +140,17 @@ class ImageUsage(Protocol):
         *,
         with_permissions: bool = True,
     ) -> list[Usage]:
-        """All uses of each image, in the order asked. What cannot be read becomes an UNKNOWN use, for
-        every image that it could concern; this never raises for lack of knowledge.
+        """All uses of each image, in the given order. A look-up that fails becomes an UNKNOWN use of every image that
+        it could concern; it does not raise.
 
         Args:
             parameter_paths: below which paths parameters are read for image ids, whatever their data type.
-            with_permissions: False leaves out launch permissions, which cost a call for each image: whoever
-                removes an image asks for them right before.
+            with_permissions: False leaves out launch permissions, which take a call for each image and are read right
+                before a deregistration.
         """
 
     def permissions_of(self, image_id: str) -> Usage:
-        """The launch permissions that others have for the image, as uses; one that cannot be read is UNKNOWN."""
+        """The launch permissions of other accounts, as uses; UNKNOWN if they cannot be read."""
 
 
 class Commands(Protocol):
@@ -193,7 +193,7 @@ class Parameters(Protocol):
         """Those of the parameters that exist, by name."""
 
     def overwrite(self, name: str, value: str, *, data_type: str, description: str) -> int:
-        """Overwrite one that is known to exist, with its own data type; otherwise as `put`."""
+        """Overwrite one that exists and has this data type; otherwise as `put`."""
 
     def put(self, name: str, value: str, *, data_type: str, description: str, tags: Mapping[str, str]) -> int:
         """Create (with tags) or overwrite it; returns the version that the write was given. For
@@ -204,7 +204,7 @@ class Parameters(Protocol):
         """All parameters below a path, by name."""
 
     def delete(self, name: str) -> None:
-        """Delete it; a missing one is fine."""
+        """Delete it. Idempotent."""
 
 
 class Repository(Protocol):
@@ -220,7 +220,7 @@ class Repository(Protocol):
         """Whether the repository holds the digest."""
 
     def describe(self, repository: str, digest: str) -> RegistryImage | None:
-        """What the registry says of a digest; None when it is not there."""
+        """The registry's description of a digest; None if it does not exist."""
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """The manifest of a digest; None when it is not there or cannot be read."""
@@ -253,30 +253,29 @@ class Environments(Protocol):
         """
 
     def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> Claim:
-        """Begin to write something shared. Raises `ClaimLostError` when the claim is not held.
+        """Begin writing under the claim. Raises `ClaimLostError` when it is not held.
 
-        Returns the claim as it was found: its `busy_until` is until when an earlier invocation that has
-        not left may write.
+        Returns the claim as it was: its `busy_until` is set if an earlier invocation has not called `leave`.
         """
 
     def leave(
         self, environment: str, execution_arn: str, number: int, *, still_busy_until: datetime | None = None
     ) -> None:
-        """Done writing; nothing happens when the claim is no longer held.
+        """End writing under the claim; no effect when it is no longer held.
 
-        `still_busy_until` is what `enter` returned: an earlier invocation whose answer was lost may go on.
+        `still_busy_until` is what `enter` returned: an earlier invocation may still be running.
         """
 
     def remember_launch(
         self, environment: str, execution_arn: str, number: int, progress: LaunchProgress
     ) -> None:
-        """Remember in the claim where a launch goes on. Raises `ClaimLostError` when it is not held."""
+        """Store the progress of a launch in the claim. Raises `ClaimLostError` when it is not held."""
 
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
         """Remove the claim and add one to `fencing`, so that a plan made before is outdated.
 
-        The queued request stays. False when the claim or the revision is not as it was read; True on a retry
-        of one's own release.
+        The queued request stays. False when the claim or the revision is not as it was read; True when an earlier
+        attempt has released it.
         """
 
     def clear_queued_request(self, environment: str, *, revision: int) -> None:
@@ -286,16 +285,16 @@ class Environments(Protocol):
         """Number of this execution's publication: one more than the last, and the same on a retry."""
 
     def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
-        """Remember these failures, the last one first, and no others."""
+        """Store the failures, the latest first, in place of the previous ones."""
 
     def note_rebuild(self, environment: str, since: datetime | None) -> None:
-        """Remember since when a rebuild is due; None when none is."""
+        """Store since when a rebuild is due; None when none is."""
 
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
-        """Remember all that was tried and is tried again later."""
+        """Store the pending retries."""
 
     def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:
-        """Remember an image from which no build can start, or forget it."""
+        """Store or remove the base image that no build can start from."""
 
     def set_pin(self, environment: str, pin: Pin | None) -> None:
         """Pin or unpin."""
@@ -318,13 +317,13 @@ class Waits(Protocol):
     """Task tokens by the resource they wait for."""
 
     def put(self, wait: StoredWait, expires: datetime) -> None:
-        """Store the token, replacing an outlived one of the same resource."""
+        """Store the token, replacing an expired one of the same resource."""
 
     def get(self, resource_id: str) -> StoredWait | None:
         """The token for a resource."""
 
     def delete(self, resource_id: str, token: str) -> None:
-        """Forget the token, unless another has taken its place."""
+        """Delete the token, unless another one has been stored since."""
 
 
 class Executions(Protocol):
@@ -334,7 +333,7 @@ class Executions(Protocol):
         """Status of an execution."""
 
     def failure(self, execution_arn: str) -> str:
-        """Error and cause of an execution that has failed, in a line; empty when it has not, or nobody knows."""
+        """Error and cause of a failed execution, on one line; empty if it has not failed or is unknown."""
 
     def start(self, state_machine_arn: str, name: str, request: BuildRequest) -> str:
         """Start an execution; returns its ARN. The same name again is the same execution."""
@@ -347,10 +346,10 @@ class Executions(Protocol):
 
 
 class Notifier(Protocol):
-    """Outcomes for people and other systems."""
+    """Notifications for people, events for other systems."""
 
     def notify(self, subject: str, message: Mapping[str, Any]) -> None:
         """Publish one outcome. `subject` has at most 100 characters (SNS API reference, Publish)."""
 
     def announce(self, outcomes: Sequence[Outcome]) -> None:
-        """Put the events of outcomes on the event bus, in order."""
+        """Put the events on the event bus, in order."""

@@ -35,7 +35,7 @@ from parameter_config import errors as configuration
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """Give the configuration's errors the names that the state machine knows."""
+    """Translate errors of the configuration library into those that the state machine knows."""
     try:
         yield
     except configuration.ThrottledError as error:
@@ -49,7 +49,7 @@ def named_errors() -> Iterator[None]:
 
 
 class Catalogue:
-    """The configured environments. Parameter Store is asked only when an environment's settings are.
+    """The configured environments. Parameter Store is read only when an environment's settings are.
 
     Args:
         config: the configuration with the namespaces `build` and `aws`.

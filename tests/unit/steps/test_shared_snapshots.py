@@ -99,7 +99,7 @@ def test_a_promotion_that_failed_leaves_nothing_and_takes_nothing(build: Build, 
     )
     if not with_source:
         images.deregister(an_image(7).image_id)
-    cleaned = build.account.orphan_remover.clean(arn_of("failed"))
+    cleaned = build.account.orphan_remover.remove(arn_of("failed"))
     assert cleaned.deregistered == (failed.image_id,)
     assert (DISKS[0] in images.snapshots) is with_source
     assert cleaned.blocked == ()

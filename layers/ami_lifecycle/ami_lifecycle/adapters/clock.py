@@ -15,5 +15,5 @@ class SystemClock:
         return current_process().now()
 
     def pause(self, seconds: float) -> None:
-        """Sleep for a moment; never to wait for a resource."""
+        """Sleep briefly; waits for resources are the state machine's."""
         current_process().sleep(seconds)

@@ -42,7 +42,7 @@ def _result(answer: Mapping[str, Any]) -> CommandResult:
     details = answer.get("StatusDetails", "")
     status = _status(answer["Status"], details, answer.get("ExecutionStartDateTime", ""))
     code = answer.get("ResponseCode", -1)
-    # What a command that succeeded has printed is what it did; an empty text is there all the same.
+    # The output of a successful command is its result; an empty one is still a string.
     stdout = answer["StandardOutputContent"] if status is CommandStatus.SUCCESS else None
     return CommandResult(
         status=status,

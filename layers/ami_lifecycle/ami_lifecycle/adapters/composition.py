@@ -1,4 +1,4 @@
-"""The clean-up and the sweep put together: they need almost every adapter."""
+"""Construction of the clean-up and the sweep, which need almost every adapter."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.sweep_environments import Sweeper
 
-# What is left of a sweep's time when it has removed what executions have left.
+# The part of a sweep's time that is reserved for the checks after the removal of orphans.
 _ENVIRONMENTS_TURN: Final = timedelta(seconds=150)
 
 
 def preflight(variables: FunctionEnvironment) -> Preflight:
-    """The look before a build."""
+    """The preflight checks of a build."""
     return Preflight(
         repository=EcrRepository(client("ecr")),
         parameters=SsmParameters(client("ssm")),
@@ -61,7 +61,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         build_cleaner=build_cleaner(variables, deadline),
-        # A pile of orphans must not take the environments' turn.
+        # Many orphans must not use up the time for the environments.
         orphan_remover=_orphan_remover(variables, deadline - _ENVIRONMENTS_TURN),
         usage=usage_in_account(deadline),
         preflight=preflight(variables),

@@ -1,8 +1,8 @@
 """The environments' records in DynamoDB behind the port `Environments`.
 
-One item per environment, key `environment#{environment}`. boto3 repeats a call whose response was lost,
-so each conditional write must recognise its own first attempt: the condition fails then, and the item
-that DynamoDB returns with the failure tells whether the write has been applied.
+One item per environment, key `environment#{environment}`. boto3 retries a call whose response was lost, so each
+conditional write must recognise its own first attempt: the condition then fails, and the item that DynamoDB returns
+with the failure shows whether the write was applied.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ UNCHANGED_REVISION: Final = (
 
 
 class WriteResult(NamedTuple):
-    """Whether a write was applied, and the record: as it is now, or as it stood in the way."""
+    """Whether a write was applied, and the record: as written, or as it was when the condition failed."""
 
     applied: bool
     record: EnvironmentRecord
@@ -117,7 +117,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def enter(self, environment: str, execution_arn: str, number: int, busy_until: datetime) -> Claim:
-        """Begin to write something shared; returns the claim as an earlier invocation left it.
+        """Begin writing under the claim; returns the claim as it was before.
 
         Raises `ClaimLostError` when the claim is not held.
         """
@@ -147,7 +147,7 @@ class DynamoEnvironments:
     def leave(
         self, environment: str, execution_arn: str, number: int, *, still_busy_until: datetime | None = None
     ) -> None:
-        """Done writing; nothing happens when the claim is no longer held."""
+        """End writing under the claim; no effect when it is no longer held."""
         held: dict[str, str | int] = {":arn": execution_arn, ":number": number}
         if still_busy_until is None:
             self._update(environment, "REMOVE #claim.#busy_until", HELD, held)
@@ -159,7 +159,7 @@ class DynamoEnvironments:
     def remember_launch(
         self, environment: str, execution_arn: str, number: int, progress: LaunchProgress
     ) -> None:
-        """Remember in the claim where a launch goes on. Raises `ClaimLostError` when it is not held."""
+        """Store the progress of a launch in the claim. Raises `ClaimLostError` when it is not held."""
         held: dict[str, BaseModel | str | int] = {
             ":arn": execution_arn,
             ":number": number,
@@ -175,8 +175,8 @@ class DynamoEnvironments:
     def release(self, environment: str, claim: Claim, *, revision: int) -> bool:
         """Remove the claim and add one to the fencing number; a queued request stays.
 
-        False when claim or revision is not as it was read. Where the claim is gone and nothing was queued
-        since, the same release has been done: by our own first attempt, or by another, to the same effect.
+        False when claim or revision is not as it was read. Where the claim is gone and nothing was queued since, the
+        release has been done, by an earlier attempt or by another caller.
         """
         written = self._update(
             environment,
@@ -209,7 +209,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def record_failures(self, environment: str, failures: Sequence[FailedAttempts]) -> None:
-        """Remember these failures, the last one first, and no others.
+        """Store the failures, the latest first, in place of the previous ones.
 
         The last one is in an attribute of its own, where releases before this one have it alone.
         """
@@ -223,7 +223,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def note_rebuild(self, environment: str, since: datetime | None) -> None:
-        """Remember since when a rebuild is due; None when none is."""
+        """Store since when a rebuild is due; None when none is."""
         if since is None:
             self._update(environment, "REMOVE #rebuild_due_since", "attribute_exists(#pk)", {})
         else:
@@ -231,7 +231,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def hold_back(self, environment: str, held: Sequence[HeldBack]) -> None:
-        """Remember all that was tried and is tried again later."""
+        """Store the pending retries."""
         if held:
             values = {":held": [each.model_dump(mode="json", exclude_none=True) for each in held]}
             self._update(environment, "SET #held_back = :held", None, values)
@@ -240,7 +240,7 @@ class DynamoEnvironments:
 
     @calls("dynamodb:UpdateItem")
     def record_unusable_base(self, environment: str, base: UnusableBase | None) -> None:
-        """Remember an image from which no build can start, or forget it."""
+        """Store or remove the base image that no build can start from."""
         if base is None:
             self._update(environment, "REMOVE #unusable_base", "attribute_exists(#pk)", {})
         else:
@@ -284,7 +284,7 @@ class DynamoEnvironments:
         values: Mapping[str, BaseModel | str | int | list[dict[str, Any]]],
         returning: str = "ALL_NEW",
     ) -> WriteResult:
-        """One UpdateItem; a failed condition is an answer, not an error."""
+        """One UpdateItem; a failed condition is a result, not an error."""
         expressions = f"{update} {condition or ''}"
         parameters: dict[str, Any] = {
             "TableName": self._table,
@@ -319,7 +319,7 @@ def _key(environment: str) -> dict[str, Any]:
 
 
 def _names_in(expressions: str) -> dict[str, str]:
-    """The placeholders that the expressions use: DynamoDB refuses one that is not used."""
+    """The name placeholders in the expressions: DynamoDB refuses unused ones."""
     words = set(expressions.replace(".", " ").replace("(", " ").replace(")", " ").replace(",", " ").split())
     return {f"#{name}": "execution_arn" if name == "arn" else name for name in NAMES if f"#{name}" in words}
 
@@ -330,7 +330,7 @@ def _date(date: datetime) -> str:
 
 
 def _record(environment: str, item: Mapping[str, Any]) -> EnvironmentRecord:
-    """The record in an item as DynamoDB gives it; what nobody has written has no attribute."""
+    """The record of a DynamoDB item, in which attributes that were never written are missing."""
     known = from_item(item)
     known["queued_request"] = known.get(_QUEUED_REQUEST)
     fields = {name: known[name] for name in EnvironmentRecord.model_fields if name in known}

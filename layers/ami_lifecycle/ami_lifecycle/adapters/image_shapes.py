@@ -92,7 +92,7 @@ def _mapping(device: BlockDevice) -> dict[str, Any]:
 
 
 def registration_of(image: Image) -> dict[str, Any]:
-    """Parameters of RegisterImage that repeat all that the image is, except name, UEFI data and tags.
+    """Parameters of RegisterImage with all attributes of the image, except name, UEFI data and tags.
 
     RegisterImage inherits nothing; what is left out becomes i386, paravirtual, gp2, without enhanced
     networking (EC2 API reference, RegisterImage).

@@ -123,10 +123,10 @@ class Ec2Images:
 
     @calls("ec2:DeregisterImage", "ec2:DeleteSnapshot")
     def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
-        """Deregister it; deregistered already is fine. Raises `RefusedError` when EC2 protects it.
+        """Deregister it. Idempotent. Raises `RefusedError` when EC2 protects it.
 
-        `with_snapshots` has EC2 delete its snapshots in the same call, but for those that another image is made
-        of. The image goes even if they stay; those that EC2 says it deleted are returned (EC2 API reference,
+        `with_snapshots` has EC2 delete its snapshots in the same call, except those that another image uses. The
+        image is deregistered even if they stay; returns those that EC2 reports as deleted (EC2 API reference,
         DeregisterImage).
         """
         with aws_errors("ec2:DeregisterImage", image_id):
@@ -140,7 +140,8 @@ class Ec2Images:
                 if code_of(error) in ABSENT:
                     return []
                 raise
-        # The image is gone by now, so an answer without results is no reason to do it again: what stays is found.
+        # The image is deregistered by now, so a response without results must not fail the call; remaining snapshots
+        # are found later.
         results = answer.get("DeleteSnapshotResults") or ()
         return [
             str(each["SnapshotId"])
@@ -152,7 +153,7 @@ class Ec2Images:
     def launch_permissions(self, image_id: str) -> list[str]:
         """Account ids, groups (`all`), organizations and units that may launch it.
 
-        Raises for an image that EC2 does not find: who may launch it is not known then.
+        Raises if EC2 does not find the image: its permissions are unknown then.
         """
         with aws_errors("ec2:DescribeImageAttribute", image_id):
             answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")
@@ -163,7 +164,7 @@ class Ec2Images:
 
     @calls("ec2:GetAllowedImagesSettings")
     def allowed_images(self) -> AllowedImages:
-        """What the account allows itself of others' images (EC2 user guide, Allowed AMIs)."""
+        """The setting Allowed AMIs (EC2 user guide, Allowed AMIs)."""
         with aws_errors("ec2:GetAllowedImagesSettings", "the setting Allowed AMIs"):
             answer = self._client.get_allowed_images_settings()
             # In audit mode nothing is hidden.
@@ -216,10 +217,10 @@ class Ec2Images:
 
     @calls("ec2:DescribeImages")
     def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Ids of own images that are made of each snapshot; 200 in a call."""
+        """Ids of own images that use each snapshot; 200 in a call."""
         users: dict[str, list[str]] = {snapshot_id: [] for snapshot_id in snapshot_ids}
         for image in self._own_with("block-device-mapping.snapshot-id", snapshot_ids):
-            # One that does not show why it was found may be made of any of them.
+            # An image whose mappings name none of them may use any of them.
             for snapshot_id in (set(image.snapshot_ids) & users.keys()) or users:
                 if image.image_id not in users[snapshot_id]:
                     users[snapshot_id].append(image.image_id)
@@ -236,7 +237,7 @@ class Ec2Images:
                 self._client.delete_snapshot(SnapshotId=snapshot_id)
             except ClientError as error:
                 if code_of(error) == "InvalidSnapshot.InUse":
-                    # The same code for both; only EC2's words tell them apart (rebuy-de/aws-nuke issue 453).
+                    # The same code for both; only EC2's message distinguishes them (rebuy-de/aws-nuke issue 453).
                     if "fast restore" in message_of(error) or "ast snapshot restore" in message_of(error):
                         raise RefusedError(
                             f"{snapshot_id} is enabled for fast snapshot restore: disable that "
@@ -277,8 +278,8 @@ class Ec2Images:
             try:
                 answer = self._client.describe_image_attribute(ImageId=image_id, Attribute="uefiData")
             except ClientError as error:
-                # What EC2 answers for an image without such data is documented nowhere, so any refusal that is of the
-                # request itself means that there is none.
+                # EC2's answer for an image without such data is undocumented, so any error about the request itself
+                # counts as none.
                 if is_of_the_request(error):
                     return None
                 raise

@@ -43,7 +43,7 @@ def to_instance(instance: Mapping[str, Any]) -> Instance:
 def _volume(
     volume_type: str | None, iops: int | None, throughput: int | None, key_arn: str, rate: int
 ) -> dict[str, Any]:
-    """A volume that goes with its instance, with the numbers that its type takes."""
+    """A volume that is deleted with its instance, with the attributes that its type supports."""
     ebs: dict[str, Any] = {"DeleteOnTermination": True}
     if key_arn:
         # What was encrypted with another key, or not at all, is encrypted anew (EC2 user guide, Use encryption with
@@ -94,7 +94,7 @@ def _run_parameters(request: LaunchRequest) -> dict[str, Any]:
             "HttpTokens": "required",
             "HttpPutResponseHopLimit": request.metadata_hop_limit,
         },
-        # The self-destruct timer shuts the instance down from within, and that must not leave it stopped.
+        # The self-termination timer shuts the instance down from within, which must terminate it.
         "InstanceInitiatedShutdownBehavior": "terminate",
         "TagSpecifications": specifications(request.tags, "instance", "volume", "network-interface"),
     }
@@ -107,8 +107,8 @@ class Ec2Instances:
     """Instances through a low-level EC2 client.
 
     One that launches must make one attempt only: EC2 answers missing capacity with a status of 500, and
-    the SDK would ask for the same again instead of for another type or subnet. What is lost by that is
-    found again by the client token.
+    the SDK would ask for the same again instead of for another type or subnet. An instance whose response was lost is
+    found by the client token.
     """
 
     def __init__(self, client: Any) -> None:
@@ -177,10 +177,9 @@ class Ec2Instances:
 
     @calls("ec2:StopInstances", "ec2:DescribeInstances")
     def stop(self, instance_id: str) -> None:
-        """Begin to stop it; stopping or stopped already is fine.
+        """Stop it, without waiting. Idempotent.
 
-        Raises `BuilderLostError` when it can never be stopped any more, `ResourceNotVisibleError` when
-        it cannot be stopped yet.
+        Raises `BuilderLostError` when it has ended, `ResourceNotVisibleError` when it cannot be stopped yet.
         """
         with aws_errors("ec2:StopInstances", instance_id):
             try:
@@ -192,7 +191,7 @@ class Ec2Instances:
 
     @calls("ec2:TerminateInstances")
     def terminate(self, instance_id: str) -> None:
-        """Begin to terminate it; terminated already is fine.
+        """Terminate it, without waiting. Idempotent.
 
         Raises `ResourceNotVisibleError` when EC2 does not show it, `RefusedError` when it is protected.
         """
@@ -200,7 +199,7 @@ class Ec2Instances:
             self._client.terminate_instances(InstanceIds=[instance_id])
 
     def _is_too_small(self, limit: int | None, instance_type: str) -> bool:
-        """Whether a quota of vCPUs has no room for one instance of a type, even if none is in use."""
+        """Whether a quota of vCPUs is too small for a single instance of a type."""
         if not limit:
             return limit == 0
         with aws_errors("ec2:DescribeInstanceTypes", instance_type):

@@ -1,4 +1,4 @@
-"""What RunInstances means by refusing: one table of codes, and the two cases that only EC2's words tell apart.
+"""Errors of RunInstances: one table of codes, and the two cases that only EC2's message distinguishes.
 
 Sources: EC2 API reference, Error codes; EC2 user guide, Troubleshoot instance launch issues. Codes that say
 nothing about type or subnet (permissions, throttling, the account, an image that is gone) are in `translation`.
@@ -16,7 +16,7 @@ from ami_lifecycle.adapters.translation import code_of, message_of
 from ami_lifecycle.domain.launch import LaunchRefusal
 
 REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
-    # Nothing left there at this moment: of the type, of addresses in the subnet, of volumes in the zone.
+    # No capacity at the moment: of the type, of addresses in the subnet, of volumes in the zone.
     "InsufficientAddressCapacity": LaunchRefusal.CAPACITY,
     "InsufficientCapacity": LaunchRefusal.CAPACITY,
     "InsufficientCapacityOnHost": LaunchRefusal.CAPACITY,
@@ -29,7 +29,7 @@ REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
     # The Capacity Reservation that a subnet's or the account's settings target is full; another type needs none.
     "ReservationCapacityExceeded": LaunchRefusal.CAPACITY,
     "UnfulfillableCapacity": LaunchRefusal.CAPACITY,
-    # The zone never has it.
+    # The zone does not offer the type.
     "Unsupported": LaunchRefusal.UNSUPPORTED,
     "VolumeTypeNotAvailableInZone": LaunchRefusal.UNSUPPORTED,
     # The Region does not know the type.
@@ -39,24 +39,25 @@ REFUSALS: Final[Mapping[str, LaunchRefusal]] = {
     "EncryptedVolumesNotSupported": LaunchRefusal.INELIGIBLE,
     "InvalidInterface.IpAddressLimitExceeded": LaunchRefusal.INELIGIBLE,
     "PrivateIpAddressLimitExceeded": LaunchRefusal.INELIGIBLE,
-    # The account's limit for the family; `refusal_of` looks closer at the first.
+    # The account's limit for the family; `refusal_of` examines the first.
     "VcpuLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
     "InstanceLimitExceeded": LaunchRefusal.QUOTA_IN_USE,
     "MaxSpotInstanceCountExceeded": LaunchRefusal.QUOTA_IN_USE,
 }
 # One code for whatever is wrong with parameters, among them that the type cannot run the image (architecture,
-# virtualization, ENA, boot mode, TPM), is unknown in the Region, or is not in an account's free plan. All of the
-# latter name the instance type. Taken wrongly, it costs one more call for each type, and the end names the words.
+# virtualization, ENA, boot mode, TPM), is unknown in the Region, or is not in an account's free plan. The latter
+# messages name the instance type. A wrong guess costs one more call for each type, and the final error has EC2's
+# message.
 PARAMETERS: Final = frozenset({"InvalidParameterCombination", "InvalidParameterValue"})
 _ABOUT_THE_TYPE: Final = re.compile(r"\binstance\s?types?\b", re.IGNORECASE)
 # "You have requested more vCPU capacity than your current vCPU limit of 0 allows for the instance bucket that the
 # specified instance type belongs to."
 _LIMIT: Final = re.compile(r"\bcurrent vCPU limit of (\d{1,9})\b")
 # EBS user guide, Initialize Amazon EBS volumes: above the quota "the request fails", with a code that is not said. So
-# any limit whose code or words name it is it, and so is the code that EC2 has for limits without one of their own.
+# this is any limit whose code or message names it, and EC2's generic code for limits.
 _LIMIT_OF_EC2: Final = "ResourceLimitExceeded"
 _ABOUT_INITIALIZATION: Final = re.compile(r"initialization\s?rate|volume\s?initialization", re.IGNORECASE)
-# What else is wrong with a launch, and stays so until somebody corrects a setting.
+# Errors that last until a setting is corrected.
 WRONG_PARAMETERS: Final = PARAMETERS | {
     "BootForVolumeTypeUnsupported",
     "InvalidBlockDeviceMapping",
@@ -71,7 +72,7 @@ WRONG_PARAMETERS: Final = PARAMETERS | {
 
 
 def refusal_of(error: ClientError, *, asks_for_rate: bool = False) -> LaunchRefusal | None:
-    """What an answer to RunInstances says about this type in this subnet; None when it says nothing of it.
+    """What an error of RunInstances says about this type in this subnet; None if it concerns neither.
 
     Args:
         asks_for_rate: whether the launch names a rate of volume initialization.
@@ -88,6 +89,6 @@ def refusal_of(error: ClientError, *, asks_for_rate: bool = False) -> LaunchRefu
 
 
 def vcpu_limit_of(error: ClientError) -> int | None:
-    """The account's limit of vCPUs, as a refusal for that limit names it."""
+    """The account's limit of vCPUs, parsed from the error message."""
     found = _LIMIT.search(message_of(error)) if code_of(error) == "VcpuLimitExceeded" else None
     return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Amazon SNS and EventBridge behind the port `Notifier`: words for people, events for systems."""
+"""Amazon SNS and EventBridge behind the port `Notifier`: messages for people, events for systems."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class SsmParameters:
             created = self._create(name, value, data_type, description, tags)
             if created is not None:
                 return created
-            # Another writer, or our own attempt whose response was lost, has created it meanwhile.
+            # Another writer, or an earlier attempt whose response was lost, has created it meanwhile.
             known = self.get(name)
         return self._overwrite(name, value, known.data_type if known else data_type, description)
 
@@ -89,7 +89,7 @@ class SsmParameters:
 
     @calls("ssm:DeleteParameter")
     def delete(self, name: str) -> None:
-        """Delete it; a missing one is fine."""
+        """Delete it. Idempotent."""
         with aws_errors("ssm:DeleteParameter", name):
             try:
                 self._client.delete_parameter(Name=name)
@@ -129,8 +129,8 @@ class SsmParameters:
             try:
                 answer = self._client.put_parameter(**asked)
             except ClientError as error:
-                # One of the advanced tier stays one; where the account's default is the standard tier, AWS may
-                # take a write that names none as a way back (SSM user guide, Parameter tiers).
+                # The tier is named explicitly: in an account whose default is the standard tier, a write without it
+                # to an advanced parameter may be refused as a downgrade (SSM user guide, Parameter tiers).
                 if code_of(error) != "ValidationException" or _ADVANCED not in message_of(error):
                     raise
                 answer = self._client.put_parameter(**asked, Tier="Advanced")

@@ -31,7 +31,7 @@ def calls(*actions: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def actions_of(method: Callable[..., Any]) -> frozenset[str]:
     """The IAM actions that a method declares, bound or not.
 
-    Raises `LookupError` for a method without a declaration, which is different from one that needs none.
+    Raises `LookupError` for a method without a declaration (one that needs no action declares that).
     """
     actions: frozenset[str] | None = getattr(method, _ATTRIBUTE, None)
     if actions is None:

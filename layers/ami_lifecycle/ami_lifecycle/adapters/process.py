@@ -1,7 +1,7 @@
-"""What a process gives the code in it: the time, the environment variables, and a session of the SDK.
+"""The process as a seam: the current time, the environment variables, and a session of the SDK.
 
-There is one at a time. A harness that runs the functions in a time of its own puts another in its place; so
-nothing else here asks the machine for any of the three.
+There is one at a time. A test harness that runs functions in virtual time replaces it, so no other module may read
+the clock or the environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Process:
         return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         time.sleep(seconds)
 
     def variables(self) -> Mapping[str, str]:
@@ -39,7 +39,7 @@ class Process:
 
     @cached_property
     def clients(self) -> dict[Any, Any]:
-        """The clients that were made of the session, by what they were made with."""
+        """Cached clients of the session, by service and options."""
         return {}
 
 

@@ -45,11 +45,11 @@ class EcrRepository:
 
     @calls("ecr:DescribeImages")
     def describe(self, repository: str, digest: str) -> RegistryImage | None:
-        """What the registry says of a digest; None when it is not there. Raises `RepositoryNotFoundError`."""
+        """The registry's description of a digest; None if it does not exist. Raises `RepositoryNotFoundError`."""
         found = self._details(repository, {"imageDigest": digest}, digest)
         if found is None:
             return None
-        # Without a status the image is as all were before ECR had an archive.
+        # Responses from before ECR's archive class have no status.
         return RegistryImage(
             digest=digest, is_archived=found.get("imageStatus", "ACTIVE") in {"ARCHIVED", "ACTIVATING"}
         )
@@ -67,7 +67,7 @@ class EcrRepository:
                 (found["imageManifest"], found.get("imageManifestMediaType", ""))
                 for found in answer["images"]
             ]
-        # What ECR has not, or not as one of these types, is among the failures.
+        # A digest that does not exist, or is of another media type, is listed among the failures.
         return read_manifest(*texts[0]) if texts else None
 
     def _digest(self, repository: str, image_id: dict[str, str], what: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Tags and filters in the shapes that EC2 takes and gives."""
+"""Tags and filters in EC2's request and response shapes."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def filters(tags: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def has_tags(found: Mapping[str, str], expected: Mapping[str, str]) -> bool:
-    """Whether all wanted tags are there, letter by letter, whatever wildcards the filter understood."""
+    """Whether all expected tags are present, compared literally: EC2's filters treat `*` and `?` as wildcards."""
     return all(found.get(key) == value for key, value in expected.items())

@@ -30,7 +30,9 @@ TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
 
 
 class Rule(NamedTuple):
-    """What an error code means, and what to do next. `{action}` in the hint is the IAM action."""
+    """The error class of an AWS error code, and its hint: what to do next. `{action}` in the hint is the IAM
+    action.
+    """
 
     error: type[AmiLifecycleError]
     hint: str
@@ -41,8 +43,8 @@ _DENIED: Final = Rule(
     "Grant {action} to the role that made the call; if it is granted, the resource lacks the tags that "
     "the grant demands.",
 )
-# IAM user guide, Troubleshoot access denied error messages: which kind of policy refused. No grant to the role helps
-# against these.
+# IAM user guide, Troubleshoot access denied error messages: the kind of policy that denied the call. These denials
+# cannot be solved by a grant to the role.
 _OTHER_POLICIES: Final[Mapping[str, str]] = {
     "service control policy": (
         "A service control policy of the organization refuses it, so no grant of this account helps. If the policy "
@@ -73,8 +75,8 @@ _INVISIBLE: Final = Rule(
     ResourceNotVisibleError, "If it was made a moment ago it appears soon; it is tried again."
 )
 _WRONG_NETWORK: Final = Rule(SettingsError, "Correct the subnets or security groups in the settings.")
-# EC2 API reference, Error codes: CustomerKeyHasBeenRevoked. The second name is the one that instances show as the
-# reason of their end, in either spelling; the last is what RDS and DMS call the same.
+# EC2 API reference, Error codes: CustomerKeyHasBeenRevoked. The second name is the state reason of instances, in
+# either spelling; the last is the code of RDS and DMS.
 _UNUSABLE_KEY: Final = Rule(
     RefusedError,
     "EBS cannot use the key that encrypts the volumes: enable the key, cancel its deletion, or deploy with another one "
@@ -267,7 +269,7 @@ def code_of(error: ClientError) -> str:
 
 
 def message_of(error: ClientError) -> str:
-    """AWS's own words, without the encoded part that only DecodeAuthorizationMessage can read."""
+    """AWS's message without the encoded authorization message (DecodeAuthorizationMessage)."""
     message = str(error.response.get("Error", {}).get("Message", ""))
     words = message.partition("Encoded authorization failure message:")[0].strip()
     return words[:MESSAGE_LIMIT]
@@ -280,12 +282,12 @@ def _rule_for(error: ClientError) -> Rule | None:
         return RULES[code]
     if status in TRANSIENT_STATUSES:
         return _UNAVAILABLE
-    # Every error of AWS has a code. Where an answer has none, botocore puts the HTTP status in its place.
+    # Without an error code in the response, botocore uses the HTTP status as code.
     return _GARBLED if not code or code.isdecimal() else None
 
 
 def is_of_the_request(error: ClientError) -> bool:
-    """Whether AWS refuses this request as such: neither for now, nor for want of a permission."""
+    """Whether the error is about the request itself: neither transient nor a missing permission."""
     rule = _rule_for(error)
     return rule is None or not issubclass(rule.error, TransientError | AccessDeniedError)
 
@@ -304,18 +306,17 @@ def _hint(rule: Rule, what: str) -> str:
 
 
 def garbled(action: str, resource: str, what: str) -> AmiLifecycleError:
-    """The error for an answer that is not what the API reference describes."""
+    """The error for a response that contradicts the API reference."""
     text = f"the answer lacks a member, or holds another one than it can ({what})"
     return _error(_GARBLED, action, resource, text)
 
 
 @contextmanager
 def aws_errors(action: str, resource: str) -> Iterator[None]:
-    """Turn what AWS or the network answers to `action` on `resource` into this service's errors.
+    """Translate errors of AWS or the network for `action` on `resource` into this service's errors.
 
-    The answer is parsed within: one that lacks a member or holds a value of another kind was cut off or
-    changed on its way. An error code that the table does not know passes untouched, so that it is seen as
-    what it is.
+    The response is parsed inside the block: one that lacks a member or has a value of a wrong type was damaged in
+    transit. An unknown error code is raised unchanged.
     """
     try:
         yield

@@ -27,7 +27,7 @@ class DynamoWaits:
 
     @calls("dynamodb:PutItem")
     def put(self, wait: StoredWait, expires: datetime) -> None:
-        """Store the token, replacing an outlived one of the same resource."""
+        """Store the token, replacing an expired one of the same resource."""
         values: dict[str, str | int] = {
             "pk": KEY_PREFIX + wait.resource_id,
             "token": wait.token,
@@ -44,7 +44,7 @@ class DynamoWaits:
 
     @calls("dynamodb:GetItem")
     def get(self, resource_id: str) -> StoredWait | None:
-        """The token for a resource. DynamoDB deletes an expired item late, so its date is looked at."""
+        """The token for a resource. DynamoDB deletes expired items late, so the date is checked."""
         with aws_errors("dynamodb:GetItem", self._name(resource_id)):
             answer = self._client.get_item(
                 TableName=self._table, Key=self._key(resource_id), ConsistentRead=True
@@ -64,7 +64,7 @@ class DynamoWaits:
 
     @calls("dynamodb:DeleteItem")
     def delete(self, resource_id: str, token: str) -> None:
-        """Forget the token, unless another has taken its place."""
+        """Delete the token, unless another one has been stored since."""
         with aws_errors("dynamodb:DeleteItem", self._name(resource_id)):
             try:
                 self._client.delete_item(

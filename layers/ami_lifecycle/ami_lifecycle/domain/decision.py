@@ -1,4 +1,4 @@
-"""Keep or retire, each with a reason that a person can read."""
+"""Decisions to keep or retire images, each with a readable reason."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RetireAction(StrEnum):
 
 
 class Decision(Frozen):
-    """One keep or retire decision with a reason that a person can read. `blocked` tells an image that is
-    kept because something uses or protects it from one that a setting keeps.
+    """One keep or retire decision with a reason that a person can read. `blocked` is true for an image that something
+    uses or protects, false for one that a setting keeps.
     """
 
     image_id: AmiId
@@ -35,9 +35,9 @@ class Decision(Frozen):
 
 
 class Retirement(Frozen):
-    """All decisions of one look, what was left undone, and whether the canonical name can be adopted now.
+    """The decisions of one retirement, what was left undone, and whether the canonical name can be adopted now.
 
-    Of many decisions and blocked things it tells some; how many it leaves out is `omitted`.
+    Of many decisions and blocked resources it lists some; `omitted` is the number of the others.
     """
 
     decisions: tuple[Decision, ...] = ()
@@ -62,7 +62,7 @@ class Blocked(Frozen):
 
 
 class Unfinished(Frozen):
-    """What ended a step after the publication, as Step Functions reports it."""
+    """The error of a step after the publication, as Step Functions reports it."""
 
     error: str = Field("", alias="Error")
     cause: str = Field("", alias="Cause")
@@ -76,9 +76,9 @@ _Reported = TypeVar("_Reported", Decision, Blocked)
 def most_relevant(
     decisions: Sequence[Decision], blocked: Sequence[Blocked]
 ) -> tuple[tuple[Decision, ...], tuple[Blocked, ...], int | None]:
-    """As many decisions and blocked things as a result can carry, and how many are left out; None where none is.
+    """As many decisions and blocked resources as a result can hold, and how many are omitted; None if none.
 
-    What a person has to do something about comes first, then what went, then what a setting keeps.
+    Ordered by relevance: what somebody has to act on, then retired images, then images that a setting keeps.
     """
     by_weight = sorted(decisions, key=lambda each: (not each.blocked, each.action is RetireAction.KEEP))
     chosen = {each.image_id for each in by_weight[:MAX_REPORTED]}

@@ -1,4 +1,4 @@
-"""What a registry says of a digest: an image, an index of images, or something else that is kept like one.
+"""What a registry returns for a digest: an image, an index of images, or another kind of artifact.
 
 Sources: OCI image specification (manifest, image index, media types), Docker Registry HTTP API V2 (image manifest
 version 2, schema 2), ECR API reference (DescribeImages, BatchGetImage).
@@ -25,7 +25,7 @@ _CONFIGS: Final = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
 _LAYERS: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
-# What people push by mistake, by a part of its media type.
+# Artifacts that are not images, by a part of their media type.
 _KINDS: Final = {
     "helm": "a Helm chart",
     "in-toto": "an attestation",
@@ -53,7 +53,7 @@ class Child(Frozen):
 
 
 class Manifest(Frozen):
-    """The parts of a manifest that say what it is. `size_bytes` is of config and layers as they are stored."""
+    """The parts of a manifest that identify its kind. `size_bytes` is the stored size of config and layers."""
 
     media_type: str
     config_type: str = ""
@@ -80,7 +80,7 @@ class Manifest(Frozen):
 
     @property
     def other_than_image(self) -> str | None:
-        """What it is instead of an image, in words; None when it is an image, or nothing says what it is."""
+        """The kind of artifact, in words; None for an image or where the kind is unknown."""
         types = [self.artifact_type, self.config_type, *self.layer_types]
         is_image = not self.artifact_type and self.config_type in {"", *_CONFIGS}
         if is_image and all(each.startswith(_LAYERS) for each in self.layer_types if each):
@@ -101,7 +101,7 @@ class Manifest(Frozen):
 
 
 def read_manifest(text: str, media_type: str) -> Manifest | None:
-    """A manifest's JSON; None where it cannot be read, so that the pull itself has to say what it is."""
+    """Parse a manifest; None where that fails, and the pull decides."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

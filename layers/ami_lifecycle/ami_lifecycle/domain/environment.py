@@ -1,4 +1,4 @@
-"""The shared record of one environment: who holds it, what waits, what was published and what failed."""
+"""The shared record of one environment: its claim, queued request, publications and failures."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from ami_lifecycle.domain.model import AmiId, Frozen, Role
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 
-# A call that a dead function had in flight may still arrive; boto3's read timeout bounds it.
+# A call that an ended function had in flight may still take effect; boto3's read timeout bounds that.
 IN_FLIGHT_MARGIN: Final = timedelta(seconds=5)
-# Counts as more failures than any setting allows, so that the sweep does not start what a person has stopped.
+# More failures than any setting allows, so that the sweep does not restart a stopped build.
 STOPPED_BY_A_PERSON: Final = 1_000_000
-# Failures are remembered of so many digests: what the tag names, the live one, a pin's, and earlier ones of the tag.
+# For how many digests failures are kept: the tag's, the live one, a pin's, and earlier ones of the tag.
 _FAILED_DIGESTS: Final = 8
 
 
 class LaunchProgress(Frozen):
-    """Where the launch of a claim's instance goes on: the position among the pairs of type and subnet, in
-    the order in which they are tried.
-    """
+    """The progress of a launch: the position in the list of pairs of type and subnet."""
 
     role: Role
     position: int
@@ -34,9 +32,8 @@ class Claim(Frozen):
     `base_image_id` is the environment's own image that is updated; a fresh build has none. `recipe` is what the image
     is made with beside the Docker image.
 
-    `number` fences: it grows with every claim. `busy_until` is set while a function of the holder
-    writes something shared; until then the claim cannot be taken away, and after it that function
-    cannot be alive any more.
+    `number` is the fencing token: it grows with every claim. `busy_until` is set while a function of the holder is
+    writing; until then the claim cannot be taken over, and after it that function has ended.
     """
 
     execution_arn: str
@@ -56,9 +53,9 @@ class Claim(Frozen):
 
 
 class UnusableBase(Frozen):
-    """An image of the environment from which no build can start, as one has shown; the next one is fresh.
+    """An image of the environment from which a build could not start; the next build is fresh.
 
-    `is_certain` tells what is wrong with the image itself from what may have been the network's fault.
+    `is_certain` is false where the network may have been the cause.
     """
 
     image_id: AmiId
@@ -67,7 +64,7 @@ class UnusableBase(Frozen):
 
 
 class Pin(Frozen):
-    """A rollback that pushes must not undo until it is lifted."""
+    """Keeps pushes from undoing a rollback, until it is removed."""
 
     image_id: str
     digest: str | None = None
@@ -76,12 +73,12 @@ class Pin(Frozen):
 
 
 class FailedAttempts(Frozen):
-    """How often a digest failed in a row by its own fault, so that the sweep does not build it for ever.
+    """How often in a row a digest failed for reasons of its own, so that the sweep stops building it.
 
     With another `recipe`, that is other hooks, it is another image.
 
     `claim_number` is of the last claim that failed, so that a repeated clean-up does not count it twice;
-    `error` is what it failed with, whoever was at fault.
+    `error` is the latest error, whatever its cause.
     """
 
     digest: str
@@ -106,21 +103,21 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 def retry_delay(tries: int) -> timedelta:
     """How long to wait after so many tries: none after the first, then 10, 20 and 40 minutes, then an hour.
 
-    There is no end to it: a permission that is granted, or a shortage that is over, is seen within an hour.
+    Retries never end, so a granted permission or new capacity takes effect within an hour.
     """
     if tries < 2:
         return timedelta(0)
-    # Bounded before it is doubled: what was refused for a year has a large number.
+    # The exponent is bounded: the number of tries is not.
     return min(LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(tries - 2, 10)))
 
 
 class HeldBack(Frozen):
-    """Something that was tried, did not succeed, and is tried again when it is `due`.
+    """A pending retry of something that was refused or failed.
 
     Attributes:
-        what: the id of a thing that AWS refused to let go; or the work of an execution, such as
-            `publish ami-0123456789abcdef0`.
-        execution_arn: of the execution that the sweep has started for the work; None for a thing.
+        what: the id of a resource that AWS refused to remove; or the work of an execution, such as `publish
+            ami-0123456789abcdef0`.
+        execution_arn: of the execution that the sweep has started for the work; None for a resource.
         since: when it was tried first.
     """
 
@@ -133,7 +130,7 @@ class HeldBack(Frozen):
 
     @property
     def is_resource(self) -> bool:
-        """Whether it is a thing that was left, and not work that is to be done."""
+        """Whether it is a resource that was not removed, and not the work of an execution."""
         return self.execution_arn is None
 
     @property
@@ -176,7 +173,7 @@ class EnvironmentRecord(Frozen):
 
     @property
     def failures(self) -> tuple[FailedAttempts, ...]:
-        """Of each digest that failed lately and was not published since, the last one first."""
+        """The failures of each digest that was not published since, the latest first."""
         return (self.failed, *self.failed_before) if self.failed is not None else ()
 
     def failure_of(self, digest: str | None, recipe: str | None) -> FailedAttempts | None:
@@ -186,28 +183,28 @@ class EnvironmentRecord(Frozen):
         )
 
     def with_failure(self, failed: FailedAttempts) -> tuple[FailedAttempts, ...]:
-        """The failures once this digest has failed: one digest says nothing of another."""
+        """The failures with this digest's added; other digests are unaffected."""
         return (failed, *self.without_failure_of(failed.digest))[:_FAILED_DIGESTS]
 
     def without_failure_of(self, digest: str | None) -> tuple[FailedAttempts, ...]:
-        """The failures once this digest is published."""
+        """The failures without this digest's."""
         return tuple(failed for failed in self.failures if failed.digest != digest)
 
     def held(self, what: str) -> HeldBack | None:
-        """What is known of an earlier try at this."""
+        """The pending retry of this, if there is one."""
         return next((held for held in self.held_back if held.what == what), None)
 
     def not_due(self, now: datetime) -> frozenset[str]:
-        """Ids of the things that were refused, and that nobody asks for again yet."""
+        """Ids of the blocked resources whose retry is not due."""
         return frozenset(held.what for held in self.held_back if held.is_resource and not held.is_due(now))
 
     def after_retry(
         self, blocked: Iterable[Blocked], now: datetime, *, unseen: frozenset[str] = frozenset()
     ) -> tuple[HeldBack, ...]:
-        """What is held back once things were looked at again, and these were refused.
+        """The pending retries after resources were tried again and these were refused.
 
         Args:
-            unseen: ids of things that were not looked at, so that they stay as they are.
+            unseen: ids of resources that were not tried, whose retries stay as they are.
         """
         refused = {found.resource: found for found in blocked}
         stay = (
@@ -238,11 +235,11 @@ class EnvironmentRecord(Frozen):
 
 
 def unusable_base_after(known: UnusableBase | None, claim: Claim, error: str) -> UnusableBase | None:
-    """What is known of an unusable base after a build under `claim` has failed with `error`.
+    """The unusable base after a build under `claim` has failed with `error`.
 
-    An agent that never came online may be the fault of the base, or of the network. So it makes one build
-    fresh, and where that fails as well, the base gets another chance: what fresh builds need and updates do
-    not, such as Ubuntu's archive, may be out of reach for good.
+    An agent that never came online may be caused by the base or by the network. So the next build is fresh; if that
+    fails as well, the base is used again, because what only fresh builds need, such as Ubuntu's archive, may be
+    unreachable.
     """
     if claim.base_image_id is None:
         return known if known is not None and known.is_certain else None
@@ -256,7 +253,7 @@ def unusable_base_after(known: UnusableBase | None, claim: Claim, error: str) ->
 
 
 def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequest:
-    """The one request that a release starts for all that came meanwhile.
+    """Merge a new request into the queued one.
 
     The newest wins, as with pushes; `fresh` and `force` are not lost, and a request for something
     explicit (a digest, an existing image) is not displaced by a mere reconcile or retirement. One that

@@ -1,4 +1,4 @@
-"""Events of EventBridge, as far as they are read."""
+"""The parts of EventBridge events that are read."""
 
 from __future__ import annotations
 

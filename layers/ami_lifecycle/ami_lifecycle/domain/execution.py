@@ -1,4 +1,4 @@
-"""What an execution hands from step to step. It carries ids, not documents."""
+"""The state of an execution between its steps. It carries ids, not documents."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ class BuildState(Frozen):
 
 
 class StepInput(Frozen):
-    """What every step after the plan gets."""
+    """Input of every step after the plan."""
 
     plan: BuildPlan
     execution_arn: str
 
 
 class ClaimedInput(StepInput):
-    """What a step gets that makes or changes something others see: it must still hold the claim."""
+    """Input of a step that changes something shared, for which it must hold the claim."""
 
     claim_number: int
 

@@ -1,4 +1,4 @@
-"""Whose fault a failed build is: only an image's own failures are a reason to give its digest up."""
+"""Causes of failed builds: only failures of the Docker image itself are a reason to stop building its digest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Final
 
 from ami_lifecycle.errors import ProvisioningFailedError, VerificationFailedError
 
-# A shortage, a refusal, an outage, a lost instance and wrong settings say nothing of the image: each is over some
-# time, and the digest is built then.
+# Lack of capacity, refusals, outages, lost instances and wrong settings are not the image's failures: the digest is
+# built once they are over.
 _FAULTS_OF_THE_IMAGE: Final = frozenset(
     error.__name__ for error in (ProvisioningFailedError, VerificationFailedError)
 )
@@ -17,10 +17,10 @@ _INTERRUPTIONS: Final = frozenset({11, 13, 15, 16, 18, 22, 23})
 
 
 def is_interruption(exit_code: int | None) -> bool:
-    """Whether a document that ended with this code was kept from its work by what lies outside of the image."""
+    """Whether this exit code of a document has a cause outside of the image."""
     return exit_code in _INTERRUPTIONS
 
 
 def is_image_failure(error: str) -> bool:
-    """Whether an execution that ended with this error would end with it again, whatever the account is like."""
+    """Whether the error is the image's own, so that another build would fail the same way."""
     return error in _FAULTS_OF_THE_IMAGE

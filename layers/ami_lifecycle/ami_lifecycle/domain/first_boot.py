@@ -24,7 +24,7 @@ _GIB: Final = 1024**3
 
 
 class FirstBoot(BaseModel):
-    """The arithmetic of one image's first boots, in its metadata's facts.
+    """Time, cost and concurrency of an image's first boots, as stored in the facts of its metadata.
 
     Attributes:
         initialization_rate: MiB/s of each volume, as the canary was launched with.
@@ -44,7 +44,7 @@ class FirstBoot(BaseModel):
 
 
 def first_boot_of(settings: LaunchSettings, sizes: Sequence[int | None]) -> FirstBoot | None:
-    """What an image with snapshots of these sizes takes; None without a rate, or where a size is not known."""
+    """The first boot of an image with snapshots of these sizes; None without a rate, or where a size is unknown."""
     rate = settings.initialization_rate
     known = [size for size in sizes if size]
     if not rate or not known or len(known) != len(sizes):
@@ -62,7 +62,7 @@ def first_boot_of(settings: LaunchSettings, sizes: Sequence[int | None]) -> Firs
 
 
 def recorded_first_boot(facts: Mapping[str, Any]) -> FirstBoot | None:
-    """What a record's facts say of it; None where they say nothing, or nothing that can be read."""
+    """The first boot recorded in a record's facts; None where it is missing or unreadable."""
     try:
         return FirstBoot.model_validate(facts[FACT]) if FACT in facts else None
     except ValidationError:

@@ -1,5 +1,5 @@
-"""One module for each step of the build and each keeper around it: ports in, contracts out.
+"""One module for each Lambda function (the steps of a build, its clean-up, the sweep), and what they share.
 
-A step may run any number of times. It looks for what an earlier attempt made before it makes anything,
-because an answer can be lost after its effect.
+A step may run any number of times. Before it creates anything it looks for what an earlier attempt created: a call
+can take effect although its response is lost.
 """

@@ -31,7 +31,7 @@ class AdoptInput(ClaimedInput):
 
 @dataclass(frozen=True)
 class NameAdopter:
-    """Gives the live image the environment's one name."""
+    """Registers the live image under the environment's canonical name."""
 
     images: Images
     parameters: Parameters
@@ -46,7 +46,7 @@ class NameAdopter:
 
         Raises:
             ClaimLostError: the environment is not held any more.
-            ResourceNotVisibleError: the name is taken and nobody is seen to have it yet.
+            ResourceNotVisibleError: the name is taken, and EC2 does not show the image that has it yet.
         """
         settings = step.plan.configured
         with writing(self.environments, step, self.deadline):
@@ -101,7 +101,7 @@ def _tags(candidate: Image, step: AdoptInput) -> dict[str, str]:
         **imaged,
         **({TAG_RELEASE: release} if release else {}),
         **{key: value for key, value in candidate.tags.items() if not key.startswith("aws:")},
-        # An image from before the setting may be registered again, and must carry what is demanded now.
+        # The candidate may be older than the setting `tags`; the copy gets the tags that the settings demand now.
         **step.plan.configured.tags,
         TAG_EXECUTION: step.execution_arn,
         TAG_ROLE: Role.CANONICAL.value,

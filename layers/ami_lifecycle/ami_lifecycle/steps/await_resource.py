@@ -26,11 +26,11 @@ class AwaitInput(Frozen):
 def await_resource(
     step: AwaitInput, check: WaitCheck, waits: Waits, executions: Executions, clock: Clock
 ) -> WaitState:
-    """Check once. With a task token, store it first, so that no event falls between.
+    """Check once. A task token is stored before the check, so that an event in between is not missed.
 
     Raises:
-        AgentNotOnlineError: there is no token to wait with, and it is not done.
-        BuildError: in its kinds, when it can never be done.
+        AgentNotOnlineError: the check failed and there is no task token to wait with.
+        BuildError: one of its subclasses, when the awaited state can no longer be reached.
     """
     if step.task_token is None:
         found = check.check(step.wait)

@@ -1,7 +1,6 @@
-"""Several things, one after the other: one that is refused is reported as blocked, and the others go on.
+"""Batches with partial failure: an item that AWS refuses is reported as blocked, and the others are processed.
 
-Every loop of a step that asks AWS about several things, or changes them, goes through here; a test reads the
-steps for loops that do not.
+Every loop of a step that calls AWS for several items goes through here; a test finds loops that do not.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass
 class BatchResult(Generic[_Result]):
-    """What became of each thing: done, blocked until a person does something, or failed for now."""
+    """The outcome of each item: done, blocked until somebody acts, or failed with a transient error."""
 
     done: list[_Result] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     transient: list[TransientError] = field(default_factory=list)
 
     def add(self, item: _Item, name_of: Callable[[_Item], str], act: Callable[[_Item], _Result]) -> None:
-        """Do it for one more thing.
+        """Process one more item.
 
         Raises:
-            ClaimLostError: nothing may be done for the others either.
+            ClaimLostError: the others may not be processed either.
         """
         try:
             self.done.append(act(item))
@@ -41,17 +40,15 @@ class BatchResult(Generic[_Result]):
             self.transient.append(error)
         except AmiLifecycleError as error:
             self.blocked.append(blocked_by(error, name_of(item)))
-        except (
-            Exception
-        ) as error:  # an answer that our table of errors does not know is about this thing alone
+        except Exception as error:  # an error that the table of errors does not know concerns this item alone
             _LOGGER.exception("%s: an error that this service does not name", name_of(item))
             self.blocked.append(blocked_by(error, name_of(item)))
 
     def raise_transient(self) -> None:
-        """Fail for what failed for now, once all else is done; the step is repeated then.
+        """Raise the first transient error, once all other items are done; the state machine then retries the step.
 
         Raises:
-            TransientError: in its kinds; the first that there was.
+            TransientError: the first one.
         """
         if self.transient:
             raise self.transient[0]
@@ -60,10 +57,10 @@ class BatchResult(Generic[_Result]):
 def process_each(
     items: Iterable[_Item], name_of: Callable[[_Item], str], act: Callable[[_Item], _Result]
 ) -> BatchResult[_Result]:
-    """Do something for each thing. Whoever calls this looks at `transient`, after what else it has to do.
+    """Process each item. The caller checks `transient` after its other work.
 
     Args:
-        name_of: what a person finds the thing by, such as its id.
+        name_of: the item's name in reports, such as a resource id.
     """
     result: BatchResult[_Result] = BatchResult()
     for item in items:
@@ -72,13 +69,13 @@ def process_each(
 
 
 def raise_transient(*results: BatchResult[Any]) -> None:
-    """Fail for the first thing of all these that failed for now."""
+    """Raise the first transient error of several batches."""
     for result in results:
         result.raise_transient()
 
 
 def blocked_by(error: Exception, resource: str) -> Blocked:
-    """A thing that stays as it is because of this error, whose message names the remedy."""
+    """The report of a resource that stays as it is because of this error."""
     reason = str(error)
     if not isinstance(error, AmiLifecycleError):
         reason = (

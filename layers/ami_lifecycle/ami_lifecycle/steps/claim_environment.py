@@ -19,11 +19,11 @@ EXECUTION_TIMEOUT: Final = timedelta(hours=30)
 def claim_environment(
     step: StepInput, environments: Environments, executions: Executions, clock: Clock
 ) -> ClaimResult:
-    """Claim the environment, or queue behind whoever holds it.
+    """Claim the environment, or queue the request behind the execution that holds it.
 
     Raises:
-        ClaimContendedError: others write at the same moment.
-        ClaimBusyError: the holder has ended, and one of its functions may still write.
+        ClaimContendedError: another execution wrote the record at the same moment.
+        ClaimBusyError: the holder has ended, but one of its functions may still be writing.
     """
     plan = step.plan
     record = environments.get(plan.environment)
@@ -49,7 +49,7 @@ def claim_environment(
 
 
 def has_ended(claim: Claim, executions: Executions, clock: Clock) -> bool:
-    """Whether the execution of a claim can change nothing any more.
+    """Whether the execution that holds a claim has ended.
 
     One that Step Functions does not know may have started this instant, so it counts as running until
     its lease is over.

@@ -1,4 +1,4 @@
-"""Clean Up Build: after a failure, an abort or a timeout; as often as anybody likes."""
+"""Clean Up Build: removes what a failed, aborted or timed out execution left. Idempotent."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ami_lifecycle.steps.queued_request import start_queued_request
 # Step Functions API reference, Fail state and ExecutionFailed: a cause has at most 32,768 characters; an
 # operator reads the first lines.
 _CAUSE_CHARACTERS: Final = 4_000
-# What the environment's record and `status` say of it.
+# Kept in the environment's record and shown by `status`.
 _ERROR_CHARACTERS: Final = 400
 
 
-# A callback that failed without error and cause gives Catch nulls (SendTaskFailure, both are optional).
+# SendTaskFailure without error and cause gives Catch nulls: both are optional.
 _OptionalText = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
 
 
@@ -54,7 +54,7 @@ class CleanUpInput(Frozen):
 
 @dataclass(frozen=True)
 class BuildCleaner:
-    """Ends an execution that went wrong."""
+    """Cleans up after an execution that did not succeed."""
 
     orphan_remover: OrphanRemover
     environments: Environments
@@ -63,18 +63,18 @@ class BuildCleaner:
     clock: Clock
 
     def clean_up(self, step: CleanUpInput) -> CleanUpResult:
-        """Fence the execution off, remove what it left, start what waited behind it.
+        """Release the claim, remove what the execution left, start the queued request.
 
         Raises:
-            ClaimBusyError: a function of it may still be writing; clean up again then.
-            ClaimContendedError: a request is queued at this moment.
+            ClaimBusyError: one of its functions may still be writing; retry after the busy window.
+            ClaimContendedError: a request was queued at the same moment.
             CleanUpIncompleteError: something is not gone yet.
         """
         released, started, not_started = [], None, []
         for record in self.environments.held_by(step.execution_arn):
             self._release(record, step)
             released.append(record.environment)
-            # The request stays where it is when it cannot be started, and the sweep comes back to it.
+            # A request that cannot be started stays queued; the sweep starts it.
             handed_over = process_each(
                 [record.environment],
                 lambda environment: f"what waits for {environment}",
@@ -186,7 +186,7 @@ def parse_clean_up(raw: Any) -> CleanUpInput:
 
 
 def describe_failure(step: CleanUpInput) -> tuple[str, str]:
-    """Error and cause in words for a person."""
+    """Error and cause as readable text."""
     error, cause = unwrapped(step.error, step.cause)
     if not error:
         error = {"ABORTED": "ExecutionAborted", "TIMED_OUT": "ExecutionTimedOut"}.get(
@@ -205,7 +205,7 @@ _WITHOUT_CAUSE: Final = {
 
 
 def _may_still_write(step: CleanUpInput) -> bool:
-    """Whether a function of the execution can be alive.
+    """Whether a function of the execution may still be running.
 
     The execution's own clean-up comes after Lambda has answered for the failed task. When Step Functions
     lost touch with Lambda (`Lambda.SdkClientException`, `States.Timeout` and the like), or when somebody

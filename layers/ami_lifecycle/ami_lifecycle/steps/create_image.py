@@ -31,13 +31,12 @@ def create_image(
 ) -> ImageRef:
     """Create the candidate from the stopped builder, or find the one that an earlier attempt created.
 
-    CreateImage has no client token (EC2 API reference); the name, which is the run's own, is what makes
-    it repeatable.
+    CreateImage has no client token (EC2 API reference); the name, which is unique to the run, makes it idempotent.
 
     Raises:
         BuilderLostError: the builder cannot be imaged.
-        ForeignResourceError: somebody else's image has the candidate's name.
-        ResourceNotVisibleError: the name is taken and nobody is seen to have it yet.
+        ForeignResourceError: an image without this build's tags has the candidate's name.
+        ResourceNotVisibleError: the name is taken, and EC2 does not show the image that has it yet.
     """
     plan = step.plan
     with writing(environments, step, deadline):

@@ -1,4 +1,4 @@
-"""A document of the stack, sent to an instance once."""
+"""Sends one of the stack's documents to an instance, once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ami_lifecycle.steps.lookups import require_alive
 
 # SSM user guide, "Parameters of documents": interpolationType ENV_VAR needs this agent.
 MINIMUM_AGENT: Final = (3, 3, 2746, 0)
-# What our documents take for no value.
+# The documents' placeholder for an empty parameter.
 NOTHING: Final = "-"
-# An agent that updates or restarts loses what it was sent, for a minute or two; each command may wait for one.
+# An agent that updates or restarts loses commands sent to it, for a minute or two.
 MOST_COMMANDS: Final = 5
 
 
@@ -41,7 +41,7 @@ class DocumentRunner:
         Raises:
             AgentNotOnlineError: SSM does not accept the instance (yet, or at this moment).
             BuilderLostError, CanaryLostError: it never will, because the instance has ended.
-            AgentTooOldError: the agent of the base image does not know what our documents need.
+            AgentTooOldError: the agent of the base image lacks what the documents need.
             CommandUndeliveredError: none of several commands has reached it.
         """
         number = step.undelivered.number + 1 if step.undelivered else 1
@@ -52,7 +52,7 @@ class DocumentRunner:
                 "ec2messages"
             )
         comment = document_comment(purpose, step.plan.run_id, number)
-        # SendCommand has no client token, so an answer that was lost is found by its comment.
+        # SendCommand has no client token; a command whose response was lost is found by its comment.
         command_id = self.commands.find(step.instance_id, comment)
         if command_id is None:
             self._require_agent(step)

@@ -14,15 +14,15 @@ from ami_lifecycle.ports import Environments
 
 @contextmanager
 def writing(environments: Environments, step: ClaimedInput, deadline: datetime) -> Iterator[Claim]:
-    """Hold off everybody who would take the claim away, until this function is done or dead.
+    """Keep the claim from being taken over while the block runs, at most until the deadline.
 
-    Gives the claim as it was found.
+    Yields the claim as it was before.
 
     Args:
-        deadline: when Lambda ends this invocation, whatever it is doing.
+        deadline: when Lambda ends this invocation.
 
     Raises:
-        ClaimLostError: the execution does not hold the environment; nothing may be written.
+        ClaimLostError: the execution no longer holds the environment; nothing may be written.
     """
     environment, execution, number = step.plan.environment, step.execution_arn, step.claim_number
     claim = environments.enter(environment, execution, number, deadline + IN_FLIGHT_MARGIN)
@@ -30,7 +30,7 @@ def writing(environments: Environments, step: ClaimedInput, deadline: datetime) 
     try:
         yield claim
     except BaseException:
-        # The error at hand says more than one of leaving; the hold ends at the deadline anyway.
+        # The original error matters more than one of `leave`; the busy window ends at the deadline anyway.
         with suppress(AmiLifecycleError):
             environments.leave(environment, execution, number, still_busy_until=earlier)
         raise

@@ -1,4 +1,6 @@
-"""Removing many images: one look at the uses of all, one more at each, and its snapshots go with it."""
+"""Deregistering many images with their snapshots: uses are looked up for all at once, launch permissions right before
+each.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,22 @@ from ami_lifecycle.errors import CleanUpIncompleteError, RefusedError
 from ami_lifecycle.ports import Clock, Images, ImageUsage
 from ami_lifecycle.steps.batch import BatchResult, process_each
 
-# How old a look at the uses may be when an image goes for it. EC2's own answers are eventually consistent, and its
-# reference speaks of minutes (EC2 API reference, Eventual consistency), so that much less would promise what no look
-# can keep. It lets 300 images go after one look at the 5 deregistrations a second that EC2 admits in the long run (EC2
-# developer guide, Request throttling).
+# How old a review of the uses may be when an image is deregistered because of it. EC2's own answers are eventually
+# consistent, by up to minutes (EC2 API reference, Eventual consistency), so a shorter time would be no safer. It
+# allows 300 images for each review, at the sustained 5 deregistrations a second of EC2 (EC2 developer guide, Request
+# throttling).
 MAX_REVIEW_AGE: Final = timedelta(seconds=60)
-# Left of a function's time for what follows the images: records, snapshots, and a call that hangs.
+# Time reserved for what follows the images: records, snapshots, and a call that times out.
 TIME_RESERVE: Final = timedelta(seconds=20)
 # What a look-up leaves of the time of the function (`adapters.usage.usage_query`), and a little for what follows.
 # One that begins later is cut off, and everything would count as used.
 _RESERVE_AFTER_REVIEW: Final = timedelta(seconds=60)
-# An image in another state cannot be launched by anybody.
+# Images in other states cannot be launched.
 LAUNCHABLE: Final = frozenset({ImageState.AVAILABLE, ImageState.DISABLED})
 
 
 class RemovalReview(NamedTuple):
-    """What one look at several images decided; with a doubt, none of them goes."""
+    """The decisions about several images; with an `abort_reason`, none of them is removed."""
 
     decisions: BatchResult[Decision]
     abort_reason: str | None = None
@@ -40,7 +42,7 @@ class RemovalReview(NamedTuple):
 
 @dataclass
 class RemovalResult:
-    """What became of the images, of those snapshots that EC2 deleted with them, and what there was no time for."""
+    """The images and snapshots that were removed, kept or blocked, and the images that time did not suffice for."""
 
     kept: list[Decision] = field(default_factory=list)
     tried: BatchResult[Decision] = field(default_factory=BatchResult)
@@ -50,14 +52,14 @@ class RemovalResult:
 
     @property
     def retired(self) -> list[Decision]:
-        """The decisions about the images that are gone."""
+        """The decisions about the images that were deregistered."""
         return [decision for decision in self.tried.done if decision.action is RetireAction.RETIRE]
 
     def raise_unfinished(self) -> None:
-        """Ask for another turn.
+        """Have the step retried if there were images left.
 
         Raises:
-            CleanUpIncompleteError: there are images that nobody has come to.
+            CleanUpIncompleteError: time did not suffice for all images.
         """
         if self.unfinished:
             raise CleanUpIncompleteError(
@@ -68,10 +70,10 @@ class RemovalResult:
 
 @dataclass(frozen=True)
 class ImageRemover:
-    """Removes images for as long as there is time.
+    """Deregisters images until the deadline.
 
     Args:
-        deadline: when the function ends; None where nothing ends it.
+        deadline: when the function ends; None for no limit.
     """
 
     images: Images
@@ -87,18 +89,18 @@ class ImageRemover:
         review: Callable[[Sequence[Image]], RemovalReview],
         before_removal: Callable[[Decision], None],
     ) -> RemovalResult:
-        """Look at all candidates, remove those that nobody uses, and look again when the look has grown too old.
+        """Review all candidates and remove those that are unused; review the rest again when the review is too old.
 
-        Who may launch an image can only be asked for one image at a time (EC2 API reference, DescribeImageAttribute),
-        so that is asked last, right before it goes.
+        Launch permissions can only be read image by image (EC2 API reference, DescribeImageAttribute), so that is
+        done last, right before the deregistration.
 
         Args:
-            snapshot_ids: the snapshots that are ours to delete.
+            snapshot_ids: the snapshots that may be deleted.
             review: decides for several images. An image without a decision is kept.
             before_removal: called with the decision before the image is deregistered.
 
         Raises:
-            ClaimLostError: nothing may be removed any more.
+            ClaimLostError: the environment is no longer held.
         """
         removed = RemovalResult()
         remaining = {image.image_id: image for image in candidates}
@@ -175,10 +177,11 @@ def snapshots_with(
 
 
 def _with_exclusive_snapshots(candidates: Sequence[Image], own_snapshots: frozenset[str]) -> frozenset[str]:
-    """The images whose snapshots may go in the same call: all of them ours, and of no other candidate.
+    """The images whose snapshots can be deleted with them: all of them may be deleted, and no other candidate uses
+    them.
 
-    That no other image of the account is made of them, EC2 sees to itself: it skips such a snapshot (EC2 API
-    reference, DeregisterImage). Mappings of an image that is not available may lack snapshots.
+    EC2 itself skips a snapshot that another image of the account uses (EC2 API reference, DeregisterImage). Mappings
+    of an image that is not available may lack snapshots.
     """
     users = Counter(snapshot_id for image in candidates for snapshot_id in set(image.snapshot_ids))
     return frozenset(
@@ -195,10 +198,10 @@ def _with_exclusive_snapshots(candidates: Sequence[Image], own_snapshots: frozen
 def delete_unused_snapshots(
     images: Images, snapshot_ids: Sequence[str], *, just_deregistered: bool
 ) -> BatchResult[str]:
-    """Delete the snapshots that no own image is made of; the ids of those deleted.
+    """Delete the snapshots that no image of this account uses; the ids of those deleted.
 
-    One that EC2 still counts as used is a passing failure, `CleanUpIncompleteError`, if an image was deregistered a
-    moment ago. Otherwise it is refused: an image in the Recycle Bin is not shown, and keeps its snapshots for as long
+    One that EC2 reports as used is a transient failure, `CleanUpIncompleteError`, right after a deregistration.
+    Otherwise it is refused: an image in the Recycle Bin is not shown, and keeps its snapshots for as long
     as its rule says, up to a year (EBS user guide, Recycle Bin).
     """
 

@@ -34,8 +34,8 @@ from ami_lifecycle.errors import (
 from ami_lifecycle.ports import Clock, Environments, Instances
 from ami_lifecycle.steps.fencing import writing
 
-# What one more call may take: one attempt of RunInstances and one of DescribeInstanceTypes, each with the
-# client's time to connect and to read, and the note in the claim of where to go on.
+# Time for one more attempt: RunInstances and DescribeInstanceTypes once each with the client's connect and read
+# timeouts, and saving the progress in the claim.
 LONGEST_CALL: Final = timedelta(seconds=29)
 # EC2 API reference, Request throttling: RunInstances may be called 5 times at once, then twice a second.
 _THROTTLED_PAUSE_SECONDS: Final = 2.0
@@ -43,8 +43,8 @@ _PAIRS_SHOWN: Final = 1_500
 _WORDS_SHOWN: Final = 1_200
 _QUOTAS_PAGE: Final = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
 
-# The instance ends itself when nobody else does: shutdown's behaviour is to terminate. The schedule lives
-# in /run, so it is not part of an image.
+# Self-termination in case nothing else terminates the instance: shutdown behaviour is `terminate`. The schedule lives
+# in /run, so it does not become part of an image.
 # On Ubuntu the agent is a snap. A refresh restarts it, and a command that arrives then is lost; the hold ends
 # by itself, and a snapd before 2.58, which knows none, must not fail the boot.
 _USER_DATA: Final = """\
@@ -57,7 +57,7 @@ timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """What the stack made for instances of a build."""
+    """The stack's resources for the instances of a build."""
 
     subnet_ids: tuple[str, ...]
     security_group_id: str
@@ -280,7 +280,7 @@ def _summary(refusals: Sequence[_Refused]) -> str:
 def _nothing_launched(
     plan: BuildPlan, role: Role, refusals: Sequence[_Refused], *, skipped: int
 ) -> AmiLifecycleError:
-    """What it means that every type was refused in every subnet.
+    """The error for a launch that every type and subnet refused.
 
     Args:
         skipped: how many pairs an earlier attempt has tried; that had time to run out, so it was slow answers

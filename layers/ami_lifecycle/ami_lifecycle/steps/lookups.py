@@ -1,4 +1,4 @@
-"""What is live: the image that an environment publishes, and the instances of a build."""
+"""Look-ups that tolerate EC2's eventual consistency: images that may be gone, instances that may have ended."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ami_lifecycle.domain.model import TAG_ROLE, Image, Role
 from ami_lifecycle.errors import BuilderLostError, CanaryLostError
 from ami_lifecycle.ports import Clock, Images, Instances
 
-# Two seconds in all, which only an image that is really gone costs.
+# Two seconds in all, spent only when the image is really gone.
 _READ_ATTEMPTS: Final = 4
 _PAUSE_SECONDS: Final = 0.5
 
 
 def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
-    """An image that a record, a pin or `latest` names; None when it is gone.
+    """The image that a record, a pin or `latest` names; None when it no longer exists.
 
-    What was there a moment ago is not gone because one answer does not show it: EC2 is eventually consistent
-    (EC2 API reference, Eventual consistency), so it is looked for again before anything is done about it.
+    A single response that lacks the image proves nothing (EC2 API reference, Eventual consistency), so the look-up is
+    repeated.
     """
     for _ in range(_READ_ATTEMPTS):
         if (image := images.get(image_id)) is not None:
@@ -28,14 +28,14 @@ def find_image(image_id: str, images: Images, clock: Clock) -> Image | None:
 
 
 def missing_images(image_ids: Iterable[str], images: Images, clock: Clock) -> set[str]:
-    """Those of the images that are gone, as `find_image` tells, all looked for at the same time."""
+    """The images that no longer exist, by the rule of `find_image`, with one look-up for all."""
     missing = _not_shown(set(image_ids), images)
     for _ in range(_READ_ATTEMPTS):
         if not missing:
             break
         clock.pause(_PAUSE_SECONDS)
         missing = _not_shown(missing, images)
-    # Somebody else's image can be published, too.
+    # An image of another account can be published, too.
     return {image_id for image_id in sorted(missing) if images.get(image_id) is None}
 
 
@@ -51,7 +51,7 @@ def account_of(execution_arn: str) -> str:
 
 
 def require_alive(instance_id: str, instances: Instances) -> None:
-    """Refuse to wait for an instance that has ended. One that EC2 does not show yet counts as alive.
+    """Fail if an instance has ended. One that EC2 does not show yet counts as running.
 
     Raises:
         BuilderLostError, CanaryLostError: it has ended, with the reason that EC2 gives.

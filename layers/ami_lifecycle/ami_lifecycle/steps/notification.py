@@ -1,4 +1,6 @@
-"""The notification of how an execution ended. It is over by then, so one that cannot be sent ends nothing."""
+"""The notification of how an execution ended. A failure to send it does not fail the execution, which is over by
+then.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.ports import Clock, Notifier
 from ami_lifecycle.steps.batch import blocked_by, process_each
 
-# Beside the attempts that the SDK makes in each: what lasts longer is no moment of bad luck.
+# On top of the attempts that the SDK makes for each.
 _PAUSES: Final = (1, 2, 4)
 _LOGGER = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What an execution that has ended left behind, decided from what is there: tags, `latest`, history."""
+"""Removal of what an ended execution left behind, found by tags, `latest` and history."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STRICT = RetirementSettings(protect_running_instances=True, launch_template_ver
 
 
 class RemovedOrphans(Frozen):
-    """What was removed, what was kept for a reason, and what AWS refused to let go."""
+    """What was removed, what was kept and why, and what AWS refused to remove."""
 
     terminated: tuple[str, ...] = ()
     deregistered: tuple[str, ...] = ()
@@ -46,14 +46,14 @@ class RemovedOrphans(Frozen):
 
     @property
     def removed_anything(self) -> bool:
-        """Whether something was left behind."""
+        """Whether there was anything to remove."""
         return bool(self.terminated or self.deregistered or self.deleted_snapshots)
 
 
 @dataclass(frozen=True)
 class OrphanRemover:
-    """Removes what an ended execution made and did not publish. The execution must not hold a claim any
-    more: its functions cannot make anything new then.
+    """Removes what an ended execution created and did not publish. The execution must no longer hold a claim: only
+    then can its functions create nothing new.
     """
 
     instances: Instances
@@ -70,14 +70,14 @@ class OrphanRemover:
         """Terminate instances, deregister unpublished images, delete their snapshots.
 
         Args:
-            has_succeeded: the execution has finished what it published, so an image of it that `latest` does
-                not name was replaced, if only by hand.
-            held_back: ids of things that were refused before, and are not asked for again yet.
+            has_succeeded: the execution completed its publication, so an image of it that `latest` does not name has
+                been replaced since.
+            held_back: ids of resources whose removal was refused and is not due for a retry yet.
 
         Raises:
-            CleanUpIncompleteError: a snapshot is not gone yet, or there was no time for all images; clean again.
-            ResourceNotVisibleError: an instance cannot be terminated yet; clean again.
-            TransientError: in its other kinds; whatever one thing's fault was, the others are done.
+            CleanUpIncompleteError: a snapshot still exists, or the time did not suffice for all images; retry.
+            ResourceNotVisibleError: an instance cannot be terminated yet; retry.
+            TransientError: another of its subclasses; all other resources have been handled.
         """
         tags = {TAG_APPLICATION: self.application, TAG_EXECUTION: execution_arn}
         instances = self.instances.find(tags)
@@ -119,7 +119,7 @@ class OrphanRemover:
         return instance_id
 
     def orphaned_images(self, images: Sequence[Image]) -> BatchResult[Image]:
-        """The images that are a clean-up's business: ours, and not published."""
+        """The images that were created by an execution of this application and never published."""
         published = self._read_published(images)
         found = [
             image for each in published.done for image in each.images if each.reason_to_keep(image) is None
@@ -127,12 +127,12 @@ class OrphanRemover:
         return BatchResult(found, published.blocked, published.transient)
 
     def _read_published(self, images: Sequence[Image]) -> BatchResult[_Published]:
-        """What is published of each environment that the images belong to, and of the images."""
+        """The published records of the images and of the environments that they belong to."""
         published: BatchResult[_Published] = BatchResult()
         for environment in dict.fromkeys(image.tags.get(TAG_ENVIRONMENT, "") for image in images):
             group = [image for image in images if image.tags.get(TAG_ENVIRONMENT, "") == environment]
             together = process_each([group], lambda _: environment, self._read_one)  # noqa: B023
-            # What refuses several records may refuse only one of them.
+            # A batch may fail because of one record, so they are read again one at a time.
             refused = [[image] for image in group] if together.blocked else []
             one_at_a_time = process_each(refused, lambda images: images[0].image_id, self._read_one)
             published.done += [*together.done, *one_at_a_time.done]
@@ -156,7 +156,7 @@ class OrphanRemover:
         *,
         has_succeeded: bool,
     ) -> RemovalReview:
-        """Decide for several images; the records of those that have one are remembered in `recorded`."""
+        """Decide for several images; adds the records of those that have one to `recorded`."""
         published = self._read_published(images)
         decided: BatchResult[Decision] = BatchResult([], published.blocked, published.transient)
         undecided = []
@@ -171,7 +171,7 @@ class OrphanRemover:
         retirable: list[Decision] = []
         for decision in self._check_uses(undecided, temporary):
             (retirable if decision.action is RetireAction.RETIRE else decided.done).append(decision)
-        # Once more, because Parameter Store may have answered with an old value.
+        # `latest` is read again, because Parameter Store may have answered with a stale value.
         reread = process_each(
             [each for each in published.done if {image.image_id for image in each.images} & _ids(retirable)],
             lambda each: each.records.names.latest,
@@ -191,7 +191,7 @@ class OrphanRemover:
         return RemovalReview(decided)
 
     def _check_uses(self, images: Sequence[Image], temporary: frozenset[str]) -> list[Decision]:
-        """Nobody should know an unpublished image, but a person may have deleted its record."""
+        """Look up uses all the same: somebody may have deleted the record of a published image."""
         decided = [
             Decision(
                 image_id=image.image_id,
@@ -204,19 +204,19 @@ class OrphanRemover:
         launchable = [image.image_id for image in images if image.state in LAUNCHABLE]
         if launchable:
             usages = self.usage.usage_of(launchable, with_permissions=False)
-            # No `latest` ever named them, so one that seems to is a write that our own reading has missed.
+            # These images were never published, so a `latest` that names one is newer than what was read here.
             decided += decide(usages, _STRICT, None, temporary)
         return decided
 
     def _delete_record(self, recorded: Mapping[str, PublishedRecords], decision: Decision) -> None:
-        # The record first: once the image is gone, nobody looks again. `latest` never named it, so
-        # history does not either.
+        # The record goes first: once the image is gone, nothing would find it. `latest` never named the image, so
+        # history must not either.
         if decision.image_id in recorded:
             recorded[decision.image_id].delete_record(decision.image_id)
 
 
 class _Published(NamedTuple):
-    """What is published of one environment, as far as it concerns some of its images."""
+    """The published records of one environment, for some of its images."""
 
     records: PublishedRecords
     images: Sequence[Image]
@@ -224,7 +224,7 @@ class _Published(NamedTuple):
     stored: Mapping[str, StoredParameter | None]
 
     def reason_to_keep(self, image: Image, *, has_succeeded: bool = False) -> str | None:
-        """Why the image is none of a clean-up's business; None where it is."""
+        """Why the clean-up keeps the image; None where it may be removed."""
         if image.is_copy:
             return f"it carries our tags under the name {image.name}, so it is somebody's copy"
         if not image.tags.get(TAG_ENVIRONMENT):

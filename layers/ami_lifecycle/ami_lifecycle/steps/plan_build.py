@@ -1,4 +1,4 @@
-"""Plan Build: everything that can be decided before any money is spent."""
+"""Plan Build: everything that can be decided before the build incurs costs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Planner:
         """Plan an execution from its input.
 
         Raises:
-            InputError: in its kinds, for a request that cannot be fulfilled.
+            InputError: one of its subclasses, for a request that cannot be fulfilled.
         """
         parsed = parse_request(step.request)
         request = self._request_of(parsed) if isinstance(parsed, Push) else parsed
@@ -72,7 +72,7 @@ class Planner:
     def plan_request(self, request: BuildRequest, execution_arn: str) -> BuildState:
         """Plan a request; what the command line's dry run prints."""
         settings = self.catalogue.get(request.environment)
-        # Read before anything else: whoever claims or releases from here on makes this plan outdated.
+        # Read first: a claim or release after this read makes the plan outdated.
         record = self.environments.get(request.environment)
         records = PublishedRecords(self.parameters, settings.parameter_names)
         live = records.read_live(account_of(execution_arn), self.images, self.clock)
@@ -279,7 +279,7 @@ class _Planning:
 
 
 def _as_build(request: BuildRequest) -> BuildRequest:
-    """A build of the Docker image whose image was to be published again, and is gone."""
+    """A build request for the Docker image of an AMI that was to be published again but no longer exists."""
     reason = f"{request.publish_image_id} is gone, so its Docker image is built; {request.reason or ''}"
     changes = {
         "action": Action.BUILD,
@@ -299,7 +299,7 @@ def _refuse_small_volume(image: Image, settings: EnvironmentSettings) -> None:
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
-    """Refuse the first problem; its error says all of them, so that one correction is enough."""
+    """Raise the first problem's error, with the text of all problems."""
     if problems:
         raise problems[0].error("; also: ".join(map(str, problems)))
 

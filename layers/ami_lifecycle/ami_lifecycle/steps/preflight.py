@@ -1,4 +1,4 @@
-"""The look at everything that would end a build after money is spent. Writes nothing."""
+"""Preflight checks: what would fail a build after it has incurred costs. Read-only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ami_lifecycle.ports import Network, Parameters, Repository
 
 @dataclass(frozen=True)
 class Preflight:
-    """What is looked at, and with what. `subnet_ids` and `security_group_id` are the stack's own."""
+    """The checks and their ports. `subnet_ids` and `security_group_id` are the stack's."""
 
     repository: Repository
     parameters: Parameters
@@ -76,7 +76,7 @@ class Preflight:
     def build_problems(
         self, settings: EnvironmentSettings, digest: str, live_id: str | None = None
     ) -> tuple[list[Problem], int | None]:
-        """All of it for a build of a digest, and the image's size."""
+        """All checks for a build of a digest, and the size of its compressed layers."""
         of_image, size = self.image_problems(settings, digest)
         problems = [
             *self.parameter_problems(settings, live_id),

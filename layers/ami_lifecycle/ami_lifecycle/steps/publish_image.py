@@ -81,7 +81,7 @@ class Publisher:
     deadline: datetime
 
     def publish(self) -> Published:
-        """Make `latest` name the image. Repeating it changes nothing that is right already.
+        """Make `latest` name the image. Idempotent.
 
         Raises:
             ClaimLostError: the environment is not held any more.
@@ -94,9 +94,9 @@ class Publisher:
             image = self._require_publishable()
             latest = self._records.read_latest()
             is_live = latest is not None and latest.value == image.image_id
-            # What others put there before the first build may be any text, of which there is no record to keep.
+            # Before the first build `latest` may hold any text; there is no record to keep of that.
             old_id = latest.value if latest and not is_live and is_ami_id(latest.value) else None
-            # A copy of the disks that are live publishes nothing that was not published before.
+            # A copy of the live image's snapshots has been verified and published already.
             is_copy_of_live = old_id is not None and old_id == step.copy_of
             origin = self._origin(image)
             verified_at = self._require_verified(image, origin, is_live=is_live or is_copy_of_live)
@@ -109,7 +109,7 @@ class Publisher:
             writer.correct_history(image.image_id, self.images)
             self._write_record(metadata, is_live=is_live)
             writer.write_metadata(metadata)
-            # Before `latest`: a rollback that is live and not pinned would be undone by the next push.
+            # Before `latest` is written: the next push would undo a rollback that is live but not pinned.
             self._move_pin(image)
             writer.write_latest(image.image_id)
         return Published(
@@ -147,7 +147,7 @@ class Publisher:
         return image
 
     def _origin(self, image: Image) -> HistoryRecord | None:
-        """What is recorded of the image, or of the candidate that it is a copy of."""
+        """The record of the image, or of the candidate that it is a copy of."""
         records = self._records
         return records.read_record(image.image_id) or records.read_record(self.step.copy_of)
 
@@ -230,14 +230,14 @@ class Publisher:
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
 
     def _first_boot(self, image: Image) -> FirstBoot | None:
-        """What its first boots take at the rate of the settings; no call is made where they name none."""
+        """Time and cost of its first boots at the configured initialization rate; None without one."""
         settings = self.step.plan.configured.launch
         if not settings.initialization_rate:
             return None
         try:
             snapshots = self.images.find_each_snapshot(image.snapshot_ids)
         except RefusedError as error:
-            # The image is verified; that its record says less is no reason to keep it back.
+            # The image is verified; an incomplete record is no reason not to publish it.
             _LOGGER.warning("the record of %s says nothing of first boots: %s", image.image_id, error)
             return None
         found = {each.snapshot_id: each for each in snapshots}
@@ -246,9 +246,9 @@ class Publisher:
         )
 
     def _mark_rolled_back(self, old_id: str, image: Image) -> set[str]:
-        """Say in the records that a person goes back from them, so that no later way back leads to them; their ids.
+        """Mark the records that a rollback skips, so that a later rollback does not return to them; their ids.
 
-        Before the image's own record gets its new number: it tells where the way begins and ends.
+        Must run before the image's own record gets its new publication number, which delimits them.
         """
         request = self.step.plan.request
         if request is None or not request.goes_back or self.step.copy_of is not None:
@@ -261,12 +261,12 @@ class Publisher:
         return {record.ami_id for record in left}
 
     def _record_superseded(self, old_id: str, new_id: str, *, is_rolled_back: bool) -> None:
-        """Record the image that `latest` names now, whoever published it, before it is replaced."""
+        """Write the record of the image that `latest` names now, before it is replaced."""
         step = self.step
         record = self._records.read_record(old_id)
         metadata = record or self._records.read_metadata()
         if metadata is None or metadata.ami_id != old_id:
-            # Also of an image that is gone: `latest` has named it, and nobody can tell more of it later.
+            # Also for an image that no longer exists: `latest` has named it.
             image = find_image(old_id, self.images, self.clock)
             known = image or Image(image_id=old_id, name="", state=ImageState.DEREGISTERED)
             metadata = metadata_from_tags(
@@ -294,7 +294,7 @@ class Publisher:
             "published",
             self.clock.now(),
             published_by=publisher,
-            # Publishing it anew takes back that somebody left it; writing its record once more does not.
+            # A new publication clears the mark of a rollback; writing the record again does not.
             rolled_back=known is not None and is_live and known.rolled_back,
         )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
@@ -302,9 +302,9 @@ class Publisher:
         self._writer.write_record(metadata.ami_id, record)
 
     def _move_pin(self, image: Image) -> None:
-        """Pin as asked; follow a pinned image to its canonical copy; lift the pin that a person overrode.
+        """Pin as requested; move a pin from the candidate to its canonical copy; remove a pin that was overridden.
 
-        The copy pins nothing anew: where the pin is gone by then, somebody has lifted it.
+        The copy does not create a pin: where there is none any more, it was removed on purpose.
         """
         step = self.step
         request, environment = step.plan.request, step.plan.environment
@@ -327,7 +327,7 @@ def _state(record: HistoryRecord) -> tuple[RecordStatus, str | None, bool]:
 
 
 def _disks(image: Image) -> list[tuple[str, str | None, int | None, bool | None]]:
-    """What an image says of its EBS devices, in the order of their names."""
+    """The EBS block devices of an image, ordered by device name."""
     return sorted(
         (found.device_name, found.volume_type, found.volume_size, found.delete_on_termination)
         for found in image.block_devices

@@ -1,7 +1,7 @@
-"""What is published of an environment, in Parameter Store: `latest`, `metadata`, and `history/{ami-id}`.
+"""The published records of an environment in Parameter Store: `latest`, `metadata`, and `history/{ami-id}`.
 
-Whoever reads or writes one of them does it here, so that their names, their texts and the rule that they follow
-`latest` stand in one place.
+All reads and writes of them are here: their names, their format, and the rule that metadata and history agree with
+`latest`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _Record = TypeVar("_Record", bound=Metadata)
 
 @dataclass(frozen=True)
 class PublishedRecords:
-    """The records of one environment, for everybody who reads them."""
+    """Reads the records of one environment."""
 
     parameters: Parameters
     names: ParameterNames
 
     def read_latest(self) -> StoredParameter | None:
-        """`latest` as it stands; None before the first publication."""
+        """The parameter `latest`; None before the first publication."""
         return self.parameters.get(self.names.latest)
 
     def is_latest(self, image_id: str) -> bool:
@@ -88,9 +88,9 @@ class PublishedRecords:
     def contradicting_records(
         self, live: str, images: Images, clock: Clock
     ) -> dict[str, HistoryRecord | None]:
-        """What the records that contradict `latest` have to say, by image id.
+        """Corrections of the records that contradict `latest`, by image id.
 
-        None where there is no record yet. A record that cannot be read is left to a person.
+        The value is None where a record is missing. Unreadable records are left alone.
 
         Args:
             live: what `latest` names, or is about to name.
@@ -106,13 +106,13 @@ class PublishedRecords:
         return found
 
     def delete_record(self, image_id: str) -> None:
-        """Delete the history record of an image that is gone; a missing one is fine."""
+        """Delete the history record of an image that no longer exists. Idempotent."""
         self.parameters.delete(self.names.record(image_id))
 
 
 @dataclass(frozen=True)
 class RecordWriter:
-    """Writes the records of one environment. Only who holds the environment's claim may.
+    """Writes the records of one environment; only the holder of its claim may.
 
     `deadline` is when the claim may be taken over; without one, a write begins whenever it is asked for.
     """
@@ -124,12 +124,12 @@ class RecordWriter:
 
     @cached_property
     def records(self) -> PublishedRecords:
-        """The same records, for reading."""
+        """The reader of the same records."""
         return PublishedRecords(self.parameters, self.settings.parameter_names)
 
     def write_latest(self, image_id: str) -> None:
-        """Have `latest` name the image, and read it back: by value and version, because a write of its data type may
-        be dropped after AWS has taken it (SSM API reference, PutParameter).
+        """Write `latest` and read it back by value and version: a write of its data type may be dropped after
+        PutParameter has succeeded (SSM API reference, PutParameter).
 
         Raises:
             PublicationPendingError: it does not read back yet, or there is too little time to write it.
@@ -151,14 +151,14 @@ class RecordWriter:
         )
 
     def write_metadata(self, metadata: Metadata) -> None:
-        """Have `metadata` describe the live image."""
+        """Write `metadata`."""
         description = f"Metadata of the latest image of {self.settings.environment}"
         self._write_text(self.records.names.metadata, dump(metadata), description)
 
     def write_record(
         self, image_id: str, record: HistoryRecord, stored: StoredParameter | None = None
     ) -> None:
-        """Have history say this of the image, whatever image a person may have made the record name.
+        """Write the history record of an image; `ami_id` is set to it whatever the record says.
 
         Args:
             stored: the record as it was read a moment ago, which then is not read again.
@@ -171,9 +171,9 @@ class RecordWriter:
             self.parameters.overwrite(name, text, data_type=stored.data_type, description=description)
 
     def correct_history(self, live: str, images: Images) -> None:
-        """Have no other record than the live image's contradict `latest`: what was interrupted may have left some."""
+        """Correct the records of other images that contradict `latest`, as an interrupted publication leaves them."""
         for image_id, record in self.records.contradicting_records(live, images, self.clock).items():
-            # The live image's own record is its publication's to write.
+            # The publication writes the live image's own record.
             if record is not None and image_id != live:
                 self.write_record(image_id, record)
 
@@ -192,13 +192,13 @@ class RecordWriter:
         return self.parameters.put(name, value, data_type=data_type, description=description, tags=tags)
 
     def _require_time(self, name: str) -> None:
-        # A write that begins too late could arrive after somebody else has taken the environment over.
+        # A write that starts too late could arrive after another execution has taken over the claim.
         if self.deadline is not None and self.clock.now() + _WRITE_TIME > self.deadline:
             raise PublicationPendingError(f"too little time is left to write {name}; the step is repeated")
 
 
 def parse_stored(record: type[_Record], stored: StoredParameter | None) -> _Record | None:
-    """What a parameter says; None where there is none, or it cannot be read."""
+    """Parse a stored record; None where there is none, or it cannot be read."""
     return load(record, stored.value) if stored else None
 
 

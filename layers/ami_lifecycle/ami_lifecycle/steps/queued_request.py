@@ -1,4 +1,4 @@
-"""The request that waits for an environment, started once nobody holds the environment."""
+"""Starting the queued request of an environment once its claim is released."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ami_lifecycle.ports import Environments, Executions
 def start_queued_request(
     record: EnvironmentRecord, environments: Environments, executions: Executions, state_machine_arn: str
 ) -> str | None:
-    """Start the request that was queued; returns the execution's ARN, or None when there is nothing to do.
+    """Start the queued request; returns the execution's ARN, or None when nothing is queued or the environment is
+    held.
 
-    The request is forgotten after the start, and the execution's name is derived from the request and its
-    number, so a crash between the two neither loses it nor starts it twice, even when the execution has been and
-    gone.
+    The request is removed after the start, and the execution's name is derived from the request and its revision, so
+    a crash in between neither loses it nor starts it twice, even if that execution has already ended.
     """
     if record.queued_request is None or record.claim is not None:
         return None

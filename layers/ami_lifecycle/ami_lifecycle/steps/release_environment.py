@@ -1,4 +1,4 @@
-"""Release Environment: end the instances, give the claim back, start what was queued."""
+"""Release Environment: terminate the instances, release the claim, start the queued request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ReleaseInput(ClaimedInput):
 
 @dataclass(frozen=True)
 class Releaser:
-    """Ends an execution that went well."""
+    """Ends a successful execution."""
 
     instances: Instances
     environments: Environments
@@ -42,13 +42,13 @@ class Releaser:
     def release(self, step: ReleaseInput) -> ReleaseResult:
         """Terminate builder and canary, release the claim, start the queued request.
 
-        What is refused is reported in the result: the sweep ends the instances, takes the claim of an ended
-        execution away, and starts what waits.
+        What AWS refuses is reported in the result; the sweep then terminates the instances, releases the claim and
+        starts the queued request.
 
         Raises:
-            ClaimContendedError: a request is queued at this moment; the next look sees it.
+            ClaimContendedError: a request was queued at the same moment; a retry sees it.
             ResourceNotVisibleError: an instance cannot be terminated yet.
-            TransientError: in its other kinds; all else is done by then.
+            TransientError: another of its subclasses; everything else has been done.
         """
         plan = step.plan
         ended = process_each([step], lambda _: f"instances of {step.execution_arn}", self._running)
@@ -86,12 +86,12 @@ class Releaser:
         self.instances.terminate(instance_id)
 
     def _record_blocked(self, left: tuple[Blocked, ...], step: ReleaseInput) -> None:
-        """Remember what was refused, so that the sweep comes back to it, and that people see it."""
+        """Store what was refused in the environment's record, for the sweep to retry and for `status` to show."""
         record = self.environments.get(step.plan.environment)
         if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
             return
         last = step.candidate_retirement or step.retirement
-        # Where the retirement did not come to its end, nobody knows of what was refused before.
+        # After an incomplete retirement it is unknown whether earlier refusals still hold.
         unseen = (
             frozenset(held.what for held in record.held_back)
             if last is None or step.unfinished
@@ -107,7 +107,7 @@ class Releaser:
         if record.claim is None or not record.is_held_by(step.execution_arn, step.claim_number):
             return
         digest = record.claim.digest
-        # What else was given up, or stopped by a person, stays so.
+        # Failures of other digests stay recorded.
         failures = record.without_failure_of(digest)
         if step.plan.action is Action.BUILD and failures != record.failures:
             self.environments.record_failures(environment, failures)
@@ -140,7 +140,7 @@ def _omitted(step: ReleaseInput) -> int | None:
 
 
 def _unfinished(step: ReleaseInput, also_blocked: tuple[Blocked, ...]) -> tuple[Blocked, ...]:
-    """All that was left undone after the publication; of one thing the last word counts."""
+    """Everything left undone after the publication; for each resource the last report."""
     found = {
         blocked.resource: blocked
         for retirement in (step.retirement, step.candidate_retirement)

@@ -45,7 +45,7 @@ def resume_build(
 
     Raises:
         InvalidRequestError: not a completion event.
-        ResourceNotVisibleError: the event says that it is over, and EC2 or SSM do not show it yet.
+        ResourceNotVisibleError: EC2 or SSM do not show yet what the event reports.
     """
     resource_id = _resource_of(event)
     stored = waits.get(resource_id)
@@ -84,7 +84,7 @@ def _resource_of(event: Event) -> str:
 
 
 def _refuse_deregistered(event: Event) -> None:
-    # EC2 no longer shows such an image, so only its event tells it from one that is not shown yet.
+    # EC2 does not show a deregistered image; only the event distinguishes it from one that is not visible yet.
     if event.detail.get("State") == ImageState.DEREGISTERED:
         raise ImageCreationFailedError(
             f"image {event.detail.get('ImageId')} was deregistered while the build waited for it. Find out who did "

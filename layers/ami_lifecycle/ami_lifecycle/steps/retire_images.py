@@ -1,4 +1,4 @@
-"""Retire Previous Images: what nobody uses goes, with its snapshots; what could not be read stays."""
+"""Retire Previous Images: unused images are deregistered with their snapshots; unknown use means keep."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _PAUSE_SECONDS: Final = 0.25
 
 
 class RetireInput(ClaimedInput):
-    """Input of `retire_images`. `published` is what this execution has made `latest` say, if it has."""
+    """Input of `retire_images`. `published` is this execution's publication, if there was one."""
 
     published: Published | None = None
 
 
 @dataclass(frozen=True)
 class RetirementReview:
-    """Which images of an environment can go, and whether its name can be adopted. It changes nothing."""
+    """Decides which images of an environment can be retired, and whether the canonical name is free. Read-only."""
 
     settings: EnvironmentSettings
     instances: Instances
@@ -59,16 +59,17 @@ class RetirementReview:
     environments: Environments
 
     def decide(self, live: Image, execution_arn: str | None = None) -> list[Decision]:
-        """Decide for each image of the environment but the live one, as a retirement at this moment would.
+        """Decide for each image of the environment except the live one.
 
         Args:
-            execution_arn: the execution that decides, and knows what it has made itself.
+            execution_arn: the execution that decides; images of another execution that holds the environment are
+                kept.
         """
         previous = self.previous_images(live, execution_arn)
         return [*previous.kept, *self.decide_for(previous.undecided, with_permissions=True)]
 
     def previous_images(self, live: Image, execution_arn: str | None = None) -> PreviousImages:
-        """What is kept whoever uses it, and the images of which that has to be looked up."""
+        """The images that the settings keep, and those whose uses have to be looked up."""
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
         record = self.environments.get(settings.environment)
@@ -77,10 +78,10 @@ class RetirementReview:
         return previous_images(live, owned, keep, reserved, self._history() if keep else ())
 
     def decide_for(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
-        """Decide for these images from who uses them, all with the same look-ups.
+        """Look up the uses of the images, and decide.
 
         Args:
-            with_permissions: False leaves the launch permissions to whoever removes the image, right before.
+            with_permissions: False leaves out launch permissions, which are read right before the deregistration.
         """
         if not images:
             return []
@@ -93,7 +94,7 @@ class RetirementReview:
         return self.decide_from(usages)
 
     def first_retirable(self, usages: Sequence[Usage]) -> list[str]:
-        """The first image that a retirement would remove for these uses, if there is one."""
+        """The first image that can be retired by these uses, if any."""
         for decision in self.decide_from(usages) if usages else ():
             if decision.action is RetireAction.RETIRE and self._has_no_launch_permissions(decision.image_id):
                 return [decision.image_id]
@@ -131,7 +132,7 @@ class RetirementReview:
 
 @dataclass(frozen=True)
 class Retirer:
-    """Retires the images of one environment that are not `latest`."""
+    """Retires the images of one environment that `latest` does not name."""
 
     step: RetireInput
     instances: Instances
@@ -143,13 +144,13 @@ class Retirer:
     deadline: datetime
 
     def retire(self) -> Retirement:
-        """Decide for each image, and carry the decisions out.
+        """Decide for each image, and carry out the decisions.
 
         Raises:
             ClaimLostError: the environment is not held any more.
-            CleanUpIncompleteError: there was no time for all images; the step is repeated, and goes on.
-            TransientError: in its other kinds, when one thing failed for now; the others are done, and the step
-                is repeated. What AWS refuses is reported as blocked instead.
+            CleanUpIncompleteError: time did not suffice for all images; the retried step continues.
+            TransientError: another of its subclasses, for one item; the others are done, and the step is retried.
+                What AWS refuses is reported as blocked instead.
         """
         review = RetirementReview(
             self._settings, self.instances, self.images, self.usage, self.parameters, self.environments
@@ -188,10 +189,10 @@ class Retirer:
                 [found for found in snapshots if found not in already_deleted],
                 just_deregistered=bool(removed.retired),
             )
-            # All is tried before a passing fault of one thing, or want of time, repeats the step.
+            # Everything is tried before a transient error or the lack of time has the step retried.
             raise_transient(removed.tried, updated, deleted)
             removed.raise_unfinished()
-            # Somebody has changed `latest` since, so this image is not the one to take the name.
+            # If `latest` has changed since, this image must not get the name.
             adopt, reason = (
                 review.can_adopt(live.image)
                 if removed.abort_reason is None
@@ -207,8 +208,8 @@ class Retirer:
 
     def _review(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> RemovalReview:
         decided: BatchResult[Decision] = BatchResult(done=review.decide_for(images))
-        # Uses of the image that `latest` names are not asked for, so an old value would cost the live
-        # image: it is read once more, after all else has been read and before anything is removed.
+        # The live image is not a candidate, so a stale value of `latest` would remove it: `latest` is read again
+        # after everything else and before the first removal.
         reread = self._records.read_latest()
         if reread is not None and reread.value == live.value:
             return RemovalReview(decided)
@@ -237,7 +238,7 @@ class Retirer:
         return snapshots_with(self.images, own, candidates, self._settings.application)
 
     def _read_live(self) -> Live:
-        """What `latest` names. After a write Parameter Store may answer with the old value for a while."""
+        """The live image. For a while after a write Parameter Store may answer with the old value."""
         for _ in range(_READ_ATTEMPTS):
             live = self._records.read_live(account_of(self.step.execution_arn), self.images, self.clock)
             if _contradiction(live.value, self.step) is None:
@@ -248,7 +249,7 @@ class Retirer:
 
 @dataclass(frozen=True)
 class _RecordUpdates:
-    """What history says of an environment's images: read together, and written where it has to change."""
+    """Updates of the history records of images, which are read in one batch."""
 
     records: PublishedRecords
     writer: RecordWriter
@@ -256,12 +257,12 @@ class _RecordUpdates:
     known: dict[str, StoredParameter | None] = field(default_factory=dict)
 
     def read(self, image_ids: Sequence[str]) -> None:
-        """Read all that is known of the images. What fails here is read again where it is needed."""
+        """Read the records of the images. One that fails is read again when it is needed."""
         for found in process_each([image_ids], ", ".join, self.records.find_records).done:
             self.known.update(found)
 
     def write_each(self, decisions: Sequence[Decision], status: RecordStatus) -> BatchResult[None]:
-        """Say in the records what was decided, and why."""
+        """Record the decisions."""
         return process_each(
             decisions,
             lambda decision: self.records.names.record(decision.image_id),
@@ -269,7 +270,7 @@ class _RecordUpdates:
         )
 
     def write(self, decision: Decision, *, status: RecordStatus) -> None:
-        """Say in the record of the image what was decided, and why; nothing where it has no record, or says so."""
+        """Record the decision; nothing is written without a record, or if it says so already."""
         image_id = decision.image_id
         if image_id not in self.known:
             self.known[image_id] = self.records.find_record(image_id)
@@ -281,13 +282,13 @@ class _RecordUpdates:
         changed = history_of(
             record, status, decision.reason, self.clock.now(), record.superseded_by, record.published_by
         )
-        # What the write leaves is not known: its answer may be lost.
+        # After a write whose response is lost the record's content is unknown.
         del self.known[image_id]
         self.writer.write_record(image_id, changed, stored)
 
 
 def _reserved(record: EnvironmentRecord) -> dict[str, str]:
-    """Images that are about to be published again, and why."""
+    """Images that a queued request or a pin needs, and why they are kept."""
     reserved = {}
     if record.queued_request is not None and record.queued_request.publish_image_id is not None:
         reserved[record.queued_request.publish_image_id] = "a request that waits publishes it again"
@@ -299,7 +300,7 @@ def _reserved(record: EnvironmentRecord) -> dict[str, str]:
 def _made_by_holder(
     record: EnvironmentRecord, owned: Sequence[Image], execution_arn: str | None
 ) -> dict[str, str]:
-    """Images of the execution that holds the environment, which are no previous ones, and why they stay."""
+    """Images of the execution that holds the environment, and why they are kept."""
     claim = record.claim
     if claim is None or claim.execution_arn == execution_arn:
         return {}
@@ -308,7 +309,7 @@ def _made_by_holder(
 
 
 def _contradiction(value: str | None, step: RetireInput) -> str | None:
-    """Why this value of `latest` is not believed: this execution has just written another one."""
+    """Why this value of `latest` cannot be used: this execution has published another image."""
     if step.published is None or value == step.published.image_id:
         return None
     return (
@@ -323,5 +324,5 @@ def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
 
 
 def _kept_blocked(blocked: Blocked) -> Decision:
-    """The decision about an image that could not be retired."""
+    """The decision for an image whose deregistration AWS refused."""
     return Decision(image_id=blocked.resource, action=RetireAction.KEEP, reason=blocked.reason, blocked=True)

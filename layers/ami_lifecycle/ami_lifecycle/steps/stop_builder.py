@@ -1,4 +1,4 @@
-"""Stop Builder: a stopped instance gives a consistent image, and costs nothing during the snapshot."""
+"""Stop Builder: an image of a stopped instance is consistent, and the instance costs nothing during the snapshot."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from ami_lifecycle.ports import Instances
 
 
 def stop_builder(step: InstanceInput, instances: Instances) -> None:
-    """Begin to stop the builder; repeating it changes nothing."""
+    """Stop the builder, without waiting. Idempotent."""
     instances.stop(step.instance_id)

@@ -1,4 +1,6 @@
-"""Sweep Environments: the last net. Repairs what it may, and reports what it may not."""
+"""Sweep Environments: every 15 minutes, compares each environment with what it should be; repairs or reports the
+difference.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ _Findings = Iterator[SweepFinding]
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Looks at every environment, and at everything that carries the application's tag."""
+    """Checks every environment, and every resource that carries the application's tag."""
 
     catalogue: Catalogue
     repository: Repository
@@ -89,10 +91,10 @@ class Sweeper:
     state_machine_arn: str
 
     def sweep(self) -> SweepResult:
-        """Sweep once. A fault in one place does not keep the sweep from the others; what AWS refuses is a finding.
+        """Run all checks. An error in one does not stop the others; what AWS refuses becomes a finding.
 
         Raises:
-            CleanUpIncompleteError: something could not be looked at or repaired for now; all else was done.
+            CleanUpIncompleteError: a check failed with a transient or an unknown error; the others were done.
         """
         state = _SweepState()
         environments = self.catalogue.environments
@@ -102,10 +104,10 @@ class Sweeper:
         for environment in environments:
             state.run_check(environment, partial(self._observe, environment, state))
         self._look_up_uses(state)
-        # What has failed before takes its turn after the others, so that none waits for it for ever.
+        # Environments whose rebuild has failed before come last, so that they do not starve the others.
         for observed in sorted(state.observed, key=_failed_rebuilds):
             environment = observed.settings.environment
-            # Each look is apart, so that one that is refused ends no other.
+            # Separate checks, so that an error in one does not stop the others.
             state.run_check(environment, partial(self._record_ages, observed, state))
             state.run_check(environment, partial(self._start_what_is_due, observed, state))
             state.run_check(environment, partial(self._prune_history, observed.settings, state))
@@ -157,14 +159,15 @@ class Sweeper:
 
     def _clean_up_after(self, execution_arn: str, owned: _Owned) -> _Findings:
         status = self.executions.status(execution_arn)
-        # While it holds a claim, a function of it may go on and write; what it publishes then must be there.
+        # While it holds a claim, a function of it may still publish an image.
         if not self._is_over(status, owned.since) or self.environments.held_by(execution_arn):
             return
         known = owned.environment in self.catalogue.environments
         record = self.environments.get(owned.environment) if known and owned.environment else None
         now = self.clock.now()
         held_back = record.not_due(now) if record else frozenset()
-        # What was left in the midst is gone long before Step Functions forgets an execution.
+        # An execution that Step Functions has forgotten ended 90 days ago, so an interrupted publication of it was
+        # handled long since.
         has_succeeded = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
         cleaned = self.orphan_remover.remove(execution_arn, has_succeeded=has_succeeded, held_back=held_back)
         if cleaned.removed_anything:
@@ -181,7 +184,7 @@ class Sweeper:
             self.environments.hold_back(record.environment, held)
 
     def _owners(self, state: _SweepState) -> dict[str, _Owned]:
-        """Executions that own something unpublished, each with the environment and date of one such thing."""
+        """Executions that own unpublished resources, each with the environment and date of one of them."""
         owner_tags = {TAG_APPLICATION: self.catalogue.application}
         owners: dict[str, _Owned] = {}
         for instance in self.instances.find(owner_tags):
@@ -209,7 +212,7 @@ class Sweeper:
         return status.is_over
 
     def _look_up_uses(self, state: _SweepState) -> None:
-        """Look up who uses previous images: those of all environments together, where the same parameters are read."""
+        """Look up the uses of previous images, in one batch for all environments that read the same parameters."""
         by_paths: dict[tuple[str, ...], list[str]] = {}
         for observed in state.observed:
             undecided = process_each(
@@ -229,7 +232,7 @@ class Sweeper:
         state.usages.update({usage.image_id: usage for usages in looked_up.done for usage in usages})
 
     def _undecided_images(self, observed: _Observed) -> list[str]:
-        """The images that go unless something uses them; not those that were refused a moment ago."""
+        """The images that can be retired if unused; without those whose retry is not due."""
         if observed.live.image is None:
             return []
         not_due = observed.record.not_due(self.clock.now())
@@ -268,12 +271,14 @@ class Sweeper:
         return self.repository.digest_of(settings.repository, settings.image_tag)
 
     def _start_what_is_due(self, observed: _Observed, state: _SweepState) -> _Findings:
-        """Start the first work that is due. What was tried before waits for its time, and holds up nothing else."""
+        """Start the first work that is due. Work that was tried before waits for its retry, and does not block other
+        work.
+        """
         environment, record, now = observed.settings.environment, observed.record, self.clock.now()
-        # A thing that nobody has come back to within an hour is not there any more.
+        # A blocked resource that was not reported again within an hour no longer exists.
         held = [each for each in record.held_back if each.is_resource and now < each.due + LONGEST_PAUSE]
         retirement, rebuild = partial(self._due_retirement, state), partial(self._due_rebuild, state)
-        # Last, because whatever else is due may publish another image.
+        # The rebuild is last, because any other work may publish another image.
         for find_due in (self._due_rollback, self._due_build, self._due_repair, retirement, rebuild):
             checked = process_each(
                 [observed], lambda _: f"what is due in {environment}", partial(self._preflighted, find_due)
@@ -294,12 +299,12 @@ class Sweeper:
                 if work.request.trigger is Trigger.SCHEDULE:
                     state.rebuilds += 1
                 yield _repaired(environment, f"{work.finding}; started {name}", _kind_of(work.request))
-                # What was not looked at after this stays as it is.
+                # The retries of work that was not checked after this stay as they are.
                 stay = [each for each in record.held_back if each.what != work.what and not each.is_resource]
                 others = [each for each in stay if all(each.what != other.what for other in held)]
                 self._hold_back(record, (*held, *others, started))
                 return
-        # Outside of the window, or while the base cannot be read, it is not looked at, and still takes its turn later.
+        # Outside of the window, or while the base cannot be read, the rebuild is not checked, and its retry is kept.
         before = record.held(f"rebuild {observed.live.value}")
         if (
             before is not None
@@ -310,7 +315,7 @@ class Sweeper:
         self._hold_back(record, tuple(held))
 
     def _pending_retry(self, before: HeldBack) -> HeldBack | None:
-        """What is known of work whose last execution runs, or that is not due again; None when it is due."""
+        """The retry of work whose last execution is running, or that is not due yet; None when it is due."""
         arn = before.execution_arn or ""
         if self.executions.status(arn) in {ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE}:
             return before
@@ -347,7 +352,7 @@ class Sweeper:
             self.environments.hold_back(record.environment, held)
 
     def _preflighted(self, find_due: Callable[[_Observed], _Due | None], observed: _Observed) -> _Due | None:
-        """What is due, without a request where the plan would refuse it: it starts when that is corrected."""
+        """The work that is due; without a request where the plan would refuse it."""
         work = find_due(observed)
         if work is None or work.request is None:
             return work
@@ -415,7 +420,7 @@ class Sweeper:
         return _Due(f"retire {' '.join(due)}", why, request)
 
     def _record_ages(self, observed: _Observed, state: _SweepState) -> _Findings:
-        """Note how old an environment's image and its base are, and since when they are to be replaced."""
+        """Record the ages of an environment's image and base, and since when a rebuild is due."""
         settings, live, record, now = observed.settings, observed.live, observed.record, self.clock.now()
         if settings.refresh.is_scheduled and live.image is not None:
             state.add_ages(live.image, now)
@@ -431,7 +436,7 @@ class Sweeper:
 
     def _rebuild_due(self, observed: _Observed, state: _SweepState) -> Rebuild | None:
         settings = observed.settings
-        # A pin says that this very image stays.
+        # A pinned image is not rebuilt.
         if (
             not settings.refresh.is_scheduled
             or observed.live.image is None
@@ -454,13 +459,13 @@ class Sweeper:
         if (given_up := reason_of_failures(digest, observed.record, settings)) is not None:
             return _Due(what, f"{finding}; {given_up}")
         if state.rebuilds >= settings.refresh.max_per_sweep:
-            # Its turn comes with a later sweep, which looks closer.
+            # Left to a later sweep.
             return None
         if not self.repository.has_digest(settings.repository, digest):
             return _Due(
                 what, f"{finding}; {settings.repository} has no image {digest} any more, so push it again"
             )
-        # Where nobody can see the base, a build would end at its plan, every hour again.
+        # Without a visible base every hourly build would fail in its plan.
         self._newest_base(state, settings)
         return _Due(what, finding, self._rebuild_request(observed, rebuild))
 
@@ -468,7 +473,7 @@ class Sweeper:
         """The base's current image, looked up once for all environments of an architecture.
 
         Raises:
-            AmiLifecycleError: nobody can see it; a finding in each environment that is to be rebuilt.
+            AmiLifecycleError: it cannot be read; a finding for each environment that is to be rebuilt.
         """
         architecture = settings.builder.architecture
         if architecture not in state.bases:
@@ -488,7 +493,7 @@ class Sweeper:
         known = self._records(observed.settings).read_metadata()
         if known is None or known.image_digest != observed.live.digest:
             return request
-        # Whoever built the Docker image may have said of which commit it is.
+        # Commit and branch may have been given with the original build.
         commit = (
             known.commit_sha if known.commit_sha and len(known.commit_sha) <= _COMMIT_CHARACTERS else None
         )
@@ -532,14 +537,16 @@ class Sweeper:
         )
 
     def _retirable(self, state: _SweepState, observed: _Observed) -> list[str]:
-        """An image that can be retired, and the name where it can be adopted; not what was refused a moment ago."""
+        """An image that can be retired, and the canonical name where it can be adopted; without those whose retry is
+        not due.
+        """
         settings, live = observed.settings, observed.live
         if live.image is None:
             return []
         not_due = observed.record.not_due(self.clock.now())
         review = self._review(observed)
         image_ids = state.undecided_images.get(settings.environment, [])
-        # One that can go is reason enough to start the retirement, which decides about all.
+        # One retirable image is enough to start a retirement, which decides about all.
         due = review.first_retirable([state.usages[each] for each in image_ids if each in state.usages])
         is_ours = live.image.belongs_to(settings.application, settings.environment)
         if is_ours and review.can_adopt(live.image)[0]:
@@ -577,14 +584,14 @@ class Sweeper:
 
 
 class _Owned(NamedTuple):
-    """Of something that an execution owns: the environment that it belongs to, and its date."""
+    """A resource that an execution owns: its environment and date."""
 
     environment: str | None
     since: datetime | None
 
 
 class _Observed(NamedTuple):
-    """An environment that nobody holds, at one moment."""
+    """The state of an environment without a claim."""
 
     settings: EnvironmentSettings
     record: EnvironmentRecord
@@ -593,7 +600,7 @@ class _Observed(NamedTuple):
 
 
 class _Due(NamedTuple):
-    """Work that is due, and why; without a request, what only a person can put right."""
+    """Work that is due, and why; without a request, a problem that only a person can solve."""
 
     what: str
     finding: str
@@ -602,7 +609,7 @@ class _Due(NamedTuple):
 
 @dataclass
 class _SweepState:
-    """All that one sweep finds, environment by environment."""
+    """What the checks of one sweep have found."""
 
     findings: list[SweepFinding] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -620,16 +627,17 @@ class _SweepState:
     base_ages: list[float] = field(default_factory=list)
 
     def add_ages(self, image: Image, now: datetime) -> None:
-        """Note how old an environment's image and its base are, in days."""
+        """Add the ages of an environment's image and base, in days."""
         for ages, since in ((self.image_ages, imaged_of(image)), (self.base_ages, base_created_of(image))):
             if since is not None:
                 ages.append(round((now - since) / timedelta(days=1), 2))
 
     def run_check(self, environment: str | None, check: Callable[[], _Findings]) -> None:
-        """Take the findings of one look; its fault is one of this look alone."""
+        """Add the findings of one check, whose errors do not stop other checks."""
         checked = process_each([check], lambda _: environment or "orphans", self._add_findings)
         self.report(environment, checked)
-        # What no table knows may be a fault of this service, so the sweep fails for it when all else is done.
+        # An error without a name of ours may be a defect of this service, so the sweep fails for it after all other
+        # checks.
         self.faults.extend(
             f"{blocked.resource}: {blocked.error}: {blocked.reason}"
             for blocked in checked.blocked
@@ -637,7 +645,7 @@ class _SweepState:
         )
 
     def report(self, environment: str | None, result: BatchResult[Any]) -> None:
-        """Tell of what was refused, and remember what failed for now."""
+        """Add what was refused as findings, and transient errors as faults."""
         self.findings.extend(_blocked(environment, blocked) for blocked in result.blocked)
         self.blocked.extend(blocked.resource for blocked in result.blocked)
         self.faults.extend(
@@ -655,7 +663,7 @@ def _blocked(environment: str | None, blocked: Blocked) -> SweepFinding:
 
 
 def _retry_finding(environment: str, work: _Due, held: HeldBack, now: datetime) -> _Findings:
-    """Say of work that was tried when it is tried again; nothing while its execution runs."""
+    """A finding with the next retry of work; none while its execution is running."""
     if work.request is None or held.is_due(now):
         return
     text = f"{work.finding}; {held.explanation}"
@@ -664,13 +672,13 @@ def _retry_finding(environment: str, work: _Due, held: HeldBack, now: datetime) 
 
 
 def _failed_rebuilds(observed: _Observed) -> int:
-    """How often the rebuild that is due was tried."""
+    """How often the due rebuild has been tried."""
     held = observed.record.held(f"rebuild {observed.live.value}")
     return held.tries if held else 0
 
 
 def _pin_problem(pin: Pin, live: Live) -> str:
-    """What a person should know of a pin that the sweep cannot make good."""
+    """The problem with a pin that the sweep cannot restore; empty where there is none."""
     if live.value == pin.image_id:
         return ""
     return (
@@ -680,7 +688,7 @@ def _pin_problem(pin: Pin, live: Live) -> str:
 
 
 def parse_sweep(raw: object) -> None:
-    """The schedule's input says nothing that the sweep needs, so whatever came is fine."""
+    """Ignore the schedule's input."""
 
 
 def _repaired(environment: str | None, finding: str, kind: FindingKind = FindingKind.OTHER) -> SweepFinding:
@@ -688,7 +696,7 @@ def _repaired(environment: str | None, finding: str, kind: FindingKind = Finding
 
 
 def _kind_of(request: BuildRequest) -> FindingKind:
-    """What it means that the sweep has to ask for this."""
+    """The kind of finding that a request of the sweep stands for."""
     if request.trigger is not Trigger.RECONCILE:
         return FindingKind.OTHER
     match request.action:

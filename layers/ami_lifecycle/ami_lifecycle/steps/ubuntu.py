@@ -1,4 +1,4 @@
-"""The image of Ubuntu that fresh builds start from."""
+"""The Ubuntu image that fresh builds start from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def current_ubuntu(settings: EnvironmentSettings, arn: str, parameters: Paramete
         arn: any ARN of the account, for its partition.
 
     Raises:
-        ImageNotAllowedError: the account hides it from itself.
+        ImageNotAllowedError: the account's setting Allowed AMIs hides it.
         SettingsError: the Region has none.
     """
     name = UBUNTU_PARAMETER.format(architecture=_UBUNTU_ARCHITECTURES[settings.builder.architecture])
@@ -52,7 +52,7 @@ def current_ubuntu(settings: EnvironmentSettings, arn: str, parameters: Paramete
 
 
 def not_allowed(image_id: str, arn: str, allowed: AllowedImages) -> str:
-    """That the setting Allowed AMIs hides Ubuntu's image, and how to let it in."""
+    """The error for an Ubuntu image that the setting Allowed AMIs hides, with its remedy."""
     owner = CANONICAL_OWNERS.get(arn.split(":")[1], "Canonical's account")
     how = (
         "in the organization's declarative policy for EC2"

@@ -1,4 +1,4 @@
-"""Verify Image: have the canary show that the application serves."""
+"""Verify Image: check on the canary that the application starts and serves."""
 
 from __future__ import annotations
 

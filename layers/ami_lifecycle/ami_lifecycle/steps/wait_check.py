@@ -1,4 +1,4 @@
-"""Whether what a task waits for is there: one look, for the task itself and for the event that ends its wait."""
+"""One check of the resource that a task waits for; made by the task itself and by the event that resumes it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FAILED_IMAGE_STATES: Final = frozenset(
 
 
 class WaitState(Frozen):
-    """What one check found: still pending, or done with the task's output."""
+    """The result of a check: still pending, or done with the task's output."""
 
     is_done: bool
     output: Mapping[str, Any] = {}
@@ -42,7 +42,7 @@ PENDING: Final = WaitState(is_done=False)
 
 @dataclass(frozen=True)
 class WaitCheck:
-    """Checks the resources that tasks wait for."""
+    """Checks resources that tasks wait for."""
 
     instances: Instances
     images: Images
@@ -52,7 +52,7 @@ class WaitCheck:
         """Check a resource once.
 
         Raises:
-            BuildError: in its kinds, when it can never be done.
+            BuildError: one of its subclasses, when the awaited state can no longer be reached.
         """
         match wait.kind:
             case WaitKind.AGENT:
@@ -141,5 +141,6 @@ def parse_facts(stdout: str) -> CommandFacts:
 
 
 def _first_words(text: str) -> str:
-    # The sentence, and all that VerifyImage shows of the application's log (documents/verify_image.sh).
+    # Long enough for the sentence and the part of the application's log that VerifyImage prints
+    # (documents/verify_image.sh).
     return text.strip()[:2400]

@@ -1,8 +1,8 @@
-"""Who uses images, behind the port `ImageUsage`: what cannot be read counts as a use.
+"""Uses of images, behind the port `ImageUsage`: a failed look-up counts as a use.
 
-One module for each source: what refers to an image (`references`), instances (`instances`), what launches
-(`groups`, `fleets`) and the versions of launch templates that it launches (`templates`), parameters
-(`parameters`). What follows from them is decided in `domain.launchers`.
+One module for each source: references to an image (`references`), instances (`instances`), launchers (`groups`,
+`fleets`), versions of launch templates (`templates`), parameters (`parameters`). `domain.launchers` decides which
+images they use.
 """
 
 from __future__ import annotations

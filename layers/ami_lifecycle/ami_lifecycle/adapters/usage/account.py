@@ -1,4 +1,4 @@
-"""All look-ups together: the uses of images in this account and Region."""
+"""The uses of images in this account and Region: all look-ups together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ami_lifecycle.domain.model import ImageUse, Usage, UsageKind
 from ami_lifecycle.ports import Clock
 
 PERMISSIONS_ACTION: Final = "ec2:DescribeImageAttribute"
-# What a look-up may take altogether. Most take a second; the limits are for accounts with thousands of things.
+# Time limits of the look-ups. Most take a second; the limits are for accounts with thousands of resources.
 SECONDS: Final = 60.0
 # 10,000 parameters, as many as an account has at its standard limit, take about 1,200 calls.
 PARAMETER_SECONDS: Final = 120.0
@@ -29,8 +29,8 @@ class AwsImageUsage:
     """Uses of images in this account and Region, and launch permissions given to others.
 
     Args:
-        references: a client of EC2 whose calls may take longer.
-        deadline: when the function ends; what is not read by then counts as a use.
+        references: an EC2 client with a longer read timeout.
+        deadline: when the function ends; look-ups that are not done by then count as uses.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class AwsImageUsage:
             return []
         query = UsageQuery(image_ids, self._clock, self._deadline)
         ids = query.image_ids
-        # What takes longest comes first, so that what changes most often has been read last.
+        # The slowest look-ups come first, so that the sources that change most often are read last.
         if parameter_paths:
             reader = partial(parameters.read_parameters, self._ssm, ids, parameter_paths)
             query.add(query.read(parameters.LIST_ACTION, reader, PARAMETER_SECONDS))
         found = self._read_references(query)
         query.add(query.read(instances.ACTION, partial(instances.read_instances, self._ec2, ids), SECONDS))
-        # Launchers before templates: a version that is named was there when the versions were read.
+        # Launchers before templates, so that the versions that launchers name are among those that are read.
         launchers = self._launchers(query)
         versions = query.read(templates.ACTION, partial(templates.read_template_versions, self._ec2), SECONDS)
         query.add(_uses_of(found, versions or []))
@@ -108,7 +108,7 @@ class AwsImageUsage:
     @calls("ec2:DescribeImageAttribute")
     def permissions_of(self, image_id: str) -> Usage:
         """The launch permissions that others have for the image, as uses."""
-        # Its caller has decided already, and ends in time by itself: it is one call, so no reserve is kept for it.
+        # A single call right before a deregistration: no time limit is needed.
         query = UsageQuery([image_id], self._clock, None)
         query.add(query.read(PERMISSIONS_ACTION, partial(self._permissions, image_id), SECONDS))
         return Usage(image_id=image_id, uses=query.uses_of(image_id))
@@ -152,8 +152,8 @@ class AwsImageUsage:
 def _uses_of(
     found: Iterable[Reference], versions: Sequence[TemplateVersion]
 ) -> Iterator[tuple[str, ImageUse]]:
-    """The uses that references are. A template counts by its versions; without one that names the image, by
-    what EC2 says.
+    """The uses of the image by references. A launch template counts by its versions that name the image; without one,
+    as EC2 reports it.
     """
     known = {(version.template_id, version.image) for version in versions}
     for reference in found:

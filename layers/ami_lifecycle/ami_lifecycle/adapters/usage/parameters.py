@@ -1,8 +1,8 @@
-"""Parameters whose value names an image, whatever their data type, and what aliases stand for.
+"""Parameters whose value contains an image id, whatever their data type, and the values of `resolve:ssm:` aliases.
 
 DescribeImageReferences is documented to find parameters, not which of them; a parameter of data type `text`,
-which is what put-parameter makes by default, is read here. A value is compared and forgotten. SecureString
-parameters are not read: their values are nobody's business here, and the roles cannot decrypt them.
+which is what put-parameter makes by default, is read here. Values are compared and not kept. SecureString parameters
+are not read; the roles cannot decrypt them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _values(ssm: Any, names: Sequence[str], limit: TimeLimit) -> Iterator[Mappin
 
 
 def resolve_aliases(ssm: Any, aliases: Iterable[str], limit: TimeLimit) -> Iterator[tuple[str, Resolution]]:
-    """What each alias `resolve:ssm:` stands for, with its version or label; ten in a call.
+    """The value of each `resolve:ssm:` alias, with its version or label; ten in a call.
 
     EC2 launches nothing from an alias whose parameter, version or label does not exist. One that may not be
     read, such as another account's, is not known.
@@ -79,7 +79,7 @@ def resolve_aliases(ssm: Any, aliases: Iterable[str], limit: TimeLimit) -> Itera
             if len(chunk) == 1:
                 found = {}
             else:
-                # One that is refused refuses all that are asked for with it.
+                # One refused name fails the whole call.
                 found = {}
                 for name in chunk:
                     limit.check()
@@ -107,7 +107,7 @@ def _resolve(ssm: Any, names: Sequence[str]) -> dict[str, Resolution]:
 
 
 def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
-    """At most ten names in each, and never two versions or labels of one parameter."""
+    """Batches of at most ten names, never with two versions or labels of one parameter."""
     layers: dict[int, list[str]] = defaultdict(list)
     seen: dict[str, int] = defaultdict(int)
     for name in names:

@@ -1,4 +1,4 @@
-"""What EC2 itself knows to refer to an image (EC2 API reference, DescribeImageReferences)."""
+"""References to an image that EC2 itself reports (EC2 API reference, DescribeImageReferences)."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Reference(NamedTuple):
 
     @property
     def use(self) -> ImageUse | None:
-        """The use that it is; None for a record that this service wrote itself."""
+        """The reference as a use; None for a record that this service wrote."""
         if self.resource_type == "ssm:Parameter":
             return use_by_parameter(self.arn)
-        # A resource type that EC2 learnt after this was written is a use of a kind that is not known here.
+        # A resource type that is not known here is an UNKNOWN use.
         return ImageUse(kind=KINDS.get(self.resource_type, UsageKind.UNKNOWN), resource=self.arn)
 
     @property
@@ -62,7 +62,7 @@ class Reference(NamedTuple):
 
 
 def use_by_parameter(arn: str) -> ImageUse | None:
-    """The use that a parameter with an image's id in its value is; None for an own record of the image."""
+    """The use of an image by a parameter with its id; None for this service's own records."""
     own = _OWN_PARAMETER.search(arn)
     if own is None:
         return ImageUse(kind=UsageKind.PARAMETER, resource=arn)

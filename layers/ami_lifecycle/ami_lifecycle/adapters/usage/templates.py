@@ -1,4 +1,4 @@
-"""All versions of all launch templates: what is launched by number may be an old one."""
+"""All versions of all launch templates: launchers can name an old version by its number."""
 
 from __future__ import annotations
 

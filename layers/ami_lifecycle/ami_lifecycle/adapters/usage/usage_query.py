@@ -1,4 +1,4 @@
-"""Looking something up within a time limit, where what fails is a use that is not known."""
+"""Look-ups with a time limit; a failed one becomes a use of kind UNKNOWN."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ami_lifecycle.domain.model import ImageUse, UsageKind
 from ami_lifecycle.errors import AmiLifecycleError, ServiceUnavailableError
 from ami_lifecycle.ports import Clock
 
-# What is left of a function's time for doing what was decided, and for one more call that hangs.
+# The part of the function's time that is reserved for acting on the decisions, and for one call that times out.
 RESERVE: Final = timedelta(seconds=45)
 Found = TypeVar("Found")
 
 
 class TimeLimit:
-    """Ends a look-up whose time is over, between two calls of it."""
+    """Ends a look-up between two calls when its time is over."""
 
     def __init__(self, action: str, clock: Clock, until: datetime) -> None:
         self._action = action
@@ -34,7 +34,7 @@ class TimeLimit:
             )
 
     def pages(self, paginator: Any, **parameters: Any) -> Iterator[Any]:
-        """The pages of a boto3 paginator, as long as there is time."""
+        """The pages of a paginator, until the time is over."""
         self.check()
         for page in paginator.paginate(**parameters):
             yield page
@@ -45,10 +45,10 @@ Reader = Callable[[TimeLimit], Iterable[Found]]
 
 
 class UsageQuery:
-    """One look at who uses some images.
+    """Collects the uses of some images.
 
     Args:
-        deadline: when the function ends; None where nothing ends it.
+        deadline: when the function ends; None for no limit.
     """
 
     def __init__(self, image_ids: Sequence[str], clock: Clock, deadline: datetime | None) -> None:
@@ -60,7 +60,7 @@ class UsageQuery:
     def read(
         self, action: str, reader: Reader[Found], seconds: float, image_ids: Sequence[str] | None = None
     ) -> list[Found] | None:
-        """What a look-up finds; None where it failed, which is then an UNKNOWN use of the images."""
+        """The result of a look-up; None where it failed, which is recorded as an UNKNOWN use of the images."""
         until = self._clock.now() + timedelta(seconds=seconds)
         if self._deadline is not None:
             until = min(until, self._deadline - RESERVE)
@@ -72,11 +72,11 @@ class UsageQuery:
             return None
 
     def add(self, found: Iterable[tuple[str, ImageUse]] | None) -> None:
-        """Remember uses; those of other images are left out."""
+        """Add uses of these images; others are ignored."""
         for image_id, use in found or ():
             if image_id in self._uses:
                 self._uses[image_id].append(use)
 
     def uses_of(self, image_id: str) -> tuple[ImageUse, ...]:
-        """The uses of an image, once each."""
+        """The uses of an image, without duplicates."""
         return tuple(dict.fromkeys(self._uses[image_id]))
