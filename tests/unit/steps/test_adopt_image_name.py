@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.unit.steps.account import an_image
 from tests.unit.steps.test_publishing import Build, a_copy
@@ -113,3 +115,24 @@ def test_a_name_that_nobody_is_seen_to_have_is_asked_for_again_with_a_hint(build
         f"the name {NAME} is taken, and EC2 shows no image of that name yet; if this persists, look for it in the "
         "Recycle Bin"
     )
+
+
+def test_a_copy_that_shows_between_two_looks_is_found(build: Build) -> None:
+    images = build.account.world.images
+    copy = a_copy(build)
+    images.hidden.add(copy.image_id)
+    register = images.register_copy
+
+    def registered(*args: Any) -> str | None:
+        answer = register(*args)
+        images.hidden.clear()
+        return answer
+
+    images.register_copy = registered  # type: ignore[method-assign]  # EC2 shows it a moment later
+    assert build.adopt() == Adoption(adopted=True, image_id=copy.image_id, reason="registered before")
+
+
+def test_a_candidate_without_a_date_gives_its_copy_none(build: Build) -> None:
+    build.account.world.images.add(build.candidate.model_copy(update={"creation_date": None}))
+    copy = build.account.world.images.all[build.adopt().image_id]
+    assert TAG_IMAGED not in copy.tags

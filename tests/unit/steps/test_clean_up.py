@@ -16,7 +16,7 @@ from tests.unit.steps.leftovers import (
 )
 from tests.unit.steps.test_claim_races import holder_of
 
-from ami_lifecycle.domain.environment import FailedAttempts, UnusableBase
+from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, UnusableBase
 from ami_lifecycle.domain.model import (
     ImageState,
 )
@@ -28,6 +28,7 @@ from ami_lifecycle.errors import (
     InvalidRequestError,
     ResourceNotVisibleError,
     ServiceUnavailableError,
+    ThrottledError,
 )
 from ami_lifecycle.steps.clean_up_build import describe_failure, parse_clean_up
 
@@ -325,6 +326,12 @@ def test_a_notification_that_cannot_be_sent_is_told_and_ends_nothing(account: Ac
     assert len(account.world.notifier.announced) == 1
 
 
+def test_a_notification_that_fails_for_now_is_sent_again(account: Account) -> None:
+    account.world.notifier.fail("notify", ThrottledError("slower"))
+    assert account.build_cleaner.clean_up(a_clean_up(error="E")).untold == ()
+    assert (len(account.world.notifier.sent), account.world.clock.pauses) == (1, [1])
+
+
 # What is learnt of the digest and of the base.
 
 
@@ -430,3 +437,20 @@ def test_what_is_certain_of_a_base_is_not_forgotten_by_a_fresh_build_that_fails(
     holder_of(account, "gone", digest=account.push("two"))
     account.build_cleaner.clean_up(a_clean_up(error="ProvisioningFailedError"))
     assert account.world.environments.get("prod").unusable_base == base
+
+
+def test_what_waits_in_several_environments_is_told_of_each(account: Account) -> None:
+    claim = holder_of(account, "gone")
+    environments = account.world.environments
+    for name in ("prod", "dev"):
+        environments.records[name] = EnvironmentRecord(
+            environment=name,
+            fencing=1,
+            claim=claim,
+            queued_request=BuildRequest(environment=name),
+            revision=1,
+        )
+    account.world.executions.fail("start", AccessDeniedError("denied. Grant it."), times=2)
+    result = account.build_cleaner.clean_up(a_clean_up(error="E"))
+    assert [each.resource for each in result.blocked] == ["what waits for prod", "what waits for dev"]
+    assert result.released == ("prod", "dev")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.steps.account import LONG_AGO, an_image, arn_of, image_id_of
+from tests.unit.steps.account import LONG_AGO, an_image, arn_of, facts, image_id_of
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.test_publishing import CANDIDATE, Build, a_copy
 
@@ -17,11 +17,13 @@ from ami_lifecycle.domain.publication import history_of, timestamp
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import (
+    AccessDeniedError,
     ForeignResourceError,
     ImageMismatchError,
     ImageNotVerifiedError,
     ResourceNotVisibleError,
 )
+from ami_lifecycle.steps.wait_check import parse_facts
 
 OLDER = 7
 
@@ -263,6 +265,56 @@ def test_where_verification_is_off_nothing_is_said_of_it() -> None:
     assert build.account.metadata.verified_at is None
 
 
+def test_a_build_is_published_with_what_its_documents_have_said(build: Build) -> None:
+    labels = {"ami-lifecycle.commit": "abc123", "ami-lifecycle.branch": "main"}
+    provisioned = parse_facts(facts("provision", build.digest, image_labels=labels, kernel="6.8"))
+    verified = parse_facts(facts("verify", build.digest, boot_to_healthy_seconds=12.5))
+    build.plan = build.plan.model_copy(update={"reasons": ("one", "two")})
+    build.publish(provisioned=provisioned, verified=verified)
+    metadata = build.account.metadata
+    assert (metadata.commit_sha, metadata.branch, metadata.reason) == ("abc123", "main", "one; two")
+    assert metadata.facts == {"image_labels": labels, "kernel": "6.8", "boot_to_healthy_seconds": 12.5}
+
+
+def test_publishing_again_later_keeps_the_date_of_the_first_time(build: Build) -> None:
+    build.publish()
+    written = len(build.account.world.parameters.history)
+    build.account.world.clock.advance(90)
+    build.publish()
+    assert len(build.account.world.parameters.history) == written
+
+
+def test_what_nobody_has_asked_for_goes_back_from_nothing(build: Build) -> None:
+    image = older(build)
+    again(build, OLDER)
+    build.plan = build.plan.model_copy(update={"request": None})
+    build.publish(image, verified=None)
+    left = build.account.history(build.old.image_id)
+    assert left is not None
+    assert not left.rolled_back
+
+
+@pytest.mark.parametrize("sizes", [{}, {"gone": True}])
+def test_a_snapshot_of_which_nothing_is_known_leaves_the_first_boots_open(sizes: dict[str, bool]) -> None:
+    build = Build(launch={"initialization_rate": 300})
+    if sizes:
+        for each in build.candidate.snapshot_ids:
+            del build.account.world.images.snapshots[each]
+    build.publish()
+    assert "first_boot" not in build.account.metadata.facts
+
+
+def test_a_size_that_is_refused_is_told_with_the_image(
+    build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    build = Build(launch={"initialization_rate": 300})
+    build.account.world.images.fail("find_each_snapshot", AccessDeniedError("denied. Grant it."))
+    build.publish()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the record of {build.candidate.image_id} says nothing of first boots: denied. Grant it."
+    ]
+
+
 # Publishing again.
 
 
@@ -323,6 +375,57 @@ def test_a_repair_of_what_is_live_keeps_number_publisher_and_verification(build:
     assert repaired.replaces == build.old.image_id
 
 
+def test_a_repair_of_what_has_no_number_yet_gives_it_one(build: Build) -> None:
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    name = f"{build.account.prefix}/history/{build.old.image_id}"
+    numberless = record.model_copy(update={"workflow_run_number": "0"})
+    build.account.world.parameters.set(name, numberless.model_dump_json())
+    again(build, 1, trigger=Trigger.RECONCILE)
+    assert build.publish(build.old, verified=None).number == 1
+
+
+def test_a_repair_keeps_that_somebody_has_gone_back_from_it_and_a_publication_does_not(build: Build) -> None:
+    image = older(build)
+    for each in (build.old, image):
+        record = build.account.history(each.image_id)
+        assert record is not None
+        name = f"{build.account.prefix}/history/{each.image_id}"
+        left = record.model_copy(update={"rolled_back": True})
+        build.account.world.parameters.set(name, left.model_dump_json())
+    again(build, 1, trigger=Trigger.RECONCILE).publish(build.old, verified=None)
+    kept = build.account.history(build.old.image_id)
+    assert kept is not None
+    assert kept.rolled_back
+    again(build, OLDER, trigger=Trigger.RECONCILE).publish(image, verified=None)
+    anew = build.account.history(image.image_id)
+    assert anew is not None
+    assert not anew.rolled_back
+
+
+def test_who_goes_back_from_one_image_writes_its_record_once(build: Build) -> None:
+    image = older(build)
+    again(build, OLDER, trigger=Trigger.ROLLBACK).publish(image, verified=None)
+    name = f"{build.account.prefix}/history/{build.old.image_id}"
+    assert [each for each, _ in build.account.world.parameters.history].count(name) == 1
+
+
+def test_who_goes_back_from_what_is_live_leaves_nothing_that_was_published_after(build: Build) -> None:
+    image = older(build)
+    newer = build.account.world.images.add(an_image(9, name=CANDIDATE + "n", digest="sha256:" + "09" * 32))
+    for number, each in ((1, image), (2, build.old), (3, newer)):
+        metadata = build.account.metadata_of(each).model_copy(update={"workflow_run_number": str(number)})
+        status = RecordStatus.LIVE if each is build.old else RecordStatus.SUPERSEDED
+        record = history_of(metadata, status, "", build.account.world.clock.now(), published_by=arn_of("x"))
+        build.account.world.parameters.set(
+            f"{build.account.prefix}/history/{each.image_id}", record.model_dump_json()
+        )
+    again(build, OLDER, trigger=Trigger.ROLLBACK).publish(image, verified=None)
+    found = build.account.history(newer.image_id)
+    assert found is not None
+    assert not found.rolled_back
+
+
 def test_an_image_without_a_record_is_published_by_its_tags_where_nothing_is_verified() -> None:
     build = Build(verification={"enabled": False})
     image = build.account.world.images.add(
@@ -361,6 +464,32 @@ def test_a_copy_of_a_rollback_goes_back_from_nothing(build: Build) -> None:
     archived = build.account.history(build.candidate.image_id)
     assert archived is not None
     assert not archived.rolled_back
+
+
+def test_the_copy_of_what_is_live_needs_no_verification_of_its_own(build: Build) -> None:
+    """The setting may have been switched on after the candidate was published without one."""
+    build.account.publish(build.candidate, verified=False)
+    copy = a_copy(build)
+    build.publish(copy, copy_of=build.candidate.image_id, verified=None)
+    assert (build.account.latest, build.account.metadata.verified_at) == (copy.image_id, None)
+
+
+def test_the_copy_of_a_rollback_is_recorded_as_itself(build: Build) -> None:
+    again(build, 2, trigger=Trigger.ROLLBACK)
+    build.account.publish(build.candidate)
+    copy = a_copy(build, snapshot_ids=build.candidate.snapshot_ids)
+    build.publish(copy, copy_of=build.candidate.image_id, verified=None)
+    metadata = build.account.metadata
+    assert (metadata.ami_id, metadata.snapshot_ids) == (copy.image_id, copy.snapshot_ids)
+    other = build.account.history(build.candidate.image_id)
+    assert other is not None
+    changed = other.model_copy(update={"ami_id": image_id_of(OLDER), "snapshot_ids": ()})
+    name = f"{build.account.prefix}/history/{build.candidate.image_id}"
+    build.account.world.parameters.set(name, changed.model_dump_json())
+    build.account.world.parameters.delete(f"{build.account.prefix}/history/{copy.image_id}")
+    build.publish(copy, copy_of=build.candidate.image_id, verified=None)
+    metadata = build.account.metadata
+    assert (metadata.ami_id, metadata.snapshot_ids) == (copy.image_id, copy.snapshot_ids)
 
 
 # Pins.

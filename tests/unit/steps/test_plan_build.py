@@ -1,0 +1,393 @@
+"""A plan, field by field, and the words for what cannot be planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.fakes.repository import REGISTRY
+from tests.unit.steps.account import UBUNTU, Account, an_image, arn_of, catalogue, image_id_of
+
+from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
+from ami_lifecycle.domain.execution import BuildState, ImageRef
+from ami_lifecycle.domain.model import ImageState
+from ami_lifecycle.domain.naming import run_id
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
+from ami_lifecycle.domain.planning import Live, base_of, choose_base
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+from ami_lifecycle.errors import (
+    AmiLifecycleError,
+    ForeignResourceError,
+    ImageDigestNotFoundError,
+    ImageNotVerifiedError,
+    ImageTagNotFoundError,
+    ParameterUnusableError,
+    RecordNotFoundError,
+    SettingsError,
+)
+from ami_lifecycle.steps.plan_build import PlanInput
+
+ARN = arn_of("e1")
+OTHER = "sha256:" + "0" * 64
+
+
+def plan(account: Account, **fields: Any) -> BuildState:
+    return account.planner.plan_request(BuildRequest(**{"environment": "prod", **fields}), ARN)
+
+
+def plan_event(account: Account, **detail: Any) -> BuildState:
+    whole = {
+        "action-type": "PUSH",
+        "result": "SUCCESS",
+        "repository-name": "comfyui",
+        "image-digest": OTHER,
+        "image-tag": "prod-latest",
+    }
+    event = {"source": "aws.ecr", "detail-type": "ECR Image Action", "detail": whole | detail}
+    return account.planner.plan(PlanInput(request=event, execution_arn=ARN, execution_name="e1"))
+
+
+def refusal(account: Account, kind: type[AmiLifecycleError], **fields: Any) -> str:
+    with pytest.raises(AmiLifecycleError) as raised:
+        plan(account, **fields)
+    assert type(raised.value) is kind
+    return str(raised.value)
+
+
+def two_images(account: Account, **changes: Any) -> str:
+    """An older image that history knows, beside the live one; its id."""
+    old = account.world.images.add(an_image(7, name="comfyui-multitenant-prod.candidate.7", **changes))
+    account.record(old, status=RecordStatus.SUPERSEDED)
+    return old.image_id
+
+
+# Builds.
+
+
+def test_an_update_says_all_that_the_build_will_use(account: Account) -> None:
+    digest = account.push("two")
+    account.world.environments.set(EnvironmentRecord(environment="prod", fencing=4))
+    state = plan(account, reason="because", trigger=Trigger.MANUAL)
+    live = account.live
+    choice = choose_base(
+        BuildRequest(environment="prod"),
+        Live(value=account.latest, image=live),
+        [],
+        lambda: live,
+        account.catalogue.get("prod"),
+        account.world.clock.now(),
+    )
+    assert state == BuildState(
+        plan=BuildPlan(
+            action=Action.BUILD,
+            trigger=Trigger.MANUAL,
+            environment="prod",
+            reasons=(f"update from {live.image_id}: the environment's own image", "because"),
+            run_id=run_id(ARN, digest),
+            settings=account.catalogue.get("prod"),
+            fencing=4,
+            request=BuildRequest(environment="prod", reason="because"),
+            source=Source(
+                repository_uri=f"{REGISTRY}/comfyui",
+                digest=digest,
+                tag="prod-latest",
+                size_bytes=2 * 1024**3,
+            ),
+            mode=BuildMode.UPDATE,
+            base=base_of(choice),
+            generation=2,
+        )
+    )
+
+
+def test_a_digest_that_is_asked_for_is_planned_with_the_tag_that_was_named() -> None:
+    account = Account()
+    digest = account.push("one", "dev")
+    account.push("other")
+    source = plan(account, image_digest=digest, image_tag="v1").plan.source
+    assert source is not None
+    assert (source.digest, source.tag) == (digest, "v1")
+
+
+def test_a_tag_that_is_asked_for_is_looked_up() -> None:
+    account = Account()
+    account.push("one")
+    digest = account.world.repository.push("v7", "seven")
+    source = plan(account, image_tag="v7").plan.source
+    assert source is not None
+    assert (source.digest, source.tag) == (digest, "v7")
+
+
+def test_what_ecr_does_not_have_is_told_with_what_to_do() -> None:
+    account = Account()
+    assert refusal(account, ImageDigestNotFoundError, image_digest=OTHER) == (
+        f"comfyui has no image {OTHER}; push it again, restore it from ECR's archive, or name another digest"
+    )
+    assert refusal(account, ImageTagNotFoundError) == (
+        "comfyui has no tag 'prod-latest' (any more); push it again, restore it from ECR's archive, or name another tag"
+    )
+
+
+def test_a_first_build_says_why_it_is_fresh() -> None:
+    account = Account({"verification": {"enabled": False}})
+    account.push("one")
+    state = plan(account)
+    assert state.plan.reasons == (
+        f"fresh from {UBUNTU}: `latest` does not exist yet, and there is no older image",
+        "verification is switched off in the settings",
+    )
+    assert (state.plan.mode, state.plan.generation) == (BuildMode.FRESH, 1)
+
+
+def test_a_problem_with_latest_is_a_reason_of_its_own(account: Account) -> None:
+    account.world.images.hidden.add(account.latest or "")
+    account.push("two")
+    assert plan(account).plan.reasons[1:] == (
+        f"`latest` names {account.latest}, which does not exist any more",
+    )
+
+
+def test_an_image_of_a_longer_name_is_no_older_image_of_the_environment() -> None:
+    account = Account()
+    account.catalogue = catalogue(environments={"prod": {}, "prod-eu": {}, "dev": {}})
+    for number, name in enumerate(("prod", "prod-2024", "prod-eu", "prod-eu-2024", "dev")):
+        account.world.images.add(an_image(number, name=f"comfyui-multitenant-{name}", environment=None))
+    found = account.planner.older_images(account.catalogue.get("prod"))
+    assert [each.name.removeprefix("comfyui-multitenant-") for each in found] == ["prod", "prod-2024"]
+
+
+def test_older_images_are_looked_for_only_where_latest_names_none(account: Account) -> None:
+    account.push("two")
+    plan(account)
+    assert account.world.images.called("find_by_name") == []
+
+
+@pytest.mark.parametrize(("gib", "refused"), [(39, True), (40, False), (41, False)])
+def test_a_disk_smaller_than_that_of_the_live_image_is_refused_with_both_sizes(
+    gib: int, refused: bool
+) -> None:
+    account = Account({"builder": {"root_volume_gib": gib}})
+    account.publish(an_image(1, root_device_name="/dev/sda1"))
+    account.push("two")
+    if refused:
+        assert refusal(account, SettingsError) == (
+            f"builder.root_volume_gib is 39, but {account.latest} has a root volume of 40 GiB; raise it, or ask for a "
+            "fresh build"
+        )
+    else:
+        assert plan(account).plan.mode is BuildMode.UPDATE
+    assert plan(account, fresh=True).plan.mode is BuildMode.FRESH
+
+
+def test_all_problems_are_told_at_once(account: Account) -> None:
+    account.push("two")
+    account.world.parameters.set(f"{account.prefix}/metadata", "x", kind="SecureString")
+    account.world.parameters.set(f"{account.prefix}/history/{account.latest}", "x", kind="StringList")
+    words = refusal(account, ParameterUnusableError)
+    first, second = words.split("; also: ")
+    assert first.startswith(f"{account.prefix}/metadata is a SecureString")
+    assert second.startswith(f"{account.prefix}/history/{account.latest} is a StringList")
+
+
+# Nothing to do.
+
+
+def test_a_digest_that_is_live_is_not_built_again(account: Account) -> None:
+    digest = account.push("one")
+    assert plan(account, trigger=Trigger.PUSH) == BuildState(
+        plan=BuildPlan(
+            action=Action.NONE,
+            trigger=Trigger.PUSH,
+            environment="prod",
+            reasons=(f"{digest} is published already, in {account.latest}",),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("detail", "reason"),
+    [
+        ({"action-type": "DELETE"}, "the event is not a successful push"),
+        ({"image-tag": ""}, f"{OTHER} was pushed without a tag, and no environment's tag names it"),
+        ({"image-tag": "v1"}, "no environment is built from comfyui:v1"),
+    ],
+)
+def test_a_push_that_concerns_nobody_is_told_why(detail: dict[str, Any], reason: str) -> None:
+    account = Account()
+    account.push("one")
+    assert plan_event(account, **detail) == BuildState(
+        plan=BuildPlan(action=Action.NONE, trigger=Trigger.PUSH, environment="", reasons=(reason,))
+    )
+
+
+def test_a_push_is_planned_as_one() -> None:
+    account = Account()
+    digest = account.push("one", "dev")
+    for event in (
+        plan_event(account, **{"image-digest": digest, "image-tag": "dev-latest"}),
+        plan_event(account, **{"image-digest": digest, "image-tag": ""}),
+    ):
+        assert (event.plan.environment, event.plan.trigger, event.plan.image.digest) == (
+            "dev",
+            "push",
+            digest,
+        )
+        assert event.plan.request == BuildRequest(environment="dev", trigger=Trigger.PUSH)
+
+
+def test_a_push_without_a_tag_to_another_repository_concerns_nobody() -> None:
+    account = Account()
+    digest = account.push("one")
+    state = plan_event(account, **{"repository-name": "other", "image-digest": digest, "image-tag": ""})
+    assert state.plan.action is Action.NONE
+
+
+def test_a_pinned_environment_says_why_nothing_is_built(account: Account) -> None:
+    account.push("two")
+    pin = Pin(image_id=account.latest or "", at=account.world.clock.now(), reason="it is good")
+    account.world.environments.set(EnvironmentRecord(environment="prod", pin=pin))
+    state = plan(account)
+    assert (state.plan.action, state.plan.environment) == (Action.NONE, "prod")
+    assert state.plan.reasons == (
+        f"prod is pinned to {account.latest} since 2026-01-15 12:00 UTC: it is good; unpin it, or ask with force",
+    )
+
+
+# Publishing again.
+
+
+def test_a_publication_names_the_image_its_digest_and_why(account: Account) -> None:
+    old = two_images(account, digest=OTHER)
+    state = plan(
+        account, action=Action.PUBLISH, publish_image_id=old, trigger=Trigger.ROLLBACK, reason="back"
+    )
+    assert state == BuildState(
+        plan=BuildPlan(
+            action=Action.PUBLISH,
+            trigger=Trigger.ROLLBACK,
+            environment="prod",
+            reasons=("back",),
+            run_id=run_id(ARN, OTHER),
+            settings=account.catalogue.get("prod"),
+            fencing=0,
+            request=BuildRequest(
+                environment="prod",
+                action=Action.PUBLISH,
+                publish_image_id=old,
+                trigger=Trigger.ROLLBACK,
+                reason="back",
+            ),
+        ),
+        image=ImageRef(image_id=old),
+    )
+    assert plan(account, publish_image_id=old).plan.reasons == (f"{old} is published again",)
+
+
+@pytest.mark.parametrize("digest", [None, OTHER])
+def test_an_image_that_is_not_available_is_built_where_its_digest_is_named(
+    account: Account, digest: str | None
+) -> None:
+    old = two_images(account, state=ImageState.DISABLED)
+    account.world.repository.digests["comfyui"].add(OTHER)
+    if digest is None:
+        assert refusal(account, RecordNotFoundError, publish_image_id=old) == (
+            f"{old} cannot be published again: it is not an available image of this account; build its digest instead"
+        )
+        return
+    state = plan(account, action=Action.PUBLISH, publish_image_id=old, image_digest=digest, reason="x" * 200)
+    assert (state.plan.action, state.plan.image.digest) == (Action.BUILD, OTHER)
+    reason = f"{old} is gone, so its Docker image is built; {'x' * 200}"[:200]
+    assert state.plan.reasons[-1] == reason
+    assert state.plan.request == BuildRequest(
+        environment="prod", action=Action.BUILD, force=True, image_digest=OTHER, reason=reason
+    )
+
+
+def test_a_build_in_the_place_of_an_image_may_have_no_other_reason(account: Account) -> None:
+    account.world.repository.digests["comfyui"].add(OTHER)
+    state = plan(account, publish_image_id=image_id_of(9), image_digest=OTHER)
+    assert state.plan.reasons[-1] == f"{image_id_of(9)} is gone, so its Docker image is built"
+
+
+def test_a_publication_without_an_image_is_refused(account: Account) -> None:
+    assert refusal(account, RecordNotFoundError, action=Action.PUBLISH) == (
+        "no image cannot be published again: it is not an available image of this account; build its digest instead"
+    )
+
+
+def test_an_image_of_another_environment_is_not_published(account: Account) -> None:
+    other = account.world.images.add(an_image(7, name="x", environment="dev")).image_id
+    assert refusal(account, ForeignResourceError, publish_image_id=other) == (
+        f"{other} does not carry the tags of comfyui prod; only images of the environment can be published in it"
+    )
+
+
+def test_an_image_without_a_record_or_verification_is_not_published(account: Account) -> None:
+    old = two_images(account)
+    name = f"{account.prefix}/history/{old}"
+    account.record(account.world.images.all[old], status=RecordStatus.SUPERSEDED, verified=False)
+    assert refusal(account, ImageNotVerifiedError, publish_image_id=old) == (
+        f"{old} was published without verification; build its digest instead"
+    )
+    account.world.parameters.delete(name)
+    assert refusal(account, RecordNotFoundError, publish_image_id=old) == (
+        f"history has no readable record of {old}, so nobody knows whether it was verified; build its digest instead"
+    )
+
+
+def test_where_verification_is_off_an_unverified_image_is_published_again() -> None:
+    account = Account({"verification": {"enabled": False}})
+    account.publish(an_image(1))
+    old = two_images(account)
+    account.record(account.world.images.all[old], status=RecordStatus.SUPERSEDED, verified=False)
+    assert plan(account, publish_image_id=old).plan.action is Action.PUBLISH
+
+
+def test_the_live_image_is_published_again_without_a_record(account: Account) -> None:
+    account.world.parameters.delete(f"{account.prefix}/history/{account.latest}")
+    assert plan(account, publish_image_id=account.latest).image == ImageRef(image_id=account.latest)
+
+
+@pytest.mark.parametrize("action", [Action.PUBLISH, Action.RETIRE])
+def test_parameters_that_cannot_be_written_are_found_before_anything_is_changed(
+    account: Account, action: Action
+) -> None:
+    old = two_images(account)
+    account.world.parameters.set(f"{account.prefix}/metadata", "x", kind="SecureString")
+    fields = {"publish_image_id": old} if action is Action.PUBLISH else {}
+    words = refusal(account, ParameterUnusableError, action=action, **fields)
+    assert words.startswith(f"{account.prefix}/metadata is a SecureString")
+
+
+# Retirement.
+
+
+def test_a_retirement_names_the_live_image(account: Account) -> None:
+    state = plan(account, action=Action.RETIRE, trigger=Trigger.RECONCILE)
+    assert state == BuildState(
+        plan=BuildPlan(
+            action=Action.RETIRE,
+            trigger=Trigger.RECONCILE,
+            environment="prod",
+            reasons=("previous images are looked at again",),
+            run_id=run_id(ARN, account.push("one")),
+            settings=account.catalogue.get("prod"),
+            fencing=0,
+            request=BuildRequest(environment="prod", action=Action.RETIRE, trigger=Trigger.RECONCILE),
+        ),
+        image=ImageRef(image_id=account.latest),
+    )
+    assert plan(account, action=Action.RETIRE, reason="now").plan.reasons == ("now",)
+
+
+def test_nothing_is_retired_while_latest_names_no_image() -> None:
+    state = plan(Account(), action=Action.RETIRE, trigger=Trigger.RECONCILE)
+    assert state == BuildState(
+        plan=BuildPlan(
+            action=Action.NONE,
+            trigger=Trigger.RECONCILE,
+            environment="prod",
+            reasons=("nothing is retired while `latest` does not exist yet",),
+        )
+    )
