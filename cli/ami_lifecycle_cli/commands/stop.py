@@ -19,7 +19,7 @@ from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.execution_start import confirm
 from ami_lifecycle_cli.stack.execution_stop import Stoppable, Stopped, find_stoppable, wait_until_clean
 from ami_lifecycle_cli.stack.execution_stop import stop as stop_execution
-from ami_lifecycle_cli.stack.formatting import short_name
+from ami_lifecycle_cli.stack.runs import RUNNING, Run
 
 app = typer.Typer(add_completion=False)
 
@@ -75,26 +75,37 @@ def stop(
         _say(target, {**found.as_json(), "status": "STOPPING"}, f"Told {found.run.name} to stop.")
         return
     print_note("Waiting for its clean-up ...")
-    _report(target, found, wait_until_clean(stack, found, timeout))
+    report(target, found, wait_until_clean(stack, found, timeout))
 
 
-def _report(target: OperatorTarget, found: Stoppable, stopped: Stopped) -> None:
+def report(target: OperatorTarget, found: Stoppable, stopped: Stopped) -> None:
+    """Print what came of it. Raises `typer.Exit` where it was not cleaned up in time."""
     run = stopped.run
     if target.as_json:
-        fields = {"status": run.status, "left": list(stopped.left), "next_execution_arn": stopped.next_arn}
+        fields = {
+            "status": run.status,
+            "left": list(stopped.left),
+            "next_execution_arn": stopped.next and stopped.next.arn,
+        }
         print_json({**found.as_json(), **fields})
     elif run.status == "SUCCEEDED":
         print_line(f"{run.name} had succeeded before it could be stopped: {run.outcome} {run.explanation}")
     elif not stopped.left:
         print_line(f"Stopped: {run.name} ({run.outcome}). Nothing of it is left.")
-    if stopped.next_arn and not target.as_json:
-        print_line(f"{short_name(stopped.next_arn)} runs now; it was queued behind.")
+    if stopped.next and not target.as_json:
+        print_line(f"Behind it waited {_what_became_of(stopped.next)}")
     if stopped.left:
         print_note(
             f"Not cleaned up yet: {', '.join(stopped.left)}. The sweep goes on with it every 15 minutes; see: "
             f"ami-lifecycle status {found.environment}"
         )
         raise typer.Exit(_TIMED_OUT)
+
+
+def _what_became_of(run: Run) -> str:
+    if run.status == RUNNING:
+        return f"{run.name}, which runs now."
+    return f"{run.name}, which has ended: {', '.join(filter(None, (run.outcome, run.explanation)))}"
 
 
 def _say(target: OperatorTarget, fields: dict[str, object], text: str) -> None:

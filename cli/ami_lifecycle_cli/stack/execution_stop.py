@@ -16,6 +16,7 @@ from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.runs import RUNNING, Run, Runs
 
 _PAUSE_SECONDS: Final = 2.0
+_LOOKS_FOR_NEXT: Final = 5
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,13 @@ class Stoppable:
 
 @dataclass(frozen=True)
 class Stopped:
-    """What came of a stop. `left` is what the clean-up has not removed in the time that was given."""
+    """What came of a stop. `left` is what the clean-up has not removed in the time that was given; `next` is what had
+    waited behind it, and may have ended already.
+    """
 
     run: Run
     left: tuple[str, ...]
-    next_arn: str | None
+    next: Run | None
 
 
 def find_stoppable(stack: Stack, environment: str, name: str | None = None) -> Stoppable | None:
@@ -96,9 +99,10 @@ def stop(stack: Stack, found: Stoppable, *, reason: str | None) -> None:
 def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
     """Wait until the execution has ended, holds nothing, and what it made and did not publish is gone."""
     limit = time.monotonic() + seconds
-    run, left = found.run, tuple[str, ...]()
+    run, left, has_queue = found.run, tuple[str, ...](), False
     while True:
         try:
+            has_queue |= stack.environments.get(found.environment).queued_request is not None
             run = Runs(stack).describe(found.run.arn)
             left = () if run.status == "SUCCEEDED" else _left_of(stack, found, run)
         except TransientError as error:
@@ -106,21 +110,38 @@ def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
         if not left or time.monotonic() > limit:
             break
         time.sleep(_PAUSE_SECONDS)
-    return Stopped(run, left, _following(stack, found.environment, run, limit))
+    return Stopped(run, left, _following(stack, found.environment, run, limit, has_queue=has_queue))
 
 
-def _following(stack: Stack, environment: str, run: Run, limit: float) -> str | None:
-    """What runs behind it: the holder of the environment, or what was started and has not claimed it yet."""
+def _following(stack: Stack, environment: str, run: Run, limit: float, *, has_queue: bool) -> Run | None:
+    """What came behind it: the holder of the environment, or what was started and has not claimed it yet, or has
+    ended meanwhile.
+
+    Args:
+        has_queue: a request was seen to wait behind it.
+    """
     record = stack.environments.get(environment)
     # The claim is given back before what waits is started, which is forgotten then.
     while record.claim is None and record.queued_request is not None and time.monotonic() <= limit:
         time.sleep(_PAUSE_SECONDS)
         record = stack.environments.get(environment)
-    claim = record.claim
+    claim, runs = record.claim, Runs(stack)
     if claim is not None and claim.execution_arn != run.arn:
-        return claim.execution_arn
-    later = [each.arn for each in Runs(stack).running(environment) if each.started > run.started]
-    return later[0] if later else None
+        return runs.describe(claim.execution_arn)
+    # Step Functions API reference, ListExecutions: eventually consistent. What has just been started is not listed yet.
+    looks = (
+        _LOOKS_FOR_NEXT
+        if (has_queue or record.queued_request is not None) and time.monotonic() <= limit
+        else 1
+    )
+    for look in range(looks):
+        if look:
+            time.sleep(_PAUSE_SECONDS)
+        # One that came to wait again is not what follows; what it was merged with is.
+        later = [each for each in runs.queued_since(environment, run.started) if each.outcome != "queued"]
+        if later:
+            return later[0]
+    return None
 
 
 def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.domain.naming import is_of_queued_request
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.errors import InvalidRequestError
@@ -162,6 +163,20 @@ class Runs:
         found = (self.describe(arn) for arn in self._arns(_PAGE, status=RUNNING))
         return [run for run in found if run.environment == environment and run.status == RUNNING]
 
+    def queued_since(self, environment: str, since: datetime) -> list[Run]:
+        """The environment's executions of requests that had waited, started after `since`, the oldest first.
+
+        Those that have ended are among them: a short one may have come and gone between two looks.
+        """
+        found = []
+        # Step Functions API reference, ListExecutions: the most recent execution first.
+        for arn, started in self._listed(_PAGE):
+            if started <= since:
+                break
+            if is_of_queued_request(arn.rsplit(":", 1)[-1]):
+                found.append(self.describe(arn))
+        return [run for run in reversed(found) if run.environment == environment]
+
     def stop(self, arn: str, cause: str) -> None:
         """Stop an execution; what it has made is then removed by the clean-up."""
         with aws_errors("states:StopExecution", arn):
@@ -208,6 +223,9 @@ class Runs:
         return {name: median(values) for name, values in samples.items()}
 
     def _arns(self, limit: int, *, status: str | None = None) -> Iterator[str]:
+        return (arn for arn, _ in self._listed(limit, status=status))
+
+    def _listed(self, limit: int, *, status: str | None = None) -> Iterator[tuple[str, datetime]]:
         pages = self._client.get_paginator("list_executions").paginate(
             stateMachineArn=self._stack.state_machine_arn,
             **({"statusFilter": status} if status else {}),
@@ -215,7 +233,7 @@ class Runs:
         )
         with aws_errors("states:ListExecutions", self._stack.state_machine_arn):
             for page in pages:
-                yield from (each["executionArn"] for each in page["executions"])
+                yield from ((each["executionArn"], each["startDate"]) for each in page["executions"])
 
     def _events(self, arn: str) -> Iterator[Mapping[str, Any]]:
         pages = self._client.get_paginator("get_execution_history").paginate(

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from tests.unit.domain.builders import DIGEST, settings
 
 from ami_lifecycle.domain.model import Role
-from ami_lifecycle.domain.naming import client_token, document_comment, execution_name, run_id
+from ami_lifecycle.domain.naming import (
+    client_token,
+    document_comment,
+    execution_name,
+    is_of_queued_request,
+    run_id,
+)
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.request import Action, Trigger
 
@@ -68,6 +74,8 @@ def test_an_execution_name_is_one_that_step_functions_takes(
     assert re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name)
     assert name.startswith(f"{environment}-{purpose}-")
     assert name == execution_name(environment, purpose, *parts)
+    if purpose == "queued":
+        assert is_of_queued_request(name)
 
 
 @given(st.lists(st.tuples(ENVIRONMENTS, st.integers(0, 10_000)), unique=True, max_size=50))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ami_lifecycle.domain.model import Role
 
@@ -58,6 +58,10 @@ def client_token(execution_arn: str, role: Role, instance_type: str, subnet_id: 
     return _short_hash(execution_arn, role.value, instance_type, subnet_id, str(attempt), length=64)
 
 
+# Purpose of an execution that begins with a request that has waited.
+QUEUED: Final = "queued"
+
+
 def execution_name(environment: str, purpose: str, *parts: str) -> str:
     """Name of an execution that we start; the same parts give the same execution.
 
@@ -65,6 +69,11 @@ def execution_name(environment: str, purpose: str, *parts: str) -> str:
     """
     name = f"{environment}-{purpose}-{_short_hash(*parts, length=16)}"
     return re.sub(r"[^A-Za-z0-9_.-]", "-", name)[-80:]
+
+
+def is_of_queued_request(name: str) -> bool:
+    """Whether an execution of this name may have begun with a request that has waited."""
+    return f"-{QUEUED}-" in name
 
 
 def document_comment(purpose: str, run: str, number: int = 1) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.naming import execution_name
+from ami_lifecycle.domain.naming import QUEUED, execution_name
 from ami_lifecycle.ports import Environments, Executions
 
 
@@ -20,7 +20,7 @@ def start_queued_request(
         return None
     name = execution_name(
         record.environment,
-        "queued",
+        QUEUED,
         str(record.revision),
         record.queued_request.model_dump_json(exclude_none=True),
     )
