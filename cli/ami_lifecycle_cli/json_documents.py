@@ -296,10 +296,13 @@ class Builds(Document):
 
 
 class Log(Document):
-    """`logs`. With `--follow`, each line of output is a document of its own, with the fields of one line."""
+    """`logs`; `notes` say what could not be read, and what is shown instead. With `--follow`, each line of output is a
+    document of its own, with the fields of one line, and notes are on standard error.
+    """
 
     build: str | None
     lines: list[LogLine]
+    notes: list[str]
 
 
 class FollowedLine(Document, LogLine):
@@ -407,6 +410,69 @@ class Pushed(Document):
     image_digest: str
     commit_sha: str
     branch: str
+
+
+class Ready(Document):
+    """The line that `emulator start` prints once it serves, with and without `--json`; one line, and the only one."""
+
+    endpoint_url: str
+    region: str
+    account_id: str
+    stack_name: str
+    state_machine_arn: str
+    environments: list[str]
+
+
+class SceneState(Part):
+    """A state that an execution went through, in emulated seconds."""
+
+    name: str
+    seconds: Seconds
+
+
+class SceneExecution(Part):
+    """An execution of a scene; its times are emulated seconds."""
+
+    name: str
+    status: str
+    error: str | None
+    cause: str | None
+    phases: dict[str, Seconds]
+    states: list[SceneState]
+
+
+class DemoScene(Part):
+    """A scene of the demonstration; `latest` is what the parameter named when it was over."""
+
+    title: str
+    outcome: str
+    latest: str | None
+    executions: list[SceneExecution]
+
+
+class NamedImage(Part):
+    """An image and its name."""
+
+    image_id: str
+    name: str
+
+
+class DemoAccount(Part):
+    """What the account holds in the end; `metadata` is the parameter's own JSON, as consumers read it."""
+
+    images: list[NamedImage]
+    snapshots: list[str]
+    instances: list[str]
+    metadata: dict[str, Any]
+    history: list[Record]
+
+
+class Demo(Document):
+    """`demo`: its scenes, and what they left. `seconds` is the time on this machine."""
+
+    seconds: Seconds
+    scenes: list[DemoScene]
+    final: DemoAccount
 
 
 class ConfigValue(Part):
@@ -572,6 +638,7 @@ class ErrorDocument(Document):
 
 
 DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
+    "demo": (Demo,),
     "status": (Status,),
     "build": (Ended, Started, PlannedBuild),
     "wait": (Waited,),
@@ -588,6 +655,7 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "doctor": (Doctor,),
     "outputs": (Outputs,),
     "report": (Report,),
+    "emulator start": (Ready,),
     "emulator push": (Pushed,),
     "config init": (ConfigInit, ConfigInitPlan),
     "config show": (ConfigShow,),
@@ -600,8 +668,12 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "config import": (ConfigImport,),
     "config prune": (ConfigPrune,),
 }
-# Commands whose --json is another's contract: a JSON Schema, the environment of another program, the demo's own.
-WITHOUT: Final = frozenset({"demo", "config schema", "config exec", "emulator start"})
+# Commands whose output is another's, and why; their errors are as all others'.
+WITHOUT: Final[Mapping[str, str]] = {
+    "config schema": "prints a JSON Schema (2020-12), whose form that standard sets, with or without `--json`",
+    "config exec": "has the output and, once it was started, the exit code of the command that it runs; "
+    "`--json` is for errors before that",
+}
 
 
 def any_of(models: Sequence[type[BaseModel]]) -> Any:

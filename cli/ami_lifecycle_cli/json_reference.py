@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, RootModel
 
-from ami_lifecycle_cli.json_documents import DOCUMENTS, ErrorDocument, any_of
+from ami_lifecycle_cli.json_documents import DOCUMENTS, WITHOUT, ErrorDocument, any_of
 from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome
 
 
@@ -55,7 +55,8 @@ def json_markdown() -> str:
     waits = "\n".join(
         f"| {EXIT_CODES[each]} | `wait`: {each.value} |" for each in Outcome if EXIT_CODES[each]
     )
-    return _INTRODUCTION.replace("WAITS", waits) + "\n".join(
+    without = "\n".join(f"- `{command}` {why}." for command, why in WITHOUT.items())
+    return _INTRODUCTION.replace("WAITS", waits).replace("WITHOUT", without) + "\n".join(
         [*(f"{each}\n" for each in sections), "## Parts\n", *(f"{each}\n" for each in parts)]
     )
 
@@ -167,6 +168,8 @@ WAITS
 | 127 | `config exec`: there is no such command |
 | 130 | interrupted; what was started goes on |
 
-`config exec` ends as the command that it runs.
+## Commands without a document
+
+WITHOUT
 
 """

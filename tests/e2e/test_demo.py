@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.json_contract import check_document
 
 COMMAND = Path(sys.executable).with_name("ami-lifecycle")
 WIDTH = 60
@@ -63,6 +64,11 @@ def test_the_demonstration_goes_through_all_its_scenes(told: dict[str, Any]) -> 
     statuses = [[execution["status"] for execution in scene["executions"]] for scene in told["scenes"]]
     assert statuses[-1] == ["FAILED"]
     assert {status for scene in statuses[:-1] for status in scene} == {"SUCCEEDED"}
+
+
+@pytest.mark.slow
+def test_its_document_is_that_of_the_contract(told: dict[str, Any]) -> None:
+    check_document("demo", told)
 
 
 @pytest.mark.slow

@@ -16,13 +16,13 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.json_contract import check_document
 from tests.workflows.configuration import DURATIONS, PROJECT, write_configuration
 from tests.workflows.service import Service, failures
 from tests.workflows.test_publication import PUBLISHED_KEYS, values_of_latest
 
 COMMAND = Path(sys.executable).with_name("ami-lifecycle")
 PATIENCE_SECONDS = 60
-READY_KEYS = {"endpoint_url", "region", "account_id", "state_machine_arn", "stack_name", "environments"}
 # What the fleet's applications have today.
 CONSUMER = '''
 import boto3
@@ -160,7 +160,7 @@ def published(account: Started) -> Started:
 
 
 def test_the_ready_line_says_what_a_client_needs(account: Started, port: int) -> None:
-    assert account.ready.keys() == READY_KEYS
+    check_document("emulator start", account.ready)
     assert account.ready["endpoint_url"] == f"http://127.0.0.1:{port}"
     assert account.ready["region"] == "us-east-1"
     assert account.ready["environments"] == ["dev", "staging", "prod"]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tests.workflows.configuration import write_configuration
 from tests.workflows.conftest import Running
+from tests.workflows.granted import Taken
 from tests.workflows.operators import Operator
 from tests.workflows.service import Environment, Service
 
@@ -127,6 +128,22 @@ def test_the_log_of_the_newest_failed_build_tells_what_failed(
     assert "failed: ProvisioningFailedError" in notes
     assert "#/v2/executions/details/" in notes
     assert not any(line["message"] == "done" for line in lines)
+
+
+@pytest.mark.slow
+def test_the_log_of_a_builder_that_may_not_write_it_is_what_run_command_keeps(
+    operator: Operator, running: Running, environment: Environment
+) -> None:
+    group = running.service.outputs["CommandLogGroupName"]
+    with Taken(running, "logs:PutLogEvents", role="BuilderRole"):
+        environment.must_build("1" * 40)
+    log = operator.ask("logs", environment.name)
+    assert any(line["message"].startswith("pulling ") for line in log["lines"])
+    assert {"provision", "plan_build"} <= {line["source"] for line in log["lines"]}
+    assert [f"{group} has nothing of it" in note for note in log["notes"]] == [True, True]
+    followed = operator.run("logs", environment.name, "--follow")
+    assert "pulling " in followed.output
+    assert "what Run Command keeps" in followed.notes
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -12,10 +11,10 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
+from ami_lifecycle_cli.console.output import errors_told, print_json
 from ami_lifecycle_cli.demo.output import DemoOutput
-from ami_lifecycle_cli.demo.story import AccountSummary, EmulatedTarget, Scene, Story, UnexpectedError
+from ami_lifecycle_cli.demo.story import AccountSummary, EmulatedTarget, Scene, Story
 from ami_lifecycle_cli.stack.follower import Followed
 from ami_lifecycle_cli.stack.runs import StateRun
 
@@ -41,6 +40,11 @@ def demo(
     ] = False,
 ) -> None:
     """Show the whole life of an environment on the embedded emulator; no AWS account is needed."""
+    with errors_told(as_json=as_json):
+        _tell(time_scale, as_json=as_json)
+
+
+def _tell(time_scale: float, *, as_json: bool) -> None:
     with needs_extra():
         from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
 
@@ -48,19 +52,15 @@ def demo(
     began = time.monotonic()
     console.print("Starting an emulated AWS account and deploying to it ...", soft_wrap=True)
     output = DemoOutput(console, time_scale)
-    try:
-        with Emulator(find_project(), time_scale=time_scale) as emulator:
-            output.introduce(time.monotonic() - began, emulator.endpoint_url)
-            target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
-            story = Story(target, output)
-            scenes = story.live()
-            summary = story.summary()
-    except (UnexpectedError, AmiLifecycleError) as error:
-        typer.echo(f"Error: the demonstration went wrong; {error}", err=True)
-        raise typer.Exit(1) from error
+    with Emulator(find_project(), time_scale=time_scale) as emulator:
+        output.introduce(time.monotonic() - began, emulator.endpoint_url)
+        target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
+        story = Story(target, output)
+        scenes = story.live()
+        summary = story.summary()
     seconds = time.monotonic() - began
     if as_json:
-        print(json.dumps(_document(scenes, summary, output, seconds), indent=2))
+        print_json(_document(scenes, summary, output, seconds))
         return
     output.finish(scenes, summary)
     console.print(f"\nAll of it in {seconds:.0f} s on this machine.")

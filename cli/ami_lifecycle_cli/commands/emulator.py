@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
 
 from ami_lifecycle.errors import InputError
-from ami_lifecycle_cli.console.output import print_json, print_line, print_note
+from ami_lifecycle_cli.console.output import errors_told, print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -37,6 +37,18 @@ _APPLICATION: Final = "comfyui"
 
 class NotAnEmulatorError(InputError):
     """What is for emulated accounts alone was asked of another."""
+
+
+class EmulatorNotStartedError(InputError):
+    """The emulator could not be started with what was given."""
+
+
+class PackageMissingError(InputError):
+    """A package of the extra `emulator` is not installed."""
+
+
+class CheckoutNotFoundError(InputError):
+    """The command needs the project's files, and they are not here."""
 
 
 class LogLevel(StrEnum):
@@ -99,48 +111,64 @@ def start(
         str | None, typer.Option(help="ECR repository.  [default: that of aws_config.yml]")
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="What goes to stderr.")] = LogLevel.WARNING,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Errors as JSON, and no lines to copy on standard error.")
+    ] = False,
 ) -> None:
     """Start the emulator; prints one JSON line when it is ready, then serves until it is stopped.
 
     What a shell needs to use it is printed to stderr, as lines to copy.
     """
+    with errors_told(as_json=as_json):
+        project = find_project()
+        with _emulator_errors(), needs_extra():
+            from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
+
+            settings: dict[str, Any] = {
+                "port": port,
+                "time_scale": time_scale,
+                "durations": BuildDurations.load(durations) if durations else None,
+                "seed": seed,
+                "config_dir": config_dir,
+                "function_endpoint_url": function_endpoint_url,
+                "builder": builder.value,
+                "log_level": log_level.value,
+                **names_of(config_dir or project / "config", application, repository),
+            }
+            _serve(project, settings, faults, with_exports=not as_json)
+
+
+def _serve(project: Path, settings: Mapping[str, Any], faults: Path | None, *, with_exports: bool) -> None:
+    """Serve until the process is told to stop."""
+    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
+
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    with Emulator(project, **settings) as emulator:
+        if faults is not None:
+            emulator.faults.load(faults)
+        print_json(emulator.ready, in_one_line=True)
+        if with_exports:
+            print_note(exports(emulator.ready))
+        stop.wait()
+
+
+@contextmanager
+def _emulator_errors() -> Iterator[None]:
+    """Name what keeps the emulator from starting."""
     with needs_extra():
-        from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
-        from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415
-        from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415
+        from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415 - moto is slow to import
         from aws_emulator.durations import DurationsError  # noqa: PLC0415
         from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
         from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
-
-    project = find_project()
-    names = names_of(config_dir or project / "config", application, repository)
     try:
-        emulator = Emulator(
-            project,
-            port=port,
-            time_scale=time_scale,
-            durations=BuildDurations.load(durations) if durations else None,
-            seed=seed,
-            config_dir=config_dir,
-            function_endpoint_url=function_endpoint_url,
-            builder=builder.value,
-            log_level=log_level.value,
-            **names,
-        )
-        with emulator:
-            if faults is not None:
-                emulator.faults.load(faults)
-            print(json.dumps(emulator.ready), flush=True)
-            typer.echo(exports(emulator.ready), err=True)
-            stop.wait()
+        yield
     except PortInUseError as error:
-        _fail(str(error.strerror))
+        raise EmulatorNotStartedError(str(error.strerror)) from error
     except (TemplateError, DurationsError, ProvisioningError, ValueError) as error:
-        _fail(str(error))
+        raise EmulatorNotStartedError(str(error)) from error
 
 
 @command(app, "push")
@@ -199,16 +227,20 @@ def _require_emulator(url: str) -> None:
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Say how to install what the emulator needs, where it is missing."""
+    """Say how to install what the emulator needs, where it is missing.
+
+    Raises:
+        PackageMissingError: it is.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("ami_lifecycle", "aws_emulator")):
             raise
-        _fail(
-            f"the emulator needs the package {error.name}, which is not installed; install the command with its "
-            "extra `emulator`: pip install '.[emulator]' in a checkout"
-        )
+        raise PackageMissingError(
+            f"the emulator needs the package {error.name}, which is not installed",
+            hint="install the command with its extra `emulator`: pip install '.[emulator]' in a checkout",
+        ) from error
 
 
 def names_of(config_dir: Path, application: str | None, repository: str | None) -> dict[str, Any]:
@@ -253,15 +285,12 @@ def find_project() -> Path:
     """The directory of the template: the current one, else the checkout that this package comes from.
 
     Raises:
-        typer.Exit: there is none.
+        CheckoutNotFoundError: there is none.
     """
     candidates = (Path.cwd(), *Path(__file__).resolve().parents)
     project = next((each for each in candidates if (each / _TEMPLATE).is_file()), None)
     if project is None:
-        _fail(f"there is no {_TEMPLATE} here; run the command in a checkout of the project")
+        raise CheckoutNotFoundError(
+            f"there is no {_TEMPLATE} here", hint="run the command in a checkout of the project"
+        )
     return project
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"Error: {message}", err=True)
-    raise typer.Exit(1)

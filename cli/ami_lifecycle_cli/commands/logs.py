@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -20,8 +19,9 @@ from ami_lifecycle_cli.stack.builds import Build, builds_of, command_log_link, f
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.follower import Follower
 from ami_lifecycle_cli.stack.formatting import output_console
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
-from ami_lifecycle_cli.stack.runs import RUNNING, Run, StateRun
+from ami_lifecycle_cli.stack.log_reader import LogReader
+from ami_lifecycle_cli.stack.logs import Line
+from ami_lifecycle_cli.stack.runs import RUNNING
 from ami_lifecycle_cli.stack.states import COMMAND_OF
 
 app = typer.Typer(add_completion=False)
@@ -55,6 +55,7 @@ def logs(
 ) -> None:
     """Show what a build's commands on builder and canary, and its functions, have written to CloudWatch Logs.
 
+    Where an instance could not write there, or you may not read there, shown is what Run Command keeps.
     With --json and --follow, one JSON object in each line.
     """
     if follow and failed:
@@ -63,7 +64,7 @@ def logs(
     build = _chosen(stack, what, failed=failed)
     if build is None:
         if target.as_json and not follow:
-            print_json({"build": None, "lines": []})
+            print_json({"build": None, "lines": [], "notes": []})
         print_note(f"{what} has no {'failed ' if failed else ''}build in the last 90 days.")
         return
     if not target.as_json:
@@ -73,19 +74,20 @@ def logs(
     if follow:
         _follow(stack, build, _json_line if target.as_json else _printer())
     else:
-        lines = _read(stack, build)
+        notes: list[str] = []
+        lines = _read(stack, build, notes.append)
         chosen = _of_the_failure(build, lines) if failed else lines
-        _show(stack, build.run.name, chosen, as_json=target.as_json)
+        _show(stack, build.run.name, chosen, notes, as_json=target.as_json)
 
 
-def _show(stack: Stack, name: str, lines: Sequence[Line], *, as_json: bool) -> None:
+def _show(stack: Stack, name: str, lines: Sequence[Line], notes: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        print_json({"build": name, "lines": [line.as_json() for line in lines]})
+        print_json({"build": name, "lines": [line.as_json() for line in lines], "notes": list(notes)})
         return
-    show = _printer()
-    for line in lines:
-        show(line)
-    if not lines:
+    for note in notes:
+        print_note(note)
+    _show_all(lines, _printer())
+    if not lines and not notes:
         print_note("Nothing is in CloudWatch Logs: it wrote nothing, or its days of retention are over.")
     if link := command_log_link(stack):
         print_note(f"All commands: {link}")
@@ -103,9 +105,9 @@ def _chosen(stack: Stack, what: str, *, failed: bool) -> Build | None:
     return next(iter(builds_of(stack, what, 1, idle=False)), None)
 
 
-def _read(stack: Stack, build: Build) -> list[Line]:
-    source = BuildLogs(stack, build.run)
-    lines = [*source.of_functions(), *source.of_commands(commands_of(build.states))]
+def _read(stack: Stack, build: Build, note: Callable[[str], None]) -> list[Line]:
+    reader = LogReader(stack, note)
+    lines = [*reader.read(build.run, build.states), *reader.read_kept(build.run, build.states)]
     return sorted(lines, key=lambda line: line.time)
 
 
@@ -116,24 +118,14 @@ def _of_the_failure(build: Build, lines: Sequence[Line]) -> list[Line]:
 
 
 def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
-    commands, functions = Tail(), Tail()
-    read: list[Line] = []
+    reader = LogReader(stack, print_note)
     due = time.monotonic()
-
-    def tell(run: Run, states: Sequence[StateRun], *, with_functions: bool) -> None:
-        source = BuildLogs(stack, run)
-        read.extend(commands.read(partial(source.of_commands, commands_of(states))))
-        if with_functions:
-            read.extend(functions.read(source.of_functions))
-        for line in sorted(read, key=lambda line: line.time):
-            show(line)
-        read.clear()
 
     # The state before the lines: what is read after the end is complete, but for what comes late.
     for run, states in Follower(stack).watch(build.run.arn):
         # What cannot be read now is read with the next look.
         with suppress(TransientError):
-            tell(run, states, with_functions=time.monotonic() >= due)
+            _show_all(reader.read(run, states, functions=time.monotonic() >= due), show)
             if time.monotonic() >= due:
                 due = time.monotonic() + _PAUSE_FOR_FUNCTIONS_SECONDS
     settled = time.monotonic() + _SETTLE_SECONDS
@@ -141,14 +133,20 @@ def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
     while True:
         time.sleep(_PAUSE_SECONDS)
         try:
-            tell(run, states, with_functions=True)
+            _show_all(reader.read(run, states), show)
         except TransientError:
             if time.monotonic() > limit:
                 raise
             continue
         if time.monotonic() >= settled:
             break
+    _show_all(reader.read_kept(run, states), show)
     print_note(f"{run.name}: {run.outcome}{f', {run.explanation}' if run.explanation else ''}")
+
+
+def _show_all(lines: Sequence[Line], show: Callable[[Line], None]) -> None:
+    for line in lines:
+        show(line)
 
 
 def _json_line(line: Line) -> None:

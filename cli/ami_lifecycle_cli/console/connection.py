@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.console.arguments import CommandWithArguments
 from ami_lifecycle_cli.console.environment_argument import both_ways
-from ami_lifecycle_cli.console.output import FAILED, print_error
-from parameter_config import Config, ConfigError, load_config
+from ami_lifecycle_cli.console.output import errors_told
+from parameter_config import Config, load_config
 from parameter_config.aws_errors import translated
 from parameter_config.clients import make_client
 
@@ -115,11 +114,8 @@ def register(
         def run(context: typer.Context, **arguments: Any) -> None:
             name_environment(context, arguments)
             target = target_type(**{option.name: arguments.pop(option.name) for option in shared})
-            try:
+            with errors_told(as_json=target.as_json):
                 function(target, **arguments)
-            except (AmiLifecycleError, ConfigError) as error:
-                print_error(error, as_json=target.as_json)
-                raise typer.Exit(FAILED) from error
 
         run.__doc__ = function.__doc__
         context = inspect.Parameter(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -39,6 +40,16 @@ def print_error(error: AmiLifecycleError | ConfigError, *, as_json: bool = False
         console.print(Text(f"  at {error.location}"), soft_wrap=True)
     if error.remedy:
         console.print(Text.assemble(("Hint: ", "bold"), error.remedy), soft_wrap=True)
+
+
+@contextmanager
+def errors_told(*, as_json: bool) -> Iterator[None]:
+    """Print an error of this service with its hint, and end the command with exit code 1."""
+    try:
+        yield
+    except (AmiLifecycleError, ConfigError) as error:
+        print_error(error, as_json=as_json)
+        raise typer.Exit(FAILED) from error
 
 
 def _message_and_hint(error: AmiLifecycleError | ConfigError) -> tuple[str, str | None]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import boto3
 
 from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.execution_start import start
@@ -41,7 +42,7 @@ _VERIFICATION_SAID: Final = (
 )
 
 
-class UnexpectedError(RuntimeError):
+class UnexpectedError(AmiLifecycleError):
     """The service did not do what the scene promises."""
 
 
@@ -310,7 +311,7 @@ class Story:
                 self._begun.add(arn)
                 return arn
             time.sleep(_PAUSE_SECONDS)
-        raise UnexpectedError("expected: the event starts an execution")
+        raise _unexpected("the event starts an execution")
 
     def _start(self, request: BuildRequest) -> str:
         arn = start(self._stack, request)
@@ -329,7 +330,9 @@ class Story:
             if until_state in {state.name for state in states}:
                 break
             if time.monotonic() > end:
-                raise UnexpectedError(f"expected: {run.name} ends within {_PATIENCE_SECONDS:.0f} s")
+                raise UnexpectedError(
+                    f"the demonstration went wrong; expected: {run.name} ends within {_PATIENCE_SECONDS:.0f} s"
+                )
         return Followed(run, states)
 
     def _push(self, revision: str) -> str:
@@ -383,4 +386,8 @@ class Story:
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise UnexpectedError(f"expected: {what}")
+        raise _unexpected(what)
+
+
+def _unexpected(what: str) -> UnexpectedError:
+    return UnexpectedError(f"the demonstration went wrong; expected: {what}")

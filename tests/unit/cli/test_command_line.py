@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -178,6 +179,26 @@ def test_a_package_that_only_the_emulator_needs_is_named_with_its_extra(
     assert "Traceback" not in done.stderr
     assert f"the emulator needs the package {package}" in done.stderr
     assert "[emulator]" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("demo",), ("emulator", "start")])
+def test_a_missing_package_is_told_as_json(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "werkzeug", None)
+    for name in [name for name in sys.modules if name.startswith(("aws_emulator", "ami_lifecycle_testbed"))]:
+        monkeypatch.delitem(sys.modules, name)
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    error = json.loads(result.stderr.splitlines()[-1])["error"]
+    assert (error["code"], "extra `emulator`" in error["hint"]) == ("PackageMissingError", True)
+
+
+def test_why_the_emulator_does_not_start_is_told_as_json(tmp_path: Path) -> None:
+    durations = tmp_path / "durations.json"
+    durations.write_text('{"image": "long"}')
+    result = CliRunner().invoke(app, ["emulator", "start", "--json", "--durations", str(durations)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert json.loads(line)["error"]["code"] == "EmulatorNotStartedError"
 
 
 @pytest.mark.parametrize("endpoint", [(), ("--endpoint-url", "http://127.0.0.1:9")])

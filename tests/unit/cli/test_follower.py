@@ -21,7 +21,7 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.commands import logs
-from ami_lifecycle_cli.stack import execution_start, follower
+from ami_lifecycle_cli.stack import execution_start, follower, log_reader
 from ami_lifecycle_cli.stack.follower import Followed, Follower
 from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Tail, commands_of
 from ami_lifecycle_cli.stack.progress import Progress
@@ -343,9 +343,10 @@ def followed_log(monkeypatch: pytest.MonkeyPatch, answers: Sequence[Any]) -> lis
                 raise answer
             return [a_line(0, answer)]
 
-    watched: list[Any] = [(a_run(MINE, 0, {"image_id": "ami-1"}), [])]
+    states = [a_state("Provision Builder", 0, output=SENT)]
+    watched: list[Any] = [(a_run(MINE, 0, {"image_id": "ami-1"}), states)]
     monkeypatch.setattr(logs, "Follower", lambda _stack: SimpleNamespace(watch=lambda _arn: iter(watched)))
-    monkeypatch.setattr(logs, "BuildLogs", Written)
+    monkeypatch.setattr(log_reader, "BuildLogs", Written)
     monkeypatch.setattr(logs, "time", clock)
     stack: Any = None
     build: Any = SimpleNamespace(run=watched[0][0])

@@ -42,7 +42,13 @@ def test_every_command_has_a_contract_or_says_that_it_has_none() -> None:
         for group, app in groups.items()
         for each in typer.main.get_command(app).commands  # type: ignore[attr-defined]  # of a group
     }
-    assert DOCUMENTS.keys() | WITHOUT == (COMMANDS.keys() - groups.keys()) | below
+    assert DOCUMENTS.keys() | WITHOUT.keys() == (COMMANDS.keys() - groups.keys()) | below
+
+
+def test_a_command_without_a_document_says_why_in_the_reference() -> None:
+    text = json_markdown()
+    assert [command for command, why in WITHOUT.items() if f"- `{command}` {why}." not in text] == []
+    assert not WITHOUT.keys() & DOCUMENTS.keys()
 
 
 def test_dates_have_one_form_at_any_depth(capsys: pytest.CaptureFixture[str]) -> None:
