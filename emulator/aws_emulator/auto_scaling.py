@@ -203,6 +203,23 @@ class AutoScaling:
                 "NextToken": token,
             }
 
+    @operation("autoscaling", "DescribeScalingActivities")
+    def describe_scaling_activities(self, request: Request) -> Response:
+        """Describe what groups launched and ended: nothing, because no instance is launched for them."""
+        with self.ec2.lock:
+            asked = _supported(
+                request,
+                "ActivityIds",
+                "AutoScalingGroupName",
+                "IncludeDeletedGroups",
+                "MaxRecords",
+                "NextToken",
+            )
+            if (name := asked.get("AutoScalingGroupName")) and not asked.get("IncludeDeletedGroups"):
+                self._require(name)
+            shown, token = _page([], asked)
+            return {"Activities": shown, "NextToken": token}
+
     @operation("autoscaling", "StartInstanceRefresh")
     def start_instance_refresh(self, request: Request) -> Response:
         """Begin to replace a group's instances; the group takes the desired configuration at the end."""

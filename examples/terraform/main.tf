@@ -5,8 +5,9 @@ terraform {
   required_version = ">= 1.5"
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
-      version = ">= 6.0"
+      source = "hashicorp/aws"
+      # The first with volume_initialization_rate in a launch template that these files were applied with.
+      version = ">= 5.100"
     }
   }
 }

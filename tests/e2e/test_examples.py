@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +252,46 @@ def emulator_ask(emulator: Emulator, path: str, content: Any) -> None:
 def test_terraform_is_valid_hcl(path: Path) -> None:
     with path.open() as file:
         assert hcl2.load(file)
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, emulator: Emulator) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Terraform in a copy of the example, if it and its provider are here (TF_CLI_ARGS_init may name a mirror)."""
+    command = shutil.which("terraform")
+    for path in EXAMPLES.glob("terraform/*.tf"):
+        shutil.copy(path, tmp_path)
+    mirror = {"TF_CLI_ARGS_init": os.environ.get("TF_CLI_ARGS_init", "")}  # noqa: SIM112 - Terraform's own name
+
+    def terraform(*words: str) -> subprocess.CompletedProcess[str]:
+        return run([str(command), f"-chdir={tmp_path}", *words, "-no-color"], emulator.endpoint_url, **mirror)
+
+    if command is None or terraform("init", "-input=false").returncode != 0:
+        pytest.skip("Terraform or its provider is missing")
+    return terraform
+
+
+def test_terraform_applies_finds_no_difference_and_destroys(
+    terraform: Callable[..., subprocess.CompletedProcess[str]], clients: Mapping[str, Any], published: str
+) -> None:
+    subnet = clients["ec2"].describe_subnets()["Subnets"][0]["SubnetId"]
+    variables = ("-input=false", f'-var=subnet_ids=["{subnet}"]', "-var=with_single_instance=true")
+    sizes = ("-var=min_size=0", "-var=max_size=1")
+    applied = terraform("apply", "-auto-approve", *variables, *sizes)
+    assert applied.returncode == 0, applied.stderr
+    (instance,) = [
+        each
+        for row in clients["ec2"].describe_instances()["Reservations"]
+        for each in row["Instances"]
+        if {"Key": "Name", "Value": "comfyui-prod"} in each["Tags"]
+    ]
+    assert (
+        instance["ImageId"]
+        == clients["ssm"].get_parameter(Name="/comfyui/ami/prod/latest")["Parameter"]["Value"]
+    )
+    again = terraform("plan", "-detailed-exitcode", *variables, *sizes)
+    assert again.returncode == 0, again.stdout
+    destroyed = terraform("destroy", "-auto-approve", *variables, *sizes)
+    assert destroyed.returncode == 0, destroyed.stderr
 
 
 def test_terraform_launches_by_the_name_of_the_parameter() -> None:

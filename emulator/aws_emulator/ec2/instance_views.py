@@ -196,6 +196,7 @@ def _shown_placement(store: Ec2Store, instance: Instance) -> dict[str, Any]:
         "PrivateIpAddress": address,
         "PrivateDnsName": name,
         "SecurityGroups": instance.security_groups,
+        "SourceDestCheck": True,
         "IamInstanceProfile": instance.profile,
         "NetworkInterfaces": [
             {
@@ -205,7 +206,19 @@ def _shown_placement(store: Ec2Store, instance: Instance) -> dict[str, Any]:
                 "VpcId": instance.vpc_id,
                 "PrivateIpAddress": address,
                 "PrivateDnsName": name,
+                "PrivateIpAddresses": [
+                    {"Primary": True, "PrivateIpAddress": address, "PrivateDnsName": name}
+                ],
                 "Groups": instance.security_groups,
+                "SourceDestCheck": True,
+                "Attachment": {
+                    "AttachmentId": instance.interface_id.replace("eni-", "eni-attach-"),
+                    "AttachTime": instance.created,
+                    "DeleteOnTermination": True,
+                    "DeviceIndex": 0,
+                    "NetworkCardIndex": 0,
+                    "Status": "attached",
+                },
                 "Status": "in-use",
                 "InterfaceType": "interface",
             }

@@ -232,6 +232,8 @@ class Instances:
             parameters = supported(request, "InstanceId", "Attribute")
             (instance,) = require_instances(self._store, [parameters["InstanceId"]])
             attributes: dict[str, tuple[str, Any]] = {
+                # Protection against stopping cannot be set here.
+                "disableApiStop": ("DisableApiStop", {"Value": False}),
                 "disableApiTermination": ("DisableApiTermination", {"Value": instance.termination_protected}),
                 "instanceInitiatedShutdownBehavior": (
                     "InstanceInitiatedShutdownBehavior",

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from aws_emulator.api.errors import UNSUPPORTED_PARAMETER
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.allowed_images import may_launch
 from aws_emulator.ec2.block_devices import overlay
 from aws_emulator.ec2.instance_views import shown_instance
 from aws_emulator.ec2.instances import Instances
-from aws_emulator.ec2.launch_templates import template_data
+from aws_emulator.ec2.launch_templates import template_data, version_of
 from aws_emulator.ec2.model import BlockDevice, Image, Instance, Volume
 from aws_emulator.ec2.moto_resources import Subnet
 from aws_emulator.ec2.requests import ClientTokens, refuse_dry_run, require_id, supported, tags_for
@@ -28,6 +29,7 @@ _EMULATED: Final = (
     "CreditSpecification",
     "DisableApiTermination",
     "EbsOptimized",
+    "HibernationOptions",
     "IamInstanceProfile",
     "ImageId",
     "InstanceInitiatedShutdownBehavior",
@@ -178,6 +180,7 @@ class Launches:
         _require_match(image, instance_type, self._store.moto.instance_type(instance_type))
         _check_user_data(parameters.get("UserData"))
         _check_metadata_options(parameters.get("MetadataOptions", {}))
+        _refuse_hibernation(parameters.get("HibernationOptions", {}))
         interface = _interface(parameters)
         zone = parameters.get("Placement", {}).get("AvailabilityZone")
         subnet_id = interface.get("SubnetId", parameters.get("SubnetId"))
@@ -186,6 +189,7 @@ class Launches:
         devices = overlay(image.devices, parameters.get("BlockDeviceMappings"), self._store.snapshots)
         if not any(device.device_name == image.root_device_name for device in devices):
             raise ApiError("InvalidBlockDeviceMapping", "The root device cannot be left out.")
+        tags = tags_for(parameters.get("TagSpecifications"), _TAGGABLE)
         return _Target(
             image=image,
             instance_type=instance_type,
@@ -195,8 +199,20 @@ class Launches:
             ),
             devices=devices,
             profile=self._store.moto.instance_profile(profile) if profile else None,
-            tags=tags_for(parameters.get("TagSpecifications"), _TAGGABLE),
+            tags={**tags, "instance": {**tags["instance"], **self._template_tags(parameters)}},
         )
+
+    def _template_tags(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """What EC2 tags an instance with that it launched from a template (EC2 user guide, Launch instances from a
+        launch template).
+        """
+        if "LaunchTemplate" not in parameters:
+            return {}
+        template, version = version_of(self._store, parameters["LaunchTemplate"])
+        return {
+            "aws:ec2launchtemplate:id": template.template_id,
+            "aws:ec2launchtemplate:version": str(version.number),
+        }
 
     def _encrypt_by_default(self, devices: list[BlockDevice]) -> None:
         """Encrypt what is not encrypted yet where the account says so; what names no key has the default one."""
@@ -365,6 +381,12 @@ def _check_user_data(user_data: str | None) -> None:
         raise ApiError("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from error
     if len(content) > _MAX_USER_DATA_BYTES:
         raise ApiError("InvalidParameterValue", "User data is limited to 16384 bytes")
+
+
+def _refuse_hibernation(options: Mapping[str, Any]) -> None:
+    """Take the default, which tools such as Terraform always send."""
+    if options.get("Configured", False):
+        raise ApiError(UNSUPPORTED_PARAMETER, "the emulator does not emulate instances that hibernate", 501)
 
 
 def _check_metadata_options(options: Mapping[str, Any]) -> None:

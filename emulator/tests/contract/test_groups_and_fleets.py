@@ -122,6 +122,19 @@ def test_a_refresh_is_under_way_for_a_while_and_then_the_group_has_its_configura
         account.autoscaling.describe_instance_refreshes(AutoScalingGroupName="web")
 
 
+def test_a_group_for_which_nothing_is_launched_has_no_activities(account: Account) -> None:
+    """Auto Scaling API reference, DescribeScalingActivities."""
+    account.autoscaling.create_launch_configuration(
+        LaunchConfigurationName="old", ImageId=account.ubuntu, InstanceType="m5.large"
+    )
+    group(account, LaunchConfigurationName="old")
+    describe = account.autoscaling.describe_scaling_activities
+    assert describe(AutoScalingGroupName="web")["Activities"] == describe()["Activities"] == []
+    with refused("ValidationError"):
+        describe(AutoScalingGroupName="nobody")
+    assert describe(AutoScalingGroupName="nobody", IncludeDeletedGroups=True)["Activities"] == []
+
+
 def test_groups_come_in_pages(account: Account) -> None:
     template_id = template(account, ImageId=account.ubuntu)
     for number in range(3):
@@ -240,7 +253,7 @@ def test_deleted_versions_are_gone_and_their_numbers_are_not_given_again(account
     assert made["LaunchTemplateVersion"]["VersionNumber"] == 4
 
 
-@pytest.mark.parametrize("operation", ["describe_policies", "describe_scaling_activities"])
+@pytest.mark.parametrize("operation", ["describe_policies", "describe_scheduled_actions"])
 def test_what_is_not_emulated_is_refused(account: Account, operation: str) -> None:
     with refused("EmulatorUnsupportedOperation"):
         getattr(account.autoscaling, operation)()

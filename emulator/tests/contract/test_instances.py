@@ -349,3 +349,36 @@ def test_the_agent_is_the_one_on_the_disk(account: Account) -> None:
     )
     instance_id = account.launch(ImageId=image_id)
     assert account.state.instances[instance_id].agent_version == "3.1.1927.0"
+
+
+def test_an_instance_shows_what_tools_read_that_manage_it(account: Account) -> None:
+    """EC2 API reference, InstanceNetworkInterface; EC2 user guide, Launch instances from a launch template."""
+    made = account.ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": account.ubuntu, "InstanceType": "m5.large"}
+    )
+    template_id = made["LaunchTemplate"]["LaunchTemplateId"]
+    answer = account.ec2.run_instances(
+        MinCount=1,
+        MaxCount=1,
+        LaunchTemplate={"LaunchTemplateId": template_id, "Version": "$Latest"},
+        HibernationOptions={"Configured": False},
+    )
+    instance_id = answer["Instances"][0]["InstanceId"]
+    shown = account.instance(instance_id)
+    assert shown["SourceDestCheck"]
+    (interface,) = shown["NetworkInterfaces"]
+    assert interface["Attachment"]["DeviceIndex"] == 0
+    assert interface["SourceDestCheck"]
+    assert [each["Primary"] for each in interface["PrivateIpAddresses"]] == [True]
+    assert {tag["Key"]: tag["Value"] for tag in shown["Tags"]} == {
+        "aws:ec2launchtemplate:id": template_id,
+        "aws:ec2launchtemplate:version": "1",
+    }
+    attribute = account.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="disableApiStop")
+    assert attribute["DisableApiStop"] == {"Value": False}
+
+
+def test_an_instance_that_hibernates_is_not_emulated(account: Account) -> None:
+    """Hibernation would change what a stop does."""
+    with refused("EmulatorUnsupportedParameter"):
+        account.launch(HibernationOptions={"Configured": True})

@@ -61,6 +61,7 @@ until ami-lifecycle status prod --json | grep -q '"action": "build"'; do sleep 0
 """
 # A build that has failed, and one that runs behind it.
 _FAILED_AND_RUNNING: Final = """
+ami-lifecycle unpin prod --yes --watch
 python -c '
 import os, urllib.request
 fault = b"{\\"kind\\": \\"command_fails\\", \\"document\\": \\"ProvisionImage\\", \\"stderr\\": \\"no space left\\"}"
