@@ -58,6 +58,8 @@ class Record(Part):
     base_created: Moment | None
     release: str | None
     recipe: str | None
+    base_setting: str | None
+    original_ami_id: str | None
     verified_at: Moment | None
     snapshot_ids: list[str]
     replaces: str | None

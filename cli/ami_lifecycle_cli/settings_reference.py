@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.build_config import NAME_TEMPLATE, TAG_TEMPLATE
 from ami_lifecycle.domain.forms import NAME, Form
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -27,6 +28,10 @@ MEANINGS: Final[dict[str, str]] = {
     "image_name": (
         "Constant name of the published image. May contain `{environment}` and `{application}`. May stand at "
         "the top of the file, too."
+    ),
+    "base": (
+        "What a fresh build starts from: a name of the list, or a mapping of `parameter`, `image_id` or `newest`, and "
+        "`owners`: [bases.md](bases.md)."
     ),
     "tags": "Tags of all that a build makes, beside the service's own: [deploy.md](deploy.md).",
     "hooks.provision": "Before the Docker image is installed; each has `script`, `parameters`, `timeout_seconds`.",
@@ -121,17 +126,16 @@ MEANINGS: Final[dict[str, str]] = {
     ),
     "retirement.protect_launch_permissions": "Keep an image that is shared with other accounts.",
     "retirement.protect_running_instances": "Keep an image while instances that were started from it run.",
-    "refresh.max_generations": "After so many updates, the next build starts from Ubuntu again.",
+    "refresh.max_generations": "After so many updates, the next build starts from the base again.",
     "refresh.max_base_age_days": (
-        "When Ubuntu's image below is older, the next build starts from Ubuntu again."
+        "When the base's image below is older, the next build starts from the base again."
     ),
     "refresh.rebuild_after_days": (
-        "When the live image is older, the sweep builds it again from Ubuntu, with the same Docker image: [runbook.md]"
-        "(runbook.md#patch-an-image-that-nobody-pushes-to)."
+        "When the live image is older, the sweep builds it again from the base, with the same Docker image: "
+        "[runbook.md](runbook.md#patch-an-image-that-nobody-pushes-to)."
     ),
     "refresh.follow_base": (
-        "When Ubuntu's public parameter names a newer image than the one below the live image, the sweep builds it "
-        "again."
+        "When the base names a newer image than the one below the live image, the sweep builds it again."
     ),
     "refresh.window.days": "Days on which the window begins.",
     "refresh.window.from": "From when on scheduled rebuilds may start, in quotes: `'22:00'`.",
@@ -164,8 +168,9 @@ def setting_fields(
     for name, field in model.model_fields.items():
         if not path and name in _OF_THE_FILE:
             continue
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from setting_fields(field.annotation, (*path, name))
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel) and group is not BaseSettings:
+            yield from setting_fields(group, (*path, name))
         else:
             yield ".".join((*path, field.alias or name)), model, name
 
@@ -230,9 +235,9 @@ def settings_markdown() -> str:
     for path, model, _ in setting_fields():
         group, _, name = path.rpartition(".")
         own = schema["$defs"]["settings" if model is EnvironmentSettings else model.__name__]
-        groups.setdefault(group, []).append(
-            _row(name, own["properties"][name], own["properties"][name].get("description", ""))
-        )
+        value = own["properties"][name]
+        named = schema["$defs"][value["$ref"].rsplit("/", 1)[-1]] if "$ref" in value else {}
+        groups.setdefault(group, []).append(_row(name, named | value, value.get("description", "")))
         documents[group] = "" if model is EnvironmentSettings else " ".join((model.__doc__ or "").split())
     sections = []
     for group, rows in groups.items():

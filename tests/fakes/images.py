@@ -106,6 +106,23 @@ class FakeImages(Faulty):
         return [image for image in self._own() if fnmatch.fnmatchcase(image.name, escaped)]
 
     @port_call
+    def newest(self, owner: str, name: str, architecture: str) -> Image | None:
+        """The newest available image of an owner whose name matches."""
+        escaped, account = name.replace("[", "[[]"), OWNER if owner == "self" else owner
+        found = [
+            image
+            for image in self.all.values()
+            if account in {image.owner_id, image.owner_alias}
+            and fnmatch.fnmatchcase(image.name, escaped)
+            and image.architecture == architecture
+            and image.state is ImageState.AVAILABLE
+            and (image.root_device_type, image.virtualization_type) == ("ebs", "hvm")
+            and not (self.allowed.restricts and image.owner_id != OWNER)
+            and image.creation_date is not None
+        ]
+        return max(found, key=lambda image: (image.creation_date, image.image_id), default=None)
+
+    @port_call
     def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
         """Make an image of an instance; None when the name is taken."""
         instance = self.instances.all.get(instance_id)

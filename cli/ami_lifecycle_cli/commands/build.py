@@ -34,7 +34,7 @@ ImageOption = Annotated[
 DigestOption = Annotated[str | None, typer.Option("--digest", help="Digest in the environment's repository.")]
 TagOption = Annotated[str | None, typer.Option("--tag", help="Tag in the environment's repository.")]
 FreshOption = Annotated[
-    bool, typer.Option("--fresh", help="From Ubuntu, not from the environment's own image.")
+    bool, typer.Option("--fresh", help="From the base, not from the environment's own image.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Also when it is published already, or pinned.")]
 PinOption = Annotated[

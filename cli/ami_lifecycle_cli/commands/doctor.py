@@ -30,7 +30,7 @@ EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
     ("network", network.examine_network),
     ("instance types", network.examine_instance_types),
     ("instance types", network.examine_gpus),
-    ("allowed AMIs", account.examine_allowed_images),
+    ("base", account.examine_bases),
     ("encryption", account.examine_encryption),
     ("events", account.examine_rules),
     ("dead letters", account.examine_dead_letters),

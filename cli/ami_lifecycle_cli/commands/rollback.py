@@ -38,7 +38,7 @@ def rollback(
     ] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Build it, from Ubuntu and not from the live image.")
+        bool, typer.Option("--fresh", help="Build it, from the base and not from the live image.")
     ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,

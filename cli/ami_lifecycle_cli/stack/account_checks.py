@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ami_lifecycle.adapters.translation import aws_errors
-from ami_lifecycle.errors import ImageNotAllowedError
+from ami_lifecycle.domain.model import Image
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.errors import ImageNotAllowedError, SettingsError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.findings import Finding, Level
 from ami_lifecycle_cli.stack.quota_checks import applied_quota
@@ -247,39 +249,38 @@ def examine_dead_letters(stack: Stack) -> Iterator[Finding]:
     )
 
 
-def examine_allowed_images(stack: Stack) -> Iterator[Finding]:
-    """The account lets itself launch the Ubuntu images that fresh builds start from."""
+def examine_bases(stack: Stack) -> Iterator[Finding]:
+    """What fresh builds start from is there, is whose it must be, fits the architecture, and is allowed."""
     ec2 = stack.client("ec2")
     state = ec2.get_allowed_images_settings()["State"]
-    if state == "disabled":
-        yield Finding(Level.OK, "allowed AMIs", "the account does not restrict which images it launches")
-        return
     planner = stack.planner()
-    by_architecture = {
-        settings.builder.architecture: settings
-        for settings in map(stack.catalogue.get, stack.catalogue.environments)
-    }
-    for architecture, settings in sorted(by_architecture.items()):
+    wanted: dict[tuple[str, str], EnvironmentSettings] = {}
+    for settings in map(stack.catalogue.get, stack.catalogue.environments):
+        wanted.setdefault((settings.base.text, settings.builder.architecture), settings)
+    for (base, architecture), settings in sorted(wanted.items()):
+        what = f"{base} for {architecture}"
         try:
-            image = planner.ubuntu(settings, stack.state_machine_arn)
-        except ImageNotAllowedError as error:
-            message, _, remedy = str(error).partition(": ")
-            yield Finding(Level.ERROR, "allowed AMIs", message, remedy)
+            image = planner.base(settings, stack.state_machine_arn)
+        except (ImageNotAllowedError, SettingsError) as error:
+            message, _, remedy = str(error).rpartition("; ")
+            yield Finding(Level.ERROR, "base", f"{what}: {message}", remedy)
             continue
-        (shown,) = ec2.describe_images(ImageIds=[image.image_id])["Images"]
-        yield _judge_allowed(state, architecture, image.image_id, bool(shown.get("ImageAllowed", True)))
+        (shown,) = ec2.describe_images(ImageIds=[image.image_id], IncludeDeprecated=True)["Images"]
+        yield _judge_base(what, image, state, is_allowed=bool(shown.get("ImageAllowed", True)))
 
 
-def _judge_allowed(state: str, architecture: str, image_id: str, is_allowed: bool) -> Finding:
+def _judge_base(what: str, image: Image, state: str, *, is_allowed: bool) -> Finding:
+    found = f"{what} is {image.image_id}" + (
+        f" of {image.creation_date:%Y-%m-%d}" if image.creation_date else ""
+    )
     if is_allowed:
-        return Finding(
-            Level.OK, "allowed AMIs", f"the Ubuntu image for {architecture}, {image_id}, is allowed ({state})"
-        )
+        allowed = "" if state == "disabled" else f", which Allowed AMIs allows ({state})"
+        return Finding(Level.OK, "base", f"{found}{allowed}")
     return Finding(
         Level.WARNING,
-        "allowed AMIs",
-        f"the Ubuntu image for {architecture}, {image_id}, is not allowed; {state} hides nothing yet",
-        "allow its provider, Canonical, before the setting is enabled; else fresh builds fail: docs/deploy.md",
+        "base",
+        f"{found}, which is not among Allowed AMIs; {state} hides nothing yet",
+        "allow its provider before the setting is enabled; else fresh builds fail: docs/bases.md",
     )
 
 

@@ -99,6 +99,8 @@ COMPARED = {
     "base_ami_id",
     "base_created",
     "recipe",
+    "base_setting",
+    "original_ami_id",
     "build_mode",
     "generation",
     "creation_date",

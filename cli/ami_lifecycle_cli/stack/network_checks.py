@@ -67,7 +67,7 @@ def judge_way_out(
         Level.WARNING,
         "network",
         f"{name} reaches AWS through VPC endpoints only",
-        "fresh builds also need Ubuntu's package archive; updates do not",
+        "fresh builds also need the package archive of their base; updates do not",
     )
 
 

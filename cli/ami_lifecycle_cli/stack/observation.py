@@ -18,7 +18,7 @@ from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
-from ami_lifecycle.steps.ubuntu import current_ubuntu
+from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.records import (
@@ -206,7 +206,7 @@ def _next_rebuild(
 ) -> NextRebuild | None:
     follows = settings.refresh.follow_base
     newest = (
-        current_ubuntu(settings, stack.state_machine_arn, stack.parameters, stack.images) if follows else None
+        current_base(settings, stack.state_machine_arn, stack.parameters, stack.images) if follows else None
     )
     rebuild = rebuild_of(live, newest, settings)
     if rebuild is None or live.digest is None:

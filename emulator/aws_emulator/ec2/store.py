@@ -174,6 +174,7 @@ class Ec2Store:
         owner_id: str,
         owner_alias: str | None = None,
         architecture: str = "x86_64",
+        root_device: str = "/dev/sda1",
         root_gib: int = 8,
         boot_mode: str | None = "uefi-preferred",
         public: bool = True,
@@ -192,7 +193,7 @@ class Ec2Store:
             )
             snapshot.state, snapshot.completed = "completed", self.clock.now()
             root = BlockDevice(
-                device_name="/dev/sda1", snapshot_id=snapshot.snapshot_id, volume_size=root_gib
+                device_name=root_device, snapshot_id=snapshot.snapshot_id, volume_size=root_gib
             )
             image = Image(
                 **self.stamp(),

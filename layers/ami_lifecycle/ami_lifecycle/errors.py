@@ -178,7 +178,7 @@ class BuildError(AmiLifecycleError):
 
 
 class AgentTooOldError(BuildError):
-    """The SSM agent in the base image is older than our documents need; the next build starts from Ubuntu."""
+    """The SSM agent in the base image is older than our documents need; the next build starts from the base."""
 
 
 class BuilderLostError(BuildError):

@@ -83,6 +83,11 @@ class Images(Protocol):
     def find_by_name(self, pattern: str) -> list[Image]:
         """All own images whose name matches (`*` as in EC2's filters), disabled ones included."""
 
+    def newest(self, owner: str, name: str, architecture: str) -> Image | None:
+        """The newest available image of an account or an alias (`self`, `amazon`) whose name matches, with an EBS root
+        volume and hvm; None when there is none, or none that this account allows itself.
+        """
+
     def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
         """CreateImage with tags on image and snapshots; returns its id.
 

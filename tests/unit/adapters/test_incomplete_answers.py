@@ -211,6 +211,13 @@ CASES = [
     ),
     Case(
         _images,
+        "newest",
+        {"owner": "self", "name": "golden-*", "architecture": "x86_64"},
+        {"DescribeImages": {"Images": [IMAGE]}},
+        _OF_IMAGES,
+    ),
+    Case(
+        _images,
         "images_of_snapshots",
         {"snapshot_ids": ["snap-1"]},
         {"DescribeImages": {"Images": [IMAGE]}},

@@ -25,10 +25,13 @@ from tests.unit.domain.builders import (
     settings,
 )
 
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, Claim, UnusableBase
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
+    TAG_BASE,
     TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
     TAG_ENVIRONMENT,
     TAG_GENERATION,
     TAG_ROLE,
@@ -278,6 +281,36 @@ def test_all_disks_of_the_base_but_its_root_are_thrown_away_with_the_builder() -
     base = base_of(BaseChoice(BuildMode.UPDATE, image, 2, None, ""))
     assert [device.device_name for device in base.volatile_devices] == ["/dev/sdb1", "/dev/sdc1"]
     assert base.root_volume_gib == 40
+
+
+# The setting `base`.
+
+
+@pytest.mark.parametrize(
+    ("tag", "base", "reason"),
+    [
+        (None, "ubuntu-22.04", None),
+        ("ubuntu-22.04", "ubuntu-22.04", None),
+        (None, "ubuntu-24.04", "was built from ubuntu-22.04, and base is ubuntu-24.04"),
+        ("ubuntu-24.04", "ubuntu-22.04", "was built from ubuntu-24.04, and base is ubuntu-22.04"),
+    ],
+)
+def test_another_base_makes_the_next_build_fresh(tag: str | None, base: str, reason: str | None) -> None:
+    own = an_image(1, tags={**an_image(1).tags, **({TAG_BASE: tag} if tag else {})})
+    wanted = settings(base=BaseSettings(preset=base))
+    choice = choose_base(a_request(), live(own), (), lambda: UBUNTU, wanted, NOW)
+    if reason is None:
+        assert (choice.mode, choice.image, choice.setting) == (BuildMode.UPDATE, own, tag)
+        return
+    assert (choice.mode, choice.image) == (BuildMode.FRESH, UBUNTU)
+    assert choice.reason == f"fresh from {UBUNTU.image_id}: {own.image_id} {reason}"
+    assert (choice.setting, choice.original_id) == (base, UBUNTU.image_id)
+
+
+def test_an_update_passes_on_what_is_below_all_images() -> None:
+    tags = {**an_image(1).tags, TAG_BASE: "ubuntu-22.04", TAG_BASE_IMAGE: image_id(7)}
+    base = base_of(choose(an_image(1, tags=tags)))
+    assert (base.image_id, base.setting, base.original_id) == (image_id(1), "ubuntu-22.04", image_id(7))
 
 
 # The words of it, which stand in the execution, in `latest`'s metadata and in what `status` says.

@@ -282,7 +282,13 @@ def test_a_reason_is_kept_in_four_hundred_characters(length: int) -> None:
 def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
     plan = a_plan(branch="main").model_copy(
         update={
-            "base": Base(image_id=image_id(7), root_device_name="/dev/sda1", created=NOW),
+            "base": Base(
+                image_id=image_id(7),
+                root_device_name="/dev/sda1",
+                created=NOW,
+                setting="debian-12",
+                original_id=image_id(8),
+            ),
             "generation": 5,
             "reasons": ("a new digest", "an update"),
         }
@@ -316,6 +322,8 @@ def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
         "base_created": "2026-01-15T12:00:00Z",
         "release": None,
         "recipe": None,
+        "base_setting": "debian-12",
+        "original_ami_id": image_id(8),
         "verified_at": "2026-01-15T12:00:00Z",
         "snapshot_ids": list(an_image(1).snapshot_ids),
         "replaces": image_id(2),

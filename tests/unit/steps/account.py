@@ -35,11 +35,11 @@ from ami_lifecycle.steps.plan_build import Planner
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.retire_images import RetireInput, Retirer
 from ami_lifecycle.steps.sweep_environments import Sweeper
-from ami_lifecycle.steps.ubuntu import UBUNTU_PARAMETER
 from parameter_config import load_config
 
 MACHINE = f"arn:aws:states:us-east-1:{OWNER}:stateMachine:build-image"
 UBUNTU = "ami-0123456789abcdef0"
+UBUNTU_PARAMETER = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
 LONG_AGO = datetime(2025, 6, 1, tzinfo=UTC)
 FUNCTION_SECONDS = 60
 INFRASTRUCTURE = Infrastructure(
@@ -142,7 +142,7 @@ class Account:
                 update={"image_id": UBUNTU}
             )
         )
-        world.parameters.set(UBUNTU_PARAMETER.format(architecture="amd64"), UBUNTU, "aws:ec2:image")
+        world.parameters.set(UBUNTU_PARAMETER, UBUNTU, "aws:ec2:image")
         world.commands.answer = self._answer
 
     def _answer(self, command: SentCommand) -> CommandResult:

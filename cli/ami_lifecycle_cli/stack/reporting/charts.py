@@ -136,7 +136,7 @@ def _edge(base: int | None, row: int) -> str:
 def _image(report: EnvironmentReport, record: HistoryRecord, rows: dict[str, int]) -> str:
     base = rows.get(record.base_ami_id or "")
     if record.build_mode and record.build_mode.value == "fresh":
-        origin = "from Ubuntu"
+        origin = "from the base"
     elif base is not None:
         origin = f"from #{report.records[base].workflow_run_number}"
     else:

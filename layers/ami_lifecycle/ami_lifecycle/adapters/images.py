@@ -71,6 +71,29 @@ class Ec2Images:
         """All own images whose name matches; `*` and `?` as in EC2's filters."""
         return self._own([{"Name": "name", "Values": [pattern]}])
 
+    @calls("ec2:DescribeImages")
+    def newest(self, owner: str, name: str, architecture: str) -> Image | None:
+        """The newest available image of an owner whose name matches; `*` and `?` as in EC2's filters.
+
+        Never without the owner: anybody can give a public image any name. Deprecated ones are left out unless they are
+        the account's own (EC2 API reference, DescribeImages).
+        """
+        wanted = {
+            "name": name,
+            "architecture": architecture,
+            "state": "available",
+            "root-device-type": "ebs",
+            "virtualization-type": "hvm",
+        }
+        given = [{"Name": key, "Values": [value]} for key, value in wanted.items()]
+        with aws_errors("ec2:DescribeImages", f"images of {owner} named {name}"):
+            pages = self._client.get_paginator("describe_images").paginate(
+                Owners=[owner], Filters=given, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+            )
+            found = [to_image(image) for page in pages for image in page["Images"]]
+        dated = [image for image in found if image.creation_date is not None]
+        return max(dated, key=lambda image: (image.creation_date, image.image_id), default=None)
+
     @calls("ec2:CreateImage", "ec2:CreateTags", "ec2:DescribeInstances")
     def create(self, instance_id: str, name: str, description: str, tags: Mapping[str, str]) -> str | None:
         """CreateImage with tags on image and snapshots; None when the name is taken.

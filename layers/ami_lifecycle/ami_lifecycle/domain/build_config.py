@@ -145,7 +145,11 @@ def _mapping_problems(path: tuple[str, ...], value: Any) -> list[SettingProblem]
 
 def settings_of(build: Mapping[str, Any], environment: str, application: str) -> dict[str, Any]:
     """An environment's values: its own on top of the defaults, with tag and image name filled in."""
-    values = merged(build.get("defaults") or {}, build["environments"][environment] or {})
+    own = build["environments"][environment] or {}
+    values = merged(build.get("defaults") or {}, own)
+    # One thing, and not a mapping of settings: half of the defaults' base and half of another are no base.
+    if "base" in own:
+        values["base"] = own["base"]
     values["image_tag"] = text_of(build, "image_tag", TAG_TEMPLATE, environment, application)
     values["image_name"] = text_of(build, "image_name", NAME_TEMPLATE, environment, application)
     return values | {"application": application, "environment": environment}
@@ -213,8 +217,13 @@ def hook_problems(
 def _unknown(where: tuple[str, ...]) -> str:
     model: Any = EnvironmentSettings
     for name in where[:-1]:
-        # An item of a list is of the list's model.
-        model = get_args(model)[0] if name.isdecimal() else model.model_fields[name].annotation
+        if name.isdecimal():
+            # An item of a list is of the list's model.
+            model = get_args(model)[0]
+            continue
+        annotation = model.model_fields[name].annotation
+        # Of a setting that may be left out, what it is otherwise.
+        model = next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
     known = [field.alias or name for name, field in model.model_fields.items() if name not in _FROM_ELSEWHERE]
     return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
 

@@ -100,6 +100,7 @@ class Form(NamedTuple):
 _NAME_WORDS: Final = (
     "lower-case letters, digits and hyphens, at most 32, with a letter at the start and no hyphen at the end"
 )
+_PART: Final = "([A-Za-z0-9_.-]|[{]architecture[}]|[{]dpkg_architecture[}])+"
 FORMS: Final[dict[str, Form]] = {
     "name": Form(NAME, _NAME_WORDS),
     # ECR API reference, PutImage. Docker before 23 takes 255 characters with the registry's name (distribution,
@@ -111,6 +112,23 @@ FORMS: Final[dict[str, Form]] = {
     # EC2 API reference, CreateImage: 3 to 128 characters; the name of a candidate adds up to 48.
     "image_name": Form(
         r"[A-Za-z0-9()\[\] ./'@_-]{3,80}", "3 to 80 letters, digits, spaces or ( ) [ ] . / - ' @ _"
+    ),
+    # EC2 API reference, DescribeImages, Owners.
+    "base_owner": Form(
+        "[0-9]{12}|self|amazon|aws-marketplace|aws-backup-vault",
+        "the 12 digits of an account in quotes, self, amazon, aws-marketplace or aws-backup-vault",
+    ),
+    "base_image_id": Form("ami-([0-9a-f]{8}|[0-9a-f]{17})", "the id of an image, ami-0123456789abcdef0"),
+    # EC2 API reference, CreateImage, Name, and the wildcards of filters.
+    "base_image_name": Form(
+        r"[A-Za-z0-9()\[\] ./'@_*?-]{3,128}",
+        "the name of images, with * and ? for what differs: 'golden-base-*'",
+    ),
+    # Systems Manager API reference, GetParameter, Name: with a version or a label behind a colon.
+    "base_parameter": Form(
+        f"/?{_PART}(/{_PART})*(:[A-Za-z0-9_.-]+)?",
+        "the name of a parameter, in which only {architecture} and {dpkg_architecture} stand in braces: "
+        "/golden/base/{architecture}",
     ),
     "subnet": Form("subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, subnet-0123456789abcdef0"),
     "instance_type": Form(r"[a-z0-9-]+\.[a-z0-9-]+", "an instance type, m7i.large"),
@@ -233,6 +251,10 @@ VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
 ParameterPath = Annotated[StrictStr, _text(FORMS["parameter_path"].check)]
 ClockTime = Annotated[StrictStr, _text(FORMS["clock_time"].check)]
 TimeZone = Annotated[StrictStr, _text(_zone)]
+BaseOwner = Annotated[StrictStr, _text(FORMS["base_owner"].check)]
+BaseImageId = Annotated[StrictStr, _text(FORMS["base_image_id"].check)]
+BaseImageName = Annotated[StrictStr, _text(FORMS["base_image_name"].check)]
+BaseParameter = Annotated[StrictStr, _text(FORMS["base_parameter"].check)]
 HealthPath = Annotated[StrictStr, _text(FORMS["health_path"].check)]
 PlainText = Annotated[StrictStr, _text(_plain)]
 ScriptText = Annotated[StrictStr, _text(_script)]

@@ -21,6 +21,9 @@ TAG_ROLE: Final = "ami-lifecycle:role"
 TAG_DIGEST: Final = "ami-lifecycle:image-digest"
 TAG_GENERATION: Final = "ami-lifecycle:generation"
 TAG_BASE_CREATED: Final = "ami-lifecycle:base-created"
+# The setting `base` as it was, and the image of others that it named, below all images since.
+TAG_BASE: Final = "ami-lifecycle:base"
+TAG_BASE_IMAGE: Final = "ami-lifecycle:base-image"
 # When the disks were imaged: an image that is registered under another name has a creation date of its own.
 TAG_IMAGED: Final = "ami-lifecycle:imaged"
 # The execution that made the disks, whichever image is registered from them (docs/decisions/0008).
@@ -112,11 +115,14 @@ class Image(Frozen):
     name: str
     state: ImageState
     owner_id: str = ""
+    owner_alias: str | None = None
     description: str = ""
     creation_date: datetime | None = None
     architecture: str = "x86_64"
     virtualization_type: str = "hvm"
     root_device_name: str = "/dev/sda1"
+    root_device_type: str = "ebs"
+    platform: str | None = None
     block_devices: tuple[BlockDevice, ...] = ()
     ena_support: bool = False
     sriov_net_support: str | None = None

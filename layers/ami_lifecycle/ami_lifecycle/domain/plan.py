@@ -11,7 +11,7 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 
 
 class BuildMode(StrEnum):
-    """Whether a build starts from Ubuntu or from the environment's own image."""
+    """Whether a build starts from the base or from the environment's own image."""
 
     FRESH = "fresh"
     UPDATE = "update"
@@ -32,13 +32,17 @@ class Source(Frozen):
 
 
 class Base(Frozen):
-    """The image that the builder boots."""
+    """The image that the builder boots. `setting` is what `base` says, `original_id` the image of others that it named,
+    and `created` that image's date: an update passes on those of the image below.
+    """
 
     image_id: AmiId
     root_device_name: str
     root_volume_gib: int | None = None
     volatile_devices: tuple[VolatileDevice, ...] = ()
     created: datetime | None = None
+    setting: str | None = None
+    original_id: AmiId | None = None
 
 
 class BuildPlan(Frozen):

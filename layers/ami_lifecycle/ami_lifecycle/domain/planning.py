@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from ami_lifecycle.domain.bases import DEFAULT_PRESET
 from ami_lifecycle.domain.environment import EnvironmentRecord, UnusableBase
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
+    TAG_BASE,
     TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
     TAG_DIGEST,
     TAG_ENVIRONMENT,
     TAG_GENERATION,
@@ -127,34 +130,38 @@ class BaseChoice(NamedTuple):
     generation: int
     created: datetime | None
     reason: str
+    setting: str | None = None
+    original_id: str | None = None
 
 
 def choose_base(
     request: BuildRequest,
     live: Live,
     older: Sequence[Image],
-    ubuntu: Callable[[], Image],
+    newest_base: Callable[[], Image],
     settings: EnvironmentSettings,
     now: datetime,
     unusable: UnusableBase | None = None,
 ) -> BaseChoice:
-    """Choose between the environment's own image and Ubuntu.
+    """Choose between the environment's own image and the base of the settings.
 
     Args:
         older: own images of the environment's name, for an environment that has no usable `latest`.
-        ubuntu: looks for the current Ubuntu 22.04 image of the settings' architecture. An update needs none,
-            and goes on where there is none.
+        newest_base: looks for the image that the base names now. An update needs none, and goes on where there is
+            none.
         unusable: an own image from which an earlier build could not start.
     """
     own = live.image or newest_usable(older, settings)
     if request.fresh:
         is_scheduled = request.trigger is Trigger.SCHEDULE
-        return _fresh(ubuntu(), "a rebuild was due" if is_scheduled else "a fresh build was asked for")
+        return _fresh(
+            newest_base(), settings, "a rebuild was due" if is_scheduled else "a fresh build was asked for"
+        )
     if own is None:
-        return _fresh(ubuntu(), f"{live.problem}, and there is no older image")
+        return _fresh(newest_base(), settings, f"{live.problem}, and there is no older image")
     problem = _problem_of(own, settings, now, unusable)
     if problem is not None:
-        return _fresh(ubuntu(), problem)
+        return _fresh(newest_base(), settings, problem)
     why = "the environment's own image" if live.image else f"{live.problem}; this is the newest older image"
     return BaseChoice(
         BuildMode.UPDATE,
@@ -162,6 +169,8 @@ def choose_base(
         _generation_of(own) + 1,
         base_created_of(own),
         f"update from {own.image_id}: {why}",
+        own.tags.get(TAG_BASE),
+        own.tags.get(TAG_BASE_IMAGE),
     )
 
 
@@ -171,8 +180,8 @@ def _problem_of(
     """Why the environment's own image is no base of a build; None when it is one."""
     if own.architecture != settings.builder.architecture:
         return f"{own.image_id} is {own.architecture}, the settings want another architecture"
-    if baked_part(own.tags.get(TAG_RECIPE)) != baked_part(settings.recipe):
-        return f"{own.image_id} was made with other provision hooks than the settings have now"
+    if (other := _other_making_of(own, settings)) is not None:
+        return other
     if unusable is not None and own.image_id == unusable.image_id:
         return f"no build can start from {own.image_id}: {unusable.reason}"
     generation, limit = _generation_of(own), settings.refresh.max_generations
@@ -181,6 +190,15 @@ def _problem_of(
     created, days = base_created_of(own), settings.refresh.max_base_age_days
     if days is not None and created is not None and now - created > timedelta(days=days):
         return f"the base of {own.image_id} is of {created:%Y-%m-%d}, and max_base_age_days is {days}"
+    return None
+
+
+def _other_making_of(own: Image, settings: EnvironmentSettings) -> str | None:
+    """What of an image's making the settings say otherwise now, and no update can change."""
+    if (was := base_setting_of(own)) != settings.base.tag:
+        return f"{own.image_id} was built from {was}, and base is {settings.base.text}"
+    if baked_part(own.tags.get(TAG_RECIPE)) != baked_part(settings.recipe):
+        return f"{own.image_id} was made with other provision hooks than the settings have now"
     return None
 
 
@@ -213,20 +231,33 @@ def is_named_for(image: Image, image_name: str) -> bool:
 
 
 def base_of(choice: BaseChoice) -> Base:
-    """The part of a choice that the launch needs."""
+    """The part of a choice that the launch and the records need."""
     return Base(
         image_id=choice.image.image_id,
         root_device_name=choice.image.root_device_name,
         root_volume_gib=choice.image.root_volume_gib,
         volatile_devices=choice.image.volatile_devices,
         created=choice.created,
+        setting=choice.setting,
+        original_id=choice.original_id,
     )
 
 
-def _fresh(ubuntu: Image, why: str) -> BaseChoice:
+def _fresh(base: Image, settings: EnvironmentSettings, why: str) -> BaseChoice:
     return BaseChoice(
-        BuildMode.FRESH, ubuntu, 1, ubuntu.creation_date, f"fresh from {ubuntu.image_id}: {why}"
+        BuildMode.FRESH,
+        base,
+        1,
+        base.creation_date,
+        f"fresh from {base.image_id}: {why}",
+        settings.base.tag,
+        base.image_id,
     )
+
+
+def base_setting_of(image: Image) -> str:
+    """What `base` said when an image's disks were made; before there was a choice, it was the default."""
+    return image.tags.get(TAG_BASE, DEFAULT_PRESET)
 
 
 def _generation_of(image: Image) -> int:
@@ -235,7 +266,7 @@ def _generation_of(image: Image) -> int:
 
 
 def base_created_of(image: Image) -> datetime | None:
-    """Date of Ubuntu's image below an image; its own where it does not say."""
+    """Date of the base below an image; its own where it does not say."""
     return _date_of(image, TAG_BASE_CREATED)
 
 

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.first_boot import FACT, FirstBoot
 from ami_lifecycle.domain.model import (
+    TAG_BASE,
     TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
     TAG_DIGEST,
     TAG_GENERATION,
     TAG_RECIPE,
@@ -120,6 +122,8 @@ def metadata_of(
         base_created=timestamp(plan.base.created) if plan.base and plan.base.created else None,
         release=release_of(image),
         recipe=image.tags.get(TAG_RECIPE),
+        base_setting=plan.base.setting if plan.base else None,
+        original_ami_id=plan.base.original_id if plan.base else None,
         verified_at=verified_at,
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
@@ -154,6 +158,8 @@ def metadata_from_tags(image: Image, environment: str, region: str, reason: str)
         base_created=image.tags.get(TAG_BASE_CREATED),
         release=release_of(image),
         recipe=image.tags.get(TAG_RECIPE),
+        base_setting=image.tags.get(TAG_BASE),
+        original_ami_id=image.tags.get(TAG_BASE_IMAGE),
         snapshot_ids=image.snapshot_ids,
         reason=reason,
     )

@@ -38,6 +38,8 @@ class Metadata(BaseModel):
     base_created: str | None = None
     release: str | None = None
     recipe: str | None = None
+    base_setting: str | None = None
+    original_ami_id: str | None = None
     verified_at: str | None = None
     snapshot_ids: tuple[str, ...] = ()
     replaces: str | None = None

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
+from ami_lifecycle.domain.bases import DEFAULT_PRESET, BaseSettings, Driver
 from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
     LISTED_CHARACTERS,
@@ -272,8 +273,8 @@ class RefreshWindow(Frozen):
 
 
 class RefreshSettings(Frozen):
-    """When the next build starts from Ubuntu again instead of from the previous image, and when the sweep rebuilds
-    what is live, with the same Docker image, for the sake of Ubuntu's patches.
+    """When the next build starts from the base again instead of from the previous image, and when the sweep rebuilds
+    what is live, with the same Docker image, for the sake of the base's patches.
     """
 
     max_generations: StrictInt | None = Field(None, ge=1, le=10_000)
@@ -301,6 +302,7 @@ class EnvironmentSettings(Frozen):
     repository: RepositoryName
     image_tag: ImageTag
     image_name: ImageName
+    base: BaseSettings = BaseSettings(preset=DEFAULT_PRESET)
     builder: BuilderSettings = Field(default_factory=BuilderSettings)
     container: ContainerSettings = Field(default_factory=ContainerSettings)
     verification: VerificationSettings = Field(default_factory=VerificationSettings)
@@ -323,6 +325,16 @@ class EnvironmentSettings(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _driver_can_be_installed(self) -> Self:
+        known, driver = self.base.known, self.container.nvidia_driver
+        if driver is None or known is None or known.driver is Driver.UBUNTU_ARCHIVE:
+            return self
+        raise ValueError(
+            f"container.nvidia_driver is {driver!r}, but base is {self.base.text}, which has a driver already; "
+            "leave container.nvidia_driver out"
+        )
+
     @field_validator("tags")
     @classmethod
     def _tags_are_taken(cls, tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -341,8 +353,9 @@ class EnvironmentSettings(Frozen):
 
     @property
     def recipe(self) -> str | None:
-        """What an image is made with beside the Docker image; None without hooks."""
-        return recipe_of(self.hooks, self.hook_scripts)
+        """What an image is made with beside the Docker image; None for the default base without hooks."""
+        base = None if self.base.preset == DEFAULT_PRESET else self.base.text
+        return recipe_of(self.hooks, self.hook_scripts, base)
 
     @property
     def parameter_names(self) -> ParameterNames:

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from ami_lifecycle.domain.execution import ClaimedInput, ImageRef
 from ami_lifecycle.domain.model import (
+    TAG_BASE,
     TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
     TAG_EXECUTION,
     TAG_GENERATION,
     TAG_RELEASE,
@@ -71,8 +73,13 @@ def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str
     )
     tags[TAG_GENERATION] = str(plan.generation)
     tags[TAG_RELEASE] = execution_arn
-    if plan.base is not None and plan.base.created is not None:
-        tags[TAG_BASE_CREATED] = plan.base.created.isoformat()
+    if plan.base is not None:
+        known = {
+            TAG_BASE: plan.base.setting,
+            TAG_BASE_IMAGE: plan.base.original_id,
+            TAG_BASE_CREATED: plan.base.created.isoformat() if plan.base.created else None,
+        }
+        tags |= {key: value for key, value in known.items() if value}
     return tags | recipe_tags(plan.configured.recipe)
 
 

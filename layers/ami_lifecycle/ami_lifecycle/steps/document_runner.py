@@ -72,10 +72,10 @@ class DocumentRunner:
         if numbers < MINIMUM_AGENT:
             minimum = ".".join(map(str, MINIMUM_AGENT))
             remedy = (
-                "The next build starts from Ubuntu: the sweep starts it where a tag still names this digest; else "
+                "The next build starts from the base: the sweep starts it where a tag still names this digest; else "
                 "build again"
                 if step.plan.mode is BuildMode.UPDATE
-                else "Ubuntu's own image is too old: build again when Canonical has published another"
+                else "The base's own image is too old: build when its publisher has made another, or name another base"
             )
             raise AgentTooOldError(
                 f"the SSM agent of {instance_id} is {version}; documents that pass parameters as environment "

@@ -50,6 +50,11 @@ def account_of(execution_arn: str) -> str:
     return execution_arn.split(":")[4]
 
 
+def partition_of(arn: str) -> str:
+    """Partition in an ARN: `aws`, `aws-cn`, ..."""
+    return arn.split(":")[1]
+
+
 def require_alive(instance_id: str, instances: Instances) -> None:
     """Fail if an instance has ended. One that EC2 does not show yet counts as running.
 

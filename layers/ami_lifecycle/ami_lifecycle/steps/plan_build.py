@@ -12,8 +12,9 @@ from ami_lifecycle.domain.execution import BuildState, ImageRef
 from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
-from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_for_nothing
+from ami_lifecycle.domain.planning import BaseChoice, Live, base_of, choose_base, reason_for_nothing
 from ami_lifecycle.domain.preflight import Problem
+from ami_lifecycle.domain.recipe import hooks_part
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.domain.scheduled_rebuild import reason_for_no_rebuild, rebuild_of
@@ -28,10 +29,10 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published_records import PublishedRecords
-from ami_lifecycle.steps.ubuntu import current_ubuntu
 
 # As the contract of requests bounds it.
 _LONGEST_REASON: Final = 200
@@ -135,9 +136,9 @@ class Planner:
         found = self.images.find_by_name(f"{settings.image_name}*")
         return [image for image in found if not image.name.startswith(longer)]
 
-    def ubuntu(self, settings: EnvironmentSettings, arn: str) -> Image:
-        """The image that a fresh build starts from. `current_ubuntu` says what it raises."""
-        return current_ubuntu(settings, arn, self.parameters, self.images)
+    def base(self, settings: EnvironmentSettings, arn: str) -> Image:
+        """The image that a fresh build starts from. `current_base` says what it raises."""
+        return current_base(settings, arn, self.parameters, self.images)
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,12 @@ class _Planning:
             self.request,
             self.live,
             [] if self.live.image else self.planner.older_images(self.settings),
-            lambda: self._ubuntu,
+            lambda: self._newest_base,
             self.settings,
             self.planner.clock.now(),
             self.record.unusable_base,
         )
-        if choice.mode is BuildMode.UPDATE:
-            _refuse_small_volume(choice.image, self.settings)
+        _refuse_small_volume(choice, self.settings)
         plan = self._planned(
             Action.BUILD, self._reasons(choice.reason, source.digest), source.digest
         ).model_copy(
@@ -192,24 +192,23 @@ class _Planning:
         return BuildState(plan=plan)
 
     @cached_property
-    def _ubuntu(self) -> Image:
+    def _newest_base(self) -> Image:
         """The image that a fresh build starts from, read once: it is judged and built from by the same look."""
-        return self.planner.ubuntu(self.settings, self.execution_arn)
+        return self.planner.base(self.settings, self.execution_arn)
 
     def _reason_for_nothing(self, digest: str) -> str | None:
         if self.request.trigger is not Trigger.SCHEDULE:
             return reason_for_nothing(self.request, digest, self.live, self.record, self.settings)
         # Judged again: since the sweep has asked, somebody may have published, pinned or rebuilt.
-        newest = self._ubuntu if self.settings.refresh.follow_base else None
+        newest = self._newest_base if self.settings.refresh.follow_base else None
         rebuild, now = rebuild_of(self.live, newest, self.settings), self.planner.clock.now()
         return reason_for_no_rebuild(digest, self.live, self.record, self.settings, rebuild, now)
 
     def _reasons(self, of_base: str, digest: str) -> list[str]:
         reasons = [of_base]
-        if self.live.digest == digest and self.live.recipe != self.settings.recipe:
-            reasons.append(
-                f"the hooks are {self.settings.recipe or 'none'}, and were {self.live.recipe or 'none'}"
-            )
+        now, before = hooks_part(self.settings.recipe), hooks_part(self.live.recipe)
+        if self.live.digest == digest and now != before:
+            reasons.append(f"the hooks are {now or 'none'}, and were {before or 'none'}")
         if self.live.value is not None and self.live.image is None:
             reasons.append(self.live.problem or "")
         if not self.settings.verification.enabled:
@@ -290,11 +289,14 @@ def _as_build(request: BuildRequest) -> BuildRequest:
     return request.model_copy(update=changes)
 
 
-def _refuse_small_volume(image: Image, settings: EnvironmentSettings) -> None:
-    if image.root_volume_gib is not None and image.root_volume_gib > settings.builder.root_volume_gib:
+def _refuse_small_volume(choice: BaseChoice, settings: EnvironmentSettings) -> None:
+    """EC2 makes no volume that is smaller than its snapshot (EC2 API reference, EbsBlockDevice, VolumeSize)."""
+    size, wanted = choice.image.root_volume_gib, settings.builder.root_volume_gib
+    if size is not None and size > wanted:
+        other = "ask for a fresh build" if choice.mode is BuildMode.UPDATE else "name another base"
         raise SettingsError(
-            f"builder.root_volume_gib is {settings.builder.root_volume_gib}, but {image.image_id} has a root "
-            f"volume of {image.root_volume_gib} GiB; raise it, or ask for a fresh build"
+            f"builder.root_volume_gib is {wanted}, but {choice.image.image_id} has a root volume of {size} GiB; raise "
+            f"it, or {other}"
         )
 
 

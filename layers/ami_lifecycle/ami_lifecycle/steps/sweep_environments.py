@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, retry_delay
 from ami_lifecycle.domain.execution import ExecutionStatus
@@ -51,6 +52,7 @@ from ami_lifecycle.ports import (
     Repository,
 )
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.batch import BatchResult, process_each
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
@@ -60,7 +62,6 @@ from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.queued_request import start_queued_request
 from ami_lifecycle.steps.retire_images import RetirementReview
-from ami_lifecycle.steps.ubuntu import current_ubuntu
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
@@ -470,20 +471,20 @@ class Sweeper:
         return _Due(what, finding, self._rebuild_request(observed, rebuild))
 
     def _newest_base(self, state: _SweepState, settings: EnvironmentSettings) -> Image:
-        """The base's current image, looked up once for all environments of an architecture.
+        """The base's current image, looked up once for all environments of the same base and architecture.
 
         Raises:
             AmiLifecycleError: it cannot be read; a finding for each environment that is to be rebuilt.
         """
-        architecture = settings.builder.architecture
-        if architecture not in state.bases:
+        wanted = (settings.base, settings.builder.architecture)
+        if wanted not in state.bases:
             try:
-                state.bases[architecture] = current_ubuntu(
+                state.bases[wanted] = current_base(
                     settings, self.state_machine_arn, self.parameters, self.images
                 )
             except AmiLifecycleError as error:
-                state.bases[architecture] = error
-        known = state.bases[architecture]
+                state.bases[wanted] = error
+        known = state.bases[wanted]
         if isinstance(known, AmiLifecycleError):
             raise known
         return known
@@ -619,7 +620,7 @@ class _SweepState:
     observed: list[_Observed] = field(default_factory=list)
     undecided_images: dict[str, list[str]] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
-    bases: dict[str, Image | AmiLifecycleError] = field(default_factory=dict)
+    bases: dict[tuple[BaseSettings, str], Image | AmiLifecycleError] = field(default_factory=dict)
     rebuilds_due: dict[str, Rebuild] = field(default_factory=dict)
     rebuilds: int = 0
     overdue: list[str] = field(default_factory=list)
