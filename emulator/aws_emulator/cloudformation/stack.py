@@ -128,7 +128,9 @@ class Stack:
             if (kind.startswith("List<") or kind == "CommaDelimitedList") and isinstance(value, str):
                 value = [part.strip() for part in value.split(",") if part.strip()]
             pattern = parameter.get("AllowedPattern")
-            if pattern and not re.fullmatch(pattern, str(value)):
+            # Of a list, each value (CloudFormation user guide, Parameters, AllowedPattern).
+            texts = value if isinstance(value, list) else [value]
+            if pattern and not all(re.fullmatch(pattern, str(text)) for text in texts):
                 told = parameter.get("ConstraintDescription") or f"it must match {pattern}"
                 raise TemplateError(f"the parameter {name} cannot be {value!r}: {told}")
             allowed = parameter.get("AllowedValues")

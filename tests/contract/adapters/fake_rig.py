@@ -54,6 +54,7 @@ class FakeRig:
                 name="ubuntu",
                 state=ImageState.AVAILABLE,
                 owner_id="099720109477",
+                creation_date=self.world.clock.now(),
                 block_devices=(device,),
             )
         )

@@ -70,6 +70,27 @@ def test_images_are_found_by_tags_and_by_name_with_wildcards(rig: Rig) -> None:
     assert rig.images.find_by_name(rig.name) == []
 
 
+def test_the_newest_of_an_owner_and_a_name_is_found_with_wildcards(rig: Rig) -> None:
+    assert rig.images.newest("self", f"{rig.name}-*", "x86_64") is None
+    ids = [available_image(rig, f"{rig.name}-1"), available_image(rig, f"{rig.name}-2")]
+    # Both may be of the same second.
+    newest = max(rig.images.find_each(ids), key=lambda image: (str(image.creation_date), image.image_id))
+    disabled = available_image(rig, f"{rig.name}-3")
+    rig.disable(disabled)
+    for owner in ("self", "123456789012"):
+        found = rig.images.newest(owner, f"{rig.name}-?", "x86_64")
+        assert found == newest
+    assert rig.images.newest("self", f"{rig.name}-*", "arm64") is None
+    assert rig.images.newest("999999999999", f"{rig.name}-*", "x86_64") is None
+    assert rig.images.newest("amazon", f"{rig.name}-*", "x86_64") is None
+
+
+def test_the_newest_image_of_another_owner_is_found_by_its_account(rig: Rig) -> None:
+    found = rig.images.newest("099720109477", "ubuntu*", "x86_64")
+    assert found is not None
+    assert found.owner_id == "099720109477"
+
+
 def test_a_disabled_image_is_still_found(rig: Rig) -> None:
     image_id = available_image(rig)
     rig.disable(image_id)
