@@ -1,6 +1,6 @@
 """The page that lists what the emulator serves, from its sources."""
 
-from aws_emulator.api.served import served_operations
+from aws_emulator.api.served_operations import served_operations
 from aws_emulator.gateway.passthrough import MOTO_OPERATIONS
 
 

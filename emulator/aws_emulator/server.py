@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
 from aws_emulator.api.disruptions import Disruption, ProcessHangs, ProcessKilled
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, handlers_of
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock
 from aws_emulator.cloudformation.resources import Account

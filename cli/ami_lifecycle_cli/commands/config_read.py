@@ -31,7 +31,7 @@ from parameter_config.errors import (
     CredentialsError,
     StoreRequestError,
 )
-from parameter_config.exporting import ExportFormat, environment_variables, export_tree
+from parameter_config.export_formats import ExportFormat, environment_variables, export_tree
 from parameter_config.parameter_store import ParameterVersion
 from parameter_config.resolution import Nowhere
 from parameter_config.schema import config_json_schema

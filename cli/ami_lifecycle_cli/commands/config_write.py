@@ -31,7 +31,7 @@ from parameter_config.errors import (
     ConfigRefusedError,
     InvalidDeclarationError,
 )
-from parameter_config.exporting import ExportFormat, import_tree, unknown_in_import
+from parameter_config.export_formats import ExportFormat, import_tree, unknown_in_import
 from parameter_config.initialisation import InitOutcome, PlannedParameter, apply_init, plan_init
 from parameter_config.sensitive import MASK
 

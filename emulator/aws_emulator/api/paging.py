@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import TypeVar
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
+from aws_emulator.api.strict_json import strict_json
 
 Item = TypeVar("Item")
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
+from aws_emulator.api.strict_json import strict_json
 
 Values = Callable[[Any], Iterable[str | None]]
 

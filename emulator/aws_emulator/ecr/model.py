@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
+from aws_emulator.api.strict_json import strict_json
 
 ImageId = dict[str, str]
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.clock import Clock
 from aws_emulator.ecr.model import Repository
 from aws_emulator.eventbridge.bus import EventBus

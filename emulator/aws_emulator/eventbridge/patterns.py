@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.eventbridge.filters import Condition, PatternError, parse_condition
 from aws_emulator.eventbridge.wildcards import is_too_complex
 

@@ -15,9 +15,9 @@ from datetime import UTC
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import Item, page
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import Event, EventBus
 from aws_emulator.eventbridge.delivery import Delivery, TargetInvocation, retry_policy

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import refuse_constant
+from aws_emulator.api.strict_json import refuse_constant
 
 _PLACEHOLDER: Final = re.compile(r"<([^<>\s]+)>")
 _STEP: Final = re.compile(r"\.([^.\[\]*\"'\s]+)|\[(\d+|\*)\]")

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import Request, Response
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.clock import Clock
 from aws_emulator.faults import rules
 from aws_emulator.faults.call_faults import CallFaults, at, matches_call

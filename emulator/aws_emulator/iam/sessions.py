@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.gateway.passthrough import MotoResponse
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
+from aws_emulator.api.strict_json import strict_json
 
 Matches = Callable[[str], bool]
 _TERM: Final = re.compile(

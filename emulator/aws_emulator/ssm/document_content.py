@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
+from aws_emulator.api.strict_json import strict_json
 
 MAX_BYTES: Final = 65_536
 _PLUGINS: Final = frozenset(

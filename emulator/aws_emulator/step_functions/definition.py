@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.step_functions.choices import check_rule
 from aws_emulator.step_functions.errors import DefinitionError, SchemaError
 from aws_emulator.step_functions.intrinsics import check_template

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.step_functions.errors import DefinitionError, StateError
 from aws_emulator.step_functions.paths import NoSuchPathError, Path, parse_path
 

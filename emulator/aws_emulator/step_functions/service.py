@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Request, Response, operation
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.clock import Clock
 from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.step_functions.definition import parse_definition

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from botocore import xform_name
 
-from aws_emulator.api.served import served_operations
+from aws_emulator.api.served_operations import served_operations
 
 TESTS = Path(__file__).resolve().parents[1]
 

@@ -16,8 +16,8 @@ from ami_lifecycle.domain.build_config import (
 from ami_lifecycle.errors import SettingsError
 from ami_lifecycle.settings import Catalogue
 from parameter_config import Config
+from parameter_config.ambiguous_scalars import quoted
 from parameter_config.errors import ConfigInputError
-from parameter_config.plain_words import quoted
 from parameter_config.validation import Finding
 
 # Settings that Parameter Store may hold, with the path that declares each.

@@ -7,7 +7,7 @@ config.get("aws.ec2.instance_id")
 """
 
 from parameter_config.errors import ConfigError, MissingValueError
-from parameter_config.loading import Config, Section, load_config
+from parameter_config.loader import Config, Section, load_config
 from parameter_config.resolution import Source
 from parameter_config.sensitive import Sensitive
 

@@ -16,7 +16,7 @@ from parameter_config.errors import (
     VersionNotFoundError,
 )
 from parameter_config.initialisation import check_environment, new_parameter
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.ownership import foreign_parameter, is_ours, project_of, tags_for
 from parameter_config.parameter_store import ParameterVersion
 from parameter_config.values import format_value

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from parameter_config.ambiguous_scalars import quoted
 from parameter_config.errors import (
     InvalidDeclarationError,
     Location,
@@ -16,7 +17,6 @@ from parameter_config.errors import (
     ValueTypeError,
 )
 from parameter_config.names import check_template, fill_template
-from parameter_config.plain_words import quoted
 from parameter_config.schema import ParameterSchema, ValueType
 from parameter_config.sensitive import MASK, Sensitive
 from parameter_config.values import coerce_value, format_value, infer_type, parse_text, show

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 from pydantic import ValidationError
 
+from parameter_config.ambiguous_scalars import quoted, reading_of
 from parameter_config.declarations import Declaration, WrittenDefault, declare
 from parameter_config.errors import (
     AmbiguousValueError,
@@ -32,7 +33,6 @@ from parameter_config.errors import (
     UnknownFieldError,
     YamlSyntaxError,
 )
-from parameter_config.plain_words import quoted, reading_of
 from parameter_config.schema import (
     RESERVED_KEYS,
     RESERVED_NAMESPACES,

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from parameter_config.attributes import read_changes, remedy_for
 from parameter_config.environments import declared_parameters, each_environment
 from parameter_config.errors import OF_ONE_PARAMETER, ConfigError
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.ownership import identifying_tags, is_ours, orphans_among, prefixes_of, project_of
 from parameter_config.parameter_store import BATCH
 from parameter_config.sensitive import MASK

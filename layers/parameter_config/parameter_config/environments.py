@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from parameter_config.declarations import Declaration
 from parameter_config.documents import Node
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 
 
 def known_environments(config: Config) -> tuple[str, ...]:

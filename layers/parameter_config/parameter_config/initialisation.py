@@ -15,7 +15,7 @@ from parameter_config.errors import (
     PlaceholderError,
     StoreRequestError,
 )
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.ownership import is_ours, project_of, tags_for
 from parameter_config.parameter_store import NewParameter, ParameterStore, ParameterVersion
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from parameter_config.declarations import Declaration
 from parameter_config.errors import ForeignParameterError
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.names import name_matcher
 
 PROJECT_TAG: Final = "Project"

@@ -19,7 +19,7 @@ from parameter_config.errors import (
     ThrottledError,
     VersionNotFoundError,
 )
-from parameter_config.pacing import READS_PER_SECOND, WRITES_PER_SECOND, Clock, MonotonicClock, Pacer
+from parameter_config.rate_limit import READS_PER_SECOND, WRITES_PER_SECOND, Clock, MonotonicClock, Pacer
 
 BATCH: Final = 10
 PAGE: Final = 50

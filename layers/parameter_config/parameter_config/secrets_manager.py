@@ -9,7 +9,7 @@ from typing import Any
 
 from parameter_config.aws_errors import translated
 from parameter_config.errors import SecretNotFoundError, StoreRequestError
-from parameter_config.pacing import Clock
+from parameter_config.rate_limit import Clock
 from parameter_config.sensitive import Sensitive
 
 

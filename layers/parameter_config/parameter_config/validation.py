@@ -21,7 +21,7 @@ from parameter_config.errors import (
     Location,
     StoreRequestError,
 )
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.secrets_manager import SecretStore
 
 Level: TypeAlias = Literal["error", "warning"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from parameter_config import Config, load_config
 from parameter_config.errors import InvalidDeclarationError
-from parameter_config.exporting import PlainDumper, export_tree, import_tree
+from parameter_config.export_formats import PlainDumper, export_tree, import_tree
 from parameter_config.schema import RESERVED_KEYS, RESERVED_PREFIXES, ValueType
 from parameter_config.tfvars import format_tfvars, parse_tfvars
 from parameter_config.values import coerce_value, format_value, infer_type, parse_text

@@ -10,8 +10,8 @@ import pytest
 
 from parameter_config import load_config
 from parameter_config.errors import AccessDeniedError, ServiceUnavailableError, ThrottledError
-from parameter_config.pacing import READS_PER_SECOND, Pacer
 from parameter_config.parameter_store import ParameterStore
+from parameter_config.rate_limit import READS_PER_SECOND, Pacer
 
 from .conftest import WriteConfig
 from .fake_aws import (

@@ -13,7 +13,7 @@ import pytest
 from parameter_config import Config, ConfigError, Sensitive, load_config
 from parameter_config.changes import apply_change, plan_rollback, plan_set
 from parameter_config.drift import find_drift
-from parameter_config.exporting import environment_variables, export_tree
+from parameter_config.export_formats import environment_variables, export_tree
 from parameter_config.initialisation import plan_init
 from parameter_config.validation import examine_values
 

@@ -18,7 +18,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.machines.base_image import prepare_base_image
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
 from aws_emulator.machines.errors import MissingRequirementsError
-from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.machines.machine_host import MachineRoom
 from aws_emulator.machines.requirements import missing_requirements
 
 # What ECR says when an image is there already: pushing it again is no error for a client.

@@ -25,7 +25,7 @@ from aws_emulator.machines.agent import DocumentStep, StepResult, run_step
 from aws_emulator.machines.errors import CommandError, MachineError
 from aws_emulator.machines.instance_metadata import Identity, RoleCredentials
 from aws_emulator.machines.machine import Machine
-from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.machines.machine_host import MachineRoom
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
 logger = logging.getLogger(__name__)

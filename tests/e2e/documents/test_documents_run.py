@@ -26,7 +26,7 @@ from tests.e2e.documents.readers import (
     STANDS_FOR,
     WITH_A_STACK,
 )
-from tests.e2e.documents.room import Done, Room, exported
+from tests.e2e.documents.shell_session import Done, Room, exported
 
 from ami_lifecycle.domain.outcomes import OUTCOMES
 from aws_emulator.faults.rules import FAULTS

@@ -20,7 +20,7 @@ from aws_emulator.machines.disks import MountedDisk
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
 from aws_emulator.machines.instance_metadata import Identity
 from aws_emulator.machines.machine import Machine
-from aws_emulator.machines.machine_room import Archive, MachineRoom
+from aws_emulator.machines.machine_host import Archive, MachineRoom
 
 DOCUMENTS = Path(__file__).resolve().parents[3] / "documents"
 PROVISION = DocumentStep.read(DOCUMENTS / "provision_image.yaml")

@@ -9,7 +9,7 @@ from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
 
 from aws_emulator.machines.base_image import ImageStore, prepare_base_image
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
-from aws_emulator.machines.machine_room import MachineRoom
+from aws_emulator.machines.machine_host import MachineRoom
 from aws_emulator.machines.requirements import missing_requirements
 
 LABELS = {

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote
 
 from botocore.utils import parse_timestamp
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError, Members
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.scalars import epoch_seconds, iso8601
 

@@ -15,9 +15,9 @@ from parameter_config.declarations import Declaration
 from parameter_config.documents import Documents, Node, read_documents
 from parameter_config.errors import CredentialsError, InvalidDeclarationError, SecretNotFoundError
 from parameter_config.names import check_placeholder_value
-from parameter_config.pacing import Clock, MonotonicClock
 from parameter_config.parameter_cache import ParameterCache
 from parameter_config.parameter_store import ParameterStore
+from parameter_config.rate_limit import Clock, MonotonicClock
 from parameter_config.resolution import Nowhere, Resolver, Source
 from parameter_config.schema import RESERVED_PREFIXES
 from parameter_config.secrets_manager import SecretCache, SecretStore

@@ -18,7 +18,7 @@ import yaml
 from parameter_config.declarations import Declaration
 from parameter_config.documents import Node, Tree, load_plain_yaml, yaml_resolvers
 from parameter_config.errors import ConfigFileError, InvalidDeclarationError
-from parameter_config.loading import Config
+from parameter_config.loader import Config
 from parameter_config.resolution import Resolver
 from parameter_config.schema import ValueType
 from parameter_config.tfvars import format_tfvars, parse_tfvars

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aws_emulator.api.json_texts import strict_json
 from aws_emulator.api.operations import ApiError
 from aws_emulator.api.paging import page
+from aws_emulator.api.strict_json import strict_json
 from aws_emulator.eventbridge.patterns import PatternError, parse_pattern
 from aws_emulator.eventbridge.target_inputs import is_json
 from aws_emulator.logs.patterns import matcher
