@@ -4,7 +4,7 @@ python scripts/mutants.py                              every module of domain an
 python scripts/mutants.py domain.planning steps.clean* some of them
 python scripts/mutants.py --survivors domain.planning  only what no test noticed the last time
 
-It runs in the environment of `make mutants`. A room is held by its own tests: a change of the domain that only a test
+It runs in the environment of `make mutants`. A package is held by its own tests: a change of the domain that only a test
 of a step notices counts as a survivor, and so one mutant takes a fraction of a second. mutmut works on a copy below
 build/mutants, because it wants the package in a folder `src`; what it found stays there, so that `--survivors` is fast
 while tests are being written. `mutant_trials.py` tries the mutants.
@@ -35,7 +35,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 WORKSPACE: Final = ROOT / "build" / "mutants"
 LISTED: Final = ROOT / "tests" / "unit" / "equivalent_mutants.yaml"
 PACKAGE: Final = ROOT / "layers" / "ami_lifecycle" / "ami_lifecycle"
-ROOMS: Final = ("domain", "steps")
+PACKAGES: Final = ("domain", "steps")
 # Everything that a unit test reads, beside the package.
 COPIED: Final = ("config", "documents", "events", "functions", "statemachines", "tests", "template.yaml")
 # These end a build at each of its calls: nine tenths of the time for cases that seldom notice what no other does.
@@ -52,7 +52,7 @@ KILLED: Final = ("killed", "timeout")
 _SETTINGS: Final = """
 [tool.mutmut]
 source_paths = ["src"]
-only_mutate = ["src/ami_lifecycle/{room}/*"]
+only_mutate = ["src/ami_lifecycle/{package}/*"]
 also_copy = {copied}
 use_git_change_detection = false
 on_dependency_change = "ignore"
@@ -96,21 +96,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, report, and say whether a survivor is left that nobody has explained."""
     options = _options(arguments)
     listed = read_listed(LISTED)
-    patterns = options.modules or [f"{room}.*" for room in ROOMS]
+    patterns = options.modules or [f"{package}.*" for package in PACKAGES]
     tried: list[Mutant] = []
-    for room in ROOMS:
-        of_room = [pattern for pattern in patterns if _modules(room, pattern)]
-        if of_room:
-            tried += _run(room, of_room, options)
+    for package in PACKAGES:
+        of_package = [pattern for pattern in patterns if _modules(package, pattern)]
+        if of_package:
+            tried += _run(package, of_package, options)
     return report(tried, listed, patterns)
 
 
-def _run(room: str, patterns: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
-    """Try the mutants of a room, and tell what is known of those that were asked for."""
-    workspace = WORKSPACE / room
-    _copy(room, workspace)
+def _run(package: str, patterns: Sequence[str], options: argparse.Namespace) -> list[Mutant]:
+    """Try the mutants of a package, and return the results of those that were asked for."""
+    workspace = WORKSPACE / package
+    _copy(package, workspace)
     tests = [
-        f"tests/unit/{room}",
+        f"tests/unit/{package}",
         *(f"--ignore={path}" for path in LEFT_OUT),
         # The same examples each time: what is noticed by chance is not noticed.
         "--hypothesis-profile=mutants",
@@ -120,7 +120,7 @@ def _run(room: str, patterns: Sequence[str], options: argparse.Namespace) -> lis
         *(sys.executable, str(TRIALS), "--jobs", str(options.jobs), "--seconds", str(options.seconds)),
         *(["--left"] if options.survivors else []),
         *(f"--tests={argument}" for argument in tests),
-        *(f"ami_lifecycle.{module}.x*" for pattern in patterns for module in _modules(room, pattern)),
+        *(f"ami_lifecycle.{module}.x*" for pattern in patterns for module in _modules(package, pattern)),
     ]
     log = workspace / "run.log"
     with log.open("w", encoding="utf-8") as output:
@@ -130,8 +130,10 @@ def _run(room: str, patterns: Sequence[str], options: argparse.Namespace) -> lis
     return _results(workspace)
 
 
-def _modules(room: str, pattern: str) -> list[str]:
-    known = sorted(f"{room}.{path.stem}" for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__")
+def _modules(package: str, pattern: str) -> list[str]:
+    known = sorted(
+        f"{package}.{path.stem}" for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"
+    )
     return fnmatch.filter(known, pattern)
 
 
@@ -150,8 +152,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     for pattern in options.modules:
-        if not any(_modules(room, pattern) for room in ROOMS):
-            known = ", ".join(module for room in ROOMS for module in _modules(room, "*"))
+        if not any(_modules(package, pattern) for package in PACKAGES):
+            known = ", ".join(module for package in PACKAGES for module in _modules(package, "*"))
             parser.error(f"{pattern} is none of {known}")
     return options
 
@@ -159,17 +161,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 # --------------------------------------------------------------------------------------------- the copy
 
 
-def _copy(room: str, workspace: Path) -> None:
+def _copy(package: str, workspace: Path) -> None:
     """Bring the copy up to date; what has not changed keeps its time, by which mutmut knows it."""
     _mirror(PACKAGE, workspace / "src" / "ami_lifecycle")
     for name in COPIED:
         _mirror(ROOT / name, workspace / name)
-    settings = _SETTINGS.format(room=room, copied=json.dumps(COPIED))
+    settings = _SETTINGS.format(package=package, copied=json.dumps(COPIED))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (workspace / "pyproject.toml").write_text(project + settings, encoding="utf-8")
     # mutmut adds files to its own copy and takes none away.
     for name in ("tests", "src"):
-        _remove_what_is_gone(workspace / name, workspace / "mutants" / name)
+        _remove_deleted(workspace / name, workspace / "mutants" / name)
 
 
 def _mirror(source: Path, target: Path) -> None:
@@ -180,10 +182,10 @@ def _mirror(source: Path, target: Path) -> None:
         return
     for path in _files(source):
         _mirror(path, target / path.relative_to(source))
-    _remove_what_is_gone(source, target)
+    _remove_deleted(source, target)
 
 
-def _remove_what_is_gone(source: Path, target: Path) -> None:
+def _remove_deleted(source: Path, target: Path) -> None:
     for path in _files(target):
         if path.suffix == ".py" and not (source / path.relative_to(target)).exists():
             path.unlink()

@@ -122,8 +122,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ami-lifecycle {importlib.metadata.version('ami-lifecycle')}")
         raise typer.Exit
 

@@ -68,8 +68,8 @@ DEFAULT_REGION: Final = "us-east-1"
 # be gone after the grace period of a publication (60 s by default); its record is not.
 PAIRING_SECONDS: Final = 60.0
 _HISTORY_ONLY: Final = frozenset({"status", "status_reason", "status_since", "superseded_by", "published_by"})
-_LOOKS: Final = 4
-_LOOK_PAUSE_SECONDS: Final = 0.2
+_READ_ATTEMPTS: Final = 4
+_READ_PAUSE_SECONDS: Final = 0.2
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 NOT_ACCEPTED: Final = frozenset(
     {
@@ -141,7 +141,7 @@ class LatestAmi(NamedTuple):
     metadata: dict[str, Any]
 
 
-class _Handed(NamedTuple):
+class _PairedId(NamedTuple):
     """An id that a thread was given, and when (monotonic seconds)."""
 
     ami_id: str
@@ -152,7 +152,7 @@ class Pairing(threading.local):
     """What the current thread was handed, by application, Region and environment."""
 
     def __init__(self) -> None:
-        self.handed: dict[tuple[str, str, str], _Handed] = {}
+        self.paired: dict[tuple[str, str, str], _PairedId] = {}
 
 
 class AmiClient:
@@ -214,7 +214,7 @@ class AmiClient:
         """
         cached = self._cache_seconds > 0
         ami_id = self.get_latest_ami(environment).ami_id if cached else self._read_latest(environment)
-        self._pairing.handed[self._key(environment)] = _Handed(ami_id, self._clock())
+        self._pairing.paired[self._key(environment)] = _PairedId(ami_id, self._clock())
         return ami_id
 
     def get_latest_ami_metadata(self, environment: str = "prod") -> dict[str, Any]:
@@ -223,11 +223,11 @@ class AmiClient:
         Raises:
             EnvironmentNotFoundError, InvalidMetadataError, AccessDeniedError, ServiceUnavailableError.
         """
-        handed = self._pairing.handed.pop(self._key(environment), None)
+        paired = self._pairing.paired.pop(self._key(environment), None)
         pair = self.get_latest_ami(environment)
-        if handed is None or handed.ami_id == pair.ami_id or self._clock() - handed.at > PAIRING_SECONDS:
+        if paired is None or paired.ami_id == pair.ami_id or self._clock() - paired.at > PAIRING_SECONDS:
             return pair.metadata
-        return self._read_record(environment, handed.ami_id) or pair.metadata
+        return self._read_record(environment, paired.ami_id) or pair.metadata
 
     def get_history(self, environment: str = "prod") -> list[dict[str, Any]]:
         """Records of all images that `latest` has named, the newest first. Each has the keys of the metadata,
@@ -252,7 +252,7 @@ class AmiClient:
         return self._application, self._region, environment
 
     def _read_pair(self, environment: str) -> LatestAmi:
-        for look in range(_LOOKS):
+        for attempt in range(_READ_ATTEMPTS):
             ami_id = self._read_latest(environment)
             metadata = self._read_metadata(environment)
             if metadata is not None and metadata.get("ami_id") == ami_id:
@@ -260,8 +260,8 @@ class AmiClient:
             record = self._read_record(environment, ami_id)
             if record is not None:
                 return LatestAmi(ami_id, record)
-            if look + 1 < _LOOKS:
-                time.sleep(_LOOK_PAUSE_SECONDS)
+            if attempt + 1 < _READ_ATTEMPTS:
+                time.sleep(_READ_PAUSE_SECONDS)
         if metadata is None:
             raise EnvironmentNotFoundError(
                 f"No AMI metadata found for environment: {environment}. {self._name(environment, 'latest')} names "

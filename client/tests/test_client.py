@@ -168,7 +168,7 @@ def test_a_name_that_parameter_store_refuses_is_an_unknown_environment() -> None
 
 
 def test_latest_without_any_metadata_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOK_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(module, "_READ_PAUSE_SECONDS", 0)
     store = FakeStore(prod=OLD)
     for name in ("metadata", f"history/{OLD['ami_id']}"):
         del store.values[f"/comfyui/ami/prod/{name}"]
@@ -179,7 +179,7 @@ def test_latest_without_any_metadata_says_so(monkeypatch: pytest.MonkeyPatch) ->
 def test_metadata_of_another_image_is_refused_when_history_knows_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_LOOK_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(module, "_READ_PAUSE_SECONDS", 0)
     store = FakeStore(prod=OLD)
     store.values["/comfyui/ami/prod/latest"] = "ami-0000000000000000c"
     with pytest.raises(InvalidMetadataError, match="describes 'ami-0000000000000000a'"):

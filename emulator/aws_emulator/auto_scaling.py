@@ -260,8 +260,12 @@ class AutoScaling:
                 request, "AutoScalingGroupName", "InstanceRefreshIds", "MaxRecords", "NextToken"
             )
             group = self._require(asked["AutoScalingGroupName"])
-            wanted = asked.get("InstanceRefreshIds")
-            found = [each for each in reversed(group.refreshes) if not wanted or each.refresh_id in wanted]
+            refresh_ids = asked.get("InstanceRefreshIds")
+            found = [
+                each
+                for each in reversed(group.refreshes)
+                if not refresh_ids or each.refresh_id in refresh_ids
+            ]
             shown, token = _page(found, asked)
             return {
                 "InstanceRefreshes": [

@@ -383,15 +383,15 @@ class Emulator:
                 yield function.group, f"{line.time:%Y/%m/%d}/{function.name}[$LATEST]", line
 
     def _show_logs(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
-        wanted = query.get("function", "")
+        name = query.get("function", "")
         for function in self.functions.functions():
-            if wanted in {function.name, function.logical_id}:
+            if name in {function.name, function.logical_id}:
                 # Without the permission nothing reaches CloudWatch Logs, and nobody is told.
                 shown = self.enforcement.may_write_log(function.role_arn, function.group)
                 lines = self.runtime.logs(function.logical_id) if shown else []
                 return 200, {"function": function.logical_id, "lines": lines}
         names = [function.logical_id for function in self.functions.functions()]
-        return 404, {"error": f"there is no function '{wanted}'", "functions": names}
+        return 404, {"error": f"there is no function '{name}'", "functions": names}
 
     def _deliver_event(self, body: bytes, _query: dict[str, str]) -> tuple[int, Any]:
         """Deliver an event of an AWS service, which nobody else may put: one that was lost, or comes late."""
@@ -410,8 +410,8 @@ class Emulator:
         return 202, {"id": event["id"]}
 
     def _fire_schedule(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
-        wanted = query.get("name", "")
-        name = self.stack.physical_ids("AWS::Scheduler::Schedule").get(wanted, wanted)
+        requested = query.get("name", "")
+        name = self.stack.physical_ids("AWS::Scheduler::Schedule").get(requested, requested)
         if self.scheduler.fire(name):
             return 202, {"fired": name}
-        return 404, {"error": f"there is no schedule '{wanted}'", "schedules": self.scheduler.names()}
+        return 404, {"error": f"there is no schedule '{name}'", "schedules": self.scheduler.names()}

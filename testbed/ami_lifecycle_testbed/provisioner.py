@@ -112,13 +112,13 @@ class SimulatedProvisioner(ShellProvisioner):
             ),
         }
         content = provisioned_content(parameters, size)
-        said = (
+        lines = (
             f"{parameters['Mode']} build of {content['application']} for {content['environment']}",
             f"pulling {reference}, attempt 1",
             "removing what belongs to the builder",
             _line(facts),
         )
-        stdout = "".join(f"{line}\n" for line in said)
+        stdout = "".join(f"{line}\n" for line in lines)
         return CommandResult(seconds, 0, stdout, "", content)
 
     def _verify(self, parameters: Mapping[str, str], instance: Instance) -> CommandResult | PendingResult:
@@ -153,8 +153,8 @@ class SimulatedProvisioner(ShellProvisioner):
             ),
         }
         check = f"waiting for {content.get('application', '')} to be healthy: {facts['health_check']}"
-        said = (check, "looking for what must not be in an image", _line(facts))
-        return CommandResult(seconds, 0, "".join(f"{line}\n" for line in said), "")
+        lines = (check, "looking for what must not be in an image", _line(facts))
+        return CommandResult(seconds, 0, "".join(f"{line}\n" for line in lines), "")
 
     def _facts(self, kind: str, digest: str, size: int, instance: Instance) -> dict[str, Any]:
         disk = self._ec2.root_volume(instance).device.volume_size * 2**30

@@ -31,7 +31,7 @@ def sources(path: Path) -> Mapping[str, str]:
 
 @pytest.mark.parametrize("function", sorted({entry["function"] for entry in LISTED}))
 def test_an_equivalent_mutant_changes_what_stands_in_its_function(function: str) -> None:
-    room, module, name = function.split(".", 2)
-    source = sources(PACKAGE / room / f"{module}.py").get(name, "")
+    package, module, name = function.split(".", 2)
+    source = sources(PACKAGE / package / f"{module}.py").get(name, "")
     changed = [entry["was"] for entry in LISTED if entry["function"] == function]
     assert [was for was in changed if was not in source] == []

@@ -111,11 +111,18 @@ def test_a_functions_handler_has_the_name_that_the_template_gives(path: Path) ->
 
 
 def test_nothing_imports_functions_or_tests() -> None:
-    rooms = ("layers", "client", "cli", "emulator/aws_emulator", "testbed/ami_lifecycle_testbed", "functions")
+    directories = (
+        "layers",
+        "client",
+        "cli",
+        "emulator/aws_emulator",
+        "testbed/ami_lifecycle_testbed",
+        "functions",
+    )
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for room in rooms
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for directory in directories
+        for path in sorted((ROOT / directory).rglob("*.py"))
         if "tests" not in path.relative_to(ROOT).parts
         for name in imports_of(path)
         if is_below(name, "functions", "tests")

@@ -53,5 +53,5 @@ def _outcome(build: Build) -> Text:
     if run.outcome == "running":
         return Text(f"in {build.state}" if build.state else "running", style="blue")
     failed = run.status != "SUCCEEDED"
-    said = (run.error or run.outcome) if failed else run.outcome
-    return Text(said, style="red" if failed else "green" if run.outcome == "published" else "")
+    text = (run.error or run.outcome) if failed else run.outcome
+    return Text(text, style="red" if failed else "green" if run.outcome == "published" else "")

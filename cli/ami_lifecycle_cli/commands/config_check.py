@@ -24,7 +24,7 @@ def validate(
     """
     findings = examine_files(target.config_dir)
     if not any(finding.level == "error" for finding in findings):
-        findings += _examine_contents(target, offline=offline)
+        findings += _validate_contents(target, offline=offline)
     if target.as_json:
         print_json({"findings": [_finding_row(finding) for finding in findings]})
     else:
@@ -33,7 +33,7 @@ def validate(
         raise typer.Exit(1)
 
 
-def _examine_contents(target: Target, *, offline: bool) -> list[Finding]:
+def _validate_contents(target: Target, *, offline: bool) -> list[Finding]:
     findings = validate_environment(target.load_offline(), target.environment)
     if findings:
         return findings

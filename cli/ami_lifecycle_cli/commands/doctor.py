@@ -17,27 +17,27 @@ from ami_lifecycle_cli.stack import network_checks as network
 from ami_lifecycle_cli.stack import quota_checks as quotas
 from ami_lifecycle_cli.stack.configuration_checks import comparison_with
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.findings import Examination, Finding, Level, examine
+from ami_lifecycle_cli.stack.findings import Check, Finding, Level, run_checks
 from ami_lifecycle_cli.stack.formatting import note_console, output_console
 
 app = typer.Typer(add_completion=False)
 
-EXAMINATIONS: Final[tuple[tuple[str, Examination], ...]] = (
-    ("stack", account.examine_deployment),
-    ("configuration", account.examine_configuration),
-    ("builds", account.examine_builds),
-    ("permissions", account.examine_permissions),
-    ("network", network.examine_network),
-    ("instance types", network.examine_instance_types),
-    ("instance types", network.examine_gpus),
-    ("base", account.examine_bases),
-    ("encryption", account.examine_encryption),
-    ("events", account.examine_rules),
-    ("dead letters", account.examine_dead_letters),
-    ("quotas", account.examine_images_quota),
-    ("quotas", account.examine_snapshots_quota),
-    ("quotas", account.examine_parameters_quota),
-    ("quotas", quotas.examine_vcpu_quotas),
+CHECKS: Final[tuple[tuple[str, Check], ...]] = (
+    ("stack", account.check_deployment),
+    ("configuration", account.check_configuration),
+    ("builds", account.check_builds),
+    ("permissions", account.check_permissions),
+    ("network", network.check_network),
+    ("instance types", network.check_instance_types),
+    ("instance types", network.check_gpus),
+    ("base", account.check_bases),
+    ("encryption", account.check_encryption),
+    ("events", account.check_rules),
+    ("dead letters", account.check_dead_letters),
+    ("quotas", account.check_images_quota),
+    ("quotas", account.check_snapshots_quota),
+    ("quotas", account.check_parameters_quota),
+    ("quotas", quotas.check_vcpu_quotas),
 )
 _MARKS: Final[Mapping[Level, tuple[str, str]]] = {
     Level.OK: ("ok", "green"),
@@ -68,7 +68,7 @@ def doctor(
     findings: list[Finding] = []
     local = ("configuration", comparison_with(config_dir))
     with note_console().status("Examining ..."):
-        for finding in examine(stack, [*EXAMINATIONS[:2], local, *EXAMINATIONS[2:]]):
+        for finding in run_checks(stack, [*CHECKS[:2], local, *CHECKS[2:]]):
             findings.append(finding)
             if not target.as_json:
                 _print(finding)

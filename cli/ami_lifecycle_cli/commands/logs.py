@@ -27,9 +27,9 @@ from ami_lifecycle_cli.stack.states import COMMAND_OF
 app = typer.Typer(add_completion=False)
 
 _PAUSE_SECONDS: Final = 2.0
-# Functions write little and have a group each, so they are asked less often.
+# Functions write little and have a log group each, so they are read less often.
 _PAUSE_FOR_FUNCTIONS_SECONDS: Final = 10.0
-# An event can be shown after the end of the build.
+# Events can become visible after the end of the build.
 _SETTLE_SECONDS: Final = 4.0
 # For AWS to answer once the build has ended.
 _PATIENCE_SECONDS: Final = 300.0
@@ -112,18 +112,19 @@ def _read(stack: Stack, build: Build, note: Callable[[str], None]) -> list[Line]
 
 
 def _of_the_failure(build: Build, lines: Sequence[Line]) -> list[Line]:
-    """The command in whose state the build failed, all of it; of everything else what tells of trouble."""
+    """All lines of the command in whose state the build failed; of the others only errors and warnings."""
     command_of_state = COMMAND_OF.get(build.state or "")
-    return [line for line in lines if line.is_trouble or line.source == command_of_state]
+    return [line for line in lines if line.is_problem or line.source == command_of_state]
 
 
 def _follow(stack: Stack, build: Build, show: Callable[[Line], None]) -> None:
     reader = LogReader(stack, print_note)
     due = time.monotonic()
 
-    # The state before the lines: what is read after the end is complete, but for what comes late.
+    # The state is read before the lines, so that the lines are complete when the build has ended, except for late
+    # events.
     for run, states in Follower(stack).watch(build.run.arn):
-        # What cannot be read now is read with the next look.
+        # Lines that cannot be read now are read in the next round.
         with suppress(TransientError):
             _show_all(reader.read(run, states, functions=time.monotonic() >= due), show)
             if time.monotonic() >= due:
@@ -163,8 +164,8 @@ def _printer() -> Callable[[Line], None]:
 
 
 def print_line_of_log(console: Console, line: Line) -> None:
-    """`12:04:31 provision  pulling ...`, with trouble in red."""
-    style = "red" if line.level in {"ERROR", "CRITICAL", "stderr"} else "yellow" if line.is_trouble else ""
+    """`12:04:31 provision  pulling ...`, with errors in red."""
+    style = "red" if line.level in {"ERROR", "CRITICAL", "stderr"} else "yellow" if line.is_problem else ""
     console.print(
         Text.assemble((f"{line.time:%H:%M:%S} ", "dim"), (f"{line.source:<19} ", "cyan"), (line.text, style)),
         soft_wrap=True,

@@ -45,24 +45,24 @@ def migrate(
     stack = Stack(target)
     stack.require_environment(environment)
     proposals = propose(stack, environment, keep or ())
-    wanted = [each for each in proposals if each.is_tagged]
+    to_tag = [each for each in proposals if each.is_tagged]
     if not target.as_json:
         _print(environment, proposals)
     if data_type := data_type_of_latest(stack, environment):
         (print_note if target.as_json else print_line)(data_type)
-    if dry_run or not wanted:
+    if dry_run or not to_tag:
         if target.as_json:
             print_json(_as_json(proposals, [], dry_run=dry_run))
         elif dry_run:
             print_line("Dry run: nothing was tagged.")
         return
-    soon = sum(each.goes_soon for each in wanted)
-    confirm(_question(environment, len(wanted), soon), yes=yes)
+    soon = sum(each.goes_soon for each in to_tag)
+    confirm(_question(environment, len(to_tag), soon), yes=yes)
     tagged, left = adopt(stack, environment, proposals)
     if target.as_json:
         print_json(_as_json(proposals, tagged, left=left, dry_run=False))
     else:
-        images = sum(each.image.image_id in tagged for each in wanted)
+        images = sum(each.image.image_id in tagged for each in to_tag)
         print_line(f"Tagged {images} images and {len(tagged) - images} snapshots.")
     for blocked in left:
         print_note(f"Not tagged: {blocked.resource}: {blocked.reason}")

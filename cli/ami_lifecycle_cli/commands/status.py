@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from ami_lifecycle.domain.release import release_name
-from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_trouble
+from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_warning
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import (
@@ -58,7 +58,7 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
     print_rows(["ENV", "LATEST", "AGE", "DIGEST", "COMMIT", "ACTIVITY"], rows, fixed=["LATEST", "DIGEST"])
     for each in observed:
         for finding in each.drift:
-            print_trouble(f"{each.environment}: {finding}")
+            print_warning(f"{each.environment}: {finding}")
 
 
 def _print_one(stack: Stack, seen: Observation) -> None:
@@ -101,7 +101,7 @@ def _print_one(stack: Stack, seen: Observation) -> None:
         print_rows(["OTHER IMAGE", "NEXT", "WHY"], rows, fixed=["OTHER IMAGE"])
     print_line("")
     for finding in seen.drift:
-        print_trouble(finding)
+        print_warning(finding)
     if not seen.drift:
         print_line("Everything is as it should be.")
 

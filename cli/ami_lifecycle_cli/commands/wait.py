@@ -12,7 +12,7 @@ from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Wanted
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, WaitTarget
 from ami_lifecycle_cli.stack.publication_wait import wait as wait_for
 
 app = typer.Typer(add_completion=False)
@@ -50,11 +50,11 @@ def wait(
         requests.make_request({"environment": environment, "image_digest": digest}, "see --help")
     stack = Stack(target)
     stack.require_environment(environment)
-    wanted = Wanted(environment, digest, commit)
+    awaited = WaitTarget(environment, digest, commit)
     began = time.monotonic()
-    verdict = wait_for(stack, wanted, timeout, print_note)
+    verdict = wait_for(stack, awaited, timeout, print_note)
     if target.as_json:
-        print_json(verdict.as_json(wanted, time.monotonic() - began))
+        print_json(verdict.as_json(awaited, time.monotonic() - began))
     elif verdict.outcome is Outcome.PUBLISHED:
         print_line(verdict.explanation)
     else:

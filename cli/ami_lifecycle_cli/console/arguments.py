@@ -24,10 +24,10 @@ class CommandWithArguments(typer.core.TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words behind the command."""
         if any(parameter.param_type_name == "argument" for parameter in self.params):
-            args = self._sorted_out(ctx, list(args))
+            args = self._escape_negative_numbers(ctx, list(args))
         return super().parse_args(ctx, args)
 
-    def _sorted_out(self, ctx: Any, words: list[str]) -> list[str]:
+    def _escape_negative_numbers(self, ctx: Any, words: list[str]) -> list[str]:
         """The words with negative numbers behind `--`, where nothing is an option."""
         end = words.index("--") if "--" in words else len(words)
         takes_value = {name: self._takes_value(option) for option in self.params for name in option.opts}

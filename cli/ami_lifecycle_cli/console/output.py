@@ -84,7 +84,7 @@ def ask(question: str) -> None:
         raise typer.Abort
 
 
-def print_trouble(text: str) -> None:
+def print_warning(text: str) -> None:
     """Print `! text` to standard output, for what somebody should look at."""
     Console(highlight=False).print(Text.assemble(("! ", "bold yellow"), (text, "yellow")), soft_wrap=True)
 

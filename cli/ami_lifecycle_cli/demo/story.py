@@ -80,7 +80,7 @@ class Scene:
     latest: str | None = None
 
 
-class Teller(Protocol):
+class StoryListener(Protocol):
     """Tells people what happens while it happens."""
 
     def begin(self, scene: Scene) -> None:
@@ -116,15 +116,15 @@ class Story:
         teller: is told each scene, and each state that was left.
     """
 
-    def __init__(self, target: EmulatedTarget, teller: Teller) -> None:
+    def __init__(self, target: EmulatedTarget, listener: StoryListener) -> None:
         self._endpoint_url = target.endpoint_url
         self._ecr, self._ec2, self._ssm = map(target.client, ("ecr", "ec2", "ssm"))
-        self._teller = teller
+        self._listener = listener
         self._stack = Stack(target)
         self._runs = Runs(self._stack)
         self._follower = Follower(self._stack, longest_pause_seconds=_PAUSE_SECONDS)
         self._begun: set[str] = set()
-        self._told: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
         self._waiting = ""
 
     def live(self) -> list[Scene]:
@@ -219,14 +219,14 @@ class Story:
         used = self._push("c3" * 20)
         first = self._next_execution()
         self._watch(first, until_state="Await Provisioning")
-        self._teller.say("The newer image is pushed:")
+        self._listener.say("The newer image is pushed:")
         digest = self._push("d4" * 20)
         queued = self._follow(scene)
         _require(queued.outcome == "queued", "the second push waits for the first build")
-        self._teller.say("The first build goes on:")
+        self._listener.say("The first build goes on:")
         build = self._finish(scene, first)
         _require(build.status == "SUCCEEDED", f"the first build succeeds ({build.error}: {build.cause})")
-        self._teller.say(f"The launch template {LAUNCH_TEMPLATE} takes its AMI. The waiting push is built:")
+        self._listener.say(f"The launch template {LAUNCH_TEMPLATE} takes its AMI. The waiting push is built:")
         self._use(str(self._latest()))
         second = self._follow(scene)
         _require(second.status == "SUCCEEDED", f"the queued build succeeds ({second.error}: {second.cause})")
@@ -243,13 +243,13 @@ class Story:
             f"The new image passed its checks, but people find it bad: {_REASON}. Somebody goes back.",
         )
         bad = self._latest()
-        self._teller.say(f"$ ami-lifecycle rollback {ENVIRONMENT} --reason '{_REASON}'")
+        self._listener.say(f"$ ami-lifecycle rollback {ENVIRONMENT} --reason '{_REASON}'")
         planned = plan_rollback(self._stack, ENVIRONMENT, to=None, steps=1, reason=_REASON, fresh=False)
         _require(not planned.needs_build, "the rollback needs no build")
         back = self._finish(scene, self._start(planned.request))
         _require(back.status == "SUCCEEDED", f"the rollback succeeds ({back.error}: {back.cause})")
         _require(self._latest() == planned.record.ami_id != bad, "latest names the image before")
-        self._teller.say(f"{ENVIRONMENT} is pinned now. The next push waits:")
+        self._listener.say(f"{ENVIRONMENT} is pinned now. The next push waits:")
         self._waiting = self._push("e5" * 20)
         pushed = self._follow(scene)
         _require(pushed.output.get("action") == "none", "a push does not undo the rollback")
@@ -268,7 +268,7 @@ class Story:
         old = self._latest()
         published = self._published_digest()
         self._fail_verification_of(self._waiting)
-        self._teller.say(f"$ ami-lifecycle unpin {ENVIRONMENT}")
+        self._listener.say(f"$ ami-lifecycle unpin {ENVIRONMENT}")
         self._stack.environments.set_pin(ENVIRONMENT, None)
         request = BuildRequest(environment=ENVIRONMENT, action=Action.BUILD, reason="unpinned")
         build = self._finish(scene, self._start(request))
@@ -277,12 +277,12 @@ class Story:
             build.error == "VerificationFailedError", f"verification refuses the image (not {build.error})"
         )
         _require(self._latest() == old, "latest stays")
-        self._teller.say(f"{build.error}: {build.cause}")
+        self._listener.say(f"{build.error}: {build.cause}")
         return self._end(scene, f"refused, because {_ENDED}; latest stays, nothing is left over", published)
 
     def _begin(self, title: str, what: str) -> Scene:
         scene = Scene(title, what)
-        self._teller.begin(scene)
+        self._listener.begin(scene)
         return scene
 
     def _end(self, scene: Scene, outcome: str, digest: str) -> Scene:
@@ -322,11 +322,11 @@ class Story:
         """Watch an execution to its end, or until it enters a state; each state that it leaves is told once."""
         end = time.monotonic() + _PATIENCE_SECONDS
         for run, states in self._follower.watch(arn):
-            told = self._told.setdefault(arn, 0)
+            reported = self._reported.setdefault(arn, 0)
             left = [state for state in states if state.exited is not None or run.status != RUNNING]
-            for state in left[told:]:
-                self._teller.state(state)
-            self._told[arn] = len(left)
+            for state in left[reported:]:
+                self._listener.state(state)
+            self._reported[arn] = len(left)
             if until_state in {state.name for state in states}:
                 break
             if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""Examinations of the stack and its account: deployment, configuration, permissions, quotas, rules, dead letters."""
+"""Checks of the stack and its account: deployment, configuration, permissions, quotas, rules, dead letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ami_lifecycle_cli.stack.findings import Finding, Level
 from ami_lifecycle_cli.stack.quota_checks import applied_quota
 from ami_lifecycle_cli.stack.records import data_type_of_latest
 
-# What the commands of this package call; those of the functions' roles are held by the template's tests.
+# The actions that this command line needs; those of the functions' roles are covered by the template's tests.
 OPERATOR_ACTIONS: Final = (
     "states:StartExecution",
     "states:DescribeExecution",
@@ -55,8 +55,8 @@ _RULES: Final = (
 )
 
 
-def examine_deployment(stack: Stack) -> Iterator[Finding]:
-    """The stack exists, and its last deployment went well."""
+def check_deployment(stack: Stack) -> Iterator[Finding]:
+    """The stack exists, and its last deployment succeeded."""
     status = str(stack.description.get("StackStatus", ""))
     fine = status.endswith("_COMPLETE") and "ROLLBACK" not in status
     yield Finding(
@@ -67,8 +67,8 @@ def examine_deployment(stack: Stack) -> Iterator[Finding]:
     )
 
 
-def examine_configuration(stack: Stack) -> Iterator[Finding]:
-    """Every environment's settings make sense, and what it is built from exists."""
+def check_configuration(stack: Stack) -> Iterator[Finding]:
+    """Every environment's settings are valid, and its repository and tag exist."""
     for environment in stack.catalogue.environments:
         settings = stack.catalogue.get(environment)
         digest = stack.repository.digest_of(settings.repository, settings.image_tag)
@@ -100,8 +100,10 @@ def examine_configuration(stack: Stack) -> Iterator[Finding]:
     )
 
 
-def examine_builds(stack: Stack) -> Iterator[Finding]:
-    """What the plan of each environment's next build would refuse, and what consumers of `latest` cannot do."""
+def check_builds(stack: Stack) -> Iterator[Finding]:
+    """Problems that the plan of each environment's next build would report, and limitations of `latest` for
+    consumers.
+    """
     for environment in stack.catalogue.environments:
         settings = stack.catalogue.get(environment)
         digest = stack.repository.digest_of(settings.repository, settings.image_tag)
@@ -121,8 +123,8 @@ def examine_builds(stack: Stack) -> Iterator[Finding]:
             yield Finding(Level.OK, "builds", f"{environment}: the plan of a build finds nothing to refuse")
 
 
-def examine_permissions(stack: Stack) -> Iterator[Finding]:
-    """The caller may do what these commands do."""
+def check_permissions(stack: Stack) -> Iterator[Finding]:
+    """The caller has the permissions of these commands."""
     caller = stack.client("sts").get_caller_identity()["Arn"]
     if caller.endswith(":root"):
         yield Finding(Level.WARNING, "permissions", "you are the account's root user", "use a role instead")
@@ -153,38 +155,38 @@ def _policy_source(stack: Stack, caller: str) -> str:
     return str(stack.client("iam").get_role(RoleName=role)["Role"]["Arn"])
 
 
-def examine_images_quota(stack: Stack) -> Iterator[Finding]:
-    """There is room for one more image."""
+def check_images_quota(stack: Stack) -> Iterator[Finding]:
+    """The quota of images is not exhausted."""
     pages = (
         stack.client("ec2").get_paginator("describe_images").paginate(Owners=["self"], IncludeDisabled=True)
     )
-    yield _room(stack, "images", sum(len(page["Images"]) for page in pages), _AMIS)
+    yield _headroom(stack, "images", sum(len(page["Images"]) for page in pages), _AMIS)
 
 
-def examine_snapshots_quota(stack: Stack) -> Iterator[Finding]:
-    """There is room for more snapshots."""
+def check_snapshots_quota(stack: Stack) -> Iterator[Finding]:
+    """The quota of snapshots is not exhausted."""
     pages = stack.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"])
-    yield _room(stack, "snapshots", sum(len(page["Snapshots"]) for page in pages), _SNAPSHOTS)
+    yield _headroom(stack, "snapshots", sum(len(page["Snapshots"]) for page in pages), _SNAPSHOTS)
 
 
-def examine_parameters_quota(stack: Stack) -> Iterator[Finding]:
-    """There is room for more standard parameters; history adds one for each image."""
+def check_parameters_quota(stack: Stack) -> Iterator[Finding]:
+    """The quota of standard parameters is not exhausted; history adds one for each image."""
     count = 0
     for page in (
         stack.client("ssm").get_paginator("describe_parameters").paginate(PaginationConfig={"PageSize": 50})
     ):
         count += sum(each.get("Tier", "Standard") == "Standard" for each in page["Parameters"])
-    yield _of_limit(
+    yield _limit_finding(
         "standard parameters", count, _PARAMETERS, "lower publication.history_to_keep, or delete some"
     )
 
 
-def _room(stack: Stack, what: str, count: int, quota: tuple[str, str, int]) -> Finding:
+def _headroom(stack: Stack, what: str, count: int, quota: tuple[str, str, int]) -> Finding:
     limit, note = _quota(stack, quota)
-    return _of_limit(what, count, limit, "remove old ones, or ask for more in Service Quotas", note)
+    return _limit_finding(what, count, limit, "remove old ones, or ask for more in Service Quotas", note)
 
 
-def _of_limit(what: str, count: int, limit: float, remedy: str, note: str = "") -> Finding:
+def _limit_finding(what: str, count: int, limit: float, remedy: str, note: str = "") -> Finding:
     level = Level.OK if count < _NEARLY * limit else Level.WARNING if count < limit else Level.ERROR
     message = f"{count} of {limit:.0f} {what}{note}"
     return Finding(level, "quotas", message, "" if level is Level.OK else remedy)
@@ -199,7 +201,7 @@ def _quota(stack: Stack, quota: tuple[str, str, int]) -> tuple[float, str]:
     return value, ""
 
 
-def examine_rules(stack: Stack) -> Iterator[Finding]:
+def check_rules(stack: Stack) -> Iterator[Finding]:
     """The rules and the schedule are enabled."""
     resources = _resources(stack)
     events = stack.client("events")
@@ -235,8 +237,8 @@ def _resources(stack: Stack) -> dict[str, str]:
     return {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in found}
 
 
-def examine_dead_letters(stack: Stack) -> Iterator[Finding]:
-    """Every event has been delivered."""
+def check_dead_letters(stack: Stack) -> Iterator[Finding]:
+    """The dead-letter queues are empty."""
     answer = stack.client("sqs").get_queue_attributes(
         QueueUrl=stack.output("DeadLetterQueueUrl"), AttributeNames=["ApproximateNumberOfMessages"]
     )
@@ -249,7 +251,7 @@ def examine_dead_letters(stack: Stack) -> Iterator[Finding]:
     )
 
 
-def examine_bases(stack: Stack) -> Iterator[Finding]:
+def check_bases(stack: Stack) -> Iterator[Finding]:
     """What fresh builds start from is there, is whose it must be, fits the architecture, and is allowed."""
     ec2 = stack.client("ec2")
     state = ec2.get_allowed_images_settings()["State"]
@@ -284,8 +286,8 @@ def _judge_base(what: str, image: Image, state: str, *, is_allowed: bool) -> Fin
     )
 
 
-def examine_encryption(stack: Stack) -> Iterator[Finding]:
-    """The key that encrypts new volumes can be used: the stack's own, else the account's default."""
+def check_encryption(stack: Stack) -> Iterator[Finding]:
+    """The KMS key of new volumes is usable: the stack's, else the account's default."""
     ec2 = stack.client("ec2")
     if own := stack.parameters_given.get("VolumeKeyArn"):
         found = stack.client("kms").describe_key(KeyId=own)["KeyMetadata"]

@@ -131,8 +131,8 @@ def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> tupl
             ec2.create_tags(Resources=[image.image_id], Tags=to_tags({**ours, "Name": image.name}))
         return [image.image_id, *image.snapshot_ids]
 
-    wanted = [proposal.image for proposal in proposals if proposal.is_tagged]
-    tagged = process_each(wanted, lambda image: image.image_id, tag)
+    to_tag = [proposal.image for proposal in proposals if proposal.is_tagged]
+    tagged = process_each(to_tag, lambda image: image.image_id, tag)
     left = [*tagged.blocked, *(blocked_by(error, "an image") for error in tagged.transient)]
     return [found for ids in tagged.done for found in ids], left
 

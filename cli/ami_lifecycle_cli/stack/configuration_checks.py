@@ -1,4 +1,4 @@
-"""Examination of a checkout's configuration: whether it is what is deployed."""
+"""Check of a checkout's configuration: whether it is what is deployed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from ami_lifecycle_cli.stack.deployed_configuration import differences, files_of
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.findings import Examination, Finding, Level
+from ami_lifecycle_cli.stack.findings import Check, Finding, Level
 from parameter_config.documents import load_plain_yaml
 
 _USUAL: Final = Path("config")
@@ -20,8 +20,8 @@ _AREA: Final = "configuration"
 _NAMED: Final = 12
 
 
-def comparison_with(directory: Path | None) -> Examination:
-    """An examination that compares a directory, or `config` where that is this stack's, with what is deployed."""
+def comparison_with(directory: Path | None) -> Check:
+    """A check that compares a directory, or `config` where that is this stack's, with what is deployed."""
 
     def compare(stack: Stack) -> Iterator[Finding]:
         local = directory or _USUAL

@@ -70,15 +70,15 @@ def follow(stack: Stack, arn: str, environment: str, *, as_json: bool) -> Follow
     try:
         return follower.follow(arn, environment)
     except KeyboardInterrupt:
-        _tell_that_it_goes_on(arn, follower.followed_arn or arn, environment, as_json=as_json)
+        _report_unfollowed(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise typer.Exit(_INTERRUPTED) from None
     except Exception:
         # What was started must not be lost with the error, which the command reports.
-        _tell_that_it_goes_on(arn, follower.followed_arn or arn, environment, as_json=as_json)
+        _report_unfollowed(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise
 
 
-def _tell_that_it_goes_on(started: str, followed: str, environment: str, *, as_json: bool) -> None:
+def _report_unfollowed(started: str, followed: str, environment: str, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -104,9 +104,9 @@ def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, A
     else:
         said = run.outcome if failed else run.outcome.capitalize()
         line = f"{'Failed' if failed and said == 'failed' else said.capitalize()}: {run.explanation}"
-        took = duration(run.seconds(now))
+        elapsed = duration(run.seconds(now))
         output_console().print(
-            Text(f"{line} ({took})", style="bold red" if failed else "bold green"), soft_wrap=True
+            Text(f"{line} ({elapsed})", style="bold red" if failed else "bold green"), soft_wrap=True
         )
         _print_log(followed)
     if failed:

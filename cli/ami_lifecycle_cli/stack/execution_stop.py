@@ -104,7 +104,7 @@ def wait_until_clean(stack: Stack, found: Stoppable, seconds: float) -> Stopped:
         try:
             has_queue |= stack.environments.get(found.environment).queued_request is not None
             run = Runs(stack).describe(found.run.arn)
-            left = () if run.status == "SUCCEEDED" else _left_of(stack, found, run)
+            left = () if run.status == "SUCCEEDED" else _remains_of(stack, found, run)
         except TransientError as error:
             left = (str(error),)
         if not left or time.monotonic() > limit:
@@ -144,7 +144,7 @@ def _following(stack: Stack, environment: str, run: Run, limit: float, *, has_qu
     return None
 
 
-def _left_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
+def _remains_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
     """What of the execution is still there; empty when it is cleaned up."""
     if run.status == RUNNING:
         return (f"{run.name} still runs",)

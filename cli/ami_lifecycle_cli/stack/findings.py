@@ -31,20 +31,20 @@ class Finding:
     remedy: str = ""
 
 
-Examination = Callable[[Stack], Iterator[Finding]]
+Check = Callable[[Stack], Iterator[Finding]]
 
 
-def examine(stack: Stack, examinations: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
+def run_checks(stack: Stack, checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
     """Run examinations, one after the other."""
-    told: set[str] = set()
-    for area, look in examinations:
+    reported: set[str] = set()
+    for area, check in checks:
         try:
-            yield from look(stack)
+            yield from check(stack)
         except AmiLifecycleError as error:
             # One setting that is wrong keeps several from looking, and is one finding.
-            if str(error) not in told:
+            if str(error) not in reported:
                 yield Finding(Level.ERROR, area, str(error))
-            told.add(str(error))
+            reported.add(str(error))
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             yield Finding(

@@ -117,7 +117,7 @@ class Follower:
         Raises:
             AmiLifecycleError: the execution could not be looked at; it goes on all the same.
         """
-        usual = self._usual(environment)
+        usual = self._median_durations(environment)
         followed = self._follow_one(arn, usual)
         queued: Followed | None = None
         while True:
@@ -145,7 +145,7 @@ class Follower:
             self._console.print(Text(f"{_ARN.sub('', why)}; following {short_name(following)}"))
             followed = self._follow_one(following, usual)
 
-    def _usual(self, environment: str) -> Mapping[str, float]:
+    def _median_durations(self, environment: str) -> Mapping[str, float]:
         """How long states usually take; nothing where that cannot be read, because it only adorns."""
         try:
             return self._runs.usual_seconds(environment)
@@ -171,7 +171,7 @@ class Follower:
         pause, seen = _FIRST_POLL_SECONDS, 0
         while True:
             # The description first: a history that is read after the end is complete.
-            run, states = self._look(arn)
+            run, states = self._read(arn)
             yield run, states
             if run.status != RUNNING:
                 return
@@ -191,7 +191,7 @@ class Follower:
             tail.read(partial(BuildLogs(self._stack, run).of_commands, sent))
         return tail.lines
 
-    def _look(self, arn: str) -> tuple[Run, list[StateRun]]:
+    def _read(self, arn: str) -> tuple[Run, list[StateRun]]:
         """The execution and its states; asks again for some minutes while AWS throttles or does not answer."""
         limit = time.monotonic() + _PATIENCE_SECONDS
         while True:

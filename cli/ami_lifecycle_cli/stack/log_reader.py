@@ -11,7 +11,7 @@ from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.errors import AccessDeniedError
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, Sent, Tail, commands_of
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, SentCommand, Tail, commands_of
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 from ami_lifecycle_cli.stack.states import COMMAND_OF
 
@@ -79,7 +79,7 @@ class LogReader:
         self._unread += new
         self._found |= bool(new)
 
-    def _kept(self, sent: Sent, ended: datetime) -> list[Line]:
+    def _kept(self, sent: SentCommand, ended: datetime) -> list[Line]:
         try:
             result = SsmCommands(self._stack.client("ssm")).result(sent.command_id, sent.instance_id)
         except AccessDeniedError as error:
@@ -110,6 +110,6 @@ def _nothing_there(stack: Stack) -> str:
     )
 
 
-def _end_of(sent: Sent, states: Sequence[StateRun]) -> datetime | None:
+def _end_of(sent: SentCommand, states: Sequence[StateRun]) -> datetime | None:
     ends = [visit.exited for visit in states if COMMAND_OF.get(visit.name) == sent.source]
     return ends[-1] if ends else None

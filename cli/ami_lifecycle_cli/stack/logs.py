@@ -41,7 +41,7 @@ class Line:
     event_id: str = ""
 
     @property
-    def is_trouble(self) -> bool:
+    def is_problem(self) -> bool:
         """Whether it tells of something that went wrong."""
         return self.level in _TROUBLE
 
@@ -56,7 +56,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentCommand:
     """A command that a build has sent to an instance."""
 
     source: str
@@ -64,15 +64,17 @@ class Sent:
     instance_id: str
 
 
-def commands_of(states: Sequence[StateRun]) -> list[Sent]:
+def commands_of(states: Sequence[StateRun]) -> list[SentCommand]:
     """The commands that a build has sent, in their order."""
-    found: dict[str, Sent] = {}
+    found: dict[str, SentCommand] = {}
     for visit in states:
         output = visit.output if isinstance(visit.output, dict) else {}
         for key, source in COMMANDS.items():
             if isinstance(sent := output.get(key), dict) and sent.get("command_id"):
                 command_id = str(sent["command_id"])
-                found.setdefault(command_id, Sent(source, command_id, str(sent.get("instance_id", ""))))
+                found.setdefault(
+                    command_id, SentCommand(source, command_id, str(sent.get("instance_id", "")))
+                )
     return list(found.values())
 
 
@@ -88,9 +90,9 @@ class Tail:
         """All that was read, the oldest first."""
         return sorted(self._known.values(), key=lambda line: line.time)
 
-    def read(self, look: Callable[[datetime | None], Sequence[Line]]) -> list[Line]:
-        """The lines that are new. Raises what `look` raises."""
-        new = [line for line in look(self._since) if line.event_id not in self._known]
+    def read(self, fetch: Callable[[datetime | None], Sequence[Line]]) -> list[Line]:
+        """The lines that are new. Raises what `fetch` raises."""
+        new = [line for line in fetch(self._since) if line.event_id not in self._known]
         self._known |= {line.event_id: line for line in new}
         if new:
             newest = max(line.time for line in new) - _OVERLAP
@@ -108,12 +110,12 @@ class BuildLogs:
         self._prefix = stack.outputs.get("FunctionLogGroupPrefix", "")
         self._groups: list[str] | None = None
 
-    def of_commands(self, sent: Sequence[Sent], since: datetime | None = None) -> list[Line]:
+    def of_commands(self, sent: Sequence[SentCommand], since: datetime | None = None) -> list[Line]:
         """What the commands have written, the oldest first. Raises `AmiLifecycleError` where it cannot be read."""
         lines: list[Line] = []
         for each in sent if self._commands else ():
-            wanted = {"logStreamNamePrefix": f"{each.command_id}/"}
-            for event in self._events(self._commands, since, **wanted):
+            filters = {"logStreamNamePrefix": f"{each.command_id}/"}
+            for event in self._events(self._commands, since, **filters):
                 stream = event["logStreamName"].rsplit("/", 1)[-1]
                 lines.extend(_of_command(each.source, stream if stream in _STREAMS else "stdout", event))
         return sorted(lines, key=lambda line: line.time)
@@ -139,14 +141,14 @@ class BuildLogs:
                 self._groups = [each["logGroupName"] for page in pages for each in page["logGroups"]]
         return self._groups or []
 
-    def _events(self, group: str, since: datetime | None, **wanted: str) -> Iterator[Mapping[str, Any]]:
+    def _events(self, group: str, since: datetime | None, **filters: str) -> Iterator[Mapping[str, Any]]:
         begin = since or self._run.started - _BEFORE
         window: dict[str, Any] = {"startTime": _milliseconds(begin)}
         if self._run.stopped is not None:
             window["endTime"] = _milliseconds(self._run.stopped + _AFTER)
         # Pages can be empty although more follow (CloudWatch Logs API reference, FilterLogEvents).
         pages = self._client.get_paginator("filter_log_events").paginate(
-            logGroupName=group, **window, **wanted
+            logGroupName=group, **window, **filters
         )
         try:
             with aws_errors("logs:FilterLogEvents", group):
@@ -181,7 +183,7 @@ def _of_function(name: str, event: Mapping[str, Any]) -> Line:
         return Line(time, name, "", event["message"].rstrip(), event["eventId"])
     text = str(content.get("message", ""))
     error = content.get("error") or content.get("exception_name")
-    said = f"{error}: {text}" if error else text
+    message = f"{error}: {text}" if error else text
     if "exception" in content:
-        said = f"{said}\n{content['exception']}"
-    return Line(time, name, str(content.get("level", "")), said, event["eventId"])
+        message = f"{message}\n{content['exception']}"
+    return Line(time, name, str(content.get("level", "")), message, event["eventId"])

@@ -23,20 +23,22 @@ def subnets_by_environment(stack: Stack) -> dict[str, tuple[str, ...]]:
     }
 
 
-def examine_network(stack: Stack) -> Iterator[Finding]:
+def check_network(stack: Stack) -> Iterator[Finding]:
     """Builders reach Systems Manager and ECR from every subnet."""
     ec2 = stack.client("ec2")
-    wanted = sorted({subnet for subnets in subnets_by_environment(stack).values() for subnet in subnets})
-    pages = ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "subnet-id", "Values": wanted}])
+    subnet_ids = sorted({subnet for subnets in subnets_by_environment(stack).values() for subnet in subnets})
+    pages = ec2.get_paginator("describe_subnets").paginate(
+        Filters=[{"Name": "subnet-id", "Values": subnet_ids}]
+    )
     subnets = {each["SubnetId"]: each for page in pages for each in page["Subnets"]}
-    for subnet_id in wanted:
+    for subnet_id in subnet_ids:
         subnet = subnets.get(subnet_id)
         # One that does not exist is told by the examination of builds.
         if subnet is not None:
-            yield judge_way_out(subnet, _routes(ec2, subnet), _endpoints(ec2, subnet["VpcId"], stack.region))
+            yield egress_finding(subnet, _routes(ec2, subnet), _endpoints(ec2, subnet["VpcId"], stack.region))
 
 
-def judge_way_out(
+def egress_finding(
     subnet: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], endpoints: frozenset[str]
 ) -> Finding:
     """Whether an instance in a subnet can reach what a build needs."""
@@ -94,7 +96,7 @@ def _endpoints(ec2: Any, vpc_id: str, region: str) -> frozenset[str]:
     return frozenset(each["ServiceName"].removeprefix(prefix) for each in found)
 
 
-def examine_instance_types(stack: Stack) -> Iterator[Finding]:
+def check_instance_types(stack: Stack) -> Iterator[Finding]:
     """Each environment's instance types are offered in the zones of its subnets."""
     ec2 = stack.client("ec2")
     by_environment = subnets_by_environment(stack)
@@ -104,11 +106,11 @@ def examine_instance_types(stack: Stack) -> Iterator[Finding]:
     for environment, subnets in by_environment.items():
         types = stack.catalogue.get(environment).builder.instance_types
         offered = _offered(ec2, types)
-        wanted = sorted({zones[subnet] for subnet in subnets if subnet in zones})
-        nowhere = [each for each in types if not any((each, zone) in offered for zone in wanted)]
-        missing = [(each, zone) for each in types for zone in wanted if (each, zone) not in offered]
+        subnet_zones = sorted({zones[subnet] for subnet in subnets if subnet in zones})
+        nowhere = [each for each in types if not any((each, zone) in offered for zone in subnet_zones)]
+        missing = [(each, zone) for each in types for zone in subnet_zones if (each, zone) not in offered]
         partly = [f"{each} not in {zone}" for each, zone in missing if each not in nowhere]
-        yield _judge_types(environment, types, nowhere, partly)
+        yield _type_findings(environment, types, nowhere, partly)
 
 
 def _offered(ec2: Any, types: Sequence[str]) -> set[tuple[str, str]]:
@@ -120,13 +122,13 @@ def _offered(ec2: Any, types: Sequence[str]) -> set[tuple[str, str]]:
     }
 
 
-def examine_gpus(stack: Stack) -> Iterator[Finding]:
+def check_gpus(stack: Stack) -> Iterator[Finding]:
     """The instance types of environments whose containers get all GPUs have GPUs, because canaries start them."""
     for environment in stack.catalogue.environments:
         settings = stack.catalogue.get(environment)
         if settings.container.gpu and settings.verification.enabled:
             types = settings.builder.instance_types
-            yield judge_gpus(environment, types, _with_gpu(stack.client("ec2"), types))
+            yield gpu_findings(environment, types, _with_gpu(stack.client("ec2"), types))
 
 
 def _with_gpu(ec2: Any, types: Sequence[str]) -> dict[str, bool]:
@@ -144,7 +146,7 @@ def _with_gpu(ec2: Any, types: Sequence[str]) -> dict[str, bool]:
     }
 
 
-def judge_gpus(environment: str, types: Sequence[str], has_gpu: Mapping[str, bool]) -> Finding:
+def gpu_findings(environment: str, types: Sequence[str], has_gpu: Mapping[str, bool]) -> Finding:
     """Whether the container of a canary can start on each type; a type that is not known here is passed over."""
     without = [each for each in types if has_gpu.get(each) is False]
     if not without:
@@ -165,7 +167,7 @@ def judge_gpus(environment: str, types: Sequence[str], has_gpu: Mapping[str, boo
 _HAVE: Final = {True: "has", False: "have"}
 
 
-def _judge_types(
+def _type_findings(
     environment: str, types: Sequence[str], nowhere: Sequence[str], partly: Sequence[str]
 ) -> Finding:
     if len(nowhere) == len(types):

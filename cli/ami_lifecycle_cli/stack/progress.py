@@ -33,7 +33,7 @@ class Progress:
         self._console = console
         self._arn = arn
         self._usual = usual
-        self._told = 0
+        self._printed = 0
         self._written: set[str] = set()
 
     @contextmanager
@@ -45,18 +45,18 @@ class Progress:
             return
         with Live(console=self._console, refresh_per_second=8, transient=False) as live:
             spinner = Spinner("dots")
-            yield lambda states, lines, now: live.update(self.picture(states, lines, now, spinner))
+            yield lambda states, lines, now: live.update(self.render(states, lines, now, spinner))
 
     def _print_new(self, states: list[StateRun], lines: Sequence[Line], now: datetime) -> None:
         shown = [state for state in states if state.name not in SILENT]
-        for state in shown[self._told :]:
+        for state in shown[self._printed :]:
             if state.exited is None:
                 break
             # Sent before, written while it is awaited.
             if state.name in OF_COMMANDS and state.name in WAITS:
                 self._print_lines(lines)
             self._console.print(Text(f"  {state.name:<26} {self._time(state, now)}"), soft_wrap=True)
-            self._told += 1
+            self._printed += 1
         self._print_lines(lines)
 
     def _print_lines(self, lines: Sequence[Line]) -> None:
@@ -65,7 +65,7 @@ class Progress:
                 self._written.add(line.event_id)
                 self._console.print(Text(f"    | {line.text}"), soft_wrap=True)
 
-    def picture(
+    def render(
         self, states: list[StateRun], lines: Sequence[Line], now: datetime, spinner: RenderableType = "*"
     ) -> Group:
         """The states, the total and the last lines, in as many rows as the terminal has."""
@@ -104,5 +104,5 @@ class Progress:
 
     def _with_usual(self, seconds: float, usual: float | None) -> str:
         text = f"{duration(seconds):>12}"
-        is_told = usual is not None and usual >= 1 and self._console.width >= _WIDE
-        return f"{text}   usually {duration(usual)}" if is_told and usual is not None else text
+        shows_median = usual is not None and usual >= 1 and self._console.width >= _WIDE
+        return f"{text}   usually {duration(usual)}" if shows_median and usual is not None else text

@@ -21,7 +21,7 @@ from ami_lifecycle_cli.stack.runs import Run, Runs
 _PAUSE_SECONDS: Final = 5.0
 # Step Functions API reference, ListExecutions: eventually consistent. What has just been started is not listed yet, so
 # bad news counts when two looks agree.
-_LOOKS: Final = 2
+_CONFIRMATIONS: Final = 2
 _RUNS: Final = 20
 
 
@@ -47,7 +47,7 @@ EXIT_CODES: Final = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WaitTarget:
     """What is waited for: a digest, or what has this commit; with neither, what the tag names."""
 
     environment: str
@@ -56,7 +56,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Seen:
+class WaitObservation:
     """One look at the environment. `is_final`: no execution and no sweep puts another image in place of the live one
     for the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the environment, the
     newest first.
@@ -87,115 +87,115 @@ class Verdict:
 
     outcome: Outcome
     explanation: str
-    seen: Seen | None = None
+    observed: WaitObservation | None = None
 
-    def as_json(self, wanted: Wanted, seconds: float) -> dict[str, Any]:
+    def as_json(self, target: WaitTarget, seconds: float) -> dict[str, Any]:
         """Plain values."""
-        published = self.seen if self.seen and self.outcome is Outcome.PUBLISHED else None
+        published = self.observed if self.observed and self.outcome is Outcome.PUBLISHED else None
         return {
-            "environment": wanted.environment,
+            "environment": target.environment,
             "outcome": self.outcome.value,
             "exit_code": EXIT_CODES[self.outcome],
             "image_id": published.live.value if published else None,
             "image_name": published.live.image.name if published and published.live.image else None,
-            "image_digest": self.seen.digest if self.seen else wanted.digest,
-            "commit_sha": published.live_commit if published else wanted.commit,
+            "image_digest": self.observed.digest if self.observed else target.digest,
+            "commit_sha": published.live_commit if published else target.commit,
             "explanation": self.explanation,
             "seconds": round(seconds, 1),
         }
 
 
-def judge(wanted: Wanted, seen: Seen) -> Verdict | None:
+def verdict_for(target: WaitTarget, observed: WaitObservation) -> Verdict | None:
     """How it has ended; None as long as it can still be published."""
-    claim, digest = seen.record.claim, seen.digest
+    claim, digest = observed.record.claim, observed.digest
     # A claim without a digest is of a retirement, which may adopt the canonical name by another image.
     if claim is not None and (claim.digest is None or digest is None or claim.digest == digest):
         return None
-    if _is_live(wanted, seen):
-        return Verdict(Outcome.PUBLISHED, str(seen.live.value), seen) if seen.is_final else None
-    if digest is None or seen.is_occupied:
+    if _is_live(target, observed):
+        return Verdict(Outcome.PUBLISHED, str(observed.live.value), observed) if observed.is_final else None
+    if digest is None or observed.is_occupied:
         return None
-    return _bad_news(wanted, seen, digest)
+    return _unpublished_verdict(target, observed, digest)
 
 
-def _is_live(wanted: Wanted, seen: Seen) -> bool:
-    if seen.live.image is None:
+def _is_live(target: WaitTarget, observed: WaitObservation) -> bool:
+    if observed.live.image is None:
         return False
-    if wanted.commit is not None:
-        return (seen.live_commit or "").startswith(wanted.commit)
-    return seen.digest is not None and seen.live.digest == seen.digest
+    if target.commit is not None:
+        return (observed.live_commit or "").startswith(target.commit)
+    return observed.digest is not None and observed.live.digest == observed.digest
 
 
-def _bad_news(wanted: Wanted, seen: Seen, digest: str) -> Verdict | None:
-    if (ended := _ended_badly(seen, digest)) is not None:
-        return Verdict(*ended, seen)
-    if wanted.commit is not None and seen.live.digest == digest:
+def _unpublished_verdict(target: WaitTarget, observed: WaitObservation, digest: str) -> Verdict | None:
+    if (ended := _unsuccessful_end(observed, digest)) is not None:
+        return Verdict(*ended, observed)
+    if target.commit is not None and observed.live.digest == digest:
         # The tag names what is live, which is of another commit: the push is still to come.
         return None
-    if seen.tag_digest != digest:
-        now = short_digest(seen.tag_digest) if seen.tag_digest else "nothing"
+    if observed.tag_digest != digest:
+        now = short_digest(observed.tag_digest) if observed.tag_digest else "nothing"
         why = f"the tag names {now}, so {short_digest(digest)} is not built"
-        return Verdict(Outcome.SUPERSEDED, why, seen)
-    if seen.record.pin is not None:
+        return Verdict(Outcome.SUPERSEDED, why, observed)
+    if observed.record.pin is not None:
         why = (
-            f"the environment is pinned to {seen.record.pin.image_id}, so {short_digest(digest)} waits until: "
-            f"ami-lifecycle unpin {wanted.environment}"
+            f"the environment is pinned to {observed.record.pin.image_id}, so {short_digest(digest)} waits until: "
+            f"ami-lifecycle unpin {target.environment}"
         )
-        return Verdict(Outcome.PINNED, why, seen)
+        return Verdict(Outcome.PINNED, why, observed)
     return None
 
 
-def _ended_badly(seen: Seen, digest: str) -> tuple[Outcome, str] | None:
-    failed = seen.record.failure_of(digest, seen.recipe)
-    if failed is None and any(each.digest == digest for each in seen.record.failures):
+def _unsuccessful_end(observed: WaitObservation, digest: str) -> tuple[Outcome, str] | None:
+    failed = observed.record.failure_of(digest, observed.recipe)
+    if failed is None and any(each.digest == digest for each in observed.record.failures):
         return None  # With other hooks, so that the sweep builds it.
     if failed is not None:
         outcome = Outcome.STOPPED if failed.count >= STOPPED_BY_A_PERSON else Outcome.FAILED
         return outcome, failed.error or failed.explanation
     # What ended before it claimed the environment is in no record.
-    newest = next((run for run in seen.runs if run.digest == digest), None)
+    newest = next((run for run in observed.runs if run.digest == digest), None)
     if newest is None or newest.status in {"RUNNING", "SUCCEEDED"}:
         return None
     outcome = Outcome.STOPPED if newest.status == "ABORTED" else Outcome.FAILED
     return outcome, newest.explanation or newest.outcome
 
 
-def wait(stack: Stack, wanted: Wanted, seconds: float, tell: Callable[[str], None]) -> Verdict:
-    """Look until it has ended, or until the time is over; `tell` gets a line for each change.
+def wait(stack: Stack, target: WaitTarget, seconds: float, report: Callable[[str], None]) -> Verdict:
+    """Look until it has ended, or until the time is over; `report` gets a line for each change.
 
     Raises:
         AmiLifecycleError: the environment cannot be looked at, for another reason than throttling or an outage.
     """
     limit = time.monotonic() + seconds
-    told, before, agreeing = "", None, 0
-    seen: Seen | None = None
+    reported, before, confirmations = "", None, 0
+    observed: WaitObservation | None = None
     while True:
         try:
-            seen = look(stack, wanted)
-            verdict, now = judge(wanted, seen), _activity(wanted, seen)
+            observed = observe(stack, target)
+            verdict, now = verdict_for(target, observed), _activity(target, observed)
         except TransientError as error:
             verdict, now = None, f"AWS does not answer: {error}"
-        if now != told:
-            tell(now)
-            told = now
-        agreeing = agreeing + 1 if verdict and verdict.outcome is before else 1
+        if now != reported:
+            report(now)
+            reported = now
+        confirmations = confirmations + 1 if verdict and verdict.outcome is before else 1
         before = verdict.outcome if verdict else None
-        if verdict is not None and (verdict.outcome is Outcome.PUBLISHED or agreeing >= _LOOKS):
+        if verdict is not None and (verdict.outcome is Outcome.PUBLISHED or confirmations >= _CONFIRMATIONS):
             return verdict
         if time.monotonic() > limit:
-            return Verdict(Outcome.TIMED_OUT, f"not within {seconds:.0f} s; {told}", seen)
+            return Verdict(Outcome.TIMED_OUT, f"not within {seconds:.0f} s; {reported}", observed)
         time.sleep(_PAUSE_SECONDS)
 
 
-def look(stack: Stack, wanted: Wanted) -> Seen:
+def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
     """Look at the environment: at its record before and after the rest, so that what was read belongs together."""
-    environment = wanted.environment
+    environment = target.environment
     settings = stack.catalogue.get(environment)
     while True:
         record = stack.environments.get(environment)
         live = read_environment_live(stack, environment)
         tag_digest = stack.repository.digest_of(settings.repository, settings.image_tag)
-        digest = wanted.digest or _digest_of_commit(stack, wanted) or tag_digest
+        digest = target.digest or _digest_of_commit(stack, target) or tag_digest
         can_change = live.image is not None and (
             stack.retirement_review(settings).can_adopt(live.image)[0]
             or _is_built_with_other_hooks(live, tag_digest, record, settings)
@@ -205,7 +205,7 @@ def look(stack: Stack, wanted: Wanted) -> Seen:
         known = stack.published(environment).read_record(live.value)
         if stack.environments.get(environment).fencing == record.fencing:
             commit = known.commit_sha if known else None
-            return Seen(
+            return WaitObservation(
                 record,
                 live,
                 commit or None,
@@ -229,26 +229,26 @@ def _is_built_with_other_hooks(
     )
 
 
-def _digest_of_commit(stack: Stack, wanted: Wanted) -> str | None:
-    if wanted.commit is None:
+def _digest_of_commit(stack: Stack, target: WaitTarget) -> str | None:
+    if target.commit is None:
         return None
-    for record in read_history(stack, wanted.environment).records:
-        if (record.commit_sha or "").startswith(wanted.commit):
+    for record in read_history(stack, target.environment).records:
+        if (record.commit_sha or "").startswith(target.commit):
             return record.image_digest or None
     return None
 
 
-def _activity(wanted: Wanted, seen: Seen) -> str:
-    claim = seen.record.claim
+def _activity(target: WaitTarget, observed: WaitObservation) -> str:
+    claim = observed.record.claim
     if claim is not None:
         what = short_digest(claim.digest) if claim.digest else ""
-        return f"{short_name(claim.execution_arn)} holds {wanted.environment}: {claim.action.value} {what}".rstrip()
-    if seen.is_occupied:
-        return f"an execution for {wanted.environment} starts"
-    if _is_live(wanted, seen):
+        return f"{short_name(claim.execution_arn)} holds {target.environment}: {claim.action.value} {what}".rstrip()
+    if observed.is_occupied:
+        return f"an execution for {target.environment} starts"
+    if _is_live(target, observed):
         return (
-            f"{seen.live.value} is live, and the sweep puts another of the same Docker image in its place"
-            if not seen.is_final
-            else (f"{seen.live.value} is live")
+            f"{observed.live.value} is live, and the sweep puts another of the same Docker image in its place"
+            if not observed.is_final
+            else (f"{observed.live.value} is live")
         )
-    return f"nothing runs for {wanted.environment}; the sweep finds a lost push within 15 minutes"
+    return f"nothing runs for {target.environment}; the sweep finds a lost push within 15 minutes"

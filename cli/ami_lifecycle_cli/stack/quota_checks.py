@@ -27,7 +27,7 @@ def applied_quota(client: Any, service: str, code: str) -> float | None:
     return None
 
 
-def examine_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
+def check_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
     """Each environment has an instance type of which the account may run one."""
     types = {name: stack.catalogue.get(name).builder.instance_types for name in stack.catalogue.environments}
     every = sorted({each for of_one in types.values() for each in of_one})
@@ -38,7 +38,7 @@ def examine_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
         quota = quota_of(each)
         if quota not in limits:
             limits[quota] = applied_quota(client, "ec2", quota.code)
-    yield from judge_vcpu_quotas(types, vcpus, limits)
+    yield from vcpu_quota_findings(types, vcpus, limits)
 
 
 def _vcpus(ec2: Any, types: Sequence[str]) -> dict[str, int]:
@@ -54,7 +54,7 @@ def _vcpus(ec2: Any, types: Sequence[str]) -> dict[str, int]:
     }
 
 
-def judge_vcpu_quotas(
+def vcpu_quota_findings(
     types: Mapping[str, Sequence[str]],
     vcpus: Mapping[str, int],
     limits: Mapping[VcpuQuota, float | None],

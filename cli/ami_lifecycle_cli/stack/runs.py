@@ -127,7 +127,7 @@ class Runs:
         """One execution."""
         with aws_errors("states:DescribeExecution", arn):
             found = self._client.describe_execution(executionArn=arn)
-        environment, trigger, action, digest = self._asked(found.get("input"))
+        environment, trigger, action, digest = self._requested_environment(found.get("input"))
         output = _object(found.get("output"))
         return Run(
             arn=arn,
@@ -143,14 +143,14 @@ class Runs:
             digest=digest,
         )
 
-    def newest(self, environment: str, count: int, *, idle: bool = True, look_at: int = 300) -> list[Run]:
-        """The environment's newest executions, the newest first, among the last `look_at` of the state machine.
+    def newest(self, environment: str, count: int, *, idle: bool = True, scan_limit: int = 300) -> list[Run]:
+        """The environment's newest executions, the newest first, among the last `scan_limit` of the state machine.
 
         Args:
             idle: also those that found nothing to do.
         """
         found: list[Run] = []
-        for arn in self._arns(look_at):
+        for arn in self._arns(scan_limit):
             if len(found) == count:
                 break
             run = self.describe(arn)
@@ -243,7 +243,9 @@ class Runs:
             for page in pages:
                 yield from page["events"]
 
-    def _asked(self, text: str | None) -> tuple[str | None, Trigger | None, Action | None, str | None]:
+    def _requested_environment(
+        self, text: str | None
+    ) -> tuple[str | None, Trigger | None, Action | None, str | None]:
         try:
             request = parse_request(json.loads(text or "null"))
         except (ValueError, InvalidRequestError):

@@ -131,8 +131,8 @@ class Stack:
             # Of a list, each value (CloudFormation user guide, Parameters, AllowedPattern).
             texts = value if isinstance(value, list) else [value]
             if pattern and not all(re.fullmatch(pattern, str(text)) for text in texts):
-                told = parameter.get("ConstraintDescription") or f"it must match {pattern}"
-                raise TemplateError(f"the parameter {name} cannot be {value!r}: {told}")
+                message = parameter.get("ConstraintDescription") or f"it must match {pattern}"
+                raise TemplateError(f"the parameter {name} cannot be {value!r}: {message}")
             allowed = parameter.get("AllowedValues")
             if allowed and str(value) not in map(str, allowed):
                 raise TemplateError(f"the parameter {name} must be one of {allowed}, not {value!r}")

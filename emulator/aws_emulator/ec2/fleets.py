@@ -241,13 +241,13 @@ class Fleets:
         launchable_image(self._store, self._parameters, image_id)
 
 
-def _by_id(known: Mapping[str, Fleet], wanted: Iterable[str] | None, code: str) -> list[Fleet]:
-    if not wanted:
+def _by_id(known: Mapping[str, Fleet], ids: Iterable[str] | None, code: str) -> list[Fleet]:
+    if not ids:
         return list(known.values())
-    for each in wanted:
+    for each in ids:
         if each not in known:
             raise ApiError(code, f"The ID '{each}' does not exist")
-    return [known[each] for each in wanted]
+    return [known[each] for each in ids]
 
 
 def _ended(fleet: Fleet, state: str) -> tuple[Fleet, str]:

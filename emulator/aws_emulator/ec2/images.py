@@ -301,12 +301,14 @@ class Images:
             image.state = "deregistered"
             notify_image(self._store, image, request.request_id)
             # Two devices can be of one snapshot.
-            wanted = dict.fromkeys(image.snapshot_ids) if parameters.get("DeleteAssociatedSnapshots") else {}
+            snapshots_to_delete = (
+                dict.fromkeys(image.snapshot_ids) if parameters.get("DeleteAssociatedSnapshots") else {}
+            )
             return {
                 "Return": True,
                 "DeleteSnapshotResults": [
                     {"SnapshotId": snapshot_id, "ReturnCode": self._delete_with_image(snapshot_id, request)}
-                    for snapshot_id in wanted
+                    for snapshot_id in snapshots_to_delete
                 ],
             }
 

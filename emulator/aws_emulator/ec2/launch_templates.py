@@ -166,15 +166,15 @@ class LaunchTemplates:
         with self._store.lock:
             parameters = supported(request, "LaunchTemplateId", "LaunchTemplateName", "Versions")
             template = _require_template(self._store, parameters)
-            wanted = _versions(template, parameters["Versions"])
+            versions = _versions(template, parameters["Versions"])
             refuse_dry_run(request)
-            gone = [each for each in wanted if each.number != template.default_version]
-            for version in gone:
+            deleted = [each for each in versions if each.number != template.default_version]
+            for version in deleted:
                 del template.versions[version.number]
             names = {"LaunchTemplateId": template.template_id, "LaunchTemplateName": template.name}
             return {
                 "SuccessfullyDeletedLaunchTemplateVersions": [
-                    {**names, "VersionNumber": each.number} for each in gone
+                    {**names, "VersionNumber": each.number} for each in deleted
                 ],
                 "UnsuccessfullyDeletedLaunchTemplateVersions": [
                     {
@@ -185,8 +185,8 @@ class LaunchTemplates:
                             "Message": "The default version cannot be deleted.",
                         },
                     }
-                    for each in wanted
-                    if each not in gone
+                    for each in versions
+                    if each not in deleted
                 ],
             }
 
@@ -228,12 +228,12 @@ class LaunchTemplates:
                 "ResolveAlias",
                 "Versions",
             )
-            wanted = parameters.get("Versions", [])
+            versions = parameters.get("Versions", [])
             if "LaunchTemplateId" in parameters or "LaunchTemplateName" in parameters:
                 template = _require_template(self._store, parameters)
-                found = [(template, each) for each in _versions(template, wanted)]
+                found = [(template, each) for each in _versions(template, versions)]
             else:
-                found = self._versions_of_all(wanted)
+                found = self._versions_of_all(versions)
             low, high = _bound(parameters, "MinVersion", 0), _bound(parameters, "MaxVersion", 10**9)
             rows = [
                 _Row(index, *each) for index, each in enumerate(found, 1) if low <= each[1].number <= high
@@ -247,8 +247,8 @@ class LaunchTemplates:
                 "NextToken": token,
             }
 
-    def _versions_of_all(self, wanted: list[str]) -> list[tuple[LaunchTemplate, TemplateVersion]]:
-        if not wanted or not set(wanted) <= {"$Latest", "$Default"}:
+    def _versions_of_all(self, versions: list[str]) -> list[tuple[LaunchTemplate, TemplateVersion]]:
+        if not versions or not set(versions) <= {"$Latest", "$Default"}:
             raise ApiError(
                 "MissingParameter",
                 "Either a launch template id or name, or the versions $Latest or $Default are needed",
@@ -256,7 +256,7 @@ class LaunchTemplates:
         return [
             (template, version)
             for template in self._store.templates.values()
-            for version in _versions(template, wanted)
+            for version in _versions(template, versions)
         ]
 
     def _shown_template(self, template: LaunchTemplate) -> dict[str, Any]:
@@ -318,12 +318,12 @@ def _bound(parameters: Mapping[str, Any], member: str, default: int) -> int:
     return int(text)
 
 
-def _versions(template: LaunchTemplate, wanted: list[str]) -> list[TemplateVersion]:
-    if not wanted:
+def _versions(template: LaunchTemplate, versions: list[str]) -> list[TemplateVersion]:
+    if not versions:
         return sorted(template.versions.values(), key=lambda each: -each.number)
     names = {"$Latest": template.latest_version, "$Default": template.default_version}
     found = {}
-    for text in wanted:
+    for text in versions:
         number = names.get(text) or (int(text) if _NUMBER.fullmatch(text) else 0)
         if number not in template.versions:
             raise ApiError(

@@ -116,7 +116,7 @@ class Launches:
         def vcpus(name: str) -> int:
             return int(self._store.moto.instance_type(name)["VCpuInfo"]["DefaultVCpus"])
 
-        def wanted(pattern: str) -> int:
+        def vcpus_after_launch(pattern: str) -> int:
             running = [
                 each.instance_type
                 for each in self._store.instances.values()
@@ -124,7 +124,7 @@ class Launches:
             ]
             return sum(map(vcpus, running)) + count * vcpus(instance_type)
 
-        if (fault := self._store.faults.quota(instance_type, wanted)) is not None:
+        if (fault := self._store.faults.quota(instance_type, vcpus_after_launch)) is not None:
             raise ApiError(
                 "VcpuLimitExceeded",
                 f"You have requested more vCPU capacity than your current vCPU limit of {fault.limit} allows for the "
@@ -138,10 +138,10 @@ class Launches:
         That guide says "the request fails", and not with which code. `ResourceLimitExceeded` is what the list of
         EC2's error codes has for limits of EC2's own; a fault gives another.
         """
-        wanted = count * sum(device.initialization_rate or 0 for device in devices)
-        if not wanted:
+        requested_rate = count * sum(device.initialization_rate or 0 for device in devices)
+        if not requested_rate:
             return
-        fault = self._store.faults.initialization(self._initializing() + wanted)
+        fault = self._store.faults.initialization(self._initializing() + requested_rate)
         if fault is not None:
             raise ApiError(
                 fault.code,

@@ -47,8 +47,8 @@ class References:
             for image_id in ids:
                 require_id("ami", image_id, "InvalidAMIID")
             refuse_dry_run(request)
-            wanted = _wanted(parameters)
-            found = [each for image_id in ids for each in self._references(image_id, wanted)]
+            resource_types = _resource_types(parameters)
+            found = [each for image_id in ids for each in self._references(image_id, resource_types)]
             rows = [_Reference(index, *each) for index, each in enumerate(found, 1)]
             shown, token = page(rows, parameters)
             return {
@@ -59,14 +59,14 @@ class References:
             }
 
     def _references(
-        self, image_id: str, wanted: Mapping[str, Mapping[str, list[str]]]
+        self, image_id: str, resource_types: Mapping[str, Mapping[str, list[str]]]
     ) -> Iterable[tuple[str, str, str]]:
         readers: dict[str, Callable[[str, Mapping[str, list[str]]], Iterable[str]]] = {
             "ec2:Instance": self._instances_from,
             "ec2:LaunchTemplate": self._templates_with,
             "ssm:Parameter": lambda image, _options: self._parameters.arns_naming(image),
         }
-        for kind, options in wanted.items():
+        for kind, options in resource_types.items():
             if kind in readers:
                 for arn in readers[kind](image_id, options):
                     yield image_id, kind, arn
@@ -85,7 +85,7 @@ class References:
                 yield self._store.arn("launch-template", template.template_id)
 
 
-def _wanted(parameters: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+def _resource_types(parameters: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     """Resource types with their options; given options override the defaults of "all types" (EC2 API
     reference, DescribeImageReferences).
     """
@@ -94,12 +94,12 @@ def _wanted(parameters: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
         raise ApiError(
             "InvalidParameterCombination", "Either ResourceTypes or IncludeAllResourceTypes must be given"
         )
-    wanted: dict[str, dict[str, list[str]]] = {}
+    resource_types: dict[str, dict[str, list[str]]] = {}
     if everything:
-        wanted = {kind: {} for kind in ("ec2:Instance", "ec2:LaunchTemplate", "ssm:Parameter")}
+        resource_types = {kind: {} for kind in ("ec2:Instance", "ec2:LaunchTemplate", "ssm:Parameter")}
     for each in asked or ():
-        wanted[each["ResourceType"]] = {
+        resource_types[each["ResourceType"]] = {
             option["OptionName"]: option.get("OptionValues", [])
             for option in each.get("ResourceTypeOptions", ())
         }
-    return wanted
+    return resource_types

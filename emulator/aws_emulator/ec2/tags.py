@@ -74,15 +74,16 @@ class ResourceTags:
             parameters = supported(request, "Resources", "Tags")
             resources = {each: self._taggable(each) for each in parameters["Resources"]}
             refuse_dry_run(request)
-            wanted = {tag["Key"]: tag.get("Value") for tag in parameters.get("Tags", ())}
+            tags_to_delete = {tag["Key"]: tag.get("Value") for tag in parameters.get("Tags", ())}
             for resource_id, resource in resources.items():
                 if resource is None:
-                    self._store.moto.delete_tags(resource_id, wanted)
+                    self._store.moto.delete_tags(resource_id, tags_to_delete)
                 else:
                     resource.tags = {
                         key: value
                         for key, value in resource.tags.items()
-                        if wanted and not (key in wanted and wanted[key] in {None, value})
+                        if tags_to_delete
+                        and not (key in tags_to_delete and tags_to_delete[key] in {None, value})
                     }
             return {}
 
@@ -136,7 +137,7 @@ class ResourceTags:
         _, code, message = _KINDS[prefix]
         require_id(prefix, resource_id, code)
         resource = self._tables()[prefix].get(resource_id)
-        gone = getattr(resource, "state", None) == "deregistered"
-        if resource is None or gone or not self._store.settled(resource):
+        is_deregistered = getattr(resource, "state", None) == "deregistered"
+        if resource is None or is_deregistered or not self._store.settled(resource):
             raise ApiError(f"{code}.NotFound", message.format(resource_id))
         return resource

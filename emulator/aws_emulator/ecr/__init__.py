@@ -254,15 +254,15 @@ class Registry(Layers):
             return {"imageIds": deleted, "failures": failures}
 
     def _delete(self, repository: Repository, image: StoredImage, tag: str | None) -> list[ImageId]:
-        gone = [tag] if tag is not None else list(image.tags)
-        for each in gone:
+        removed_tags = [tag] if tag is not None else list(image.tags)
+        for each in removed_tags:
             image.tags.remove(each)
             self._notify("DELETE", repository, image, each)
         if not image.tags:
-            if not gone:
+            if not removed_tags:
                 self._notify("DELETE", repository, image, None)
             del repository.images[image.digest]
-        named = [{"imageDigest": image.digest, "imageTag": each} for each in gone]
+        named = [{"imageDigest": image.digest, "imageTag": each} for each in removed_tags]
         return named or [{"imageDigest": image.digest}]
 
     def _shown(self, repository: Repository, image: StoredImage, tag: str | None) -> dict[str, Any]:

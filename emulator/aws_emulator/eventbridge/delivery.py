@@ -107,7 +107,7 @@ class Delivery:
     def refuse(self, invocation: TargetInvocation, principal: str | None, error: ApiError) -> None:
         """Have the dead-letter queue take what cannot be delivered at all; returns at once."""
         try:
-            self._threads.submit(self._bury, invocation, principal, error, 1, "")
+            self._threads.submit(self._send_to_dead_letter_queue, invocation, principal, error, 1, "")
         except RuntimeError:
             LOGGER.debug("the emulator stops; %s gets no event", invocation.target_arn)
 
@@ -141,7 +141,7 @@ class Delivery:
                 self._clock.call_later(delay, lambda: self._submit(invocation, principal, attempt + 1, begun))
                 return
             exhausted = "MaximumEventAgeInSeconds" if late else "MaximumRetryAttempts"
-            self._bury(invocation, principal, error, attempt, exhausted)
+            self._send_to_dead_letter_queue(invocation, principal, error, attempt, exhausted)
         except Exception:
             LOGGER.exception("delivery to %s failed inside the emulator", invocation.target_arn)
 
@@ -190,7 +190,7 @@ class Delivery:
         response = self._api.call(_INTERNAL, "sqs", "GetQueueUrl", {"QueueName": arn.rsplit(":", 1)[1]})
         return str(response["QueueUrl"])
 
-    def _bury(
+    def _send_to_dead_letter_queue(
         self,
         invocation: TargetInvocation,
         principal: str | None,

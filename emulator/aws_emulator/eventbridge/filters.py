@@ -50,9 +50,9 @@ class Condition:
     wildcards: tuple[tuple[Token, ...], ...] = ()
 
     @classmethod
-    def equal_to(cls, wanted: Any) -> Condition:
+    def equal_to(cls, expected: Any) -> Condition:
         """A plain value."""
-        return cls(lambda value: _equals(wanted, value))
+        return cls(lambda value: _equals(expected, value))
 
 
 def parse_condition(members: list[tuple[str, Any]]) -> Condition:
@@ -87,8 +87,8 @@ def _affix(kind: str) -> Callable[[Any], Condition]:
 
     def parse(argument: Any) -> Condition:
         if _is_object(argument):
-            wanted = _ignoring_case_inside(kind, argument).lower()
-            return Condition(lambda value: isinstance(value, str) and test(value.lower(), wanted))
+            expected = _ignoring_case_inside(kind, argument).lower()
+            return Condition(lambda value: isinstance(value, str) and test(value.lower(), expected))
         text = _text(argument, kind)
         return Condition(lambda value: isinstance(value, str) and test(value, text))
 
@@ -108,8 +108,8 @@ def _ignoring_case_inside(kind: str, members: list[tuple[str, Any]]) -> str:
 
 
 def _equals_ignore_case(argument: Any) -> Condition:
-    wanted = _text(argument, "equals-ignore-case").lower()
-    return Condition(lambda value: isinstance(value, str) and value.lower() == wanted)
+    expected = _text(argument, "equals-ignore-case").lower()
+    return Condition(lambda value: isinstance(value, str) and value.lower() == expected)
 
 
 def _exists(argument: Any) -> Condition:

@@ -112,14 +112,14 @@ def _before_the_last(days: int) -> DayRule:
     return lambda day: day.day == _last_day(day) - days
 
 
-def _nearest_weekday(wanted: int | None) -> DayRule:
+def _nearest_weekday(target_day: int | None) -> DayRule:
     """On the weekday nearest to a day of the month, or to its last for None; never in another month."""
 
     def is_on(day: date) -> bool:
         last = _last_day(day)
-        if wanted is not None and wanted > last:
+        if target_day is not None and target_day > last:
             return False
-        nearest = day.replace(day=wanted or last)
+        nearest = day.replace(day=target_day or last)
         if nearest.isoweekday() == _SATURDAY:
             nearest += timedelta(days=-1 if nearest.day > 1 else 2)
         elif nearest.isoweekday() == _SUNDAY:
@@ -199,10 +199,10 @@ def _day_rule(part: str) -> DayRule | None:
             raise ValueError(part)
         return _before_the_last(days)
     if match := re.fullmatch(r"(L|\d+)W", part):
-        wanted = None if match[1] == "L" else _number(match[1])
-        if wanted is not None and not 1 <= wanted <= 31:
+        target_day = None if match[1] == "L" else _number(match[1])
+        if target_day is not None and not 1 <= target_day <= 31:
             raise ValueError(part)
-        return _nearest_weekday(wanted)
+        return _nearest_weekday(target_day)
     return None
 
 

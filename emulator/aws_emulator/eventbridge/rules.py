@@ -186,27 +186,27 @@ class Rules:
     @operation("events", "PutRule")
     def put_rule(self, request: Request) -> Response:
         """Create a rule or change it; targets stay."""
-        wanted = request.parameters
-        self._check_bus(wanted.get("EventBusName"))
-        pattern, schedule = wanted.get("EventPattern"), wanted.get("ScheduleExpression")
+        parameters = request.parameters
+        self._check_bus(parameters.get("EventBusName"))
+        pattern, schedule = parameters.get("EventPattern"), parameters.get("ScheduleExpression")
         if not pattern and not schedule:
             raise ApiError(
                 "ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified."
             )
         parsed = _parse(pattern) if pattern else None
         with self._lock:
-            known = self._rules.get(wanted["Name"])
+            known = self._rules.get(parameters["Name"])
             rule = Rule(
-                name=wanted["Name"],
-                arn=f"arn:aws:events:{self._region}:{self._account_id}:rule/{wanted['Name']}",
+                name=parameters["Name"],
+                arn=f"arn:aws:events:{self._region}:{self._account_id}:rule/{parameters['Name']}",
                 pattern=parsed,
                 schedule=schedule,
-                state=wanted.get("State", "ENABLED"),
-                description=wanted.get("Description", ""),
-                role_arn=wanted.get("RoleArn"),
+                state=parameters.get("State", "ENABLED"),
+                description=parameters.get("Description", ""),
+                role_arn=parameters.get("RoleArn"),
                 targets=known.targets if known else {},
                 # "If you are updating an existing rule, any tags you specify in the PutRule operation are ignored."
-                tags=known.tags if known else _tags(wanted.get("Tags") or []),
+                tags=known.tags if known else _tags(parameters.get("Tags") or []),
             )
             if schedule:
                 rule.ticker = self._ticker(rule, schedule)

@@ -90,11 +90,11 @@ class Scheduler:
     @operation("scheduler", "CreateSchedule")
     def create_schedule(self, request: Request) -> Response:
         """Create a schedule."""
-        wanted = request.parameters
+        parameters = request.parameters
         with self._lock:
-            if wanted["Name"] in self._schedules:
-                raise ApiError("ConflictException", f"Schedule {wanted['Name']} already exists.", 409)
-            schedule = self._build(wanted, self._clock.now())
+            if parameters["Name"] in self._schedules:
+                raise ApiError("ConflictException", f"Schedule {parameters['Name']} already exists.", 409)
+            schedule = self._build(parameters, self._clock.now())
             self._schedules[schedule.name] = schedule
         return {"ScheduleArn": schedule.arn}
 
@@ -165,11 +165,11 @@ class Scheduler:
             raise ApiError("ResourceNotFoundException", message, 404)
         return schedule
 
-    def _build(self, wanted: Mapping[str, Any], created: datetime) -> Schedule:
+    def _build(self, parameters: Mapping[str, Any], created: datetime) -> Schedule:
         refuse_unsupported_parameters(
             "scheduler",
             "CreateSchedule",
-            wanted,
+            parameters,
             (
                 "Name",
                 "GroupName",
@@ -182,27 +182,27 @@ class Scheduler:
                 "ClientToken",
             ),
         )
-        refuse_unsupported_parameters("scheduler", "CreateSchedule", wanted["Target"], _TARGET_MEMBERS)
+        refuse_unsupported_parameters("scheduler", "CreateSchedule", parameters["Target"], _TARGET_MEMBERS)
         for member in ("Arn", "RoleArn"):
-            if not wanted["Target"].get(member):
+            if not parameters["Target"].get(member):
                 raise ApiError(
                     "ValidationException", f"The request must contain the parameter Target.{member}"
                 )
-        if wanted.get("GroupName", _GROUP) != _GROUP:
+        if parameters.get("GroupName", _GROUP) != _GROUP:
             raise ApiError("ResourceNotFoundException", "Schedule group does not exist.", 404)
         try:
-            recurrence = parse_recurrence(wanted["ScheduleExpression"])
+            recurrence = parse_recurrence(parameters["ScheduleExpression"])
         except ExpressionError as error:
             raise ApiError("ValidationException", str(error)) from error
         schedule = Schedule(
-            name=wanted["Name"],
-            arn=f"{self._prefix}/{wanted['Name']}",
-            expression=wanted["ScheduleExpression"],
-            timezone=wanted.get("ScheduleExpressionTimezone") or "UTC",
-            state=wanted.get("State") or "ENABLED",
-            description=wanted.get("Description") or "",
-            flexible_window=dict(wanted["FlexibleTimeWindow"]),
-            target=dict(wanted["Target"]),
+            name=parameters["Name"],
+            arn=f"{self._prefix}/{parameters['Name']}",
+            expression=parameters["ScheduleExpression"],
+            timezone=parameters.get("ScheduleExpressionTimezone") or "UTC",
+            state=parameters.get("State") or "ENABLED",
+            description=parameters.get("Description") or "",
+            flexible_window=dict(parameters["FlexibleTimeWindow"]),
+            target=dict(parameters["Target"]),
             created=created,
             modified=self._clock.now(),
         )

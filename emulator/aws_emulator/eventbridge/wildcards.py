@@ -89,9 +89,9 @@ def _after(
         pattern = patterns[number]
         if in_star:
             following.add((number, position, True))
-        wanted = position + 1 if in_star else position
-        if wanted < len(pattern) and character is not None and pattern[wanted] == character:
-            following.add((number, wanted + 1, False))
+        next_position = position + 1 if in_star else position
+        if next_position < len(pattern) and character is not None and pattern[next_position] == character:
+            following.add((number, next_position + 1, False))
     return _with_stars(following, patterns)
 
 

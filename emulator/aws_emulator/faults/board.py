@@ -189,7 +189,7 @@ class Faults:
         """The fault for an instance that is being launched."""
         return self.first(rules.InstanceFault, lambda rule: fnmatch.fnmatchcase(role, rule.role))
 
-    def quota(self, instance_type: str, wanted: Callable[[str], int]) -> rules.QuotaFault | None:
+    def quota(self, instance_type: str, requested: Callable[[str], int]) -> rules.QuotaFault | None:
         """The limit of vCPUs that a launch of a type breaks.
 
         Args:
@@ -199,16 +199,16 @@ class Faults:
             rules.QuotaFault,
             lambda rule: (
                 fnmatch.fnmatchcase(instance_type, rule.instance_type)
-                and wanted(rule.instance_type) > rule.limit
+                and requested(rule.instance_type) > rule.limit
             ),
         )
 
-    def initialization(self, wanted: int) -> rules.InitializationFault | None:
-        """The quota of MiB/s of concurrent initialization that `wanted` breaks: a rule's, or what AWS begins with.
+    def initialization(self, requested: int) -> rules.InitializationFault | None:
+        """The quota of MiB/s of concurrent initialization that `requested` breaks: a rule's, or what AWS begins with.
 
         A rule with a higher limit is a quota that was raised; any other leaves AWS's own in force beside it.
         """
-        found = self.first(rules.InitializationFault, lambda rule: wanted > rule.limit)
+        found = self.first(rules.InitializationFault, lambda rule: requested > rule.limit)
         if found is not None:
             return found
         default = rules.InitializationFault(kind="initialization")
@@ -217,7 +217,7 @@ class Faults:
                 isinstance(each.rule, rules.InitializationFault) and each.rule.limit > default.limit
                 for each in self._posted
             )
-        return default if wanted > default.limit and not raised else None
+        return default if requested > default.limit and not raised else None
 
     def execution(self, name: str, state: str) -> rules.ExecutionFault | None:
         """The fault for an execution that enters a state."""

@@ -62,13 +62,13 @@ def pattern_of(text: str) -> re.Pattern[str]:
 
 
 _POSITIVE: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "StringEquals": lambda actual, wanted: actual == wanted,
-    "StringEqualsIgnoreCase": lambda actual, wanted: actual.lower() == wanted.lower(),
-    "StringLike": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
+    "StringEquals": lambda actual, expected: actual == expected,
+    "StringEqualsIgnoreCase": lambda actual, expected: actual.lower() == expected.lower(),
+    "StringLike": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
     # ArnEquals and ArnLike behave identically (IAM user guide, ARN condition operators).
-    "ArnEquals": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
-    "ArnLike": lambda actual, wanted: pattern_of(wanted).fullmatch(actual) is not None,
-    "Bool": lambda actual, wanted: actual.lower() == wanted.lower(),
+    "ArnEquals": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
+    "ArnLike": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
+    "Bool": lambda actual, expected: actual.lower() == expected.lower(),
 }
 
 
@@ -79,9 +79,9 @@ class Condition:
         PolicyError: the operator or the key is not known.
     """
 
-    def __init__(self, operator: str, key: str, wanted: Iterable[str]) -> None:
+    def __init__(self, operator: str, key: str, expected: Iterable[str]) -> None:
         self._key = key.lower()
-        self._wanted = tuple(wanted)
+        self._expected = tuple(expected)
         if self._key not in _KEYS and not self._key.startswith(_KEY_PREFIXES):
             raise PolicyError(f"the emulator does not know the condition key {key}")
         match = _SET_PREFIX.match(operator)
@@ -100,7 +100,7 @@ class Condition:
         """Whether a call with these condition keys meets the condition."""
         actual = context.get(self._key)
         if self._null:
-            return (not actual) == (self._wanted[0].lower() == "true")
+            return (not actual) == (self._expected[0].lower() == "true")
         if not actual:
             return self._without_key()
         results = (self._matches(value) for value in actual)
@@ -114,7 +114,7 @@ class Condition:
 
     def _matches(self, value: str) -> bool:
         assert self._compare is not None  # noqa: S101 - only Null has none, and it does not compare
-        found = any(self._compare(value, wanted) for wanted in self._wanted)
+        found = any(self._compare(value, expected) for expected in self._expected)
         return found != self._negated
 
 

@@ -128,8 +128,8 @@ class Enforcement:
         if role is None:
             return "no basic auth credentials"
         arn = self._account.arn("ecr", f"repository/{repository}")
-        wanted = [check("ecr:GetAuthorizationToken"), *(check(action, arn) for action in _PULL)]
-        for asked in wanted:
+        checks = [check("ecr:GetAuthorizationToken"), *(check(action, arn) for action in _PULL)]
+        for asked in checks:
             decision = self._answer(_name(role), role, asked)
             if decision is not Decision.ALLOWED and self._enabled:
                 return denial("ecr", self._principal(role, "instance"), asked, decision).message

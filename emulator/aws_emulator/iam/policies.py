@@ -143,12 +143,12 @@ def decide(statements: Iterable[Statement], asked: Check) -> Decision:
 
 def admits(document: str, principal: str, asked: Check) -> bool:
     """Whether a resource-based policy or a trust policy lets a service do something."""
-    spoken_to = [
+    applicable = [
         statement
         for statement in statements_of(document)
         if {principal, EVERYTHING} & set(statement.principals)
     ]
-    return decide(spoken_to, asked) is Decision.ALLOWED
+    return decide(applicable, asked) is Decision.ALLOWED
 
 
 def _listed(value: Any) -> list[Any]:

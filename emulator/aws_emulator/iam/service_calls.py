@@ -52,11 +52,11 @@ def _transaction(parameters: Parameters, account: AccountView) -> list[Check]:
         _item(
             _TRANSACTION_ACTIONS[kind],
             account,
-            wanted["TableName"],
-            wanted.get("Key") or wanted.get("Item", {}),
+            request["TableName"],
+            request.get("Key") or request.get("Item", {}),
         )
         for each in parameters["TransactItems"]
-        for kind, wanted in each.items()
+        for kind, request in each.items()
     ]
 
 

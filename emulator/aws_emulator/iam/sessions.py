@@ -105,15 +105,15 @@ def _checked_tags(asked: Mapping[str, Any], inherited: Mapping[str, str]) -> dic
     given = {tag["Key"].lower(): tag for tag in tags}
     if len(given) != len(tags):
         raise _invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-    wanted = [key.lower() for key in asked.get("TransitiveTagKeys") or ()]
-    if any(key not in given for key in wanted):
+    transitive_keys = [key.lower() for key in asked.get("TransitiveTagKeys") or ()]
+    if any(key not in given for key in transitive_keys):
         raise _invalid("The specified transitive tag key must be included in the requested tags.")
     if {key.lower() for key in inherited} & set(given):
         raise _invalid(
             "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from "
             "the calling session."
         )
-    return {**inherited, **{given[key]["Key"]: given[key]["Value"] for key in wanted}}
+    return {**inherited, **{given[key]["Key"]: given[key]["Value"] for key in transitive_keys}}
 
 
 def _invalid(message: str) -> ApiError:

@@ -124,14 +124,14 @@ class Lambda:
     @operation("lambda", "Invoke")
     def invoke(self, request: Request) -> Response:
         """Invoke a function and wait, or (Event) put the invocation on its way."""
-        wanted = request.parameters
-        refuse_unsupported_parameters("lambda", "Invoke", wanted, _INVOKE)
-        if wanted.get("LogType", "None") != "None":
+        parameters = request.parameters
+        refuse_unsupported_parameters("lambda", "Invoke", parameters, _INVOKE)
+        if parameters.get("LogType", "None") != "None":
             raise unsupported_operation("lambda", "Invoke with a tail of the log")
         with self._lock:
             function = self._asked(request, default=LATEST)
-        kind = wanted.get("InvocationType", "RequestResponse")
-        payload = wanted.get("Payload") or b"{}"
+        kind = parameters.get("InvocationType", "RequestResponse")
+        payload = parameters.get("Payload") or b"{}"
         text = _text(payload)
         _check_payload(text, _ASYNCHRONOUS_BYTES if kind == "Event" else _SYNCHRONOUS_BYTES)
         if kind == "DryRun":
@@ -229,18 +229,20 @@ class Lambda:
     @operation("lambda", "UpdateFunctionConfiguration")
     def update_function_configuration(self, request: Request) -> Response:
         """Change the time limit or the environment; idle processes end, as AWS replaces environments."""
-        wanted = dict(request.parameters)
+        parameters = dict(request.parameters)
         with self._lock:
             function = self._asked(request)
-            wanted.pop("FunctionName")
+            parameters.pop("FunctionName")
             changed = replace(
                 function,
-                timeout_seconds=wanted.pop("Timeout", function.timeout_seconds),
-                environment=(wanted.pop("Environment", None) or {}).get("Variables", function.environment),
+                timeout_seconds=parameters.pop("Timeout", function.timeout_seconds),
+                environment=(parameters.pop("Environment", None) or {}).get(
+                    "Variables", function.environment
+                ),
             )
-            if wanted:
+            if parameters:
                 raise ApiError(
-                    "EmulatorUnsupportedOperation", f"the emulator cannot change {sorted(wanted)}", 501
+                    "EmulatorUnsupportedOperation", f"the emulator cannot change {sorted(parameters)}", 501
                 )
             self._functions[function.name] = changed
         self._runtime.forget(function.name)

@@ -83,8 +83,8 @@ def _comparison(text: str) -> Callable[[Any], bool]:
         if "$" not in text:
             raise ApiError("InvalidParameterException", "Invalid filter pattern")
         raise ApiError("EmulatorUnsupportedOperation", f"the emulator does not know the pattern {text}", 501)
-    wanted = found["text"] if found["text"] is not None else found["word"]
-    pattern = re.compile(".*".join(re.escape(part) for part in wanted.split("*")), re.DOTALL)
+    expected = found["text"] if found["text"] is not None else found["word"]
+    pattern = re.compile(".*".join(re.escape(part) for part in expected.split("*")), re.DOTALL)
     keys = found["path"].split(".")
 
     def compare(content: Any) -> bool:

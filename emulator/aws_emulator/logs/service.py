@@ -86,8 +86,8 @@ class Logs:
     @operation("logs", "CreateLogGroup")
     def create_log_group(self, request: Request) -> Response:
         """Make a group."""
-        wanted = _supported(request, "kmsKeyId", "logGroupName", "tags")
-        name = wanted["logGroupName"]
+        parameters = _supported(request, "kmsKeyId", "logGroupName", "tags")
+        name = parameters["logGroupName"]
         with self._lock:
             # What was written before has no group yet, and is lost.
             self._take_pending()
@@ -97,8 +97,8 @@ class Logs:
                 name,
                 f"{self._place}{name}",
                 self._now(),
-                kms_key_id=wanted.get("kmsKeyId"),
-                tags=dict(wanted.get("tags") or {}),
+                kms_key_id=parameters.get("kmsKeyId"),
+                tags=dict(parameters.get("tags") or {}),
             )
         return {}
 
@@ -112,23 +112,23 @@ class Logs:
     @operation("logs", "PutRetentionPolicy")
     def put_retention_policy(self, request: Request) -> Response:
         """Say how long events are kept."""
-        wanted = _supported(request, "logGroupName", "retentionInDays")
-        days = wanted["retentionInDays"]
+        parameters = _supported(request, "logGroupName", "retentionInDays")
+        days = parameters["retentionInDays"]
         if days not in _RETENTIONS:
             raise ApiError("InvalidParameterException", f"{days} is not a valid number of days of retention.")
         with self._lock:
-            self._group(wanted).retention_days = days
+            self._group(parameters).retention_days = days
         return {}
 
     @operation("logs", "DescribeLogGroups")
     def describe_log_groups(self, request: Request) -> Response:
         """List groups, by name."""
-        wanted = _supported(request, "limit", "logGroupNamePrefix", "nextToken")
-        prefix = wanted.get("logGroupNamePrefix", "")
+        parameters = _supported(request, "limit", "logGroupNamePrefix", "nextToken")
+        prefix = parameters.get("logGroupNamePrefix", "")
         with self._lock:
             self._take_pending()
             found = [self._groups[name] for name in sorted(self._groups) if name.startswith(prefix)]
-            shown, token = _page(found, wanted)
+            shown, token = _page(found, parameters)
             return {"logGroups": [_shown_group(each) for each in shown], "nextToken": token}
 
     @operation("logs", "ListTagsForResource")
@@ -143,10 +143,10 @@ class Logs:
     @operation("logs", "CreateLogStream")
     def create_log_stream(self, request: Request) -> Response:
         """Make a stream."""
-        wanted = _supported(request, "logGroupName", "logStreamName")
-        name = wanted["logStreamName"]
+        parameters = _supported(request, "logGroupName", "logStreamName")
+        name = parameters["logStreamName"]
         with self._lock:
-            streams = self._group(wanted).streams
+            streams = self._group(parameters).streams
             if name in streams:
                 raise ApiError("ResourceAlreadyExistsException", "The specified log stream already exists")
             streams[name] = LogStream(name, self._now())
@@ -155,7 +155,7 @@ class Logs:
     @operation("logs", "DescribeLogStreams")
     def describe_log_streams(self, request: Request) -> Response:
         """List the streams of a group, by name or by the time of the last event."""
-        wanted = _supported(
+        parameters = _supported(
             request,
             "descending",
             "limit",
@@ -165,20 +165,20 @@ class Logs:
             "nextToken",
             "orderBy",
         )
-        prefix = wanted.get("logStreamNamePrefix", "")
-        by_time = wanted.get("orderBy") == "LastEventTime"
+        prefix = parameters.get("logStreamNamePrefix", "")
+        by_time = parameters.get("orderBy") == "LastEventTime"
         if by_time and prefix:
             raise ApiError(
                 "InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix."
             )
         with self._lock:
-            group = self._group(wanted)
+            group = self._group(parameters)
             found = [stream for name, stream in group.streams.items() if name.startswith(prefix)]
             found.sort(
                 key=lambda each: (each.events[-1].timestamp if by_time and each.events else 0, each.name),
-                reverse=bool(wanted.get("descending")),
+                reverse=bool(parameters.get("descending")),
             )
-            shown, token = _page(found, wanted)
+            shown, token = _page(found, parameters)
             return {"logStreams": [_shown_stream(group, each) for each in shown], "nextToken": token}
 
     # Events.
@@ -187,8 +187,8 @@ class Logs:
     def put_log_events(self, request: Request) -> Response:
         """Write events of one stream; those that are too old or too far ahead are rejected, the others kept."""
         # The service takes a sequenceToken, and does not look at it.
-        wanted = _supported(request, "logEvents", "logGroupName", "logStreamName", "sequenceToken")
-        events: Sequence[Mapping[str, Any]] = wanted["logEvents"]
+        parameters = _supported(request, "logEvents", "logGroupName", "logStreamName", "sequenceToken")
+        events: Sequence[Mapping[str, Any]] = parameters["logEvents"]
         times = [int(each["timestamp"]) for each in events]
         if times != sorted(times):
             raise ApiError(
@@ -198,7 +198,7 @@ class Logs:
         if sum(len(each["message"].encode()) + _EVENT_OVERHEAD for each in events) > _BATCH_BYTES:
             raise ApiError("InvalidParameterException", "Upload too large: 1048576 bytes exceeded")
         with self._lock:
-            group, stream = self._group(wanted), self._stream(wanted)
+            group, stream = self._group(parameters), self._stream(parameters)
             now = self._now()
             oldest, newest = now - _OLDEST_MS, now + _NEWEST_MS
             kept = now - group.retention_days * _DAY_MS if group.retention_days else oldest
@@ -225,7 +225,7 @@ class Logs:
     @operation("logs", "GetLogEvents")
     def get_log_events(self, request: Request) -> Response:
         """Read one stream, the latest events first to be found; tokens are never null, and repeat at the end."""
-        wanted = _supported(
+        parameters = _supported(
             request,
             "endTime",
             "limit",
@@ -236,17 +236,17 @@ class Logs:
             "startFromHead",
             "startTime",
         )
-        start, end = wanted.get("startTime"), wanted.get("endTime")
+        start, end = parameters.get("startTime"), parameters.get("endTime")
         with self._lock:
-            stream = self._stream(wanted)
+            stream = self._stream(parameters)
             # GetLogEvents leaves out what happened at endTime; FilterLogEvents does not.
             events = [
                 each
                 for each in stream.events
                 if (start is None or each.timestamp >= start) and (end is None or each.timestamp < end)
             ]
-        limit = wanted.get("limit", _PAGE_EVENTS)
-        forward, position = _position(wanted, len(events))
+        limit = parameters.get("limit", _PAGE_EVENTS)
+        forward, position = _position(parameters, len(events))
         if forward:
             first = position
             shown = _within(events[first : first + limit])
@@ -267,7 +267,7 @@ class Logs:
     def filter_log_events(self, request: Request) -> Response:
         """Read the streams of a group together, by time. A page can be empty although another follows."""
         # The service takes `interleaved`, and does not look at it.
-        wanted = _supported(
+        parameters = _supported(
             request,
             "endTime",
             "filterPattern",
@@ -281,17 +281,17 @@ class Logs:
             "startFromHead",
             "startTime",
         )
-        names, prefix = wanted.get("logStreamNames"), wanted.get("logStreamNamePrefix")
+        names, prefix = parameters.get("logStreamNames"), parameters.get("logStreamNamePrefix")
         if names and prefix:
             raise ApiError(
                 "InvalidParameterException",
                 "logStreamNames and logStreamNamePrefix cannot both be given.",
             )
-        limit = wanted.get("limit", _PAGE_EVENTS)
-        matches = matcher(wanted.get("filterPattern") or "")
-        start, end = wanted.get("startTime", 0), wanted.get("endTime")
+        limit = parameters.get("limit", _PAGE_EVENTS)
+        matches = matcher(parameters.get("filterPattern") or "")
+        start, end = parameters.get("startTime", 0), parameters.get("endTime")
         with self._lock:
-            group = self._group(wanted)
+            group = self._group(parameters)
             if names and (missing := [each for each in names if each not in group.streams]):
                 raise ApiError(
                     "ResourceNotFoundException", f"The specified log stream does not exist: {missing[0]}"
@@ -303,9 +303,9 @@ class Logs:
                 for event in stream.events
                 if event.timestamp >= start and (end is None or event.timestamp <= end)
             )
-        if wanted.get("startFromHead") is False:
+        if parameters.get("startFromHead") is False:
             found.reverse()
-        token = wanted.get("nextToken")
+        token = parameters.get("nextToken")
         if token is None:
             # An account with many streams answers with an empty page first, and so does this one.
             return {"events": [], "searchedLogStreams": [], **({"nextToken": "0"} if found else {})}
@@ -330,9 +330,9 @@ class Logs:
             **({"nextToken": str(until)} if until < len(found) else {}),
         }
 
-    def _group(self, wanted: Mapping[str, Any]) -> LogGroup:
+    def _group(self, parameters: Mapping[str, Any]) -> LogGroup:
         """The group that is named by name or, where the operation takes one, by identifier."""
-        name, identifier = wanted.get("logGroupName"), wanted.get("logGroupIdentifier")
+        name, identifier = parameters.get("logGroupName"), parameters.get("logGroupIdentifier")
         if (name is None) == (identifier is None):
             raise ApiError(
                 "InvalidParameterException",
@@ -345,8 +345,8 @@ class Logs:
             raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
         return found
 
-    def _stream(self, wanted: Mapping[str, Any]) -> LogStream:
-        found = self._group(wanted).streams.get(wanted["logStreamName"])
+    def _stream(self, parameters: Mapping[str, Any]) -> LogStream:
+        found = self._group(parameters).streams.get(parameters["logStreamName"])
         if found is None:
             raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
         return found
@@ -358,11 +358,11 @@ def _supported(request: Request, *names: str) -> Mapping[str, Any]:
     return request.parameters
 
 
-def _position(wanted: Mapping[str, Any], count: int) -> tuple[bool, int]:
+def _position(parameters: Mapping[str, Any], count: int) -> tuple[bool, int]:
     """Whether GetLogEvents reads forward, and from which of its `count` events on."""
-    token = wanted.get("nextToken")
+    token = parameters.get("nextToken")
     if token is None:
-        return (True, 0) if wanted.get("startFromHead") else (False, count)
+        return (True, 0) if parameters.get("startFromHead") else (False, count)
     found = _STREAM_TOKEN.fullmatch(token)
     if found is None:
         raise ApiError("InvalidParameterException", "The specified nextToken is invalid.")
@@ -381,11 +381,11 @@ def _within(events: Sequence[Event]) -> list[Event]:
     return page
 
 
-def _page(rows: Sequence[Item], wanted: Mapping[str, Any]) -> tuple[list[Item], str | None]:
+def _page(rows: Sequence[Item], parameters: Mapping[str, Any]) -> tuple[list[Item], str | None]:
     return page(
         rows,
-        wanted.get("nextToken"),
-        wanted.get("limit"),
+        parameters.get("nextToken"),
+        parameters.get("limit"),
         default=_MOST_LISTED,
         error="InvalidParameterException",
     )

@@ -24,7 +24,7 @@ from aws_emulator.machines.machine import Machine, discard_machine
 from aws_emulator.machines.network import CLOUD_ADDRESS, METADATA_ADDRESS, NetworkNamespace
 from aws_emulator.machines.registry_process import RegistryProcess
 
-_ROOM: Final = "room-"
+_HOST_PREFIX: Final = "room-"
 _OWNER: Final = "owner"
 _REGISTRY: Final = "registry"
 
@@ -49,7 +49,7 @@ class _ArchiveHandler(Handler):
             self.reply(HTTPStatus.NOT_FOUND, b"")
 
 
-class MachineRoom:
+class MachineHost:
     """Launches machines and ends them; a context manager that leaves nothing behind.
 
     Args:
@@ -70,8 +70,8 @@ class MachineRoom:
         self.archives: dict[str, Archive] = {}
         self._cleanup = ExitStack()
         self._launched: dict[str, ExitStack] = {}
-        discard_abandoned_rooms(base.directory.parent)
-        self.directory = Path(tempfile.mkdtemp(prefix=_ROOM, dir=base.directory.parent))
+        discard_abandoned_hosts(base.directory.parent)
+        self.directory = Path(tempfile.mkdtemp(prefix=_HOST_PREFIX, dir=base.directory.parent))
         (self.directory / _OWNER).write_text(str(os.getpid()), encoding="ascii")
         self._cleanup.callback(shutil.rmtree, self.directory, ignore_errors=True)
         self._tls = server_context(base.certificates)
@@ -135,15 +135,15 @@ class MachineRoom:
         return machine
 
     def end(self, name: str) -> None:
-        """End a machine at once; its disk stays until the room is closed or it is removed."""
+        """End a machine at once; its disk stays until the host is closed or the disk is removed."""
         stack = self._launched.pop(name, None)
         if stack is not None:
             stack.close()
 
 
-def discard_abandoned_rooms(cache: Path) -> None:
-    """Remove the machines and disks of rooms whose process was killed before it could."""
-    for owner in cache.glob(f"{_ROOM}*/{_OWNER}"):
+def discard_abandoned_hosts(cache: Path) -> None:
+    """Remove the machines and disks of hosts whose process was killed before it could."""
+    for owner in cache.glob(f"{_HOST_PREFIX}*/{_OWNER}"):
         if Path(f"/proc/{owner.read_text(encoding='ascii')}").exists():
             continue
         for mount_point in owner.parent.glob("*.root"):

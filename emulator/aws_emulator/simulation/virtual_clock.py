@@ -172,7 +172,7 @@ class VirtualClock(Clock):
         following = self._following()
         if following is not actor:
             self._acting = following
-            _strand_of(following).switch()
+            _greenlet_of(following).switch()
         if actor.stopped:
             raise StoppedError
         return ready()
@@ -188,7 +188,7 @@ class VirtualClock(Clock):
         if not self._stopped:
             self._acting = self._following()
             # A greenlet that ends goes on in its parent.
-            greenlets.getcurrent().parent = _strand_of(self._acting)
+            greenlets.getcurrent().parent = _greenlet_of(self._acting)
 
     def _following(self) -> Actor:
         """Who acts next; lets time pass until there is somebody."""
@@ -204,13 +204,13 @@ class VirtualClock(Clock):
         return (actor.due is not None and actor.due <= self._elapsed) or actor.ready()
 
     def _advance(self) -> None:
-        dues = [actor.due for actor in self._waiting if actor.due is not None]
+        due_times = [actor.due for actor in self._waiting if actor.due is not None]
         timer_due = self._timers[0][0] if self._timers else None
-        if timer_due is not None and (not dues or timer_due <= min(dues)):
+        if timer_due is not None and (not due_times or timer_due <= min(due_times)):
             self._elapsed = max(self._elapsed, timer_due)
             self._fire(heapq.heappop(self._timers)[2])
-        elif dues:
-            self._elapsed = max(self._elapsed, min(dues))
+        elif due_times:
+            self._elapsed = max(self._elapsed, min(due_times))
         else:
             raise StuckError("everybody waits for ever")
 
@@ -247,7 +247,7 @@ def _greenlets() -> Any:
     return greenlet
 
 
-def _strand_of(actor: Actor) -> greenlet:
+def _greenlet_of(actor: Actor) -> greenlet:
     if actor.strand is None:
         raise StuckError(f"{actor.name} has never begun")
     return actor.strand

@@ -33,10 +33,14 @@ class CommandLogs:
         lines: Iterable[str],
     ) -> None:
         """Write lines of an invocation to its stream `stdout` or `stderr`, if the command asked for that."""
-        wanted = command.output.get("CloudWatchOutputConfig") or {}
-        group = wanted.get("CloudWatchLogGroupName") or f"/aws/ssm/{command.document_name}"
+        output_config = command.output.get("CloudWatchOutputConfig") or {}
+        group = output_config.get("CloudWatchLogGroupName") or f"/aws/ssm/{command.document_name}"
         written = list(lines)
-        if not written or not wanted.get("CloudWatchOutputEnabled") or not self._permits(profile, group):
+        if (
+            not written
+            or not output_config.get("CloudWatchOutputEnabled")
+            or not self._permits(profile, group)
+        ):
             return
         name = f"{command.command_id}/{invocation.instance_id}/{command.step}/{stream}"
         self._logs.deliver(group, name, written)

@@ -110,20 +110,20 @@ class Documents:
             raise ApiError("InvalidDocument", f"Document with name {name} does not exist.")
         return self.documents[plain]
 
-    def require_version(self, document: Document, wanted: str | None) -> DocumentVersion:
+    def require_version(self, document: Document, requested: str | None) -> DocumentVersion:
         """A document's version by number, `$LATEST` or `$DEFAULT`.
 
         Raises:
             ApiError: `InvalidDocumentVersion`.
         """
-        if wanted in {None, "$DEFAULT"}:
+        if requested in {None, "$DEFAULT"}:
             return document.versions[document.default_version]
-        if wanted == "$LATEST":
+        if requested == "$LATEST":
             return document.versions[document.latest_version]
-        number = int(wanted) if wanted and wanted.isdecimal() else 0
+        number = int(requested) if requested and requested.isdecimal() else 0
         if number not in document.versions:
             raise ApiError(
-                "InvalidDocumentVersion", f"Document version {wanted} is not valid for {document.name}."
+                "InvalidDocumentVersion", f"Document version {requested} is not valid for {document.name}."
             )
         return document.versions[number]
 
@@ -190,8 +190,8 @@ class Documents:
                 ),
             )
             document = self.require_document(parameters["Name"])
-            wanted = parameters.get("DocumentVersion", "$LATEST")
-            if self.require_version(document, wanted).number != document.latest_version:
+            requested = parameters.get("DocumentVersion", "$LATEST")
+            if self.require_version(document, requested).number != document.latest_version:
                 raise ApiError("InvalidDocumentVersion", "The document version is not the latest version.")
             version = self._new_version(document.latest_version + 1, parameters)
             if any(each.text == version.text for each in document.versions.values()):
@@ -227,15 +227,15 @@ class Documents:
         with self.lock:
             document = self.require_document(request.parameters["Name"])
             version = self.require_version(document, request.parameters.get("DocumentVersion"))
-            wanted = request.parameters.get("DocumentFormat", "JSON")
+            requested = request.parameters.get("DocumentFormat", "JSON")
             return {
                 "Name": document.name,
                 "CreatedDate": version.created,
                 "DocumentVersion": str(version.number),
                 "Status": self._status(version),
-                "Content": _converted(version, wanted),
+                "Content": _converted(version, requested),
                 "DocumentType": "Command",
-                "DocumentFormat": wanted,
+                "DocumentFormat": requested,
             }
 
     @operation("ssm", "DeleteDocument")
@@ -245,11 +245,11 @@ class Documents:
             document = self.require_document(request.parameters["Name"])
             if document.owner == "Amazon":
                 raise ApiError("InvalidDocument", "Documents of Amazon cannot be deleted.")
-            wanted = request.parameters.get("DocumentVersion")
-            if wanted is None:
+            requested = request.parameters.get("DocumentVersion")
+            if requested is None:
                 del self.documents[document.name]
                 return {}
-            version = self.require_version(document, wanted)
+            version = self.require_version(document, requested)
             if version.number == document.default_version:
                 raise ApiError(
                     "InvalidDocumentOperation", "The default version of the document cannot be deleted."
@@ -342,8 +342,8 @@ def _shown_default(value: Any) -> str | None:
     return json.dumps(value)
 
 
-def _converted(version: DocumentVersion, wanted: str) -> str:
-    if wanted == version.format:
+def _converted(version: DocumentVersion, requested: str) -> str:
+    if requested == version.format:
         return version.text
     content = yaml.safe_load(version.text)
-    return json.dumps(content, indent=2) if wanted == "JSON" else yaml.safe_dump(content, sort_keys=False)
+    return json.dumps(content, indent=2) if requested == "JSON" else yaml.safe_dump(content, sort_keys=False)

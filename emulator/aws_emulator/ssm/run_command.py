@@ -326,8 +326,8 @@ class RunCommand(Documents, Fleet):
             return {"Commands": [shown_command(each) for each in shown], "NextToken": token}
 
     def _selected(self, parameters: Mapping[str, Any]) -> list[Command]:
-        wanted = parameters.get("CommandId")
-        return [each for each in reversed(self.commands.values()) if wanted in {None, each.command_id}]
+        command_id = parameters.get("CommandId")
+        return [each for each in reversed(self.commands.values()) if command_id in {None, each.command_id}]
 
     @operation("ssm", "CancelCommand")
     def cancel_command(self, request: Request) -> Response:
@@ -338,8 +338,8 @@ class RunCommand(Documents, Fleet):
                 raise ApiError(
                     "InvalidCommandId", f"The command {request.parameters['CommandId']} does not exist."
                 )
-            wanted = request.parameters.get("InstanceIds") or list(command.invocations)
-            for instance_id in wanted:
+            instance_ids = request.parameters.get("InstanceIds") or list(command.invocations)
+            for instance_id in instance_ids:
                 if instance_id not in command.invocations:
                     raise ApiError("InvalidInstanceId", f"The command does not run on {instance_id}.")
                 self._cancel(command, command.invocations[instance_id])

@@ -81,7 +81,7 @@ def run_execution(
 
 
 @dataclass
-class Standing:
+class ResumePoint:
     """Where a thread of control stands, so that a redrive can go on from there.
 
     Attributes:
@@ -95,7 +95,7 @@ class Standing:
     state: str | None = None
     data: Any = None
     entered: int | None = None
-    branches: list[Standing] = field(default_factory=list)
+    branches: list[ResumePoint] = field(default_factory=list)
     done: bool = False
 
 
@@ -115,14 +115,14 @@ class Branch:
     ) -> None:
         self.execution = execution
         self.attempt = attempt
-        self.standing = Standing()
+        self.standing = ResumePoint()
         self.last_event = 0
         self.timeline = timeline
         self.context = dict(context)
         self._tasks = tasks
         self._random = rng
         self.failed_elsewhere = failed_elsewhere
-        self._stopped_branches: list[Standing] = []
+        self._stopped_branches: list[ResumePoint] = []
         self._kind = ""
         self._written: tuple[Any, str] = (None, "null")
         self._runners: dict[str, Callable[[State, Any], tuple[Any, str | None]]] = {
@@ -135,7 +135,7 @@ class Branch:
             "Fail": self._run_fail,
         }
 
-    def run(self, machine: Mapping[str, Any], data: Any, stopped: Standing | None = None) -> Any:
+    def run(self, machine: Mapping[str, Any], data: Any, stopped: ResumePoint | None = None) -> Any:
         """Run states from StartAt to an end; the output. Raises StateError, ExecutionEndedError.
 
         Args:
@@ -152,7 +152,7 @@ class Branch:
         return data
 
     def _run_state(
-        self, name: str, state: State, data: Any, stopped: Standing | None
+        self, name: str, state: State, data: Any, stopped: ResumePoint | None
     ) -> tuple[Any, str | None]:
         if self.failed_elsewhere():
             raise ExecutionEndedError("a sibling branch has failed")
@@ -347,7 +347,7 @@ class Branch:
         """Wait for `ready()`, however long it takes."""
         self.execution.wait(ready, None, self.attempt)
 
-    def stopped_branches(self, number: int) -> list[Standing | None]:
+    def stopped_branches(self, number: int) -> list[ResumePoint | None]:
         """Where the branches of the Parallel state stood that is redriven."""
         stopped, self._stopped_branches = self._stopped_branches, []
         return list(stopped) if len(stopped) == number else [None] * number
@@ -404,7 +404,7 @@ class _Parallel:
     def _ended(self) -> bool:
         return self._error is not None or self._parent.failed_elsewhere()
 
-    def _run(self, position: int, machine: Mapping[str, Any], data: Any, stopped: Standing | None) -> None:
+    def _run(self, position: int, machine: Mapping[str, Any], data: Any, stopped: ResumePoint | None) -> None:
         branch = self._branches[position]
         error: StateError | None = None
         try:
@@ -423,7 +423,7 @@ class _Parallel:
             branch.execution.changed.notify_all()
 
     @staticmethod
-    def _output_of(branch: Branch, machine: Mapping[str, Any], data: Any, stopped: Standing | None) -> Any:
+    def _output_of(branch: Branch, machine: Mapping[str, Any], data: Any, stopped: ResumePoint | None) -> Any:
         if stopped is not None and stopped.done:
             # A redrive runs only the branches again that have not succeeded.
             branch.standing.done, branch.standing.data = True, stopped.data

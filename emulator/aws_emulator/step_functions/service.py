@@ -96,34 +96,37 @@ class StepFunctions:
     @operation("stepfunctions", "CreateStateMachine")
     def create_state_machine(self, request: Request) -> Response:
         """Create a Standard state machine; creating the same one again returns it."""
-        wanted = request.parameters
-        if wanted.get("type", "STANDARD") != "STANDARD":
+        parameters = request.parameters
+        if parameters.get("type", "STANDARD") != "STANDARD":
             raise ApiError("EmulatorUnsupportedOperation", "the emulator runs Standard workflows only", 501)
-        _check_versions(wanted)
-        _check_encryption(wanted)
-        _check_name(wanted["name"])
-        logging = _logging(wanted.get("loggingConfiguration"))
-        tracing = {"enabled": bool((wanted.get("tracingConfiguration") or {}).get("enabled"))}
-        definition = _parse(wanted["definition"])
-        arn = f"{self._prefix}:stateMachine:{wanted['name']}"
+        _check_versions(parameters)
+        _check_encryption(parameters)
+        _check_name(parameters["name"])
+        logging = _logging(parameters.get("loggingConfiguration"))
+        tracing = {"enabled": bool((parameters.get("tracingConfiguration") or {}).get("enabled"))}
+        definition = _parse(parameters["definition"])
+        arn = f"{self._prefix}:stateMachine:{parameters['name']}"
         with self._lock:
             known = self._machines.get(arn)
             if known is not None:
                 # The text counts: the same definition in another format is another one (seen on AWS).
-                same = (known.definition_text, known.role_arn) == (wanted["definition"], wanted["roleArn"])
+                same = (known.definition_text, known.role_arn) == (
+                    parameters["definition"],
+                    parameters["roleArn"],
+                )
                 if same and (known.logging, known.tracing) == (logging, tracing):
                     return {"stateMachineArn": arn, "creationDate": known.created}
                 raise ApiError("StateMachineAlreadyExists", f"State Machine Already Exists: '{arn}'")
             machine = StateMachine(
                 arn=arn,
-                name=wanted["name"],
-                definition_text=wanted["definition"],
+                name=parameters["name"],
+                definition_text=parameters["definition"],
                 definition=definition,
-                role_arn=wanted["roleArn"],
+                role_arn=parameters["roleArn"],
                 created=milliseconds(self._clock.now()),
                 logging=logging,
                 tracing=tracing,
-                tags={tag["key"]: tag["value"] for tag in wanted.get("tags") or []},
+                tags={tag["key"]: tag["value"] for tag in parameters.get("tags") or []},
             )
             self._machines[arn] = machine
         return {"stateMachineArn": arn, "creationDate": machine.created}
@@ -131,28 +134,30 @@ class StepFunctions:
     @operation("stepfunctions", "UpdateStateMachine")
     def update_state_machine(self, request: Request) -> Response:
         """Change definition, role, logging or tracing; running executions keep what they began with."""
-        wanted = request.parameters
-        machine = self._machine(wanted["stateMachineArn"])
-        _check_versions(wanted)
-        _check_encryption(wanted)
-        if not {"definition", "roleArn", "loggingConfiguration", "tracingConfiguration"} & set(wanted):
+        parameters = request.parameters
+        machine = self._machine(parameters["stateMachineArn"])
+        _check_versions(parameters)
+        _check_encryption(parameters)
+        if not {"definition", "roleArn", "loggingConfiguration", "tracingConfiguration"} & set(parameters):
             raise ApiError(
                 "MissingRequiredParameter",
                 "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration "
                 "must be specified",
             )
-        text = wanted.get("definition", machine.definition_text)
+        text = parameters.get("definition", machine.definition_text)
         definition = _parse(text)
-        logging = _logging(wanted["loggingConfiguration"]) if "loggingConfiguration" in wanted else None
-        role_arn = wanted.get("roleArn", machine.role_arn)
+        logging = (
+            _logging(parameters["loggingConfiguration"]) if "loggingConfiguration" in parameters else None
+        )
+        role_arn = parameters.get("roleArn", machine.role_arn)
         with self._lock:
             before = (machine.definition_text, machine.role_arn, machine.logging)
             if (text, role_arn, logging or machine.logging) != before:
                 machine.revision_id = str(uuid.uuid4())
             machine.definition, machine.definition_text, machine.role_arn = definition, text, role_arn
             machine.logging = logging or machine.logging
-            if "tracingConfiguration" in wanted:
-                machine.tracing = {"enabled": bool(wanted["tracingConfiguration"].get("enabled"))}
+            if "tracingConfiguration" in parameters:
+                machine.tracing = {"enabled": bool(parameters["tracingConfiguration"].get("enabled"))}
             machine.updated = milliseconds(self._clock.now())
         response: Response = {"updateDate": machine.updated}
         return response if machine.revision_id is None else {**response, "revisionId": machine.revision_id}
@@ -229,11 +234,11 @@ class StepFunctions:
     @operation("stepfunctions", "StartExecution")
     def start_execution(self, request: Request) -> Response:
         """Start an execution, or return the running one of the same name and input."""
-        wanted = request.parameters
-        machine = self._machine(wanted["stateMachineArn"])
-        name = wanted.get("name") or str(uuid.uuid4())
+        parameters = request.parameters
+        machine = self._machine(parameters["stateMachineArn"])
+        name = parameters.get("name") or str(uuid.uuid4())
         _check_name(name)
-        text = wanted.get("input", "{}")
+        text = parameters.get("input", "{}")
         data = _parse_input(text)
         with self._lock:
             known = machine.executions.get(name)
@@ -290,17 +295,17 @@ class StepFunctions:
     @operation("stepfunctions", "ListExecutions")
     def list_executions(self, request: Request) -> Response:
         """List executions, newest first."""
-        wanted = request.parameters
-        if "mapRunArn" in wanted:
+        parameters = request.parameters
+        if "mapRunArn" in parameters:
             raise ApiError("EmulatorUnsupportedParameter", "mapRunArn: there are no map runs here", 501)
-        if "stateMachineArn" not in wanted:
+        if "stateMachineArn" not in parameters:
             raise ApiError(
                 "ValidationException", "Must provide a StateMachine ARN or a MapRun ARN to list executions"
             )
-        machine = self._machine(wanted["stateMachineArn"])
+        machine = self._machine(parameters["stateMachineArn"])
         with self._lock:
             executions = list(machine.executions.values())[::-1]
-        status, redriven = wanted.get("statusFilter"), wanted.get("redriveFilter")
+        status, redriven = parameters.get("statusFilter"), parameters.get("redriveFilter")
         found = [
             each
             for each in executions
@@ -370,14 +375,14 @@ class StepFunctions:
     @operation("stepfunctions", "SendTaskFailure")
     def send_task_failure(self, request: Request) -> Response:
         """Fail a task."""
-        wanted = request.parameters
-        return self._answer(request, None, StateError(wanted.get("error"), wanted.get("cause")))
+        parameters = request.parameters
+        return self._answer(request, None, StateError(parameters.get("error"), parameters.get("cause")))
 
     @operation("stepfunctions", "SendTaskHeartbeat")
     def send_task_heartbeat(self, request: Request) -> Response:
         """Report that a task is alive."""
         callback = self._callback(request)
-        if not self._tokens.beat(callback):
+        if not self._tokens.record_heartbeat(callback):
             raise _task_timed_out()
         return {}
 
@@ -468,17 +473,17 @@ def _check_arn(arn: str, kind: str) -> None:
         raise ApiError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {arn}'")
 
 
-def _check_versions(wanted: Mapping[str, Any]) -> None:
-    if wanted.get("publish"):
+def _check_versions(parameters: Mapping[str, Any]) -> None:
+    if parameters.get("publish"):
         raise ApiError(
             "EmulatorUnsupportedParameter", "publish: the emulator has no versions of state machines", 501
         )
-    if "versionDescription" in wanted:
+    if "versionDescription" in parameters:
         raise ApiError("ValidationException", "Version description can only be set when publish is true")
 
 
-def _check_encryption(wanted: Mapping[str, Any]) -> None:
-    if (wanted.get("encryptionConfiguration") or {}).get("type", "AWS_OWNED_KEY") != "AWS_OWNED_KEY":
+def _check_encryption(parameters: Mapping[str, Any]) -> None:
+    if (parameters.get("encryptionConfiguration") or {}).get("type", "AWS_OWNED_KEY") != "AWS_OWNED_KEY":
         raise ApiError(
             "EmulatorUnsupportedParameter",
             "encryptionConfiguration: the emulator has AWS's own key only",
@@ -486,9 +491,9 @@ def _check_encryption(wanted: Mapping[str, Any]) -> None:
         )
 
 
-def _logging(wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+def _logging(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """A logging configuration with its defaults; raises InvalidLoggingConfiguration."""
-    found = {"level": "OFF", "includeExecutionData": False, **(wanted or {})}
+    found = {"level": "OFF", "includeExecutionData": False, **(given or {})}
     destinations = found.get("destinations") or []
     if len(destinations) > 1:
         raise _invalid_logging("Must specify exactly one Log Destination.")

@@ -187,7 +187,7 @@ class TaskRunner:
     ) -> Any:
         while not callback.answered:
             span = min(deadline.left(), heartbeat or _FOREVER)
-            if not branch.pause(span, partial(callback.heard_since, callback.heartbeats)):
+            if not branch.pause(span, partial(callback.responded_since, callback.heartbeats)):
                 raise StateError(TIMEOUT)
         if callback.error is not None:
             raise callback.error

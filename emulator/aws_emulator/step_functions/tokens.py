@@ -31,7 +31,7 @@ class Callback:
         over = not execution.running or self.attempt != execution.redrive_count
         return not (over or self.closed or self.answered)
 
-    def heard_since(self, heartbeats: int) -> bool:
+    def responded_since(self, heartbeats: int) -> bool:
         """Whether the answer or a further heartbeat has come."""
         return self.answered or self.heartbeats > heartbeats
 
@@ -64,7 +64,7 @@ class Tokens:
             callback.execution.changed.notify_all()
             return True
 
-    def beat(self, callback: Callback) -> bool:
+    def record_heartbeat(self, callback: Callback) -> bool:
         """Note a heartbeat; False when nobody waits any longer."""
         with callback.execution.changed:
             if not callback.awaited:

@@ -101,7 +101,7 @@ def _from_botocore(
 ) -> ConfigError:
     import botocore.exceptions as boto  # noqa: PLC0415  # as above
 
-    said = " ".join(str(error).split()).rstrip(".")
+    message = " ".join(str(error).split()).rstrip(".")
     match error:
         case boto.ConnectionError() | boto.HTTPClientError():
             return ServiceUnavailableError(
@@ -109,18 +109,20 @@ def _from_botocore(
                 remedy="Check the network, the Region and the endpoint, and try again.",
             )
         case boto.NoCredentialsError() | boto.PartialCredentialsError() | boto.ProfileNotFound():
-            return CredentialsError(f"{action}: {said}.", remedy="Run `aws configure`, or set AWS_PROFILE.")
+            return CredentialsError(
+                f"{action}: {message}.", remedy="Run `aws configure`, or set AWS_PROFILE."
+            )
         case boto.NoRegionError():
-            return CredentialsError(f"{action}: {said}.", remedy="Set AWS_REGION, or pass --region.")
+            return CredentialsError(f"{action}: {message}.", remedy="Set AWS_REGION, or pass --region.")
         case boto.SSOError() | boto.TokenRetrievalError() | boto.CredentialRetrievalError():
-            return CredentialsError(f"{action}: {said}.", remedy=_RENEW)
+            return CredentialsError(f"{action}: {message}.", remedy=_RENEW)
         case _ if isinstance(error, getattr(boto, "LoginError", ())):  # of `aws login`; older boto3 has none
-            return CredentialsError(f"{action}: {said}.", remedy=_RENEW)
+            return CredentialsError(f"{action}: {message}.", remedy=_RENEW)
         case _:
             kind = type(error).__name__
             return StoreRequestError(
                 kind,
-                f"{action} on {resource}: {kind}: {text or said}.",
+                f"{action} on {resource}: {kind}: {text or message}.",
                 remedy="Check the request, the credentials, the Region and the endpoint.",
             )
 

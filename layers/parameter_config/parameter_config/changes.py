@@ -110,15 +110,15 @@ def plan_rollback(config: Config, path: str, version: int, *, adopt: bool = Fals
     declaration = declaration_at(config, path)
     name = declaration.name(config.resolver.placeholders)
     history = config.parameter_store.read_history(name)
-    wanted = next((stored for stored in history if stored.version == version), None)
-    if wanted is None or not history:
+    restored = next((stored for stored in history if stored.version == version), None)
+    if restored is None or not history:
         raise VersionNotFoundError(
             f"{name} has no version {version}.",
             remedy=f"It has {_ranges(history)}: ami-lifecycle config history {path}.",
             location=declaration.location,
         )
-    declaration.check_text(wanted.text, sensitive=wanted.sensitive)
-    change = PlannedChange(declaration, name, history[-1], wanted.text)
+    declaration.check_text(restored.text, sensitive=restored.sensitive)
+    change = PlannedChange(declaration, name, history[-1], restored.text)
     return _checked(config, change, adopt=adopt) if change.is_change else change
 
 

@@ -3,7 +3,7 @@
 Each file `<name>_config.yml` is the namespace `<name>`. A mapping with the key `ssm_param` is a
 declaration, everything else is a plain value. Two readings differ from YAML 1.1, because they have
 surprised people: `1e-4` is a number, and dates are strings. Words that readers of YAML disagree about are
-refused (`plain_words`). Keys are the text that is written, also where YAML has a number or a truth value.
+refused (`ambiguous_scalars`). Keys are the text that is written, also where YAML has a number or a truth value.
 """
 
 from __future__ import annotations

@@ -245,8 +245,8 @@ _ID_KINDS: Final = (
 
 def _missing_ids(kind: _IdKind, named: list[_Named], client: ClientMaker) -> list[Finding]:
     """Filters, not ids: EC2 refuses a whole call in which one id does not exist."""
-    wanted = [item for item in named if kind.fits(item.value)]
-    ids = sorted({item.value for item in wanted})
+    matching = [item for item in named if kind.fits(item.value)]
+    ids = sorted({item.value for item in matching})
     found: set[str] = set()
     for start in range(0, len(ids), _FILTER_VALUES):
         values = ids[start : start + _FILTER_VALUES]
@@ -254,7 +254,7 @@ def _missing_ids(kind: _IdKind, named: list[_Named], client: ClientMaker) -> lis
             paginator = client("ec2").get_paginator(kind.method)
             for page in paginator.paginate(Filters=[{"Name": kind.filter_name, "Values": values}]):
                 found.update(kind.ids(page))
-    return [item.lacks(kind.what) for item in wanted if item.value not in found]
+    return [item.lacks(kind.what) for item in matching if item.value not in found]
 
 
 def _missing_buckets(named: list[_Named], client: ClientMaker) -> Iterator[Finding]:

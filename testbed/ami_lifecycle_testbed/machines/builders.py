@@ -18,7 +18,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.machines.base_image import prepare_base_image
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
 from aws_emulator.machines.errors import MissingRequirementsError
-from aws_emulator.machines.machine_host import MachineRoom
+from aws_emulator.machines.machine_host import MachineHost
 from aws_emulator.machines.requirements import missing_requirements
 
 # What ECR says when an image is there already: pushing it again is no error for a client.
@@ -43,7 +43,7 @@ class ContainerBuilders:
     def __init__(self, cleanup: ExitStack, account_id: str, region: str) -> None:
         if reasons := missing_requirements():
             raise MissingRequirementsError(f"machines cannot run here: {'; '.join(reasons)}")
-        self.room = cleanup.enter_context(MachineRoom(prepare_base_image(account_id, region)))
+        self.host = cleanup.enter_context(MachineHost(prepare_base_image(account_id, region)))
         self._cleanup = cleanup
         self.registry_address = ""
 
@@ -57,9 +57,9 @@ class ContainerBuilders:
         documents: Path,
     ) -> ContainerProvisioner:
         """The provisioner of an account whose ECR is `registry`."""
-        registry.new_token = self.room.authority.issue
+        registry.new_token = self.host.authority.issue
         return ContainerProvisioner(
-            durations, ec2, registry, faults, refused_pull, documents=documents, room=self.room
+            durations, ec2, registry, faults, refused_pull, documents=documents, machine_host=self.host
         )
 
     def serve_registry(self, call: Callable[[str, dict[str, Any]], Any]) -> None:
@@ -79,6 +79,6 @@ class ContainerBuilders:
             return None
 
         listener = socket.create_server(("127.0.0.1", 0))
-        endpoint = EcrEndpoint(listener, self.room.registry, self.room.authority, None, pushed=pushed)
+        endpoint = EcrEndpoint(listener, self.host.registry, self.host.authority, None, pushed=pushed)
         self._cleanup.callback(endpoint.close)
         self.registry_address = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -25,7 +25,7 @@ from aws_emulator.machines.agent import DocumentStep, StepResult, run_step
 from aws_emulator.machines.errors import CommandError, MachineError
 from aws_emulator.machines.instance_metadata import Identity, RoleCredentials
 from aws_emulator.machines.machine import Machine
-from aws_emulator.machines.machine_host import MachineRoom
+from aws_emulator.machines.machine_host import MachineHost
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class ContainerProvisioner(SimulatedProvisioner):
 
     Args:
         documents: directory of `provision_image.yaml` and `verify_image.yaml`.
-        room: where machines are launched; open as long as this object is used.
+        machine_host: where machines are launched; open as long as this object is used.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class ContainerProvisioner(SimulatedProvisioner):
         refused_pull: RefusedPull,
         *,
         documents: Path,
-        room: MachineRoom,
+        machine_host: MachineHost,
     ) -> None:
         super().__init__(durations, ec2, registry, faults, refused_pull)
-        self._room = room
+        self._machine_host = machine_host
         self._steps = {
             "provision": DocumentStep.read(documents / "provision_image.yaml"),
             "verify": DocumentStep.read(documents / "verify_image.yaml"),
@@ -74,7 +74,7 @@ class ContainerProvisioner(SimulatedProvisioner):
         self._hosts: dict[str, _Host] = {}
         self._profiles: dict[str, Mapping[str, str] | None] = {}
         self._lock = threading.RLock()
-        room.authority.may_pull = self._may_pull
+        machine_host.authority.may_pull = self._may_pull
         ec2.bus.subscribe(self._on_event)
 
     def _on_event(self, event: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class ContainerProvisioner(SimulatedProvisioner):
                 identity = Identity(instance.instance_id, user_data=user_data, credentials=credentials)
                 if credentials is not None:
                     self._profiles[credentials.access_key_id] = instance.profile
-                disk = self._room.directory / f"{instance.instance_id}-{secrets.token_hex(3)}.ext4"
+                disk = self._machine_host.directory / f"{instance.instance_id}-{secrets.token_hex(3)}.ext4"
                 host = self._hosts[instance.instance_id] = _Host(identity, disk)
                 content = self._ec2.content_of(instance)
                 size = self._ec2.root_volume(instance).device.volume_size * 1024
@@ -118,10 +118,10 @@ class ContainerProvisioner(SimulatedProvisioner):
     def _boot(self, host: _Host, source: str | None, size_mib: int) -> None:
         try:
             self._wait_until_free(source)
-            origin = Path(source) if source else self._room.base.disk
-            disk = self._room.new_disk(origin, size_mib)
+            origin = Path(source) if source else self._machine_host.base.disk
+            disk = self._machine_host.new_disk(origin, size_mib)
             disk.replace(host.disk)
-            host.machine = self._room.launch(host.identity, host.disk)
+            host.machine = self._machine_host.launch(host.identity, host.disk)
         except (MachineError, CommandError, OSError):
             # As on EC2: an instance that does not boot runs, and its agent never reports.
             logger.exception("the machine of %s did not boot", host.identity.instance_id)
@@ -142,7 +142,7 @@ class ContainerProvisioner(SimulatedProvisioner):
             host.machine.power_off()
         except MachineError:
             logger.exception("the machine of %s had to be cut off", instance_id)
-        self._room.end(host.machine.name)
+        self._machine_host.end(host.machine.name)
         host.is_off.set()
 
     def _end(self, instance_id: str) -> None:
@@ -151,7 +151,7 @@ class ContainerProvisioner(SimulatedProvisioner):
         if host is None or not host.is_up.wait(_BOOT_SECONDS):
             return
         if host.machine is not None:
-            self._room.end(host.machine.name)
+            self._machine_host.end(host.machine.name)
         host.is_off.set()
         with self._ec2.lock:
             contents = [each.content for each in self._ec2.snapshots.values()]

@@ -20,7 +20,7 @@ from aws_emulator.machines.disks import MountedDisk
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
 from aws_emulator.machines.instance_metadata import Identity
 from aws_emulator.machines.machine import Machine
-from aws_emulator.machines.machine_host import Archive, MachineRoom
+from aws_emulator.machines.machine_host import Archive, MachineHost
 
 DOCUMENTS = Path(__file__).resolve().parents[3] / "documents"
 PROVISION = DocumentStep.read(DOCUMENTS / "provision_image.yaml")
@@ -91,7 +91,7 @@ class Ending:
 class Instance:
     """A machine with the identity of an instance."""
 
-    room: MachineRoom
+    machines: MachineHost
     machine: Machine
     identity: Identity
     environment: dict[str, str] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Instance:
     @property
     def archive(self) -> Archive:
         """The archive of packages that this machine reaches."""
-        return self.room.archives[self.machine.name]
+        return self.machines.archives[self.machine.name]
 
     def be_impatient(self) -> None:
         """Let the scripts on this instance wait a twentieth of the time."""
@@ -143,7 +143,7 @@ class Instance:
     def stop(self) -> Path:
         """Shut down, and return the disk."""
         self.machine.power_off()
-        self.room.end(self.machine.name)
+        self.machines.end(self.machine.name)
         return self.machine.disk
 
     def state(self) -> dict[str, Any]:
@@ -170,38 +170,40 @@ class Instance:
 class Bed:
     """Launches instances, and pushes images."""
 
-    room: MachineRoom
+    machines: MachineHost
     pushes: EcrEndpoint
     store: ImageStore
 
     def push(self, image: OciImage, tag: str | None = None) -> str:
         """Push an image, and return its digest."""
         host, port = self.pushes.server_address[:2]
-        push(f"http://{host!s}:{port}", REPOSITORY, image, tag or image.digest, self.room.authority.issue())
+        push(
+            f"http://{host!s}:{port}", REPOSITORY, image, tag or image.digest, self.machines.authority.issue()
+        )
         return image.digest
 
     @contextmanager
     def instance(self, disk: Path, *, user_data: str = "", public_key: str = "") -> Iterator[Instance]:
         """An instance on a copy of a disk; ended when the block ends."""
         who = Identity(f"i-{secrets.token_hex(8)}0", user_data=user_data, public_key=public_key)
-        own = self.room.new_disk(disk, DISK_MIB)
+        own = self.machines.new_disk(disk, DISK_MIB)
         try:
-            machine = self.room.launch(who, own)
+            machine = self.machines.launch(who, own)
             try:
-                yield Instance(self.room, machine, who)
+                yield Instance(self.machines, machine, who)
             finally:
-                self.room.end(machine.name)
+                self.machines.end(machine.name)
         finally:
             own.unlink(missing_ok=True)
 
     def keep(self, disk: Path) -> Path:
         """A copy of the disk of a machine that is off."""
-        return self.room.new_disk(disk)
+        return self.machines.new_disk(disk)
 
     @contextmanager
     def files(self, disk: Path) -> Iterator[Path]:
         """The files of a disk that no machine uses."""
-        with MountedDisk(disk, self.room.directory / f"look-{secrets.token_hex(4)}") as root:
+        with MountedDisk(disk, self.machines.directory / f"look-{secrets.token_hex(4)}") as root:
             yield root
 
 

@@ -9,7 +9,7 @@ from tests.e2e.provisioning.oci_images import OciImage, an_image, an_index
 
 from aws_emulator.machines.base_image import ImageStore, prepare_base_image
 from aws_emulator.machines.ecr_endpoint import EcrEndpoint
-from aws_emulator.machines.machine_host import MachineRoom
+from aws_emulator.machines.machine_host import MachineHost
 from aws_emulator.machines.requirements import missing_requirements
 
 LABELS = {
@@ -42,10 +42,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """Machines for each of Docker's stores for images: all these tests hold on both."""
     base = prepare_base_image("123456789012", "us-east-1", store=request.param)
-    with MachineRoom(base) as room:
+    with MachineHost(base) as machines:
         listener = socket.create_server(("127.0.0.1", 0))
-        pushes = EcrEndpoint(listener, room.registry, room.authority, None, pushed=lambda *_: None)
-        yield Bed(room, pushes, request.param)
+        pushes = EcrEndpoint(listener, machines.registry, machines.authority, None, pushed=lambda *_: None)
+        yield Bed(machines, pushes, request.param)
         pushes.close()
 
 
@@ -53,7 +53,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 def sound_registry(request: pytest.FixtureRequest) -> None:
     """Nothing is wrong with the registry when a test begins."""
     if "bed" in request.fixturenames:
-        request.getfixturevalue("bed").room.faults.clear()
+        request.getfixturevalue("bed").machines.faults.clear()
 
 
 @dataclass
@@ -69,7 +69,7 @@ def images(bed: Bed) -> Images:
     """Two versions, each an index of two architectures with labels and attestations."""
     pushed = []
     for page in ("version one", "version two"):
-        busybox = bed.room.base.busybox
+        busybox = bed.machines.base.busybox
         labels = LABELS | {"org.opencontainers.image.version": page}
         variants = [an_image(busybox, page, labels=labels, architecture=each) for each in ("amd64", "arm64")]
         index = an_index(*variants)
@@ -92,10 +92,12 @@ class Built:
 def fresh(bed: Bed, images: Images) -> Built:
     """A builder from the vendor's image with credentials planted all over, provisioned and shut down."""
     planted = Secrets()
-    with bed.instance(bed.room.base.disk, public_key=OPERATOR) as builder:
+    with bed.instance(bed.machines.base.disk, public_key=OPERATOR) as builder:
         builder.shell("cloud-init status --wait")
         planted.plant(builder)
         ending = builder.provision(images.first.digest, "fresh")
         planted.planted |= as_seen(builder.identity)
-        planted.planted |= {f"token {n}": token for n, token in enumerate(bed.room.authority.all_tokens())}
+        planted.planted |= {
+            f"token {n}": token for n, token in enumerate(bed.machines.authority.all_tokens())
+        }
         return Built(bed.keep(builder.stop()), ending, planted, builder)

@@ -116,7 +116,7 @@ def test_what_is_pushed_is_published_first_fresh_and_then_as_an_update(
     bed: Bed, account: dict[str, Any]
 ) -> None:
     def version(page: str) -> OciImage:
-        return an_index(an_image(bed.room.base.busybox, page, labels=LABELS))
+        return an_index(an_image(bed.machines.base.busybox, page, labels=LABELS))
 
     first, second = version("published first"), version("published second")
     docker_push(account, first)

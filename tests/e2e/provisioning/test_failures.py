@@ -47,40 +47,40 @@ def try_again(builder: Instance, digest: str) -> None:
 
 def test_a_registry_that_is_down(builder: Instance, wanted: str, bed: Bed) -> None:
     builder.be_impatient()
-    bed.room.faults.is_down = True
+    bed.machines.faults.is_down = True
     ending = builder.provision(wanted)
     assert "could not be reached to sign in" in ending.failed(16)
     assert "GetAuthorizationToken" in ending.stderr
-    bed.room.faults.is_down = False
+    bed.machines.faults.is_down = False
     try_again(builder, wanted)
 
 
 def test_a_registry_that_fails_now_and_then(builder: Instance, wanted: str, bed: Bed) -> None:
     builder.be_impatient()
-    bed.room.faults.errors_left = 2
+    bed.machines.faults.errors_left = 2
     try_again(builder, wanted)
-    assert bed.room.faults.errors_left == 0
+    assert bed.machines.faults.errors_left == 0
 
 
 def test_a_registry_that_fails_for_long(builder: Instance, wanted: str, bed: Bed) -> None:
     builder.be_impatient()
-    bed.room.faults.errors_left = 1000
+    bed.machines.faults.errors_left = 1000
     assert "could not be pulled in 5 attempts" in builder.provision(wanted).failed(16)
-    bed.room.faults.errors_left = 0
+    bed.machines.faults.errors_left = 0
     try_again(builder, wanted)
 
 
 def test_a_registry_that_refuses(builder: Instance, wanted: str, bed: Bed) -> None:
-    bed.room.faults.refuses = True
+    bed.machines.faults.refuses = True
     assert "refused the pull" in builder.provision(wanted).failed(15)
-    bed.room.faults.refuses = False
+    bed.machines.faults.refuses = False
     try_again(builder, wanted)
 
 
 def test_a_role_that_may_not_sign_in(
     builder: Instance, wanted: str, bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bed.room.authority, "may_pull", lambda _key: False)
+    monkeypatch.setattr(bed.machines.authority, "may_pull", lambda _key: False)
     ending = builder.provision(wanted)
     assert "ecr:GetAuthorizationToken" in ending.failed(15)
     assert "AccessDeniedException" in ending.stderr
@@ -89,21 +89,21 @@ def test_a_role_that_may_not_sign_in(
 
 
 def test_a_slow_registry_and_a_connection_that_breaks_in_the_middle(builder: Instance, bed: Bed) -> None:
-    large = an_image(bed.room.base.busybox, "large", filler_layers=2, filler_bytes=3_000_000)
+    large = an_image(bed.machines.base.busybox, "large", filler_layers=2, filler_bytes=3_000_000)
     digest = bed.push(large)
-    faults = bed.room.faults
+    faults = bed.machines.faults
     faults.bytes_per_second, faults.cut_after_bytes, faults.cuts_left = 1_500_000, 1_000_000, 3
     assert builder.provision(digest).facts["image_size_bytes"] > 6_000_000
     assert faults.cuts_left == 0
 
 
 def test_a_token_that_expires_during_the_pull(builder: Instance, bed: Bed) -> None:
-    layered = an_image(bed.room.base.busybox, "layered", filler_layers=20, filler_bytes=1000)
+    layered = an_image(bed.machines.base.busybox, "layered", filler_layers=20, filler_bytes=1000)
     digest = bed.push(layered)
     builder.be_impatient()
-    bed.room.faults.expire_tokens_after_requests = 6
+    bed.machines.faults.expire_tokens_after_requests = 6
     assert builder.provision(digest).facts["image_digest"] == digest
-    assert bed.room.faults == RegistryFaults()
+    assert bed.machines.faults == RegistryFaults()
 
 
 def test_a_digest_that_does_not_exist(builder: Instance, wanted: str) -> None:
@@ -120,7 +120,7 @@ def test_a_repository_that_does_not_exist(builder: Instance, wanted: str) -> Non
 
 
 def test_an_image_for_another_architecture(builder: Instance, wanted: str, bed: Bed) -> None:
-    other = bed.push(an_image(bed.room.base.busybox, "other", architecture="arm64"))
+    other = bed.push(an_image(bed.machines.base.busybox, "other", architecture="arm64"))
     assert "this instance needs amd64" in builder.provision(other).failed(17)
     assert present_digest(builder) != wanted
     try_again(builder, wanted)
@@ -132,8 +132,8 @@ def test_what_is_no_image_for_this_instance_is_pulled_once(
 ) -> None:
     pushed: OciImage = {
         "a chart": a_chart,
-        "of Windows": lambda: an_image(bed.room.base.busybox, system="windows"),
-        "of too many layers": lambda: an_image(bed.room.base.busybox, filler_layers=130),
+        "of Windows": lambda: an_image(bed.machines.base.busybox, system="windows"),
+        "of too many layers": lambda: an_image(bed.machines.base.busybox, filler_layers=130),
     }[what]()
     ending = builder.provision(bed.push(pushed))
     if what == "of too many layers" and bed.store is ImageStore.CONTAINERD:
@@ -146,17 +146,17 @@ def test_what_is_no_image_for_this_instance_is_pulled_once(
 
 def test_a_manifest_that_is_not_the_one_of_its_digest(builder: Instance, wanted: str, bed: Bed) -> None:
     builder.be_impatient()
-    forged = an_image(bed.room.base.busybox, "forged")
+    forged = an_image(bed.machines.base.busybox, "forged")
     bed.push(forged)
-    bed.room.faults.replaced_manifests[wanted] = forged.manifest
+    bed.machines.faults.replaced_manifests[wanted] = forged.manifest
     builder.provision(wanted).failed(16)
     assert forged.digest not in json.dumps(builder.state())
-    bed.room.faults.replaced_manifests.clear()
+    bed.machines.faults.replaced_manifests.clear()
     try_again(builder, wanted)
 
 
 def test_a_disk_that_is_full(builder: Instance, bed: Bed) -> None:
-    large = an_image(bed.room.base.busybox, "too large", filler_layers=1, filler_bytes=120_000_000)
+    large = an_image(bed.machines.base.busybox, "too large", filler_layers=1, filler_bytes=120_000_000)
     digest = bed.push(large)
     fill = "fallocate --length $(($(df --output=avail --block-size=1 / | tail -1) - 60000000)) /filler"
     builder.shell(fill)
@@ -192,7 +192,7 @@ def hold_apt_lock(builder: Instance, seconds: int) -> None:
 
 
 def test_packages_that_cannot_be_installed_until_they_can(bed: Bed, images: Images) -> None:
-    with bed.instance(bed.room.base.disk) as builder:
+    with bed.instance(bed.machines.base.disk) as builder:
         builder.be_impatient()
         builder.archive.is_down = True
         builder.provision(images.first.digest, "fresh").failed(13)

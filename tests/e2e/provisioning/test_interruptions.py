@@ -41,7 +41,7 @@ def test_an_update_killed_at_any_point_can_be_run_again(bed: Bed, fresh: Built, 
 
 
 def test_a_fresh_build_killed_again_and_again_gets_done(bed: Bed, fresh: Built, images: Images) -> None:
-    with bed.instance(bed.room.base.disk) as builder:
+    with bed.instance(bed.machines.base.disk) as builder:
         killed = 0
         for seconds in (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 12):
             killed += builder.provision(images.first.digest, "fresh", timeout_seconds=seconds).code == KILLED

@@ -22,7 +22,7 @@ def test_an_update_replaces_the_image_and_touches_no_package(bed: Bed, fresh: Bu
         assert f"{IMAGE_URI}@{images.second.digest}" in state["unit"]
         assert images.first.digest not in json.dumps(state)
         assert abs(int(builder.shell("df --output=used / | tail -1")) - int(used)) < 20_000
-        tokens = dict(enumerate(bed.room.authority.all_tokens()))
+        tokens = dict(enumerate(bed.machines.authority.all_tokens()))
         secrets = as_seen(builder.identity) | {f"token {number}": token for number, token in tokens.items()}
         disk = builder.stop()
         with bed.files(disk) as root:
@@ -35,7 +35,7 @@ def test_an_update_replaces_the_image_and_touches_no_package(bed: Bed, fresh: Bu
 
 def test_an_update_to_the_same_digest_pulls_nothing(bed: Bed, fresh: Built, images: Images) -> None:
     with bed.instance(fresh.disk) as builder:
-        bed.room.faults.is_down = True
+        bed.machines.faults.is_down = True
         ending = builder.provision(images.first.digest)
         assert ending.facts["image_digest"] == images.first.digest
         assert "the image is already here" in ending.stdout
@@ -55,7 +55,7 @@ def test_a_build_of_the_earlier_digest_goes_back(bed: Bed, fresh: Built, images:
 def test_an_update_gets_the_room_of_the_old_image(bed: Bed, fresh: Built) -> None:
     size = 200_000_000
     large = [
-        bed.push(an_image(bed.room.base.busybox, page, filler_layers=2, filler_bytes=size // 2))
+        bed.push(an_image(bed.machines.base.busybox, page, filler_layers=2, filler_bytes=size // 2))
         for page in ("large one", "large two", "large three")
     ]
     with bed.instance(fresh.disk) as builder:

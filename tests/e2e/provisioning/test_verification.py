@@ -171,7 +171,7 @@ def test_too_little_space_is_refused(canary: Instance, images: Images) -> None:
 
 
 def test_a_large_image_is_read_at_most_in_part(bed: Bed, fresh: Built) -> None:
-    large = bed.push(an_image(bed.room.base.busybox, "read", filler_layers=3, filler_bytes=100_000_000))
+    large = bed.push(an_image(bed.machines.base.busybox, "read", filler_layers=3, filler_bytes=100_000_000))
     with bed.instance(fresh.disk) as builder:
         builder.provision(large)
         with bed.instance(builder.stop()) as reader:
@@ -185,6 +185,6 @@ def test_a_dead_docker_daemon_is_refused(canary: Instance, images: Images) -> No
 
 
 def test_an_image_without_docker_is_refused(bed: Bed, images: Images) -> None:
-    with bed.instance(bed.room.base.disk) as plain:
+    with bed.instance(bed.machines.base.disk) as plain:
         plain.be_impatient()
         plain.verify(images.first.digest).failed(18)

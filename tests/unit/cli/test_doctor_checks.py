@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import SettingsError
-from ami_lifecycle_cli.stack.account_checks import _of_limit
-from ami_lifecycle_cli.stack.findings import Finding, Level, examine
-from ami_lifecycle_cli.stack.network_checks import _judge_types, judge_gpus, judge_way_out
-from ami_lifecycle_cli.stack.quota_checks import applied_quota, judge_vcpu_quotas
+from ami_lifecycle_cli.stack.account_checks import _limit_finding
+from ami_lifecycle_cli.stack.findings import Finding, Level, run_checks
+from ami_lifecycle_cli.stack.network_checks import _type_findings, egress_finding, gpu_findings
+from ami_lifecycle_cli.stack.quota_checks import applied_quota, vcpu_quota_findings
 
 SUBNET = {"SubnetId": "subnet-1", "AvailabilityZone": "us-east-1a", "MapPublicIpOnLaunch": True}
 GATEWAY = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}
@@ -36,7 +36,7 @@ ALL_ENDPOINTS = frozenset({"ssm", "ssmmessages", "ecr.api", "ecr.dkr", "s3", "lo
 def test_a_subnet_needs_a_way_to_aws(
     subnet: dict[str, Any], routes: list[dict[str, Any]], endpoints: frozenset[str], level: Level, words: str
 ) -> None:
-    finding = judge_way_out({**SUBNET, **subnet}, routes, endpoints)
+    finding = egress_finding({**SUBNET, **subnet}, routes, endpoints)
     assert (finding.level, words in finding.message) == (level, True)
     assert bool(finding.remedy) == (level is not Level.OK)
 
@@ -46,13 +46,13 @@ def test_a_subnet_needs_a_way_to_aws(
     [(0, Level.OK), (89, Level.OK), (90, Level.WARNING), (99, Level.WARNING), (100, Level.ERROR)],
 )
 def test_a_quota_warns_before_it_is_used_up(count: int, level: Level) -> None:
-    assert _of_limit("images", count, 100, "ask").level is level
+    assert _limit_finding("images", count, 100, "ask").level is level
 
 
 def test_one_instance_type_that_is_nowhere_is_a_warning_and_all_are_an_error() -> None:
-    assert _judge_types("prod", ("a.x", "b.x"), ["a.x"], []).level is Level.WARNING
-    assert _judge_types("prod", ("a.x", "b.x"), ["a.x", "b.x"], []).level is Level.ERROR
-    assert _judge_types("prod", ("a.x", "b.x"), [], ["a.x not in us-east-1c"]).level is Level.OK
+    assert _type_findings("prod", ("a.x", "b.x"), ["a.x"], []).level is Level.WARNING
+    assert _type_findings("prod", ("a.x", "b.x"), ["a.x", "b.x"], []).level is Level.ERROR
+    assert _type_findings("prod", ("a.x", "b.x"), [], ["a.x not in us-east-1c"]).level is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_instance_type_that_is_nowhere_is_a_warning_and_all_are_an_error() -
 def test_a_container_with_gpus_wants_types_that_have_them(
     has_gpu: dict[str, bool], level: Level, named: str
 ) -> None:
-    finding = judge_gpus("prod", ("g.x", "m.x"), has_gpu)
+    finding = gpu_findings("prod", ("g.x", "m.x"), has_gpu)
     assert (finding.level, named in finding.message) == (level, True)
     assert ("builder.instance_types" in finding.remedy) == (level is not Level.OK)
 
@@ -85,7 +85,7 @@ def test_an_examination_that_fails_does_not_keep_the_others_from_running() -> No
     def fine(_stack: Any) -> Any:
         yield Finding(Level.OK, "c", "fine")
 
-    found = list(examine(None, (("a", refused), ("b", wrong), ("c", fine))))  # type: ignore[arg-type]  # not looked at
+    found = list(run_checks(None, (("a", refused), ("b", wrong), ("c", fine))))  # type: ignore[arg-type]  # not looked at
     assert [(each.area, each.level) for each in found] == [
         ("a", Level.UNKNOWN),
         ("b", Level.ERROR),
@@ -122,14 +122,14 @@ DEFAULT_TYPES = ("m7i.large", "m6i.large")
 def test_each_quota_that_the_types_count_against_is_looked_at(
     types: dict[str, tuple[str, ...]], limits: dict[Any, float | None], levels: list[Level]
 ) -> None:
-    findings = list(judge_vcpu_quotas(types, VCPUS, limits))
+    findings = list(vcpu_quota_findings(types, VCPUS, limits))
     assert sorted(finding.level for finding in findings) == sorted(levels)
     for finding in findings:
         assert bool(finding.remedy) == (finding.level is not Level.OK)
 
 
 def test_an_error_of_a_quota_names_the_environment_the_code_and_how_to_ask_for_more() -> None:
-    (finding,) = judge_vcpu_quotas({"prod": ("g5.xlarge",)}, VCPUS, {G: 0})
+    (finding,) = vcpu_quota_findings({"prod": ("g5.xlarge",)}, VCPUS, {G: 0})
     assert "prod cannot be built" in finding.message
     assert "0 vCPUs of L-DB2E81BA, On-Demand G and VT" in finding.message
     assert "request-service-quota-increase" in finding.remedy

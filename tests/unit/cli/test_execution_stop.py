@@ -37,7 +37,7 @@ def stopped_behind(
         queued_since=lambda _environment, since: [run for run in _next(listed) if run.started > since],
     )
     monkeypatch.setattr(execution_stop, "Runs", lambda _stack: runs)
-    monkeypatch.setattr(execution_stop, "_left_of", lambda *_: ())
+    monkeypatch.setattr(execution_stop, "_remains_of", lambda *_: ())
     monkeypatch.setattr(execution_stop, "_PAUSE_SECONDS", 0.01)
     stopped = wait_until_clean(stack, Stoppable(MINE, "prod", None, None), 0.1)
     assert stopped.run == MINE

@@ -380,7 +380,7 @@ def test_progress_fits_the_terminal_with_the_running_state_the_total_and_the_las
         Line(NOW, "provision", "stdout", f"line {number} {'x' * 300}", str(number)) for number in range(9)
     ]
     progress = Progress(console, MINE, {"Await Provisioning": 90.0})
-    console.print(progress.picture(states, lines, NOW + timedelta(seconds=40)))
+    console.print(progress.render(states, lines, NOW + timedelta(seconds=40)))
     shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
     assert len(shown) < rows - 1
     assert max(map(len, shown)) <= columns
@@ -407,7 +407,7 @@ def test_an_event_of_several_lines_is_several_lines() -> None:
     run = a_run(MINE, 0, {})
     sent = commands_of([a_state("Provision Builder", 0, output=SENT)])
     found = BuildLogs(stack, run).of_commands(sent)
-    assert [(line.source, line.level, line.text, line.is_trouble) for line in found] == [
+    assert [(line.source, line.level, line.text, line.is_problem) for line in found] == [
         ("provision", "stderr", "one", True),
         ("provision", "stderr", "two", True),
     ]

@@ -23,7 +23,7 @@ from ami_lifecycle_cli.json_reference import json_markdown, json_schema
 from ami_lifecycle_cli.main import COMMANDS
 from ami_lifecycle_cli.stack.builds import Build
 from ami_lifecycle_cli.stack.logs import Line
-from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Seen, Verdict, Wanted
+from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Verdict, WaitObservation, WaitTarget
 from ami_lifecycle_cli.stack.records import record_as_json
 from ami_lifecycle_cli.stack.runs import StateRun
 
@@ -130,8 +130,8 @@ def test_the_digest_of_a_build_that_was_asked_for_by_tag_is_that_of_its_plan() -
 def test_each_outcome_of_wait_has_its_exit_code_in_the_document_and_in_the_reference(
     outcome: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: Seen | None = None
-    document = Verdict(outcome, "because", seen).as_json(Wanted("prod"), 1.25)
+    seen: WaitObservation | None = None
+    document = Verdict(outcome, "because", seen).as_json(WaitTarget("prod"), 1.25)
     assert printed(capsys, document)["exit_code"] == EXIT_CODES[outcome]
     check_document("wait", {"schema_version": 1, **document})
     if EXIT_CODES[outcome]:

@@ -18,9 +18,15 @@ from ami_lifecycle.domain.environment import (
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import publication_wait
-from ami_lifecycle_cli.stack.publication_wait import EXIT_CODES, Outcome, Seen, Wanted, judge
+from ami_lifecycle_cli.stack.publication_wait import (
+    EXIT_CODES,
+    Outcome,
+    WaitObservation,
+    WaitTarget,
+    verdict_for,
+)
 
-THIS = Wanted("prod", digest(4))
+THIS = WaitTarget("prod", digest(4))
 
 
 def a_claim(of: str | None = digest(4), action: Action = Action.BUILD) -> Claim:
@@ -29,7 +35,7 @@ def a_claim(of: str | None = digest(4), action: Action = Action.BUILD) -> Claim:
     )
 
 
-def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
+def observation(live: int = 3, *, runs: Any = (), **changes: Any) -> WaitObservation:
     record = {key: changes.pop(key) for key in ("claim", "queued_request", "failed", "pin") if key in changes}
     values: dict[str, Any] = {
         "record": EnvironmentRecord(environment="prod", **record),
@@ -40,80 +46,88 @@ def seen(live: int = 3, *, runs: Any = (), **changes: Any) -> Seen:
         "digest": digest(4),
         "runs": tuple(runs),
     }
-    return Seen(**{**values, **changes})
+    return WaitObservation(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
-    ("wanted", "look"),
+    ("target", "observed"),
     [
-        (THIS, seen()),  # the push has started nothing yet
-        (THIS, seen(claim=a_claim())),
-        (THIS, seen(4, claim=a_claim())),  # `latest` names the candidate
-        (THIS, seen(4, claim=a_claim(None, Action.RETIRE))),  # the name is being adopted
-        (THIS, seen(4, is_final=False)),  # the sweep adopts it
-        (THIS, seen(claim=a_claim(digest(3)), pin=Pin(image_id=image_id(3), at=NOW))),
-        (THIS, seen(queued_request=BuildRequest(environment="prod"), tag_digest=digest(5))),
+        (THIS, observation()),  # the push has started nothing yet
+        (THIS, observation(claim=a_claim())),
+        (THIS, observation(4, claim=a_claim())),  # `latest` names the candidate
+        (THIS, observation(4, claim=a_claim(None, Action.RETIRE))),  # the name is being adopted
+        (THIS, observation(4, is_final=False)),  # the sweep adopts it
+        (THIS, observation(claim=a_claim(digest(3)), pin=Pin(image_id=image_id(3), at=NOW))),
+        (THIS, observation(queued_request=BuildRequest(environment="prod"), tag_digest=digest(5))),
         # What failed is tried again at this moment.
         (
             THIS,
-            seen(
+            observation(
                 failed=FailedAttempts(digest=digest(4), count=1),
                 runs=[a_run(9, status="RUNNING", stopped=None)],
             ),
         ),
-        (THIS, seen(runs=[a_run(9, digest=digest(3), status="FAILED", error="E")])),
+        (THIS, observation(runs=[a_run(9, digest=digest(3), status="FAILED", error="E")])),
         # It failed with other hooks than the settings have by now.
-        (THIS, seen(failed=FailedAttempts(digest=digest(4), count=9), recipe="verify:0123456789ab")),
-        (Wanted("prod", commit="abcdef0"), seen(3, digest=None, tag_digest=None)),
+        (THIS, observation(failed=FailedAttempts(digest=digest(4), count=9), recipe="verify:0123456789ab")),
+        (WaitTarget("prod", commit="abcdef0"), observation(3, digest=None, tag_digest=None)),
         # The push of the commit is still to come.
-        (Wanted("prod", commit="abcdef0"), seen(4)),
+        (WaitTarget("prod", commit="abcdef0"), observation(4)),
     ],
 )
-def test_waiting_goes_on_while_it_can_still_be_published(wanted: Wanted, look: Seen) -> None:
-    assert judge(wanted, look) is None
+def test_waiting_goes_on_while_it_can_still_be_published(
+    target: WaitTarget, observed: WaitObservation
+) -> None:
+    assert verdict_for(target, observed) is None
 
 
 @pytest.mark.parametrize(
-    ("look", "outcome", "words"),
+    ("observed", "outcome", "words"),
     [
-        (seen(4), Outcome.PUBLISHED, image_id(4)),
+        (observation(4), Outcome.PUBLISHED, image_id(4)),
         # The build of the next one has begun: this one has come as far as it comes.
-        (seen(4, claim=a_claim(digest(5)), tag_digest=digest(5)), Outcome.PUBLISHED, image_id(4)),
+        (observation(4, claim=a_claim(digest(5)), tag_digest=digest(5)), Outcome.PUBLISHED, image_id(4)),
         (
-            seen(failed=FailedAttempts(digest=digest(4), count=1, error="ProvisioningFailedError: no")),
+            observation(
+                failed=FailedAttempts(digest=digest(4), count=1, error="ProvisioningFailedError: no")
+            ),
             Outcome.FAILED,
             "ProvisioningFailedError: no",
         ),
         (
-            seen(failed=FailedAttempts(digest=digest(4), count=STOPPED_BY_A_PERSON)),
+            observation(failed=FailedAttempts(digest=digest(4), count=STOPPED_BY_A_PERSON)),
             Outcome.STOPPED,
             "stopped by a person",
         ),
         # The plan refused it, before anything was claimed.
         (
-            seen(runs=[a_run(9, digest=digest(4), status="FAILED", error="ManifestError", cause="bad")]),
+            observation(
+                runs=[a_run(9, digest=digest(4), status="FAILED", error="ManifestError", cause="bad")]
+            ),
             Outcome.FAILED,
             "ManifestError: bad",
         ),
         (
-            seen(runs=[a_run(9, digest=digest(4), status="ABORTED", output={})]),
+            observation(runs=[a_run(9, digest=digest(4), status="ABORTED", output={})]),
             Outcome.STOPPED,
             "a person or a tool stopped it",
         ),
-        (seen(tag_digest=digest(5)), Outcome.SUPERSEDED, f"the tag names {digest(5)[7:19]}"),
-        (seen(tag_digest=None), Outcome.SUPERSEDED, "the tag names nothing"),
-        (seen(pin=Pin(image_id=image_id(3), at=NOW)), Outcome.PINNED, "ami-lifecycle unpin prod"),
+        (observation(tag_digest=digest(5)), Outcome.SUPERSEDED, f"the tag names {digest(5)[7:19]}"),
+        (observation(tag_digest=None), Outcome.SUPERSEDED, "the tag names nothing"),
+        (observation(pin=Pin(image_id=image_id(3), at=NOW)), Outcome.PINNED, "ami-lifecycle unpin prod"),
     ],
 )
-def test_each_end_has_its_outcome_and_its_reason(look: Seen, outcome: Outcome, words: str) -> None:
-    verdict = judge(THIS, look)
+def test_each_end_has_its_outcome_and_its_reason(
+    observed: WaitObservation, outcome: Outcome, words: str
+) -> None:
+    verdict = verdict_for(THIS, observed)
     assert verdict is not None
     assert verdict.outcome is outcome
     assert words in verdict.explanation
 
 
 def test_a_commit_is_published_when_the_live_image_is_of_it() -> None:
-    verdict = judge(Wanted("prod", commit=f"{4:040x}"[:30]), seen(4))
+    verdict = verdict_for(WaitTarget("prod", commit=f"{4:040x}"[:30]), observation(4))
     assert verdict is not None
     assert verdict.outcome is Outcome.PUBLISHED
 
@@ -124,17 +138,17 @@ def test_no_two_outcomes_share_an_exit_code_nor_take_that_of_an_error() -> None:
     assert not {1, 2, 130} & set(codes)
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, *found: Seen | AmiLifecycleError) -> list[str]:
+def observations(monkeypatch: pytest.MonkeyPatch, *found: WaitObservation | AmiLifecycleError) -> list[str]:
     """What is seen, one look after the other; the last one for ever. The lines that are told."""
     left = list(found)
 
-    def look(_stack: Any, _wanted: Wanted) -> Seen:
+    def observed(_stack: Any, _wanted: WaitTarget) -> WaitObservation:
         answer = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(answer, AmiLifecycleError):
             raise answer
         return answer
 
-    monkeypatch.setattr(publication_wait, "look", look)
+    monkeypatch.setattr(publication_wait, "observe", observed)
     monkeypatch.setattr(publication_wait.time, "sleep", lambda _seconds: None)
     return []
 
@@ -143,27 +157,34 @@ STACK: Any = SimpleNamespace()
 
 
 def test_bad_news_of_one_look_may_be_a_list_that_is_not_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = seen(tag_digest=digest(5))
-    told = looks(monkeypatch, moved, seen(claim=a_claim()), moved, seen(4, claim=a_claim()), seen(4))
-    verdict = publication_wait.wait(STACK, THIS, 60, told.append)
+    moved = observation(tag_digest=digest(5))
+    reported = observations(
+        monkeypatch,
+        moved,
+        observation(claim=a_claim()),
+        moved,
+        observation(4, claim=a_claim()),
+        observation(4),
+    )
+    verdict = publication_wait.wait(STACK, THIS, 60, reported.append)
     assert (verdict.outcome, verdict.explanation) == (Outcome.PUBLISHED, image_id(4))
-    assert any("holder holds prod" in line for line in told)
+    assert any("holder holds prod" in line for line in reported)
 
 
 def test_bad_news_of_two_looks_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = looks(monkeypatch, ThrottledError("slower"), seen(tag_digest=digest(5)))
-    assert publication_wait.wait(STACK, THIS, 60, told.append).outcome is Outcome.SUPERSEDED
-    assert "AWS does not answer" in told[0]
+    reported = observations(monkeypatch, ThrottledError("slower"), observation(tag_digest=digest(5)))
+    assert publication_wait.wait(STACK, THIS, 60, reported.append).outcome is Outcome.SUPERSEDED
+    assert "AWS does not answer" in reported[0]
 
 
 def test_the_time_ends_with_what_was_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = looks(monkeypatch, seen())
-    verdict = publication_wait.wait(STACK, THIS, 0, told.append)
+    reported = observations(monkeypatch, observation())
+    verdict = publication_wait.wait(STACK, THIS, 0, reported.append)
     assert verdict.outcome is Outcome.TIMED_OUT
     assert "the sweep finds a lost push" in verdict.explanation
 
 
 def test_what_may_not_be_read_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = looks(monkeypatch, AccessDeniedError("dynamodb:GetItem"))
+    reported = observations(monkeypatch, AccessDeniedError("dynamodb:GetItem"))
     with pytest.raises(AccessDeniedError):
-        publication_wait.wait(STACK, THIS, 60, told.append)
+        publication_wait.wait(STACK, THIS, 60, reported.append)

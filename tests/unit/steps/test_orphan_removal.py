@@ -160,9 +160,9 @@ def test_images_for_which_there_is_no_time_are_left_to_the_next_attempt(account:
     first, second = an_orphan_image(account), another(account, 8)
     account.world.images.hooks.append(Slow(account, "deregister", 100))
     deadline = account.world.clock.now() + timedelta(seconds=110)
-    cleaner = dataclasses.replace(account.orphan_remover, deadline=deadline)
+    orphan_remover = dataclasses.replace(account.orphan_remover, deadline=deadline)
     with pytest.raises(CleanUpIncompleteError) as raised:
-        cleaner.remove(arn_of("gone"))
+        orphan_remover.remove(arn_of("gone"))
     assert str(raised.value) == (
         "1 images were removed, and this function's time is over; the next attempt goes on with the other 1, of which "
         f"the first is {second.image_id}"
