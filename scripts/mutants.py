@@ -4,10 +4,10 @@ python scripts/mutants.py                              every module of domain an
 python scripts/mutants.py domain.planning steps.clean* some of them
 python scripts/mutants.py --survivors domain.planning  only what no test noticed the last time
 
-It runs in the environment of `make mutants`. A package is held by its own tests: a change of the domain that only a test
-of a step notices counts as a survivor, and so one mutant takes a fraction of a second. mutmut works on a copy below
-build/mutants, because it wants the package in a folder `src`; what it found stays there, so that `--survivors` is fast
-while tests are being written. `mutant_trials.py` tries the mutants.
+It runs in the environment of `make mutants`. A package is held by its own tests: a change of the domain that only a
+test of a step notices counts as a survivor, and so one mutant takes a fraction of a second. mutmut works on a copy
+below build/mutants, because it wants the package in a folder `src`; what it found stays there, so that `--survivors`
+is fast while tests are being written. `mutant_trials.py` tries the mutants.
 
 Survivors that behave as the original are listed, with the reason, in tests/unit/equivalent_mutants.yaml. The exit
 status is 1 while a survivor is not listed, or while an entry matches no survivor any more.

@@ -36,7 +36,7 @@ class Document(Part):
     schema_version: Literal[1]
 
 
-# What is in several documents.
+# Shared parts.
 
 
 class Record(Part):

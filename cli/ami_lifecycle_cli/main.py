@@ -39,7 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
 
 
 def _show(error: typer.TyperException, *, as_json: bool) -> None:
-    """Say what is wrong with what was typed, and how help is found."""
+    """Print a usage error, and how to get help."""
     context = getattr(error, "ctx", None)
     path = str(context.command_path) if context is not None else "ami-lifecycle"
     if as_json:
@@ -51,7 +51,7 @@ def _show(error: typer.TyperException, *, as_json: bool) -> None:
 
 
 class _LazyCommands(typer.core.TyperGroup):
-    """Knows its commands by name, and imports one when it is run."""
+    """A group of commands that are imported when they are run."""
 
     _listing = False
 
@@ -116,7 +116,7 @@ app = typer.Typer(
     help="A Docker image pushed to ECR becomes a tested, published AMI: one per environment.",
     no_args_is_help=True,
     add_completion=True,
-    # Handed down to every command.
+    # Passed to every command.
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )

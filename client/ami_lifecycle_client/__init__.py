@@ -1,4 +1,4 @@
-"""What consumers use: the latest image of an environment, its metadata, and the images before it.
+"""The consumers' client: the latest image of an environment, its metadata, and its history.
 
 Depends on boto3 alone, and reads Parameter Store alone. The permissions that consumers have anyway
 (`ssm:GetParameter` on `latest`, `metadata` and `history/*`) are enough.
@@ -149,7 +149,7 @@ class _PairedId(NamedTuple):
 
 
 class Pairing(threading.local):
-    """What the current thread was handed, by application, Region and environment."""
+    """The ids that the current thread was given, by application, Region and environment."""
 
     def __init__(self) -> None:
         self.paired: dict[tuple[str, str, str], _PairedId] = {}

@@ -113,7 +113,7 @@ def _live_with(stack: Stack, request: BuildRequest) -> Image | None:
 
 
 def _who_finishes(stack: Stack, plan: BuildPlan) -> str | None:
-    """Who is about to put the final image in the place of the candidate that the plan finds live."""
+    """The execution that is about to publish the final image in place of the live candidate."""
     found = finishing(stack, plan.environment)
     if found is None or not any(found.image_id in reason for reason in plan.reasons):
         return None
@@ -124,7 +124,7 @@ def _who_finishes(stack: Stack, plan: BuildPlan) -> str | None:
 
 
 def _what_undoes(stack: Stack, plan: BuildPlan) -> str | None:
-    """What takes the build back by itself: the sweep builds what the environment's tag names."""
+    """A warning where the sweep would undo the build, because the environment's tag names another digest."""
     if plan.action is not Action.BUILD or plan.source is None or (plan.request and plan.request.pin):
         return None
     settings = plan.configured
@@ -140,7 +140,7 @@ def _what_undoes(stack: Stack, plan: BuildPlan) -> str | None:
 
 
 def make_request(**fields: object) -> BuildRequest:
-    """A request of what a person typed. Raises `InvalidRequestError` that names the field."""
+    """A request from the command's options. Raises `InvalidRequestError` that names the field."""
     given = {name: value for name, value in fields.items() if value is not None}
     return requests.make_request(given, "see --help")
 

@@ -38,7 +38,7 @@ def builds(
     console = output_console()
     for build in found:
         run = build.run
-        # On a line of its own and unbroken: EventBridge gives names of 73 characters, and they are there to be copied.
+        # On a separate, unwrapped line, so that it can be copied: names given by EventBridge have 73 characters.
         console.print(Text(run.name, style=f"bold link {execution_link(run.arn)}"), soft_wrap=True)
         details = (
             f"  {utc_date(run.started)} UTC  {run.trigger.value if run.trigger else '-':<9}  "

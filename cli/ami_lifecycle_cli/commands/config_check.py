@@ -1,4 +1,4 @@
-"""`config validate` and `config diff`: they compare, and change nothing."""
+"""`config validate` and `config diff`. Read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`config show`, `history`, `export`, `exec`, `schema`: they read, and change nothing."""
+"""`config show`, `history`, `export`, `exec`, `schema`. Read-only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from parameter_config.resolution import Nowhere
 from parameter_config.schema import config_json_schema
 from parameter_config.sensitive import MASK
 
-# As shells end for a command that they cannot run, or do not find.
+# The exit codes of shells for a command that cannot be run, or is not found.
 _NOT_RUN = 126
 _NOT_FOUND = 127
 

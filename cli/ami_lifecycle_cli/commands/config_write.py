@@ -288,7 +288,7 @@ def _store_each(
     *,
     dry_run: bool,
 ) -> int:
-    """Make the changes, and tell of each; returns how many were refused."""
+    """Make and report the changes; returns how many were refused."""
     failed = 0
     for row, change in zip(rows, changes, strict=True):
         try:

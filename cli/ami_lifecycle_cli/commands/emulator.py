@@ -36,7 +36,7 @@ _APPLICATION: Final = "comfyui"
 
 
 class NotAnEmulatorError(InputError):
-    """What is for emulated accounts alone was asked of another."""
+    """A command for emulated accounts was given another endpoint."""
 
 
 class EmulatorNotStartedError(InputError):
@@ -207,7 +207,7 @@ def push(
 
 
 def _require_emulator(url: str) -> None:
-    """Refuse to push a made-up image to a real registry.
+    """Refuse to push a generated image to a real registry.
 
     Raises:
         NotAnEmulatorError: no emulator answers there.
@@ -227,7 +227,7 @@ def _require_emulator(url: str) -> None:
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Say how to install what the emulator needs, where it is missing.
+    """Print how to install the emulator's dependencies if they are missing.
 
     Raises:
         PackageMissingError: it is.
@@ -257,7 +257,7 @@ def names_of(config_dir: Path, application: str | None, repository: str | None) 
 
 
 def _written(path: Path, *keys: str) -> str | None:
-    """A name in a file of the configuration; None where there is no such file, or it says nothing readable."""
+    """A name in a configuration file; None where the file or the name is missing or unreadable."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):

@@ -1,4 +1,4 @@
-"""`ami-lifecycle outputs`: what the stack tells of itself."""
+"""`ami-lifecycle outputs`: the stack's outputs."""
 
 from __future__ import annotations
 

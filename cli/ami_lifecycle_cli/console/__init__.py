@@ -1,1 +1,1 @@
-"""What all commands share: options, connections, output."""
+"""Shared by all commands: options, connections, output."""

@@ -12,23 +12,25 @@ _NUMBER = re.compile(r"-\.?[0-9].*")
 
 
 class CommandWithArguments(typer.core.TyperCommand):
-    """Takes a negative number for a value, and says of anything else that looks like an option how to pass it."""
+    """A command that accepts negative numbers as values, and explains how to pass other values that look like
+    options.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         for parameter in self.params:
-            # Help would show a switch as if it took a value.
+            # Otherwise the help shows a switch as if it took a value.
             if getattr(parameter, "is_flag", False) and parameter.metavar is None:
                 parameter.metavar = ""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words behind the command."""
+        """Parse the command's arguments."""
         if any(parameter.param_type_name == "argument" for parameter in self.params):
             args = self._escape_negative_numbers(ctx, list(args))
         return super().parse_args(ctx, args)
 
     def _escape_negative_numbers(self, ctx: Any, words: list[str]) -> list[str]:
-        """The words with negative numbers behind `--`, where nothing is an option."""
+        """The arguments with negative numbers moved behind `--`, where nothing is parsed as an option."""
         end = words.index("--") if "--" in words else len(words)
         takes_value = {name: self._takes_value(option) for option in self.params for name in option.opts}
         takes_value |= dict.fromkeys([*self._switches(), *ctx.help_option_names], False)

@@ -1,4 +1,4 @@
-"""What commands that talk to AWS have in common: options, connection, errors; and the `config` commands' own."""
+"""Shared by commands that call AWS: options, connection, errors; and what is specific to `config` commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RegionOption = Annotated[str | None, typer.Option("--region", help="AWS Region."
 
 
 def _check_endpoint_url(url: str | None) -> str | None:
-    """Refuse what is no address before anything is called; botocore says nothing of the option."""
+    """Refuse an invalid URL before any call: botocore's error does not name the option."""
     if url is None or _is_address(url):
         return url
     raise typer.BadParameter(

@@ -26,7 +26,7 @@ Merge = Callable[[typer.Context, dict[str, Any]], None]
 def both_ways(
     own: Sequence[inspect.Parameter], shared: Sequence[inspect.Parameter]
 ) -> tuple[list[inspect.Parameter], Merge]:
-    """A command's own parameters with the way that they lack, and what puts what was given into the one declared.
+    """The command's parameters with the missing form (argument or option) added, and a function that merges both.
 
     Args:
         shared: the options that the command gets beside its own.
@@ -46,14 +46,14 @@ def both_ways(
 
 
 def is_argument(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter is given by its place."""
+    """Whether a parameter is positional."""
     return any(isinstance(each, ArgumentInfo) for each in get_args(parameter.annotation))
 
 
 def _merge(name: str, absent: str | None, *, needed: bool) -> Merge:
     def merge(context: typer.Context, arguments: dict[str, Any]) -> None:
         other, given = arguments.pop(_OTHER), arguments.get(name)
-        # What a variable of the shell names gives way to what is typed.
+        # A typed value takes precedence over an environment variable.
         source = context.get_parameter_source(name)
         if other and given and other != given and source is not None and source.name == "COMMANDLINE":
             context.fail(

@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON to standard output, the rest to standard error."""
+"""Output of commands: tables and JSON on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from parameter_config.errors import ConfigFileError
 _PIPE_WIDTH: Final = 10_000
 # The exit code of an error (docs/json.md).
 FAILED: Final = 1
-# Of every JSON document. A new one only adds fields; a field that changes its meaning gets a new name.
+# Schema version of every JSON document. A new version only adds fields; a field that changes its meaning gets a new
+# name.
 SCHEMA_VERSION: Final = 1
 
 
@@ -72,11 +73,11 @@ def print_note(text: str) -> None:
 
 
 def ask(question: str) -> None:
-    """Ask on standard error. Raises `typer.Abort` where the answer is not yes; nothing was changed then."""
+    """Ask on standard error. Raises `typer.Abort` unless the answer is yes."""
     try:
         agreed = typer.confirm(question, err=True)
     except typer.Abort:
-        # The input has ended behind the question, in whose line the next one would be.
+        # At the end of the input, end the line of the question.
         print_note("")
         agreed = False
     if not agreed:
@@ -85,7 +86,7 @@ def ask(question: str) -> None:
 
 
 def print_warning(text: str) -> None:
-    """Print `! text` to standard output, for what somebody should look at."""
+    """Print `! text` to standard output: a warning."""
     Console(highlight=False).print(Text.assemble(("! ", "bold yellow"), (text, "yellow")), soft_wrap=True)
 
 
@@ -114,7 +115,7 @@ def _write_json(value: Any, indent: int | None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Dates as RFC 3339 in UTC with seconds, at any depth. A text is somebody's own, whatever it looks like."""
+    """Dates as RFC 3339 in UTC with seconds, at any depth. Strings are left alone, even if they look like dates."""
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

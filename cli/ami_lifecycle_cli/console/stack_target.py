@@ -1,4 +1,4 @@
-"""What every operators' command has in common: its options, and what it says when AWS refuses."""
+"""Shared by all commands that work on a stack: options, and errors when AWS refuses a call."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def command(
 
 @contextmanager
 def _named_errors() -> Iterator[None]:
-    """Turn what adapters let through into errors with a hint."""
+    """Translate errors that the adapters do not know into errors with a hint."""
     import botocore.exceptions as boto  # noqa: PLC0415 - slow to import, and --help needs none
 
     try:

@@ -1,1 +1,1 @@
-"""The demonstration: the life of one environment, on the embedded emulator, through the real stack."""
+"""The demonstration: the life cycle of one environment in the emulated account, with the real stack."""

@@ -1,4 +1,4 @@
-"""A small `docker push`, in the calls that Docker itself makes to ECR."""
+"""A minimal `docker push` with Docker's own calls to ECR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling the demonstration to people: scenes, states, the final summary, where the time went."""
+"""Output of the demonstration: scenes, states, the final summary, durations by phase."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ami_lifecycle_cli.stack.states import FUNCTIONS, WAITS
 _BAR: Final = 30
 _INDENT: Final = "   "
 _NAME: Final = 26
-# What people need not read to the end: all of an ARN but the name of the execution, and of a digest the rest.
+# Parts that are shortened: an ARN up to the name of the execution, and the end of a digest.
 _LONG: Final = re.compile(
     r"arn:[^:\s]+:states:[^:\s]+:[0-9]+:execution:[^:\s]+:|(?<=sha256:[0-9a-f]{12})[0-9a-f]{52}"
 )
@@ -31,10 +31,10 @@ _INTRODUCTION: Final = (
 
 
 class DemoOutput:
-    """Writes to a console while the story goes on.
+    """Writes the demonstration to a console.
 
     Args:
-        time_scale: seconds of this machine for one emulated second; waits are told in emulated seconds.
+        time_scale: seconds of this machine for one emulated second; waits are shown in emulated seconds.
     """
 
     def __init__(self, console: Console, time_scale: float) -> None:
@@ -43,13 +43,13 @@ class DemoOutput:
         self._number = 0
 
     def introduce(self, seconds: float, endpoint_url: str) -> None:
-        """Say what is shown, and how to read it."""
+        """Print the introduction."""
         self._console.print(f"Ready after {seconds:.1f} s at {endpoint_url}", soft_wrap=True)
         self._console.print()
         self._wrapped(_INTRODUCTION.format(faster=1 / self._time_scale), "")
 
     def begin(self, scene: Scene) -> None:
-        """Announce a scene."""
+        """Print the title of a scene."""
         self._number += 1
         self._console.print()
         self._console.print(Text(f"{self._number}. {scene.title}", style="bold"))
@@ -57,11 +57,11 @@ class DemoOutput:
         self._console.print()
 
     def say(self, text: str) -> None:
-        """Tell of something that is no state."""
+        """Print a line of text."""
         self._wrapped(f"{'' if text.startswith('$') else '-- '}{_shortened(text)}", _INDENT, style="bold")
 
     def state(self, run: StateRun) -> None:
-        """Tell of a state that was left. What a choice has chosen is seen from the state that follows."""
+        """Print a state that has ended; the result of a Choice shows in the next state."""
         if run.name.endswith("?"):
             return
         line = Text(f"{_INDENT}{run.name:<{_NAME}}")
@@ -74,7 +74,7 @@ class DemoOutput:
             self._wrapped(detail, 2 * _INDENT)
 
     def finish(self, scenes: Sequence[Scene], summary: AccountSummary) -> None:
-        """Tell how it all ended."""
+        """Print the summary."""
         self._heading("What happened")
         for number, scene in enumerate(scenes, 1):
             self._console.print(f"  {number}. {scene.title}", soft_wrap=True)

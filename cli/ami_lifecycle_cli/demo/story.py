@@ -1,4 +1,4 @@
-"""The scenes of the demonstration, and what must be true after each."""
+"""The scenes of the demonstration, and the assertions after each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREFIX: Final = f"/comfyui/ami/{ENVIRONMENT}"
 LAUNCH_TEMPLATE: Final = "comfyui-workers"
 
 _PAUSE_SECONDS: Final = 0.4
-# Executions that may have begun since the last look.
+# How many executions are listed to find those that have started since.
 _FRESH_AT_MOST: Final = 2
 _PATIENCE_SECONDS: Final = 120.0
 _REASON: Final = "black pictures"
@@ -43,12 +43,12 @@ _VERIFICATION_SAID: Final = (
 
 
 class UnexpectedError(AmiLifecycleError):
-    """The service did not do what the scene promises."""
+    """A scene did not have its expected outcome."""
 
 
 @dataclass
 class EmulatedTarget:
-    """Where the stack of the demonstration is."""
+    """The demonstration's stack in the emulator."""
 
     stack: str
     region: str
@@ -81,21 +81,21 @@ class Scene:
 
 
 class StoryListener(Protocol):
-    """Tells people what happens while it happens."""
+    """Receives the progress of the demonstration."""
 
     def begin(self, scene: Scene) -> None:
-        """A scene begins."""
+        """Called when a scene begins."""
 
     def say(self, text: str) -> None:
-        """Something happens in it that is no state of an execution."""
+        """Called with a line of text."""
 
     def state(self, run: StateRun) -> None:
-        """A state was left."""
+        """Called when a state has ended."""
 
 
 @dataclass
 class AccountSummary:
-    """What the account holds in the end."""
+    """The account's resources at the end."""
 
     images: list[dict[str, str]]
     snapshots: list[str]
@@ -109,11 +109,11 @@ class AccountSummary:
 
 
 class Story:
-    """Lives through the scenes, one after the other.
+    """Runs the scenes in order.
 
     Args:
         target: the stack in the emulator.
-        teller: is told each scene, and each state that was left.
+        teller: receives scenes and states.
     """
 
     def __init__(self, target: EmulatedTarget, listener: StoryListener) -> None:
@@ -128,7 +128,7 @@ class Story:
         self._waiting = ""
 
     def live(self) -> list[Scene]:
-        """Live through all scenes.
+        """Run all scenes.
 
         Raises:
             UnexpectedError: a scene did not end as promised.
@@ -143,7 +143,7 @@ class Story:
         ]
 
     def summary(self) -> AccountSummary:
-        """Look at the account; raises `UnexpectedError` when something is left that should not be."""
+        """Summarise the account; raises `UnexpectedError` if a resource was leaked."""
         images = self._ec2.describe_images(Owners=["self"])["Images"]
         snapshots = self._ec2.describe_snapshots(
             OwnerIds=["self"], Filters=[{"Name": "tag:ami-lifecycle:environment", "Values": [ENVIRONMENT]}]
@@ -319,7 +319,7 @@ class Story:
         return arn
 
     def _watch(self, arn: str, until_state: str | None = None) -> Followed:
-        """Watch an execution to its end, or until it enters a state; each state that it leaves is told once."""
+        """Follow an execution to its end, or until it enters a state; each completed state is reported once."""
         end = time.monotonic() + _PATIENCE_SECONDS
         for run, states in self._follower.watch(arn):
             reported = self._reported.setdefault(arn, 0)

@@ -1,1 +1,1 @@
-"""What the operators' commands share: the deployed stack, its executions, and how both are shown."""
+"""Shared by the commands that work on a stack: the deployed stack, its executions, and their display."""

@@ -1,4 +1,4 @@
-"""Images of an older way of building: which are an environment's, and what becomes of each."""
+"""Adoption of images that were built before the service: which belong to an environment, and what to do with each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ami_lifecycle_cli.stack.records import read_environment_live
 
 
 class Adoption(StrEnum):
-    """What becomes of an old image."""
+    """What happens to an old image."""
 
     BASE = "base"
     RETIRE = "retire"
@@ -30,9 +30,9 @@ class Adoption(StrEnum):
 
 @dataclass(frozen=True)
 class Proposal:
-    """An old image, what is proposed for it, and why.
+    """An old image, the proposal for it, and the reason.
 
-    `goes_soon`: once it is tagged, the next sweep retires it, without any publication.
+    `goes_soon`: once it is tagged, the next sweep retires it.
     """
 
     image: Image
@@ -42,18 +42,18 @@ class Proposal:
 
     @property
     def is_tagged(self) -> bool:
-        """Whether it gets the tags that make it the service's."""
+        """Whether it gets the service's tags."""
         return self.adoption is not Adoption.LEAVE
 
 
 def propose(stack: Stack, environment: str, keep: Collection[str]) -> list[Proposal]:
-    """Propose what becomes of each old image of an environment, the newest first.
+    """Propose what to do with each old image of an environment, the newest first.
 
     Args:
         keep: ids of images to leave alone.
 
     Raises:
-        InvalidRequestError: `keep` names an image that is none of them.
+        InvalidRequestError: `keep` names another image.
     """
     settings = stack.catalogue.get(environment)
     found = [
@@ -77,7 +77,7 @@ def propose_each(
     settings: EnvironmentSettings,
     keep: Collection[str],
 ) -> list[Proposal]:
-    """The proposals, from what was read.
+    """The proposals, from data that was read.
 
     Where `latest` names an available image, the sweep retires what nobody uses; elsewhere nothing goes
     before there is such an image.
@@ -106,7 +106,7 @@ def propose_each(
 
 
 def is_old(image: Image, settings: EnvironmentSettings, names_of_others: Collection[str]) -> bool:
-    """Whether an image is the environment's by its name, and nobody's by its tags.
+    """Whether an image has the environment's name and none of the service's tags.
 
     `comfyui-multitenant-prod-2023-01-01` is; `comfyui-multitenant-production` is not, and neither is an
     image whose name begins with the longer name of another environment.
@@ -118,13 +118,13 @@ def is_old(image: Image, settings: EnvironmentSettings, names_of_others: Collect
 def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> tuple[list[str], list[Blocked]]:
     """Tag images and their snapshots as the service's; returns the ids of what was tagged, and what was not.
 
-    The tag `Name` tells an image of ours from a copy that carries its tags, so it becomes the image's name.
+    The tag `Name` is set to the image's name, which distinguishes it from a copy with the same tags.
     """
     ours = environment_tags(stack.catalogue.get(environment))
     ec2 = stack.client("ec2")
 
     def tag(image: Image) -> list[str]:
-        # Snapshots first: an image that is tagged may be retired at once, and its snapshots with it.
+        # Snapshots first: a tagged image may be retired at once, together with its snapshots.
         with aws_errors("ec2:CreateTags", image.image_id):
             if image.snapshot_ids:
                 ec2.create_tags(Resources=list(image.snapshot_ids), Tags=to_tags(ours))

@@ -1,4 +1,4 @@
-"""Builds by their ids: what each was of, where it is or how it ended, and where it can be looked at."""
+"""Builds by their ids: digest and commit, state or result, and console links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Build:
 
     @property
     def state(self) -> str | None:
-        """The state that it is in, or that it failed in; None for one that went well."""
+        """The current state, or the one that it failed in; None for a successful build."""
         return self.states[-1].name if self.states and self.run.status != "SUCCEEDED" else None
 
     @property

@@ -16,7 +16,7 @@ from parameter_config.documents import load_plain_yaml
 _USUAL: Final = Path("config")
 _BUILD: Final = "build_config.yml"
 _AREA: Final = "configuration"
-# As many as a screen holds; more means another branch, which the number tells.
+# As many as fit on a screen; of more, the number is shown.
 _NAMED: Final = 12
 
 

@@ -1,4 +1,4 @@
-"""The configuration that is deployed: the files of the layer that the functions read, and how others differ from it."""
+"""The deployed configuration: the files in the functions' layer, and how local files differ from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOTHING: Final = object()
 
 
 class DeployedConfigurationError(InputError):
-    """The deployed configuration cannot be found, or is not what was deployed."""
+    """The deployed configuration cannot be found or verified."""
 
 
 def layer_of(lambda_client: Any, function: str) -> str:

@@ -1,4 +1,4 @@
-"""Starting an execution for a person, following it, and saying how it ended."""
+"""Starting an execution, following it, and reporting its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 
 class ConfirmationMissingError(InputError):
-    """Nobody is there to confirm, and --yes was not given."""
+    """Confirmation is needed, standard input is no terminal, and --yes was not given."""
 
 
 def start(stack: Stack, request: BuildRequest) -> str:
@@ -31,7 +31,7 @@ def start(stack: Stack, request: BuildRequest) -> str:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless it was confirmed before.
+    """Ask for confirmation, unless --yes was given.
 
     Raises:
         ConfirmationMissingError: nobody can be asked.
@@ -47,7 +47,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def start_and_report(stack: Stack, request: BuildRequest, *, watch: bool, as_json: bool) -> None:
-    """Start an execution, follow it when asked to, and say what came of it.
+    """Start an execution, follow it if requested, and report its result.
 
     Raises:
         typer.Exit: with 1 when the execution failed, with 130 when following was interrupted.
@@ -73,7 +73,7 @@ def follow(stack: Stack, arn: str, environment: str, *, as_json: bool) -> Follow
         _report_unfollowed(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise typer.Exit(_INTERRUPTED) from None
     except Exception:
-        # What was started must not be lost with the error, which the command reports.
+        # Print what was started before the command reports the error.
         _report_unfollowed(arn, follower.followed_arn or arn, environment, as_json=as_json)
         raise
 
@@ -96,7 +96,7 @@ def _report_unfollowed(started: str, followed: str, environment: str, *, as_json
 
 
 def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, Any] | None = None) -> None:
-    """Say how an execution ended; raises `typer.Exit` with 1 when it failed."""
+    """Report the end of an execution; raises `typer.Exit` with 1 when it failed."""
     run, now = followed.run, stack.clock.now()
     failed = run.status != "SUCCEEDED"
     if as_json:

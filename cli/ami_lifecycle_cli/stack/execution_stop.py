@@ -1,4 +1,4 @@
-"""Stopping what holds an environment, and seeing that nothing of it is left."""
+"""Stopping the execution of an environment, and waiting for its clean-up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOKS_FOR_NEXT: Final = 5
 
 @dataclass(frozen=True)
 class Stoppable:
-    """The execution that is to be stopped."""
+    """The execution to stop."""
 
     run: Run
     environment: str
@@ -30,7 +30,7 @@ class Stoppable:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs; otherwise it has ended, and its clean-up has not."""
+        """Whether it is running; otherwise only its clean-up is."""
         return self.run.status == RUNNING
 
     @property
@@ -64,7 +64,7 @@ class Stopped:
 
 
 def find_stoppable(stack: Stack, environment: str, name: str | None = None) -> Stoppable | None:
-    """What holds the environment, else what runs for it and has not claimed it yet; None where nothing does.
+    """The execution that holds the environment, else one that has not claimed it yet; None where there is none.
 
     Raises:
         InvalidRequestError: `name` is given, and another execution or none runs.
@@ -121,7 +121,7 @@ def _following(stack: Stack, environment: str, run: Run, limit: float, *, has_qu
         has_queue: a request was seen to wait behind it.
     """
     record = stack.environments.get(environment)
-    # The claim is given back before what waits is started, which is forgotten then.
+    # The claim is released first, then the queued request is started, then it is removed.
     while record.claim is None and record.queued_request is not None and time.monotonic() <= limit:
         time.sleep(_PAUSE_SECONDS)
         record = stack.environments.get(environment)
@@ -145,7 +145,7 @@ def _following(stack: Stack, environment: str, run: Run, limit: float, *, has_qu
 
 
 def _remains_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
-    """What of the execution is still there; empty when it is cleaned up."""
+    """What is left of the execution; empty when it is cleaned up."""
     if run.status == RUNNING:
         return (f"{run.name} still runs",)
     claim = stack.environments.get(found.environment).claim

@@ -1,4 +1,4 @@
-"""What an examination finds, and how examinations are run: one that fails does not keep the others from running."""
+"""Findings of `doctor`, and the runner of its checks: one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ami_lifecycle_cli.stack.deployment import Stack
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,7 +23,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, and what to do about it."""
+    """A finding and its remedy."""
 
     level: Level
     area: str
@@ -35,13 +35,13 @@ Check = Callable[[Stack], Iterator[Finding]]
 
 
 def run_checks(stack: Stack, checks: Sequence[tuple[str, Check]]) -> Iterator[Finding]:
-    """Run examinations, one after the other."""
+    """Run checks in order."""
     reported: set[str] = set()
     for area, check in checks:
         try:
             yield from check(stack)
         except AmiLifecycleError as error:
-            # One setting that is wrong keeps several from looking, and is one finding.
+            # One wrong setting can fail several checks; it is reported once.
             if str(error) not in reported:
                 yield Finding(Level.ERROR, area, str(error))
             reported.add(str(error))

@@ -29,7 +29,7 @@ from ami_lifecycle_cli.stack.states import OF_COMMANDS
 _FIRST_POLL_SECONDS: Final = 0.2
 _LAST_POLL_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 300.0
-# What has just been started is listed a moment later.
+# A new execution is listed with a delay.
 _LOOKS_FOR_NEXT: Final = 15
 _LOG_LINES: Final = 20
 # All of an ARN but the name of the execution.
@@ -67,7 +67,7 @@ class Followed:
 
 
 class Finishing(NamedTuple):
-    """A build whose candidate is live, and which is about to put the final image in its place."""
+    """A build whose candidate is live, and which is about to publish the final image."""
 
     execution_arn: str
     digest: str
@@ -75,12 +75,12 @@ class Finishing(NamedTuple):
 
 
 def finishing(stack: Stack, environment: str) -> Finishing | None:
-    """Who finishes what is live; None where nobody does."""
+    """The build that will replace the live candidate; None where there is none."""
     claim, settings = stack.environments.get(environment).claim, stack.catalogue.get(environment)
     live = read_environment_live(stack, environment)
     if claim is None or claim.action is not Action.BUILD or claim.digest is None or live.image is None:
         return None
-    # One that has the name already is final, and the build is another one of the same Docker image.
+    # A live image with the canonical name is final; the build is another one of the same Docker image.
     is_candidate = settings.publication.image_naming == "canonical" and live.image.name != settings.image_name
     if not is_candidate or live.digest != claim.digest:
         return None
@@ -91,7 +91,7 @@ class Follower:
     """Follows executions of a stack.
 
     Args:
-        longest_pause_seconds: between two looks at an execution; shorter where emulated time runs faster.
+        longest_pause_seconds: between two polls of an execution; shorter where emulated time runs faster.
     """
 
     def __init__(
@@ -107,15 +107,15 @@ class Follower:
         # By the id of the command.
         self._tails: dict[str, Tail] = {}
         self._console = console or note_console()
-        # What is followed at this moment: behind a queue, another execution than the one that was started.
+        # The execution that is being followed: another one than the one that was started, if that was queued.
         self.followed_arn: str | None = None
 
     def follow(self, arn: str, environment: str) -> Followed:
-        """Follow an execution to its end. When it was queued, follow the holder of the environment, and then
-        what is started for the queue. Where that cannot be found, the result is the one that was queued.
+        """Follow an execution to its end. If it was queued, follow the holder of the environment, and then the
+        execution that is started for the queued request. Where that cannot be found, the result is the queued one.
 
         Raises:
-            AmiLifecycleError: the execution could not be looked at; it goes on all the same.
+            AmiLifecycleError: the execution could not be read; it goes on all the same.
         """
         usual = self._median_durations(environment)
         followed = self._follow_one(arn, usual)

@@ -1,4 +1,4 @@
-"""How ages, durations, digests and fields are shown to people."""
+"""Formatting of ages, durations, digests, fields and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 _KIB: Final = 1024
 _PIPE_WIDTH: Final = 10_000
-# Longer words fold anyway: an ARN in a column of reasons.
+# Longer words are folded: an ARN in a column of reasons.
 _LONGEST_WORD: Final = 24
 
 
@@ -30,7 +30,7 @@ def output_console() -> Console:
 
 
 def note_console() -> Console:
-    """Standard error, for what is not the result; nothing is wrapped in a pipe there either."""
+    """Standard error, for notes; nothing is wrapped in a pipe."""
     piped = not sys.stderr.isatty() and "COLUMNS" not in os.environ
     return Console(stderr=True, highlight=False, width=_PIPE_WIDTH if piped else None)
 
@@ -57,7 +57,7 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 
 def parse_date(text: str | None) -> datetime | None:
-    """A date of the metadata schema; None when there is none or it is none."""
+    """A date of the metadata schema; None when it is missing or invalid."""
     try:
         parsed = datetime.fromisoformat(text) if text else None
     except ValueError:
@@ -76,7 +76,7 @@ def utc_date(moment: datetime | None) -> str:
 
 
 def shown(name: str, value: Any) -> str:
-    """A fact for people: sizes in the unit that fits."""
+    """A fact as text: sizes in a fitting unit."""
     if value is None:
         return "-"
     if name.endswith("_bytes") and isinstance(value, int) and value >= _KIB:
@@ -96,7 +96,7 @@ def short_name(arn: str) -> str:
 
 
 def print_fields(fields: Sequence[tuple[str, Any]], *, console: Console | None = None) -> None:
-    """Labels and values below one another; what is None or empty is left out."""
+    """Labels and values, one per line; None and empty values are left out."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -113,7 +113,7 @@ def print_rows(
     fixed: Sequence[str] = (),
     title: str = "",
 ) -> None:
-    """A table; the columns in `fixed` are never folded. Where the terminal is too narrow, one row below another."""
+    """A table; the columns in `fixed` are never folded. On a narrow terminal, one block per row."""
     console = output_console()
     if _width_of(headers, rows, fixed) > console.width:
         _print_records(headers, rows, console)
@@ -140,7 +140,7 @@ def _width_of(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], fixe
 
 
 def _print_records(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], console: Console) -> None:
-    """Each row as a heading and a line for each other column."""
+    """Each row as a heading and one line for each other column."""
     label = max(map(len, headers))
     for row in rows:
         for number, (header, cell) in enumerate(zip(headers, row, strict=True)):

@@ -1,4 +1,4 @@
-"""Everything that is known of one image, wherever it is recorded."""
+"""One image, from all sources: EC2, history, uses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.records import first_boot_as_json, read_environment_live, record_as_json
 
-# What was published last, in whatever environment.
+# Stands for the image that was published last in any environment.
 LATEST = "latest"
 
 
 @dataclass(frozen=True)
 class KnownImage:
-    """An image: as EC2 has it, as history has it, and who uses it."""
+    """An image in EC2, its history record, and its uses."""
 
     image_id: str
     environment: str
@@ -30,7 +30,7 @@ class KnownImage:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the build found out, with the labels of the Docker image under their short names."""
+        """Facts recorded by the build, with the labels of the Docker image under their short names."""
         if self.record is None:
             return {}
         facts = dict(self.record.facts)
@@ -43,7 +43,7 @@ class KnownImage:
         return facts
 
     def comparable(self) -> dict[str, Any]:
-        """What two images are compared by, flat."""
+        """The fields by which two images are compared, flattened."""
         flat: dict[str, Any] = {}
         if self.record is not None:
             fields = record_as_json(self.record)
@@ -110,10 +110,11 @@ COMPARED = {
 
 
 def image_id_of(stack: Stack, what: str) -> str:
-    """The id of an image that is named by its id, by its environment, or as `latest`: what was published last of all.
+    """The id of an image given by id, by environment, or as `latest`: the image that was published last in any
+    environment.
 
     Raises:
-        RecordNotFoundError: nothing is live there.
+        RecordNotFoundError: the environment has no live image.
         InvalidRequestError: it is neither.
     """
     if what.startswith("ami-"):

@@ -1,4 +1,4 @@
-"""What a build has written to CloudWatch Logs: its commands on instances, and the functions that worked for it."""
+"""A build's logs in CloudWatch Logs: of its commands on instances, and of its functions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 
-# The keys in which a state hands on what was sent to an instance, with the name of the source of its lines.
+# The keys of a state's output that hold a sent command, with the name of the source of its lines.
 COMMANDS: Final[Mapping[str, str]] = {"provisioning": "provision", "verifying": "verify"}
 # Streams of a command end in the step and one of these (Systems Manager user guide, CloudWatch Logs for Run Command).
 _STREAMS: Final = frozenset({"stdout", "stderr"})
-# An event can be shown after a later one.
+# Events can become visible out of order.
 _OVERLAP: Final = timedelta(seconds=60)
-# Clocks differ, and an agent delivers what it has when it ends.
+# Margins for clock differences, and for output that the agent delivers at its end.
 _BEFORE: Final = timedelta(minutes=1)
 _AFTER: Final = timedelta(minutes=10)
 # CloudWatch Logs quotas: FilterLogEvents has few requests a second in most Regions.
@@ -42,7 +42,7 @@ class Line:
 
     @property
     def is_problem(self) -> bool:
-        """Whether it tells of something that went wrong."""
+        """Whether the line reports an error or a warning."""
         return self.level in _TROUBLE
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def commands_of(states: Sequence[StateRun]) -> list[SentCommand]:
 
 
 class Tail:
-    """A log that is still written: a look reads what has come since the last one, and a little before."""
+    """A log that is still being written: each read covers the time since the last one, with an overlap."""
 
     def __init__(self) -> None:
         self._known: dict[str, Line] = {}
@@ -87,7 +87,7 @@ class Tail:
 
     @property
     def lines(self) -> list[Line]:
-        """All that was read, the oldest first."""
+        """All lines so far, the oldest first."""
         return sorted(self._known.values(), key=lambda line: line.time)
 
     def read(self, fetch: Callable[[datetime | None], Sequence[Line]]) -> list[Line]:

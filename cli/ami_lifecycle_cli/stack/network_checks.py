@@ -1,4 +1,4 @@
-"""Examinations of where builders run: the way out of each subnet, and the instance types that are offered there."""
+"""Checks of the builders' network: egress of each subnet, and the instance types that are offered there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_network(stack: Stack) -> Iterator[Finding]:
     subnets = {each["SubnetId"]: each for page in pages for each in page["Subnets"]}
     for subnet_id in subnet_ids:
         subnet = subnets.get(subnet_id)
-        # One that does not exist is told by the examination of builds.
+        # Missing subnets are reported by `check_builds`.
         if subnet is not None:
             yield egress_finding(subnet, _routes(ec2, subnet), _endpoints(ec2, subnet["VpcId"], stack.region))
 
@@ -41,7 +41,7 @@ def check_network(stack: Stack) -> Iterator[Finding]:
 def egress_finding(
     subnet: Mapping[str, Any], routes: Sequence[Mapping[str, Any]], endpoints: frozenset[str]
 ) -> Finding:
-    """Whether an instance in a subnet can reach what a build needs."""
+    """Whether instances in a subnet can reach the services that a build needs."""
     name = f"{subnet['SubnetId']} in {subnet['AvailabilityZone']}"
     ways = [each for each in routes if each.get("DestinationCidrBlock") == _EVERYWHERE]
     route = next((each for each in ways if each.get("State") != "blackhole"), None)
@@ -133,7 +133,7 @@ def check_gpus(stack: Stack) -> Iterator[Finding]:
 
 def _with_gpu(ec2: Any, types: Sequence[str]) -> dict[str, bool]:
     """Whether each type that the Region has got an NVIDIA GPU; `--gpus` knows no others."""
-    # A filter, because a type that the Region does not have would be an error as InstanceTypes.
+    # A filter: an unknown type among InstanceTypes would fail the call.
     pages = ec2.get_paginator("describe_instance_types").paginate(
         Filters=[{"Name": "instance-type", "Values": list(types)}]
     )
@@ -147,7 +147,7 @@ def _with_gpu(ec2: Any, types: Sequence[str]) -> dict[str, bool]:
 
 
 def gpu_findings(environment: str, types: Sequence[str], has_gpu: Mapping[str, bool]) -> Finding:
-    """Whether the container of a canary can start on each type; a type that is not known here is passed over."""
+    """Whether the container of a canary can start on each type; unknown types are skipped."""
     without = [each for each in types if has_gpu.get(each) is False]
     if not without:
         return Finding(

@@ -1,4 +1,4 @@
-"""One look at an environment: what is live, what runs, what waits, and what is not as it should be."""
+"""The state of an environment at one moment: live image, execution, queued request, drift."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _THREADS = 8
 
 
 class NextRebuild(NamedTuple):
-    """The next rebuild by schedule: its start at the earliest, why, and what it waits for beside that."""
+    """The next scheduled rebuild: its earliest start, the reason, and what else it waits for."""
 
     start: datetime
     reason: str
@@ -67,7 +67,7 @@ class Observation:
 
     @property
     def described(self) -> Metadata | None:
-        """What is known of the live image: its record, else `metadata` if that is about it."""
+        """The live image's history record, else `metadata` if that describes it."""
         if self.history is not None:
             return self.history
         return self.metadata if self.metadata and self.metadata.ami_id == self.live.value else None
@@ -134,8 +134,8 @@ class Observation:
 
 
 def observe_all(stack: Stack, environments: list[str]) -> list[Observation]:
-    """Look at several environments at once."""
-    # What all share is made here, so that threads only read it.
+    """Observe several environments concurrently."""
+    # Shared objects are created before the threads start.
     _ = (
         stack.environments,
         stack.parameters,
@@ -151,7 +151,7 @@ def observe_all(stack: Stack, environments: list[str]) -> list[Observation]:
 
 
 def observe(stack: Stack, environment: str) -> Observation:
-    """Look at one environment."""
+    """Observe one environment."""
     live = read_environment_live(stack, environment)
     metadata = stack.published(environment).read_metadata()
     record = stack.environments.get(environment)
@@ -241,7 +241,7 @@ def explain_rebuild(
 def explain_name(
     settings: EnvironmentSettings | None, live: Live, holders: Sequence[str], decisions: Sequence[Decision]
 ) -> str | None:
-    """Why the live image goes by another name for as long as the settings keep an image that has the constant one."""
+    """Why the live image does not have the canonical name: the settings keep an image that has it."""
     if settings is None or live.image is None or live.image.name == settings.image_name:
         return None
     kept = {
@@ -274,7 +274,7 @@ def _live_drift(
 
 
 def _first_image(record: EnvironmentRecord) -> str:
-    """Where the first image of an environment is."""
+    """The status of the first build of an environment."""
     if record.claim is not None:
         return f"{short_name(record.claim.execution_arn)} builds the first image"
     if record.failed is not None:
@@ -283,7 +283,7 @@ def _first_image(record: EnvironmentRecord) -> str:
 
 
 def _failure(record: EnvironmentRecord, failed: FailedAttempts) -> str:
-    """How a build failed, and where its log is."""
+    """A build's error, and where its log is."""
     why = f" ({failed.error.rstrip('. ')})" if failed.error else ""
     return f"{failed.explanation}{why}; see ami-lifecycle logs {record.environment} --failed"
 
@@ -328,7 +328,7 @@ def _why_not_built(
 
 
 def _next_try(held: HeldBack | None, now: datetime, *, with_reason: bool = True) -> str | None:
-    """What is known of something that was tried; None where it was not."""
+    """The next retry of work, in words; None where there is none."""
     if held is None:
         return None
     known = held if with_reason else held.model_copy(update={"reason": ""})
@@ -340,7 +340,7 @@ def _next_try(held: HeldBack | None, now: datetime, *, with_reason: bool = True)
 
 
 def _blocked_drift(record: EnvironmentRecord, now: datetime) -> Iterator[str]:
-    """What AWS refused to let go, with its remedy: the message of the error has it."""
+    """Resources that AWS refused to remove, each with its remedy."""
     for held in record.held_back:
         if held.is_resource:
             yield f"{held.what} is left as it is, {_next_try(held, now)}"

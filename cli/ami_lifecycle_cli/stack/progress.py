@@ -1,4 +1,4 @@
-"""How a running build is shown: live on a terminal of any size, line by line in a pipe."""
+"""Display of a running build: live on a terminal, line by line in a pipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WIDE: Final = 72
 
 
 class Progress:
-    """Shows states while they are run through, and the last lines of what runs."""
+    """Shows the states of an execution and the last lines of the current command."""
 
     def __init__(self, console: Console, arn: str, usual: Mapping[str, float]) -> None:
         self._console = console
@@ -38,7 +38,7 @@ class Progress:
 
     @contextmanager
     def open(self) -> Iterator[Show]:
-        """Show until the block ends; gives the function that shows."""
+        """Context manager; yields the function that updates the display."""
         self._console.print(Text(f"Execution {short_name(self._arn)}", style="dim"), soft_wrap=True)
         if not self._console.is_terminal:
             yield self._print_new
@@ -52,7 +52,7 @@ class Progress:
         for state in shown[self._printed :]:
             if state.exited is None:
                 break
-            # Sent before, written while it is awaited.
+            # The command is sent in one state, and writes during the next.
             if state.name in OF_COMMANDS and state.name in WAITS:
                 self._print_lines(lines)
             self._console.print(Text(f"  {state.name:<26} {self._time(state, now)}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Waiting until a Docker image is published for good, or until it is clear that it will not be."""
+"""Waiting until a Docker image is published under its final AMI id, or until that cannot happen any more."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ami_lifecycle_cli.stack.records import read_environment_live, read_history
 from ami_lifecycle_cli.stack.runs import Run, Runs
 
 _PAUSE_SECONDS: Final = 5.0
-# Step Functions API reference, ListExecutions: eventually consistent. What has just been started is not listed yet, so
-# bad news counts when two looks agree.
+# Step Functions API reference, ListExecutions: eventually consistent. A new execution may not be listed yet, so a
+# negative verdict needs two equal observations.
 _CONFIRMATIONS: Final = 2
 _RUNS: Final = 20
 
 
 class Outcome(StrEnum):
-    """How waiting ends."""
+    """Outcome of the wait."""
 
     PUBLISHED = "published"
     FAILED = "failed"
@@ -48,7 +48,7 @@ EXIT_CODES: Final = {
 
 @dataclass(frozen=True)
 class WaitTarget:
-    """What is waited for: a digest, or what has this commit; with neither, what the tag names."""
+    """What is awaited: a digest, or the image of a commit; with neither, the digest that the tag names."""
 
     environment: str
     digest: str | None = None
@@ -57,8 +57,9 @@ class WaitTarget:
 
 @dataclass(frozen=True)
 class WaitObservation:
-    """One look at the environment. `is_final`: no execution and no sweep puts another image in place of the live one
-    for the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the environment, the
+    """An observation of the environment. `is_final`: neither an execution nor the sweep will replace the live image
+    by another one of the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the
+    environment, the
     newest first.
     """
 
@@ -73,7 +74,7 @@ class WaitObservation:
 
     @property
     def is_occupied(self) -> bool:
-        """Whether something runs or waits that may still lead to a publication."""
+        """Whether an execution or a queued request may still publish."""
         return bool(
             self.record.claim
             or self.record.queued_request
@@ -83,7 +84,7 @@ class WaitObservation:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How waiting has ended, and why."""
+    """The outcome, and the reason."""
 
     outcome: Outcome
     explanation: str
@@ -106,7 +107,7 @@ class Verdict:
 
 
 def verdict_for(target: WaitTarget, observed: WaitObservation) -> Verdict | None:
-    """How it has ended; None as long as it can still be published."""
+    """The verdict; None as long as the image can still be published."""
     claim, digest = observed.record.claim, observed.digest
     # A claim without a digest is of a retirement, which may adopt the canonical name by another image.
     if claim is not None and (claim.digest is None or digest is None or claim.digest == digest):
@@ -130,7 +131,7 @@ def _unpublished_verdict(target: WaitTarget, observed: WaitObservation, digest: 
     if (ended := _unsuccessful_end(observed, digest)) is not None:
         return Verdict(*ended, observed)
     if target.commit is not None and observed.live.digest == digest:
-        # The tag names what is live, which is of another commit: the push is still to come.
+        # The tag names the live image, which is of another commit: the push is still to come.
         return None
     if observed.tag_digest != digest:
         now = short_digest(observed.tag_digest) if observed.tag_digest else "nothing"
@@ -152,7 +153,7 @@ def _unsuccessful_end(observed: WaitObservation, digest: str) -> tuple[Outcome, 
     if failed is not None:
         outcome = Outcome.STOPPED if failed.count >= STOPPED_BY_A_PERSON else Outcome.FAILED
         return outcome, failed.error or failed.explanation
-    # What ended before it claimed the environment is in no record.
+    # An execution that ended before its claim is in no record.
     newest = next((run for run in observed.runs if run.digest == digest), None)
     if newest is None or newest.status in {"RUNNING", "SUCCEEDED"}:
         return None
@@ -161,10 +162,10 @@ def _unsuccessful_end(observed: WaitObservation, digest: str) -> tuple[Outcome, 
 
 
 def wait(stack: Stack, target: WaitTarget, seconds: float, report: Callable[[str], None]) -> Verdict:
-    """Look until it has ended, or until the time is over; `report` gets a line for each change.
+    """Poll until there is a verdict or the timeout; `report` receives a line for each change.
 
     Raises:
-        AmiLifecycleError: the environment cannot be looked at, for another reason than throttling or an outage.
+        AmiLifecycleError: the environment cannot be read, for another reason than throttling or an outage.
     """
     limit = time.monotonic() + seconds
     reported, before, confirmations = "", None, 0
@@ -188,7 +189,7 @@ def wait(stack: Stack, target: WaitTarget, seconds: float, report: Callable[[str
 
 
 def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
-    """Look at the environment: at its record before and after the rest, so that what was read belongs together."""
+    """Observe the environment; repeated if its record changes meanwhile, so that the observation is consistent."""
     environment = target.environment
     settings = stack.catalogue.get(environment)
     while True:

@@ -1,4 +1,4 @@
-"""Examinations of the vCPU quotas that the configured instance types count against."""
+"""Checks of the vCPU quotas of the configured instance types."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ami_lifecycle_cli.stack.findings import Finding, Level
 def applied_quota(client: Any, service: str, code: str) -> float | None:
     """The account's value of a quota; None where it cannot be read.
 
-    Service Quotas has no applied value of a quota that nobody has changed yet in some accounts; then AWS's
-    default counts (Service Quotas API reference, GetServiceQuota).
+    In some accounts a quota that was never changed has no applied value; AWS's default counts then (Service Quotas
+    API reference, GetServiceQuota).
     """
     for look in (client.get_service_quota, client.get_aws_default_service_quota):
         try:
@@ -28,7 +28,7 @@ def applied_quota(client: Any, service: str, code: str) -> float | None:
 
 
 def check_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
-    """Each environment has an instance type of which the account may run one."""
+    """The vCPU quotas permit at least one instance type of each environment."""
     types = {name: stack.catalogue.get(name).builder.instance_types for name in stack.catalogue.environments}
     every = sorted({each for of_one in types.values() for each in of_one})
     vcpus = _vcpus(stack.client("ec2"), every)
@@ -43,7 +43,7 @@ def check_vcpu_quotas(stack: Stack) -> Iterator[Finding]:
 
 def _vcpus(ec2: Any, types: Sequence[str]) -> dict[str, int]:
     """vCPUs of each type that the Region has."""
-    # A filter, because a type that the Region does not have would be an error as InstanceTypes.
+    # A filter: an unknown type among InstanceTypes would fail the call.
     pages = ec2.get_paginator("describe_instance_types").paginate(
         Filters=[{"Name": "instance-type", "Values": list(types)}]
     )
@@ -63,7 +63,7 @@ def vcpu_quota_findings(
 
     Args:
         types: instance types of each environment, in the order in which they are tried.
-        vcpus: of the types that the Region has; others are another examination's finding.
+        vcpus: of the types that the Region has; others are reported by another check.
         limits: None for a quota that cannot be read.
     """
 

@@ -1,4 +1,4 @@
-"""The images of an environment as history records them, and which of them still exist."""
+"""The history records of an environment, and which of their images still exist."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def record_as_json(record: Metadata) -> dict[str, Any]:
 
 
 def first_boot_as_json(record: Metadata | None) -> dict[str, Any] | None:
-    """What a first boot takes at a rate of initialization; None where the record says nothing of it."""
+    """The record's first boot at an initialization rate; None without one."""
     found = recorded_first_boot(record.facts) if record else None
     if record is None or found is None:
         return None
@@ -67,7 +67,7 @@ def first_boot_as_json(record: Metadata | None) -> dict[str, Any] | None:
 
 
 def first_boot_text(record: Metadata | None) -> str | None:
-    """The same for people."""
+    """The same as text."""
     found = recorded_first_boot(record.facts) if record else None
     if record is None or found is None:
         return None
@@ -80,12 +80,12 @@ def first_boot_text(record: Metadata | None) -> str | None:
 
 
 def read_environment_live(stack: Stack, environment: str) -> Live:
-    """What `latest` names."""
+    """The live image."""
     return stack.published(environment).read_live(stack.account_id, stack.images, stack.clock)
 
 
 def data_type_of_latest(stack: Stack, environment: str) -> str | None:
-    """What consumers of `latest` cannot do because of its data type, in words; None when nothing keeps them."""
+    """What consumers of `latest` cannot do because of its data type, in words; None if nothing."""
     published = stack.published(environment)
     stored = published.read_latest()
     return data_type_finding(published.names.latest, stored.data_type, stored.value) if stored else None
@@ -106,7 +106,7 @@ def is_passing_name(record: HistoryRecord, records: Sequence[HistoryRecord]) -> 
     return any(
         other.ami_id == record.superseded_by
         and other.image_digest == record.image_digest
-        # The image under the canonical name has another number once it has been published again.
+        # The canonical image gets another number when it is published again.
         and (
             other.workflow_run_number == record.workflow_run_number
             or (record.snapshot_ids and other.snapshot_ids == record.snapshot_ids)

@@ -1,4 +1,4 @@
-"""Which image a rollback goes to, and whether that needs a build."""
+"""The target of a rollback, and whether it needs a build."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback does: `request` is what the state machine gets."""
+    """A planned rollback; `request` is the input of the execution."""
 
     environment: str
     live_id: str | None
@@ -58,10 +58,10 @@ class Rollback:
 def plan_rollback(
     stack: Stack, environment: str, *, to: str | None, steps: int, reason: str | None, fresh: bool
 ) -> Rollback:
-    """Decide where a rollback goes and how.
+    """Plan a rollback.
 
     Raises:
-        RecordNotFoundError: there is no such image, or none so many steps back.
+        RecordNotFoundError: there is no such image, or not that many steps back.
         InvalidRequestError: neither the image nor its Docker image exists any more.
     """
     settings = stack.catalogue.get(environment)
@@ -136,7 +136,7 @@ def _back(
     steps: int,
     environment: str,
 ) -> HistoryRecord:
-    """What was live so many publications before. Without a live image, the newest counts as one step back."""
+    """The record that was live `steps` publications ago. Without a live image, the newest counts as one step back."""
     earlier = live_before(records, live_id, live_digest)
     if steps > len(earlier):
         left = any(record.rolled_back for record in records)
@@ -157,7 +157,7 @@ def _existing(
     *,
     is_named: bool,
 ) -> str | None:
-    """An image that can be published at once: the chosen one, or another of the same Docker image."""
+    """An image that can be published without a build: the chosen one, or another of the same Docker image."""
     same = [
         each
         for each in records

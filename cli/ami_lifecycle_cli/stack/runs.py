@@ -1,4 +1,4 @@
-"""Executions of the state machine: which there were, for which environment, what they did, where the time went."""
+"""Executions of the state machine, with environment, result, states and durations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUNNING: Final = "RUNNING"
 # Step Functions API reference, ListExecutions and GetExecutionHistory: at most 1,000 in a page.
 _PAGE: Final = 1_000
 _SAMPLES: Final = 5
-# The newest of them mostly show the state; one that retries for long has many events.
+# Enough for the current state, also during many retries.
 _NEWEST_EVENTS: Final = 100
 
 
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """One word: running, published, retired, nothing to do, queued, or how it failed."""
+        """One of: running, published, retired, nothing to do, queued, or the kind of failure."""
         if self.status == RUNNING:
             return "running"
         if self.status != "SUCCEEDED":
@@ -79,12 +79,12 @@ class Run:
 
     @property
     def has_built(self) -> bool:
-        """Whether it has built and published an image. A rollback to one that exists takes seconds, and is no build."""
+        """Whether it has built and published an image. A rollback to an existing image is no build."""
         return self.outcome == "published" and self.output.get("action") == Action.BUILD.value
 
     @property
     def is_idle(self) -> bool:
-        """Whether it neither built nor published nor retired anything, and did not fail either."""
+        """Whether it succeeded without building, publishing or retiring anything."""
         return self.outcome in {"nothing to do", "queued"}
 
     @property
@@ -109,7 +109,7 @@ class Run:
         return max(0.0, ((self.stopped or now) - self.started).total_seconds())
 
 
-# Step Functions gives such executions neither an error nor, unless a person does, a cause.
+# Aborted executions have no error, and a cause only if one was given to StopExecution.
 _ENDED_FROM_OUTSIDE: Final = {
     "TIMED_OUT": "ExecutionTimedOut: it ran for longer than any build may; look for the state that did not end",
     "ABORTED": "ExecutionAborted: a person or a tool stopped it",
@@ -147,7 +147,7 @@ class Runs:
         """The environment's newest executions, the newest first, among the last `scan_limit` of the state machine.
 
         Args:
-            idle: also those that found nothing to do.
+            idle: include executions that found nothing to do.
         """
         found: list[Run] = []
         for arn in self._arns(scan_limit):
@@ -178,7 +178,7 @@ class Runs:
         return [run for run in reversed(found) if run.environment == environment]
 
     def stop(self, arn: str, cause: str) -> None:
-        """Stop an execution; what it has made is then removed by the clean-up."""
+        """Stop an execution; the clean-up then removes what it created."""
         with aws_errors("states:StopExecution", arn):
             self._client.stop_execution(executionArn=arn, cause=cause)
 
@@ -269,7 +269,7 @@ def totals_by_state(states: list[StateRun], now: datetime) -> dict[str, float]:
 
 
 def totals_by_phase(states: list[StateRun], now: datetime) -> dict[str, float]:
-    """Seconds in each phase of a build; what functions take is a phase of its own."""
+    """Seconds in each phase of a build; the time of functions is a separate phase."""
     totals: dict[str, float] = {}
     for run in states:
         phase = WAITS.get(run.name, FUNCTIONS)

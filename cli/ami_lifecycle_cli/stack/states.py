@@ -1,4 +1,4 @@
-"""The states of a build: which take time, and under which name it is shown. The table is the state machine's own."""
+"""The phases of a build's states, from a table that is generated from the state machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FUNCTIONS: Final = "functions"
 _STATES: Final[Mapping[str, Mapping[str, str]]] = json.loads(
     files(__package__).joinpath("states.json").read_text(encoding="utf-8")
 )
-# What is waited for, by state; what functions take is a phase of its own.
+# Phase by waiting state; the time of functions is a separate phase.
 WAITS: Final[Mapping[str, str]] = {
     name: state["phase"] for name, state in _STATES.items() if "phase" in state
 }
-# Choices and ends take no time, and say nothing that the states around them do not say.
+# Choice, Succeed and Fail states are not shown.
 SILENT: Final = frozenset(name for name, state in _STATES.items() if state["type"] in {"Choice", "Succeed"})
-# Where a command on an instance fails; its last lines say why.
+# States in which a command on an instance can fail; its last lines are shown.
 COMMAND_OF: Final[Mapping[str, str]] = {
     "Provision Builder": "provision",
     "Await Provisioning": "provision",

@@ -1,1 +1,1 @@
-"""The report: one HTML page that needs nothing but itself, for looking at rather than reading."""
+"""The report: one self-contained HTML page."""

@@ -1,6 +1,7 @@
 """The charts of the report, as HTML that is as wide as its screen, and SVG where there are lines.
 
-Colours are classes, so that light, dark and paper each have their own. What a colour says, words say, too.
+Colours are classes, so that light, dark and paper each have their own. Colours are never the only carrier of
+information.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, Environ
 
 _ROW: Final = 54
 _LANE: Final = 46
-# Between dates of the axis; the first that gives few enough of them is taken.
+# Candidate intervals between the dates of the axis.
 _STEPS: Final = tuple(
     timedelta(minutes=minutes)
     for minutes in (1, 5, 15, 30, 60, 180, 360, 720, 1440, 2 * 1440, 7 * 1440, 14 * 1440, 28 * 1440)
@@ -101,7 +102,7 @@ def _dates(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
 
 
 def lineage(report: EnvironmentReport) -> str:
-    """Images by publication, the newest first, each joined to the image that it was built from."""
+    """Images by publication, the newest first, each connected to its base image."""
     rows = {record.ami_id: number for number, record in enumerate(report.records)}
     for candidate in report.passing:
         if candidate.superseded_by in rows:
@@ -128,7 +129,7 @@ def _edge(base: int | None, row: int) -> str:
     begin, end = row * _ROW + 18, base * _ROW + 18
     if base == row + 1:
         return f'<path class="edge" d="M38 {begin} V{end}"/>'
-    # Past those between; upwards, too, since an image that was published again stands above what came from it.
+    # Edges can go upwards: an image that was published again is above the images built from it.
     out = max(2, 30 - 7 * abs(base - row))
     return f'<path class="edge" d="M38 {begin} C{out} {begin} {out} {end} 38 {end}"/>'
 
@@ -158,7 +159,7 @@ def _image(report: EnvironmentReport, record: HistoryRecord, rows: dict[str, int
 
 
 def builds(report: EnvironmentReport) -> str:
-    """Each build with what it was of, how it ended, and a bar of its phases, as long as it took."""
+    """Each build with digest, result, and a bar of its phases in proportion to their durations."""
     longest = max((build.seconds for build in report.builds), default=1.0) or 1.0
     return f'<ol class="builds">{"".join(_build(report, build, longest) for build in report.builds)}</ol>'
 

@@ -1,4 +1,4 @@
-"""The page of the report: a light for each environment first, then what happened when, then each environment."""
+"""The report's page: a status light for each environment, the timeline, then each environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ami_lifecycle_cli.stack.reporting.charts import builds, image_reference, li
 from ami_lifecycle_cli.stack.reporting.report_data import Build, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.style import STYLE
 
-# The page fetches nothing, and a browser holds it to that.
+# A content security policy that forbids the page to fetch anything.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _REASON_LENGTH: Final = 300
 
@@ -51,7 +51,7 @@ def render(reports: Sequence[EnvironmentReport], application: str, place: str, n
 
 
 def verdict(report: EnvironmentReport) -> tuple[str, str]:
-    """The colour of an environment's light, and what it says."""
+    """The colour and the text of an environment's status light."""
     seen = report.seen
     if seen.live.value is not None and (seen.live.image is None or seen.live.problem):
         return "bad", "Latest is unusable"
@@ -107,7 +107,7 @@ def _cut(text: str) -> str:
 
 
 def _next(seen: Observation) -> str:
-    """What happens next, by itself or by somebody."""
+    """What happens next, automatically or manually."""
     if seen.record.claim is not None:
         where = f", in {seen.state}" if seen.state else ""
         return f"{seen.activity}{where}"

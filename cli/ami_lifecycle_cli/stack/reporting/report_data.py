@@ -1,4 +1,4 @@
-"""What the report shows, read once."""
+"""The report's data, read once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Build:
 
     @property
     def kind(self) -> str:
-        """`good`, `bad`, `running` or `other`, which built nothing: how it is coloured."""
+        """The colour class: `good`, `bad`, `running`, or `other` for executions that built nothing."""
         if self.run.outcome == "running":
             return "running"
         if self.run.status != "SUCCEEDED":

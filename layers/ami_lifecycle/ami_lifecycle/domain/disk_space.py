@@ -1,8 +1,8 @@
-"""How much disk a Docker image needs: what is certain of it, what is to be expected, and which volume size to set.
+"""Disk space of a Docker image: the certain minimum, the expected size, and the volume size to set.
 
 Known before the pull is the compressed size (ECR API reference, ImageDetail.imageSizeInBytes: of an index, the largest
-of its manifests). Unknown is how much larger it is unpacked. So nothing is refused but what cannot fit whatever the
-image holds, and whatever depends on a guess leaves the refusal to the disk itself.
+of its manifests). Unknown is how much larger it is unpacked. So only images that certainly do not fit are refused;
+otherwise a full disk fails the build.
 
 The documents' shell has the same figures (documents/docker_image.sh); a test compares them.
 """
@@ -26,7 +26,7 @@ LEFT_FREE_GIB: Final = 1
 
 
 class ImageStore(StrEnum):
-    """Where Docker keeps images (Docker documentation, "containerd image store").
+    """Docker's image stores (Docker documentation, "containerd image store").
 
     `graph-driver`: unpacked only. `containerd`: compressed and unpacked; the default of a new Docker since 29.0.
     """

@@ -41,7 +41,7 @@ LISTED_CHARACTERS: Final = 2_048
 # systemd.service(5), Docker's --env-file: neither has a way to write these, and systemd drops a line that holds a
 # code point which is no character (systemd, utf8.c, unichar_is_valid).
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef]")
-# Units of Ubuntu's images and of what is installed there: ours of the same name would take their place.
+# systemd units of Ubuntu's images and of installed packages, whose names the container's unit must not take.
 _UNITS: Final = frozenset(
     {
         *(
@@ -218,7 +218,7 @@ def _plain(text: str) -> str:
 
 
 def _script(text: str) -> str:
-    """Text for a shell, which may have several lines."""
+    """Text for a shell; may have several lines."""
     control = CONTROL.search(text.replace("\n", "").replace("\t", ""))
     return _refuse(text, "leave out control characters other than tabs and line breaks" if control else None)
 

@@ -1,4 +1,6 @@
-"""What history has to say, given `latest`: one rule for the publication that writes it and the sweep that checks it."""
+"""Consistency of history with `latest`: one rule for the publication that writes records and the sweep that checks
+them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 
 
 class Correction(NamedTuple):
-    """What a record has to say instead of what it says."""
+    """The correct status of a record."""
 
     image_id: str
     status: RecordStatus
@@ -18,7 +20,7 @@ class Correction(NamedTuple):
 
 
 def doubtful(live: str, records: Mapping[str, HistoryRecord]) -> list[str]:
-    """Ids of the images whose records say that they are there, beside the live one."""
+    """Ids of the other images whose records say that they exist."""
     return [
         image_id
         for image_id, record in records.items()
@@ -29,7 +31,7 @@ def doubtful(live: str, records: Mapping[str, HistoryRecord]) -> list[str]:
 def corrections(
     live: str, records: Mapping[str, HistoryRecord], missing: Collection[str]
 ) -> list[Correction]:
-    """The records that `latest` contradicts, or the images themselves.
+    """Corrections of the records that contradict `latest` or the images.
 
     The record of the image that `latest` names says live, and no other does: whoever was stopped in the midst
     of a publication leaves two of them, or none. Of an image that is gone, history says that it is retired,

@@ -1,4 +1,4 @@
-"""Which images could be launched again, from what launches and from the versions of launch templates.
+"""Uses of images by launchers (groups, fleets, Spot requests) and by versions of launch templates.
 
 A version of a launch template is in use when `$Latest` or `$Default` is that version, when a group, a fleet or
 a refresh names its number, or when its image is an alias with a version or label: whoever wrote such an alias
@@ -20,7 +20,7 @@ ALIAS_PREFIX: Final = "resolve:ssm:"
 # parameter instead of an AMI ID).
 _PINNED: Final = re.compile(r"^resolve:ssm:(?:[^:]+|arn:[^:]+:ssm:[^:]*:[^:]*:parameter/[^:]+):[^:]+$")
 _SHOWN: Final = 5
-# How a launcher lets an image go that it names itself.
+# Remedies, by kind of launcher that names an image itself.
 _REMEDIES: Final[Mapping[UsageKind, str]] = {
     UsageKind.AUTO_SCALING_GROUP: "give its overrides another image",
     UsageKind.INSTANCE_REFRESH: "it counts until the refresh has ended",
@@ -39,10 +39,11 @@ class TemplateReference(Frozen):
 
 
 class Launcher(Frozen):
-    """What launches instances by itself: a group, a refresh, a fleet, a request, a launch configuration.
+    """Something that launches instances automatically: a group, a refresh, a fleet, a Spot request, a launch
+    configuration.
 
     Attributes:
-        images: image ids and aliases that it names itself.
+        images: image ids and aliases that it names directly.
     """
 
     kind: UsageKind
@@ -63,10 +64,10 @@ class TemplateVersion(Frozen):
 
 
 class Resolution(Frozen):
-    """What a parameter that an alias names holds; None is a parameter or a version that does not exist.
+    """The value of an alias's parameter; None if the parameter or the version does not exist.
 
     Attributes:
-        is_known: False where it could not be read, so that it may name any image.
+        is_known: False if it could not be read, and so may name any image.
     """
 
     value: str | None = None
@@ -145,7 +146,7 @@ def _resolved(image: str, resolutions: Mapping[str, Resolution]) -> Resolution:
 def _users_by_number(
     launchers: Iterable[Launcher], versions: Sequence[TemplateVersion]
 ) -> dict[tuple[str, int], list[str]]:
-    """Launchers that name a version by its number; those that follow `$Latest` or `$Default` need no list."""
+    """Launchers that name a version by its number."""
     ids = {version.name: version.template_id for version in versions}
     users: dict[tuple[str, int], list[str]] = defaultdict(list)
     for launcher in launchers:
@@ -157,7 +158,7 @@ def _users_by_number(
 
 
 def _why_in_use(version: TemplateVersion, users: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Why a version can be launched, and what has to change; nothing for an old one."""
+    """Why a version can be launched, and the remedies; empty for an old version."""
     reasons, remedies = [], []
     match version.is_latest, version.is_default:
         case True, True:

@@ -1,4 +1,4 @@
-"""What was live before what: the publications of an environment, and those that a person has rolled back from."""
+"""The order of an environment's publications, and which of them were rolled back."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def publication_order(record: HistoryRecord) -> tuple[int, str]:
 
 
 def lineage_key(record: HistoryRecord) -> str:
-    """What two images have in common that are one and the same to go back to: the Docker image."""
+    """The key by which images are the same rollback target: the Docker image."""
     return record.image_digest or record.ami_id
 
 
 def lineage(records: Sequence[HistoryRecord]) -> list[HistoryRecord]:
     """One record for each Docker image, the newest publication first.
 
-    One that was published twice stands where its newest publication is, and that record stands for it.
+    One that was published twice is represented by its newest publication.
     """
     newest: dict[str, HistoryRecord] = {}
     for record in sorted(records, key=publication_order):
@@ -37,9 +37,9 @@ def lineage(records: Sequence[HistoryRecord]) -> list[HistoryRecord]:
 def live_before(
     records: Sequence[HistoryRecord], live_id: str | None, live_digest: str | None
 ) -> list[HistoryRecord]:
-    """What was live before the live image, the newest publication first, without what a person rolled back from.
+    """The records that were live before the live image, the newest publication first, without rolled back ones.
 
-    Without a live image, all that was live.
+    Without a live image, all of them.
     """
     order = lineage(records)
     keys = [lineage_key(record) for record in order]
@@ -49,7 +49,7 @@ def live_before(
 
 
 def rolled_back_by(records: Sequence[HistoryRecord], live_id: str, target: str) -> list[HistoryRecord]:
-    """The records that a person rolls back from who goes from the live image to the target.
+    """The records that a rollback from the live image to the target skips.
 
     Those are the live image and all that were published between: whoever goes two steps back does not want the
     step between either. Who goes on to what was left before goes back from nothing.

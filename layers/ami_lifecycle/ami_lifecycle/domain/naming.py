@@ -1,4 +1,4 @@
-"""Names that are derived, so that a repeated step finds what it made before."""
+"""Derived names, by which a retried step finds what an earlier attempt created."""
 
 from __future__ import annotations
 
@@ -79,8 +79,7 @@ def is_of_queued_request(name: str) -> bool:
 def document_comment(purpose: str, run: str, number: int = 1) -> str:
     """Comment of a command, by which a lost SendCommand is found again; at most 100 characters.
 
-    A command that is sent because the one before never began has a comment of its own, so that the dead one is
-    not found.
+    A command that replaces an undelivered one has another number, so that the undelivered one is not found.
     """
     again = f" ({number})" if number > 1 else ""
     return f"ami-lifecycle {purpose} {run}{again}"[:100]

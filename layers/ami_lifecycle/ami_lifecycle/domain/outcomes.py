@@ -1,4 +1,4 @@
-"""What is announced on the account's event bus, so that others can build on it: one model per detail type.
+"""The events on the account's event bus: one model per detail type.
 
 `source` of every event is `ami-lifecycle`, `detail-type` is the model's. A new version of the schema only
 adds fields; a field that changes its meaning gets a new name. docs/events.md shows an example of each.
@@ -21,7 +21,7 @@ OUTCOME_SCHEMA_VERSION: Final = 1
 
 
 class Outcome(Frozen):
-    """What all events have: which version of the schema, what it is about, and which execution says so."""
+    """Common fields of all events."""
 
     detail_type: ClassVar[str]
 
@@ -112,7 +112,7 @@ OUTCOMES: Final[tuple[type[Outcome], ...]] = (
 
 
 def merged_decisions(retirements: Sequence[Retirement | None]) -> tuple[Decision, ...]:
-    """The decisions of several looks: of one image the last decision counts."""
+    """The decisions of several retirements; the last one for each image."""
     found: dict[str, Decision] = {}
     for retirement in retirements:
         for decision in retirement.decisions if retirement else ():
@@ -121,7 +121,7 @@ def merged_decisions(retirements: Sequence[Retirement | None]) -> tuple[Decision
 
 
 def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]:
-    """The events of an execution that went well."""
+    """The events of a successful execution."""
     plan, settings = step.plan, step.plan.configured
     about = {
         "application": settings.application,
@@ -167,7 +167,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
 
 
 def outcome_of_failure(application: str, execution_arn: str, result: CleanUpResult) -> BuildFailed:
-    """The event of an execution that failed."""
+    """The event of a failed execution."""
     return BuildFailed(
         application=application,
         environment=result.released[0] if result.released else None,

@@ -1,4 +1,4 @@
-"""What was decided before any money is spent."""
+"""The plan of an execution."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Base(Frozen):
 
 
 class BuildPlan(Frozen):
-    """Everything that was decided before any money is spent; the same for all steps of an execution."""
+    """Everything that was decided at the beginning of an execution; the same for all its steps."""
 
     action: Action
     trigger: Trigger

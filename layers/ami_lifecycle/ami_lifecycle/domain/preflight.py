@@ -1,4 +1,4 @@
-"""What would end a build only after money is spent, found before: pure judgements of what was looked at.
+"""Preflight checks: problems that would fail a build after it has incurred costs. Pure functions.
 
 The plan refuses the first problem, the sweep starts nothing while there is one, and `doctor` and `build --dry-run` tell
 them all; each says what it is, which resource, and what to do next.
@@ -22,7 +22,7 @@ _PLATFORMS: Final = {"x86_64": "amd64", "arm64": "arm64"}
 
 
 class Problem(NamedTuple):
-    """Why a build cannot end well: the error that the plan raises, what is wrong, and the remedy."""
+    """Why a build would fail: the error that the plan raises, what is wrong, and the remedy."""
 
     error: type[InputError]
     what: str
@@ -71,7 +71,8 @@ def parameter_problem(shape: ParameterShape, environment: str) -> Problem | None
 def data_type_finding(name: str, data_type: str, value: str) -> str | None:
     """What consumers of `latest` cannot do, in words; None when they can do everything.
 
-    The service publishes all the same: to delete `latest` would leave it missing, which only its owner may decide.
+    The service publishes all the same: replacing the parameter would leave it missing for a while, which its owner
+    must decide.
     """
     if data_type == IMAGE_DATA_TYPE:
         return None
@@ -89,7 +90,7 @@ def platform_of(settings: EnvironmentSettings) -> str:
 
 
 def registry_problem(reference: str, image: RegistryImage) -> Problem | None:
-    """Whether what the registry says of a digest can be an image that is pulled."""
+    """Whether the registry's description of a digest can be an image that can be pulled."""
     if image.is_archived:
         return _unusable(
             f"{reference} is in ECR's archive, from which nothing is pulled",

@@ -1,4 +1,4 @@
-"""The records that are published: metadata of the live image, and the history of every image before it."""
+"""The published records: metadata of the live image, history records of all images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ami_lifecycle.domain.release import release_of
 
 # SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
 MAXIMUM_CHARACTERS: Final = 4_096
-# Texts of people's choice, and the lengths to which they are cut.
+# Free texts, and the lengths to which they are cut.
 _WORDS: Final = ("status_reason", "reason", "branch", "commit_sha", "workflow_run_id")
 _SHORTER: Final = (200, 100, 40)
 _LONGEST_VALUE: Final = 256
@@ -46,9 +46,8 @@ def timestamp(moment: datetime) -> str:
 def dump(record: BaseModel) -> str:
     """JSON of a record that fits a standard parameter.
 
-    What does not fit is left out or cut: facts first, the largest before the others, then words that only
-    people read, then the ids of snapshots, which the image itself knows, then whatever is longer than a
-    value of its kind can be.
+    To fit, values are left out or cut in this order: facts, the largest first; free texts; snapshot ids, which the
+    image itself has; overlong values.
     """
     values = record.model_dump(mode="json")
     facts = dict(values.get("facts") or {})
@@ -80,7 +79,7 @@ def _shortened(text: str, length: int) -> str:
 
 
 def load(record: type[_Record], text: str | None) -> _Record | None:
-    """Parse a stored record; None when there is none or it cannot be read (a person may have changed it)."""
+    """Parse a stored record; None when there is none or it is invalid."""
     if not text:
         return None
     try:
@@ -133,7 +132,7 @@ def metadata_of(
 
 
 def metadata_from(record: HistoryRecord, *, number: int, replaces: str | None, reason: str) -> Metadata:
-    """Metadata of an image that is published again, from what history says of it."""
+    """Metadata of an image that is published again, from its history record."""
     values = record.model_dump(include=set(Metadata.model_fields))
     return Metadata.model_validate(
         {**values, "workflow_run_number": str(number), "replaces": replaces, "reason": reason[:400]}
@@ -141,7 +140,7 @@ def metadata_from(record: HistoryRecord, *, number: int, replaces: str | None, r
 
 
 def metadata_from_tags(image: Image, environment: str, region: str, reason: str) -> Metadata:
-    """The little that an image says of itself, for one that no record describes."""
+    """Minimal metadata from an image's tags, for an image without a record."""
     generation = image.tags.get(TAG_GENERATION, "")
     return Metadata(
         ami_id=image.image_id,
@@ -175,7 +174,7 @@ def history_of(
     *,
     rolled_back: bool = False,
 ) -> HistoryRecord:
-    """The history record of an image. That a person has gone back from it stays said of a known record."""
+    """The history record of an image; the mark of a rollback is kept."""
     known = isinstance(metadata, HistoryRecord) and metadata.rolled_back
     return HistoryRecord.model_validate(
         {

@@ -1,4 +1,4 @@
-"""What is published of an image, and what became of it."""
+"""Published records: the metadata of an image, and its history."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Metadata(BaseModel):
 
 
 class RecordStatus(StrEnum):
-    """What became of an image that `latest` has named."""
+    """Status of an image that `latest` has named."""
 
     LIVE = "live"
     SUPERSEDED = "superseded"

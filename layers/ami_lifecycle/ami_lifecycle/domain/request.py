@@ -1,4 +1,4 @@
-"""What an execution is asked to do."""
+"""The request of an execution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ShortText = Annotated[str, Field(max_length=200)]
 
 
 class BuildRequest(Frozen):
-    """What a person, a queue or the sweep asks for; also the input of a manual execution.
+    """A request by a person, the queue or the sweep; also the input of a manual execution.
 
     With neither `image_tag` nor `image_digest`, the environment's own tag is built. `publish_image_id`
     makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
@@ -58,7 +58,7 @@ class BuildRequest(Frozen):
 
     @property
     def goes_back(self) -> bool:
-        """Whether a person goes back to an earlier image. The sweep, which publishes one again, only repairs."""
+        """Whether it is a rollback by a person; the sweep publishes an image again only as a repair."""
         if self.trigger is Trigger.RECONCILE:
             return False
         return self.trigger is Trigger.ROLLBACK or self.action is Action.PUBLISH

@@ -1,4 +1,4 @@
-"""What an execution was started with: an ECR event as it came, or a request."""
+"""Parsing of an execution's input: an ECR event, or a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.texts import CONTROL
 from ami_lifecycle.errors import InvalidRequestError
 
-# What the caller of a build writes, and metadata keeps.
+# Free texts of a request that metadata keeps.
 _LONGEST: Final = {"branch": 200, "commit_sha": 64, "workflow_run_id": 200, "reason": 200}
 
 
@@ -32,7 +32,7 @@ def explain(error: ValidationError) -> str:
     problems = []
     for problem in error.errors(include_url=False):
         field = ".".join(str(part) for part in problem["loc"]) or "input"
-        # A rule of our own says the value itself.
+        # Messages of our own validators contain the value.
         says_it = problem["type"] in {"missing", "value_error"}
         shown = "" if says_it else f" (got {problem['input']!r:.120})"
         message = problem["msg"].removeprefix("Value error, ")
@@ -41,7 +41,7 @@ def explain(error: ValidationError) -> str:
 
 
 def _way_to_write(kind: str, value: Any) -> str:
-    """How text or a truth value is written in JSON, where something else stands in its place."""
+    """How to write a string or a boolean in JSON, where a value of another type was given."""
     if kind == "string_type" and isinstance(value, bool | int):
         return f", write {json.dumps(json.dumps(value))} with the quotes"
     if kind == "string_type" and isinstance(value, float):
@@ -68,7 +68,7 @@ def parse_request(raw: Any) -> Push | BuildRequest:
 
 
 def make_request(fields: Mapping[str, Any], advice: str) -> BuildRequest:
-    """A request of what somebody wrote.
+    """Build a request from user input.
 
     Raises:
         InvalidRequestError: naming field and value, with the advice behind.
@@ -77,7 +77,7 @@ def make_request(fields: Mapping[str, Any], advice: str) -> BuildRequest:
         request = BuildRequest.model_validate(fields)
     except ValidationError as error:
         raise InvalidRequestError(f"the request is not valid: {explain(error)}", hint=advice) from error
-    # Here and not in the model: what is queued or running was accepted by rules of its own time.
+    # Checked here and not in the model: queued and running requests were accepted by earlier rules.
     problems = [problem for name in _LONGEST if (problem := _text_problem(name, getattr(request, name)))]
     if problems:
         raise InvalidRequestError(f"the request is not valid: {'; '.join(problems)}")
@@ -85,7 +85,7 @@ def make_request(fields: Mapping[str, Any], advice: str) -> BuildRequest:
 
 
 def words_for_a_request(field: str, text: str | None) -> str | None:
-    """What a record says of an image, where a request may say it too; labels of images may hold anything."""
+    """A record's text if it is valid in a request: labels of images may hold any text."""
     if text is None or len(text) > _LONGEST[field] or _text_problem(field, text):
         return None
     return text

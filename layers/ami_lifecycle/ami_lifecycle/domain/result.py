@@ -1,4 +1,4 @@
-"""How executions and sweeps have ended."""
+"""Results of executions and sweeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ami_lifecycle.domain.request import Action
 
 
 class ReleaseResult(Frozen):
-    """Output of an execution that went well. `blocked` is what was left undone beside the publication, `untold`
+    """Output of a successful execution. `blocked` is what was left undone beside the publication, `untold`
     which notifications could not be sent, and `omitted` how many decisions and blocked things are not told.
     """
 
@@ -28,7 +28,7 @@ class ReleaseResult(Frozen):
 
 
 class CleanUpResult(Frozen):
-    """What failed, in words for a person, and what was removed."""
+    """What failed, as text, and what was removed."""
 
     error: str
     cause: str
@@ -43,7 +43,7 @@ class CleanUpResult(Frozen):
 
 
 class FindingKind(StrEnum):
-    """What a finding is about, as far as an alarm asks."""
+    """Kinds of findings that alarms distinguish."""
 
     BLOCKED = "blocked"
     DEAD_CLAIM = "dead_claim"
@@ -54,7 +54,7 @@ class FindingKind(StrEnum):
 
 
 class SweepFinding(Frozen):
-    """One thing that the sweep saw; `repaired` tells whether it was set right or only reported."""
+    """A finding of the sweep; `repaired` is false if it is only reported."""
 
     environment: str | None
     finding: str

@@ -1,4 +1,4 @@
-"""Which images go and which stay, each with a reason. Unknown use means keep."""
+"""Decisions which images to retire, each with a reason. Unknown use means keep."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def previous_images(
 def _by_rollback_order(
     live: Image, owned: Sequence[Image], history: Sequence[HistoryRecord], rolled_back: Collection[str]
 ) -> list[Image]:
-    """The images beside the live one, that first which a rollback would go to.
+    """The images except the live one, in the order in which rollbacks would choose them.
 
     Behind those are second images of one Docker image, and then what a person has rolled back from: it takes no
     other's place, and as long as there is a place, the rollback can be taken back.

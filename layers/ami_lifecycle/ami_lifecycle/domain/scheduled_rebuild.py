@@ -1,4 +1,4 @@
-"""When an image that has not changed is built again, so that it gets the base's patches."""
+"""Scheduled rebuilds: when the live Docker image is built again to get the base's patches."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ami_lifecycle.domain.planning import (
 from ami_lifecycle.domain.request import BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings, RefreshWindow, Weekday
 
-# Any window opens within a week, and with room for failures and other environments a rebuild is done by then.
+# A window opens at least weekly, so a rebuild is done within this time, retries and other environments included.
 OVERDUE_AFTER: Final = timedelta(days=8)
 _WEEKDAYS: Final = get_args(Weekday)
 _DAYS_AHEAD: Final = 9
 
 
 class Rebuild(NamedTuple):
-    """A rebuild of what is live: from when on it is due, and why."""
+    """A rebuild of the live image: when it is due, and why."""
 
     due: datetime
     reason: str
@@ -37,10 +37,10 @@ class Rebuild(NamedTuple):
 
 
 def rebuild_of(live: Live, newest_base: Image | None, settings: EnvironmentSettings) -> Rebuild | None:
-    """The next rebuild of the environment's own live image; None where none is in sight.
+    """The next rebuild of the environment's own live image; None if there is none.
 
     Args:
-        newest_base: the image that a fresh build would start from; None where nobody has looked.
+        newest_base: the image that a fresh build would start from; None if unknown.
     """
     image = live.image
     if image is None or live.digest is None or not is_published(live.digest, live, settings):
@@ -113,7 +113,7 @@ def next_open(window: RefreshWindow, after: datetime) -> datetime:
     after = after.astimezone(UTC)
     if window.opens == window.closes and set(window.days) == set(_WEEKDAYS):
         return after
-    # Yesterday's may still be open after midnight; the day itself may be another one there.
+    # Yesterday's window may still be open after midnight, and the date may differ in the window's time zone.
     first = after.date() - timedelta(days=2)
     for day in (first + timedelta(days=number) for number in range(_DAYS_AHEAD + 3)):
         if _WEEKDAYS[day.weekday()] in window.days:

@@ -1,6 +1,6 @@
-"""Text of people's choice, made to fit where it is kept: nothing that others wrote may end a build that is verified.
+"""Free text, made to fit its destination, so that it cannot fail a verified build.
 
-What the caller of a build writes is refused in the plan instead, where it costs nothing (`domain.requests`).
+Text in requests is validated by the plan instead (`domain.requests`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-# What shells, terminals, mail programs and stores cannot carry.
+# Characters that shells, terminals, mail programs and stores do not accept.
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Amazon SNS API reference, Publish: a subject is one line, and a message has at most 262,144 bytes.
 SUBJECT_LIMIT: Final = 100
@@ -27,13 +27,13 @@ def one_line(text: str) -> str:
 
 
 def subject(text: str) -> str:
-    """A subject that SNS takes: printable ASCII, one line, at most 100 characters."""
+    """A valid subject of SNS: printable ASCII, one line, at most 100 characters."""
     ascii_only = one_line(text).encode("ascii", "replace").decode("ascii")
     return ascii_only[:SUBJECT_LIMIT].strip() or "ami-lifecycle"
 
 
 def fitting(message: Mapping[str, Any], limit: int, indent: int | None = None) -> str:
-    """JSON of a message in at most `limit` bytes; values that JSON does not know are written as text.
+    """JSON of a message in at most `limit` bytes; values of other types are written as text.
 
     What does not fit is left out: long lists are halved, the longest first, with a note of how many were left out;
     then long texts are cut.
@@ -62,7 +62,7 @@ def _dumped(values: Mapping[str, Any], left_out: Mapping[str, int], indent: int 
 
 
 def _shortened(value: Any) -> Any:
-    """The value with each text at most half as long, but not shorter than what says something."""
+    """The value with each text cut to half its length, down to a minimum."""
     if isinstance(value, str):
         return value[: max(_TEXT_BYTES, len(value) // 2)]
     if isinstance(value, Mapping):
