@@ -1,1 +1,1 @@
-"""The whole stack on this machine: emulated AWS, the real template, state machine and handlers."""
+"""An emulated AWS account on this machine, with the real template, state machine and handlers."""

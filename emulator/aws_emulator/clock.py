@@ -24,7 +24,7 @@ class Workers(Protocol):
         """Run `fn(*args)` on one of the threads; raises RuntimeError after `shutdown`."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Run nothing more."""
+        """Accept no more jobs."""
 
 
 class Timer:

@@ -1,4 +1,4 @@
-"""How long things take in the emulated account, in emulated seconds."""
+"""Durations in the emulated account, in emulated seconds."""
 
 from __future__ import annotations
 

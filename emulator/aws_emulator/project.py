@@ -1,4 +1,4 @@
-"""What a project brings to its emulated account."""
+"""A project that is deployed into the emulated account."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from aws_emulator.ssm.provisioner import Provisioner, ShellProvisioner
 
 
 class Services(Protocol):
-    """The emulator, as a project sees it."""
+    """The parts of the emulator that a project may use."""
 
     account_id: str
     region: str
@@ -44,7 +44,7 @@ class Services(Protocol):
 
 
 class Project:
-    """A directory with a template, and nothing else; derive from it what a project needs beside its stack.
+    """A directory with a template. Derive from it to add what a project needs besides its stack.
 
     Args:
         directory: directory of `template.yaml`.
@@ -61,11 +61,11 @@ class Project:
         self.directory = Path(directory).resolve()
 
     def durations(self) -> Durations:
-        """How long things take where nobody says so."""
+        """Default durations."""
         return Durations()
 
     def provisioner(self, emulator: Services, cleanup: ExitStack) -> Provisioner:  # noqa: ARG002 - for others
-        """What Run Command does on instances.
+        """The provisioner that runs commands on instances.
 
         Args:
             emulator: its services up to ECR and the check of permissions have been started.
@@ -74,11 +74,11 @@ class Project:
         return ShellProvisioner()
 
     def prepare(self, emulator: Services) -> None:
-        """Make what the account has before the stack is deployed."""
+        """Prepare the account before the stack is deployed."""
 
     def deployed(self, emulator: Services) -> None:
-        """Act on the account, whose stack has been deployed."""
+        """Called when the stack has been deployed."""
 
     def describe(self) -> dict[str, Any]:
-        """What a client needs to know beside the emulator's own."""
+        """Additional members of the ready line."""
         return {}

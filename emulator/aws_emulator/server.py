@@ -51,7 +51,7 @@ from aws_emulator.step_functions.execution import Execution
 from aws_emulator.step_functions.service import StepFunctions
 
 _TEMPLATE: Final = "template.yaml"
-# What happens to the function process behind a call. A stopped one is killed at its timeout.
+# The signal to the function process for each disruption. A stopped process is killed at its timeout.
 _SIGNALS: Final = {ProcessKilled: signal.SIGKILL, ProcessHangs: signal.SIGSTOP}
 
 
@@ -162,7 +162,7 @@ class Emulator:
 
     @property
     def ready(self) -> dict[str, Any]:
-        """What a client needs to know."""
+        """The members of the ready line."""
         return {
             "endpoint_url": self.endpoint_url,
             "region": self.region,
@@ -251,7 +251,7 @@ class Emulator:
             self.account_id,
             self.region,
             self.identities.caller_of,
-            # A call that is denied reaches neither a service nor a fault.
+            # Permissions are checked before faults apply.
             middlewares=(self.enforcement, self.faults.around_call, Sessions(self.moto)),
             routes={
                 **self.faults.routes(),

@@ -1,1 +1,1 @@
-"""What an API call is: requests, answers, errors, pages, and what can happen to a call instead."""
+"""API calls: operations, errors, paging, and disruptions."""

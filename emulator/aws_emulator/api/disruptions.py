@@ -1,13 +1,13 @@
-"""What can happen to a call beside an answer: nobody hears it, or the process that made it ends.
+"""Ends of a call other than a response: the response is lost, or the calling process ends.
 
-These are no Exceptions: nothing on the way to the caller's connection may handle them.
+These are not `Exception`s, so that no code between service and connection handles them.
 """
 
 from __future__ import annotations
 
 
 class Disruption(BaseException):
-    """A call that is not answered.
+    """A call without a response.
 
     Attributes:
         outcome: what the call log says.
@@ -17,18 +17,18 @@ class Disruption(BaseException):
 
 
 class LostAnswer(Disruption):
-    """The connection breaks before the answer has come through."""
+    """The connection breaks before the response arrives."""
 
     outcome = "answer lost"
 
 
 class ProcessKilled(Disruption):
-    """The process that made the call is gone, as when Lambda's host fails."""
+    """The calling process ends, as when Lambda's host fails."""
 
     outcome = "caller killed"
 
 
 class ProcessHangs(Disruption):
-    """The process makes no progress until Lambda ends it at its timeout."""
+    """The calling process hangs until its Lambda timeout."""
 
     outcome = "caller hangs"

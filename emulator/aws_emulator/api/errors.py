@@ -12,7 +12,7 @@ UNSUPPORTED_PARAMETER: Final = "EmulatorUnsupportedParameter"
 
 
 def unsupported_operation(service: str, operation: str) -> ApiError:
-    """The refusal of a call that the emulator does not emulate: louder than a wrong answer."""
+    """The error for an operation that is not emulated."""
     return ApiError(
         UNSUPPORTED_OPERATION,
         f"the emulator does not emulate {service}:{operation}; add it to a strict service, "

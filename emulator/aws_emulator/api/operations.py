@@ -1,4 +1,4 @@
-"""The registry of operations that the emulator serves itself, stricter than moto does.
+"""The registry of operations that the emulator implements itself, stricter than moto.
 
 A strict service is a class whose methods carry `@operation("ec2", "CreateImage")`. The gateway parses
 the request with botocore's service model, so a method gets the parameters as boto3 users write them,
@@ -38,7 +38,7 @@ class ApiError(Exception):
 class Members(dict[str, Any]):
     """The members of a structure in a request; reading one that is not given is the service's refusal.
 
-    Models do not say of every member that it is required, and services refuse requests without it all the same.
+    Some members are required by the services though the models do not say so.
     """
 
     def __init__(self, code: str, given: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is served here and not passed on, from the sources of this package."""
+"""The operations that are implemented here, found in the sources of this package."""
 
 from __future__ import annotations
 

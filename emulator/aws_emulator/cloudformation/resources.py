@@ -21,7 +21,7 @@ CALLER: Final = "cloudformation"
 
 @dataclass(frozen=True)
 class Created:
-    """What `Ref` and `Fn::GetAtt` give for a resource."""
+    """The values of `Ref` and `Fn::GetAtt` for a resource."""
 
     physical_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Created:
 
 @dataclass
 class Role:
-    """An IAM role of the stack, for whoever evaluates permissions.
+    """An IAM role of the stack.
 
     Attributes:
         policies: inline policy documents by name.
@@ -45,7 +45,7 @@ class Role:
 
 @dataclass
 class Account:
-    """Where resources are created, and what the stack knows of its IAM resources."""
+    """The account in which resources are created, and the stack's IAM resources."""
 
     api: Api
     account_id: str

@@ -1,4 +1,6 @@
-"""Rules: what parameters must be before anything is made (CloudFormation Template Reference, Rule functions)."""
+"""Rules: assertions about parameters, checked before any resource is created (CloudFormation Template Reference, Rule
+functions).
+"""
 
 from __future__ import annotations
 

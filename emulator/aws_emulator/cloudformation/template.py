@@ -76,7 +76,7 @@ def load_yaml(text: str) -> Any:
 
 
 class _ManagedPolicies:
-    """What the translator otherwise asks IAM for."""
+    """Managed policies, which the translator would otherwise read from IAM."""
 
     def load(self) -> dict[str, str]:
         return dict(MANAGED_POLICIES)

@@ -16,7 +16,7 @@ from aws_emulator.lambda_.layers import LayerVersion
 from aws_emulator.lambda_.service import AsynchronousConfiguration, Lambda, Permission
 
 _SUBSTITUTION: Final = re.compile(r"\$\{(\w+)\}")
-# A directory with this file is a layer by what is installed, not by its own files.
+# A directory with this file is a layer of installed packages.
 _REQUIREMENTS: Final = "requirements.txt"
 # Lambda API reference, LoggingConfig.
 _LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")

@@ -1,4 +1,4 @@
-"""Switching images: disable and enable, deregistration protection, deprecation (EC2 API reference)."""
+"""State changes of images: disable and enable, deregistration protection, deprecation (EC2 API reference)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_emulator.ec2.store import Ec2Store
 
 
 class ImageSwitches:
-    """The operations that turn something about an image on or off."""
+    """The operations that enable or disable an image or one of its protections."""
 
     def __init__(self, store: Ec2Store) -> None:
         self._store = store

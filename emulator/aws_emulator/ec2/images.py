@@ -1,4 +1,6 @@
-"""Making and ending images (EC2 API reference: CreateImage, RegisterImage, CopyImage, DeregisterImage)."""
+"""Creation and deregistration of images (EC2 API reference: CreateImage, RegisterImage, CopyImage,
+DeregisterImage).
+"""
 
 from __future__ import annotations
 
@@ -313,7 +315,7 @@ class Images:
             }
 
     def _delete_with_image(self, snapshot_id: str, request: Request) -> str:
-        """Delete a snapshot of an image that is gone by now; whatever becomes of it, the call succeeds."""
+        """Delete a snapshot of a deregistered image; the call succeeds even if that fails."""
         snapshot = self._store.snapshots.get(snapshot_id)
         if snapshot is None:
             return "client-error"

@@ -1,4 +1,4 @@
-"""Instances after their launch: their states and their ends."""
+"""Instances after their launch: state changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Instances:
         self._agent_may_report = agent_may_report
 
     def begin_life(self, instance: Instance) -> None:
-        """Start a launched instance on its way from `pending`."""
+        """Start the life cycle of a launched instance."""
         self._notify(instance)
         fault = self._store.faults.instance(self._store.role_of(instance))
         if fault is None or fault.after is not None:
@@ -45,7 +45,7 @@ class Instances:
         self._store.later(self._store.durations.instance_running if fault.after is None else fault.after, die)
 
     def end_at_once(self, instance: Instance, reason: str) -> None:
-        """Let a launched instance end without ever having run."""
+        """Terminate a launched instance before it runs."""
         self._notify(instance)
 
         def die() -> None:
@@ -100,7 +100,7 @@ class Instances:
         self._store.later(seconds, report)
 
     def reboot(self, instance: Instance) -> None:
-        """Reboot a running instance: the agent is away for as long as a start takes."""
+        """Reboot a running instance: the agent is offline for as long as a start takes."""
         instance.agent_online = False
         instance.starts += 1
         self._start_agent(instance, self._store.durations.agent_online)

@@ -67,7 +67,7 @@ class Launches:
     """Launching instances.
 
     Args:
-        instances: what becomes of an instance once it is launched.
+        instances: the life cycle of launched instances.
         parameters: resolves an image given as a parameter's name.
         refused_key: the reason for which EBS cannot use a key with a caller's rights, None where it can.
     """

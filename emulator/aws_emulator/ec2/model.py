@@ -1,8 +1,7 @@
-"""What the emulated EC2 remembers: instances, volumes, snapshots, images, launch templates.
+"""The state of the emulated EC2: instances, volumes, snapshots, images, launch templates.
 
-`content` is what is on a disk as far as the emulator cares: which Docker image was provisioned, which version
-the SSM agent has, and so on. It lives on a volume, is copied into snapshots, and from there onto the volumes of
-new instances.
+`content` models what is on a disk: which Docker image was provisioned, the version of the SSM agent, and so on. It
+belongs to a volume, is copied into snapshots, and from there onto the volumes of new instances.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Tags = dict[str, str]
 
 @dataclass(kw_only=True)
 class Resource:
-    """What everything with an id has; `sequence` orders by creation and is the paging key."""
+    """Common fields of all resources; `sequence` orders by creation and is the paging key."""
 
     _counter: ClassVar[itertools.count[int]] = itertools.count(1)
 

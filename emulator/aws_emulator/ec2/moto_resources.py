@@ -1,4 +1,6 @@
-"""What EC2 looks up in what moto keeps: subnets, security groups, instance types, instance profiles, tags of them."""
+"""Resources in moto's state that EC2 needs: subnets, security groups, instance types, instance profiles, their
+tags.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ class Subnet:
 
 
 class MotoResources:
-    """Reads what moto keeps of one account and Region."""
+    """Reads moto's resources of one account and Region."""
 
     def __init__(self, moto: MotoAccount, account_id: str) -> None:
         self._moto = moto

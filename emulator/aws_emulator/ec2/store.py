@@ -1,4 +1,4 @@
-"""What the emulated EC2 of one account and Region has, and what all of its operations need of the account."""
+"""The store of the emulated EC2 of one account and Region, shared by its operation classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.moto_backend import MotoAccount
 
-# What EC2 calls its own key, which every principal of the account may use through EC2.
+# The AWS managed key of EBS, which every principal of the account may use through EC2.
 KEY_OF_AWS: Final = "alias/aws/ebs"
 _OUTSIDE_VOLUME: Final = "vol-ffffffff"
 
@@ -47,7 +47,7 @@ class ImageParameters(Protocol):
 class Ec2Store:
     """Instances, volumes, snapshots, images, launch templates, fleets and settings of one account and Region.
 
-    Whoever reads or changes them holds `lock`. What may be done with them the operations decide.
+    Callers hold `lock`. The operation classes decide which changes are valid.
 
     Args:
         moto: keeps the network and the instance profiles.
@@ -96,7 +96,7 @@ class Ec2Store:
         return {"created": self.clock.now(), "created_elapsed": self.clock.elapsed()}
 
     def role_of(self, instance: Instance) -> str:
-        """What an instance is for, as its tags say; durations and faults can differ by it."""
+        """The role tag of an instance; durations and faults can differ by it."""
         return instance.tags.get(self._role_tag, "")
 
     def new_id(self, prefix: str) -> str:
@@ -108,11 +108,11 @@ class Ec2Store:
         return f"arn:aws:ec2:{self.region}:{self.account_id if owned else ''}:{kind}/{resource_id}"
 
     def settled(self, resource: Resource) -> bool:
-        """Whether a resource is old enough to be seen (EC2's eventual consistency)."""
+        """Whether a resource is visible yet (EC2's eventual consistency)."""
         return self.clock.elapsed() - resource.created_elapsed >= self.durations.consistency
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something to what is stored after a number of emulated seconds."""
+        """Call `action` with the lock held after a number of emulated seconds."""
 
         def run() -> None:
             with self.lock:

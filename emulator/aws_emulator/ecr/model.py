@@ -1,4 +1,4 @@
-"""What the emulated ECR remembers: repositories, images, layers."""
+"""The state of the emulated ECR: repositories, images, layers."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Repositories:
         self.region = region
         self.lock = threading.RLock()
         self.repositories: dict[str, Repository] = {}
-        # Set by an account whose registry can be pulled from.
+        # Set where images can really be pulled from the registry.
         self.new_token: Callable[[], str] = lambda: secrets.token_hex(32)
 
     def supported(self, request: Request, *names: str) -> Mapping[str, Any]:

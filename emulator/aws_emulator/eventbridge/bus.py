@@ -1,4 +1,4 @@
-"""The emulated account's default event bus, seen from the services that emit events."""
+"""The emulated account's default event bus, for the services that emit events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Listener = Callable[[Event], None]
 
 
 class EventBus:
-    """Builds events as AWS services emit them and hands them to the listeners.
+    """Builds events as AWS services emit them, and calls the listeners.
 
     Delivery is asynchronous and in order, on the clock's thread, `delay_seconds` (emulated) after the
     fact, as EventBridge delivers. Listeners must return at once.
 
-    `deliveries` gives what of an event is delivered, each with how many emulated seconds late: AWS services
+    `deliveries` returns the events to deliver for an event, each with a delay in emulated seconds: AWS services
     emit at best effort, and EventBridge can deliver twice (EventBridge user guide, Troubleshooting).
-    `taps` see every event at the moment of the change that it reports, whatever becomes of it.
+    `taps` are called with every event at the moment of the change, whether or not it is delivered.
     """
 
     def __init__(

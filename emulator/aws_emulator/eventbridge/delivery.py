@@ -14,7 +14,7 @@ from aws_emulator.gateway.api import Api
 
 LOGGER: Final = logging.getLogger(__name__)
 NO_PERMISSIONS: Final = "NO_PERMISSIONS"
-# Errors that another attempt cures; all others go to the dead-letter queue at once.
+# Retryable errors; others go to the dead-letter queue at once.
 _TRANSIENT: Final = frozenset(
     {
         "EmulatorInternalError",
@@ -77,7 +77,7 @@ def retry_policy(target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Delivery:
-    """Delivers shipments on threads of its own.
+    """Delivers target invocations on background threads.
 
     Args:
         permits: whether (function or queue ARN, service principal, source ARN) is allowed by the policy of
@@ -91,7 +91,7 @@ class Delivery:
         self._threads = clock.workers("emulator-delivery", 8)
 
     def close(self) -> None:
-        """Drop what is not delivered."""
+        """Drop pending deliveries."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def invoke(self, invocation: TargetInvocation, principal: str | None = None) -> None:
@@ -105,7 +105,7 @@ class Delivery:
         self._submit(invocation, principal, 1, self._clock.elapsed())
 
     def refuse(self, invocation: TargetInvocation, principal: str | None, error: ApiError) -> None:
-        """Have the dead-letter queue take what cannot be delivered at all; returns at once."""
+        """Send an undeliverable event to the dead-letter queue; returns at once."""
         try:
             self._threads.submit(self._send_to_dead_letter_queue, invocation, principal, error, 1, "")
         except RuntimeError:

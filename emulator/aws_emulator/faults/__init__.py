@@ -1,4 +1,4 @@
-"""Faults on demand: refusals, lost answers, processes that end, resources that fail, events that go astray.
+"""Fault injection: refused calls, lost responses, killed processes, failing resources, lost or delayed events.
 
 Rules come as JSON, one object or a list: posted to `/_emulator/faults`, or from the file that
 `emulator start --faults` names. The first rule that matches an occasion applies to it, `times` times

@@ -1,4 +1,4 @@
-"""The posted rules, and the questions that the emulated services ask about them."""
+"""The fault rules that were posted, and their look-up by the emulated services."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Faults:
         """Add a rule; returns its id.
 
         Args:
-            asked: whether it is to apply, when it has found its first occasion.
+            asked: called at the first match; whether the rule is to apply.
 
         Raises:
             FaultError: naming the field that is wrong.
@@ -149,7 +149,7 @@ class Faults:
         return self.first(rules.LostCommandFault, lambda rule: rule.document in document)
 
     def deliveries(self, event: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
-        """What of an event is delivered, each with how many emulated seconds late."""
+        """The events to deliver for an event, each with a delay in emulated seconds."""
         fault = self.first(rules.EventFault, lambda rule: _matches_event(rule, event))
         match fault.effect if fault else None:
             case "lose":
@@ -239,7 +239,7 @@ class Faults:
         return None
 
     def for_call(self, request: Request) -> rules.Rule | None:
-        """The first rule that applies to an API call; slowness is asked for by itself."""
+        """The first rule that applies to an API call, other than slowness."""
         return self.first(
             rules.Rule, lambda rule: not isinstance(rule, rules.SlowFault) and matches_call(rule, request)
         )

@@ -1,4 +1,4 @@
-"""What faults do to API calls."""
+"""Faults of API calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DISRUPTIONS: Final[Mapping[type[rules.Rule], type[Disruption]]] = {
 
 
 class RulesOfCalls(Protocol):
-    """What rules say of API calls."""
+    """The rules for API calls."""
 
     def for_call(self, request: Request) -> rules.Rule | None:
         """The first rule that applies to a call."""
@@ -52,7 +52,7 @@ class CallFaults:
         self._lock = threading.Lock()
 
     def around_call(self, request: Request, proceed: Callable[[], Response]) -> Response:
-        """Answer a call with what the rules make of it (a gateway middleware)."""
+        """Apply the rules to a call (a gateway middleware)."""
         if slowness := self._faults.slowness(request):
             self._clock.sleep(slowness)
         rule = self._faults.for_call(request)
@@ -115,7 +115,7 @@ def _disrupted(
     rule: rules.LostFault | rules.KilledFault | rules.HangsFault, proceed: Callable[[], Response]
 ) -> Response:
     if rule.when == "after":
-        # Whatever the answer was, the caller does not get it.
+        # The caller does not get the response.
         with contextlib.suppress(ApiError):
             proceed()
     raise _DISRUPTIONS[type(rule)]

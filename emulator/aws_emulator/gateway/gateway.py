@@ -52,7 +52,7 @@ _CONSTRAINT_ERRORS: Final = {
 
 
 class Gateway:
-    """Finds out what a request asks for, has it answered, and writes the answer as the service would.
+    """Parses requests, dispatches them to handlers, and serializes responses, each in the service's protocol.
 
     Args:
         handlers: the strict services' handlers by (service, operation).
@@ -121,7 +121,7 @@ class Gateway:
         try:
             return self.record(self._request(service, operation, parameters, caller, {}), handler)
         except Disruption as disruption:
-            # A service that calls another one learns no more than that no answer came.
+            # A calling service only sees that there was no response.
             raise ApiError("SdkClientException", disruption.outcome, 500) from disruption
 
     def record(self, request: Request, handler: Handler) -> Response:
@@ -246,7 +246,7 @@ class Gateway:
             f"the emulated account is in {self._region}, and this call to {service} is signed for {signed_for}, where "
             "it would see none of the account's resources; look at region_name, AWS_REGION and the profile"
         )
-        if (service, operation) in _MISSES:  # what whoever looks in the wrong Region gets on AWS
+        if (service, operation) in _MISSES:  # as on AWS in a Region without the resource
             raise ApiError(_MISSES[service, operation], message)
         raise ApiError("EmulatorUnsupportedRegion", message, 501)
 
@@ -297,7 +297,7 @@ def _http_request(environ: Mapping[str, Any]) -> HttpRequest:
 
 
 def _first_half(http: HttpResponse) -> HttpResponse:
-    """An answer that was cut off on its way, without a length or a checksum that would tell."""
+    """A truncated response, without length or checksum."""
     telling = {"content-length", "x-amz-crc32"}
     headers = {name: value for name, value in http.headers.items() if name.lower() not in telling}
     return HttpResponse(http.status, http.body[: len(http.body) // 2], headers)

@@ -1,4 +1,4 @@
-"""Who makes a call: access keys that the emulator hands out, and the name behind each."""
+"""Callers: the access keys that the emulator issues, and the name of each."""
 
 from __future__ import annotations
 

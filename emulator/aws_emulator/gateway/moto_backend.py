@@ -1,7 +1,7 @@
-"""moto, which answers for the services that are not emulated here.
+"""moto, which serves the operations that are not implemented here.
 
 moto keeps its state in dictionaries of its modules, one set for the whole process. Here each emulated account owns
-what is in them: it is put there before a call of the account, and put aside when another account has its turn.
+its part of that state: it is swapped in before a call of the account, and swapped out before another account's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PAUSE_SECONDS: Final = 0.01
 
 
 class _Turns:
-    """Whose state moto works on: calls of one account run together, those of another one wait for their turn.
+    """Which account's state is swapped into moto: calls of one account run concurrently, those of others wait.
 
     Whoever comes first goes first, so that no account waits for ever.
     """
@@ -50,7 +50,7 @@ class _Turns:
 
     @contextmanager
     def of(self, account: MotoAccount) -> Iterator[None]:
-        """Have moto work on an account's state; a thread may enter again what it is in."""
+        """Swap in an account's state; reentrant."""
         inside = getattr(self._local, "account", None)
         if inside is not None:
             if inside is not account:
@@ -86,7 +86,7 @@ class _Turns:
             self._running += 1
 
     def forget(self, account: MotoAccount) -> None:
-        """Leave nothing of an account in moto."""
+        """Remove an account's state from moto."""
         with self._changed:
             self._changed.wait_for(lambda: self._owner is not account or self._running == 0)
             if self._owner is account:
@@ -98,7 +98,7 @@ _TURNS: Final = _Turns()
 
 
 class MotoAccount:
-    """What moto keeps of one emulated account; the WSGI application of its operations.
+    """moto's state of one emulated account; a WSGI application.
 
     Args:
         account_id: as moto knows the account; several accounts of a process may have the same one.
@@ -123,7 +123,7 @@ class MotoAccount:
     def backend(self, service: str) -> Iterator[Any]:
         """moto's backend of a service, for as long as it is read or changed.
 
-        Others' accounts wait meanwhile: do nothing but that.
+        Calls of other accounts wait meanwhile.
         """
         from moto.backends import get_backend  # noqa: PLC0415 - slow to import
 
@@ -138,7 +138,7 @@ class MotoAccount:
         self._content.clear()
 
     def put_aside(self) -> None:
-        """Take this account's state out of moto. For whoever gives turns."""
+        """Swap this account's state out."""
         instances = _used_dictionaries()
         self._content = {id(each): (each, dict(each)) for each in instances}
         for each in instances:
@@ -146,7 +146,7 @@ class MotoAccount:
         instances.clear()
 
     def put_in_place(self) -> None:
-        """Have moto work on this account's state. For whoever gives turns."""
+        """Swap this account's state in."""
         instances = _used_dictionaries()
         for each in instances:  # of somebody who used moto without an account
             each.clear()

@@ -1,4 +1,4 @@
-"""What the emulator leaves to moto, because moto's behaviour there is good enough.
+"""The operations that are passed on to moto.
 
 Everything that is neither here nor in a strict service is refused.
 """
@@ -91,7 +91,7 @@ _XML_CODE: Final = re.compile(rb"<Code>([^<]+)</Code>")
 
 
 class MotoResponse(dict[str, Any]):
-    """A response that moto has already written; it reads as empty to whoever looks into it."""
+    """A response that moto has already serialized; as a mapping it is empty."""
 
     def __init__(self, http: HttpResponse) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class MotoResponse(dict[str, Any]):
 
 
 class CutAnswer(dict[str, Any]):
-    """An answer of which the caller gets the first half; it reads as empty to whoever looks into it."""
+    """A response that is truncated to its first half; as a mapping it is empty."""
 
     def __init__(self, whole: dict[str, Any]) -> None:
         super().__init__()

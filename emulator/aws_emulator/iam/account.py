@@ -1,4 +1,4 @@
-"""What the evaluation of permissions looks up in the emulated account: policies, tags, keys of tables."""
+"""Data of the account that the evaluation of permissions needs: policies, tags, keys of tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aws_emulator.ssm.parameters import ParameterTable
 
 
 class AccountView:
-    """Reads what the services keep; it changes nothing."""
+    """Reads the services' state. Read-only."""
 
     def __init__(
         self, account_id: str, region: str, ec2: Ec2Store, parameters: ParameterTable, moto: MotoAccount

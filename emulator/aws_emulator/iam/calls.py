@@ -1,4 +1,4 @@
-"""What any call needs: the tables of the services, and a strict answer for what is in none of them."""
+"""The permissions that a call needs, by the services' tables; strict for calls that are in none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the services tell that a call is not allowed."""
+"""The services' errors for denied calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's check of permissions, and the checks that services make with a role of the stack."""
+"""Enforcement of permissions: the gateway's middleware, and checks that services make for a role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_emulator.iam.conditions import PolicyError
 from aws_emulator.iam.denials import denial
 from aws_emulator.iam.policies import Check, Decision, admits, check, decide, statements_of
 
-# Who assumes the role of a resource (each service's developer guide, execution roles).
+# The service principal of each kind of resource (each service's developer guide, execution roles).
 ASSUMING_SERVICES: Final = {
     "AWS::Events::Rule": "events.amazonaws.com",
     "AWS::Lambda::Function": "lambda.amazonaws.com",
@@ -34,7 +34,7 @@ _AGENT: Final = (
 )
 # Docker's pull, after signing in (ECR user guide, Repository policies: actions for pulling).
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
-# What EBS does with a key, beside lending it to the instance.
+# KMS actions of EBS, besides CreateGrant.
 _USING_KEY: Final = (
     "kms:Decrypt",
     "kms:DescribeKey",
@@ -57,10 +57,10 @@ _LOG_DELIVERY: Final = (
 
 @dataclass(frozen=True)
 class Answer:
-    """A check that a role's policies answered.
+    """An evaluated check.
 
     Attributes:
-        caller: who asked, as in the call log; the role's name for what AWS does on its behalf.
+        caller: as in the call log; the role's name for calls that AWS makes on its behalf.
     """
 
     caller: str
@@ -70,10 +70,10 @@ class Answer:
 
 
 class Enforcement:
-    """Holds every call of a role against its policies; callers without a role are administrators.
+    """Checks every call of a role against its policies; callers without a role are administrators.
 
     Args:
-        enabled: when False, everything is allowed, and what would have been denied is only noted.
+        enabled: when False, everything is allowed, and denials are only recorded.
 
     Attributes:
         service_control_policies: documents of the organization, of which the Deny statements bind every principal of

@@ -17,7 +17,7 @@ _ELEMENTS: Final = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"
 
 @dataclass(frozen=True)
 class Check:
-    """One question that a call asks: may the caller do `action` to `resource`?
+    """One check of a call: may the caller do `action` on `resource`?
 
     Attributes:
         resource: an ARN, or `*` for an action that has no resource. What does not exist yet ends in `/*`.
@@ -49,7 +49,7 @@ def check(
 
 
 class Decision(Enum):
-    """What the policies say; without any statement that matches, a call is denied implicitly."""
+    """The result of an evaluation; without a matching statement, a call is denied implicitly."""
 
     ALLOWED = "allowed"
     DENIED_IMPLICITLY = "implicit deny"
@@ -68,7 +68,7 @@ class Statement:
     principals: tuple[str, ...] = ()
 
     def matches(self, asked: Check) -> bool:
-        """Whether the statement speaks about a check."""
+        """Whether the statement applies to a check."""
         if not any(pattern_of(each.lower()).fullmatch(asked.action.lower()) for each in self.actions):
             return False
         if not any(pattern_of(each).fullmatch(asked.resource) for each in self.resources):
@@ -131,7 +131,7 @@ def statements_of(document: str) -> tuple[Statement, ...]:
 
 
 def decide(statements: Iterable[Statement], asked: Check) -> Decision:
-    """What policies say to a check: a Deny outweighs every Allow."""
+    """Evaluate a check: a Deny outweighs every Allow."""
     allowed = asked.admitted
     for statement in statements:
         if statement.matches(asked):

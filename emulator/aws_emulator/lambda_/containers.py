@@ -1,4 +1,4 @@
-"""Running functions somewhere else: behind `sam local start-lambda`, in containers."""
+"""Functions in containers, behind `sam local start-lambda`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FunctionRuntime(Protocol):
     """Runs functions."""
 
     def invoke(self, function: Function, payload: str) -> Future[Outcome]:
-        """Begin an invocation with a JSON payload; the future holds what it came to."""
+        """Begin an invocation with a JSON payload; the future holds its outcome."""
 
     def forget(self, name: str) -> None:
         """Note that a function's configuration has changed."""
@@ -46,7 +46,7 @@ class Containers:
         try:
             return self._threads.submit(self._invoke, function, payload)
         except RuntimeError:
-            # After `close`: whoever still asks gets an answer, as from a process that has ended.
+            # After `close`: as from a process that has ended.
             ended: Future[Outcome] = Future()
             ended.set_result(outcome_of('{"errorType": "Runtime.ExitError", "errorMessage": "closed"}', ""))
             return ended

@@ -1,4 +1,4 @@
-"""What the runtime knows of a deployed function."""
+"""Configuration of a deployed function."""
 
 from __future__ import annotations
 

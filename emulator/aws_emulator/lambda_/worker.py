@@ -20,7 +20,7 @@ _API: Final = "/2018-06-01/runtime/"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an invocation came to: a JSON payload, and whether it is a function error."""
+    """The outcome of an invocation: a JSON payload, and whether it is a function error."""
 
     payload: str
     failed: bool
@@ -29,7 +29,7 @@ class Outcome:
 
 @dataclass
 class Job:
-    """One invocation on its way through a process."""
+    """One invocation, served by a process."""
 
     request_id: str
     payload: str

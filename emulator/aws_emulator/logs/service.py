@@ -59,7 +59,7 @@ class Logs:
     # What services of the account write.
 
     def deliver(self, group: str, stream: str, messages: Iterable[str]) -> None:
-        """Write lines to a stream, which is made where it is missing; a group that does not exist loses them."""
+        """Write lines to a stream, which is created if missing; dropped if the group does not exist."""
         with self._lock:
             found = self._groups.get(group)
             if found is None:
@@ -89,7 +89,7 @@ class Logs:
         parameters = _supported(request, "kmsKeyId", "logGroupName", "tags")
         name = parameters["logGroupName"]
         with self._lock:
-            # What was written before has no group yet, and is lost.
+            # Lines written before the group existed are lost.
             self._take_pending()
             if name in self._groups:
                 raise ApiError("ResourceAlreadyExistsException", "The specified log group already exists")

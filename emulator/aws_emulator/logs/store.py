@@ -1,4 +1,4 @@
-"""What CloudWatch Logs keeps: groups, their streams, and the events of each."""
+"""The state of CloudWatch Logs: groups, streams, events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Line:
-    """A line that somebody wrote, who has still to be found a stream."""
+    """A line that has not been added to a stream yet."""
 
     source: str
     time: datetime

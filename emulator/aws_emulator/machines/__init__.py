@@ -1,1 +1,1 @@
-"""Real provisioning: the documents run on machines, containers with a real systemd, Docker engine and registry."""
+"""Real machines: systemd containers with a Docker engine and a registry, on which documents run for real."""

@@ -1,4 +1,4 @@
-"""A certificate authority for the machines alone, and the certificate of what plays AWS for them."""
+"""A private certificate authority, and the certificate of the machines' AWS endpoints."""
 
 from __future__ import annotations
 

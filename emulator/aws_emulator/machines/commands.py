@@ -1,4 +1,4 @@
-"""The host's own tools, called with their errors told."""
+"""Calls of the host's tools, with readable errors."""
 
 from __future__ import annotations
 

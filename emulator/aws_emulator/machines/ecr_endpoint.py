@@ -1,4 +1,4 @@
-"""What plays ECR for machines: its API for tokens, and its registry in front of a real one.
+"""ECR for machines: its API for authorization tokens, and a proxy in front of a real registry.
 
 As ECR does, it takes the user `AWS` with a token for which somebody signed in with credentials, and refuses
 a token that has expired (ECR User Guide, "Private registry authentication"). Faults can be set at any time.
@@ -36,7 +36,7 @@ _HOP_BY_HOP: Final = {"connection", "transfer-encoding", "keep-alive", "date", "
 
 @dataclass
 class RegistryFaults:
-    """What is wrong with the registry now.
+    """The active faults of the registry.
 
     Attributes:
         is_down: connections are closed without an answer.
@@ -59,12 +59,12 @@ class RegistryFaults:
     replaced_manifests: dict[str, bytes] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Let nothing be wrong any more."""
+        """Clear all faults."""
         vars(self).update(vars(RegistryFaults()))
 
 
 class EcrAuthority:
-    """Who may sign in, and which tokens are valid."""
+    """Credentials that may sign in, and valid tokens."""
 
     def __init__(self, lifetime_seconds: float = TOKEN_LIFETIME_SECONDS) -> None:
         self.lifetime_seconds = lifetime_seconds

@@ -32,7 +32,7 @@ class RoleCredentials:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a machine is.
+    """The identity of a machine.
 
     Attributes:
         instance_id: as EC2 gives it.

@@ -1,4 +1,4 @@
-"""Everything that machines need: the base image, a registry that plays ECR, an archive, and their network."""
+"""The host of machines: base image, registry behind ECR's API, package archive, network."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _ArchiveHandler(Handler):
 
 
 class MachineHost:
-    """Launches machines and ends them; a context manager that leaves nothing behind.
+    """Launches and ends machines; a context manager that cleans up everything.
 
     Args:
         base: the base image.

@@ -1,4 +1,4 @@
-"""What machines need of the host."""
+"""The host's requirements for machines."""
 
 from __future__ import annotations
 

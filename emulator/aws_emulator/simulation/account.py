@@ -1,8 +1,8 @@
 """The emulator in virtual time, for runs by the thousand.
 
-Everything but three things is the served emulator's: the clock is virtual, the functions' handlers are
-called in this process rather than in processes of their own, and requests reach the gateway without a
-connection. The handlers, their boto3 clients with their retries, the state machine, the rules, the
+It differs from the served emulator in three things: the clock is virtual, handlers run in this process, and requests
+reach the gateway without a connection. The handlers, their boto3 clients with their retries, the state machine, the
+rules, the
 permissions and the strict services are the same.
 """
 
@@ -90,7 +90,7 @@ class Simulation(Emulator):
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
     def reseed(self, seed: int) -> None:
-        """Have what is random from now on follow another seed."""
+        """Reset the random source to a seed."""
         self.random.seed(seed)
         random.seed(seed)  # botocore's jitter
 

@@ -59,7 +59,7 @@ class Invocation:
         return max(0, int((self.deadline - self.clock.elapsed()) * 1000))
 
     def require_alive(self) -> None:
-        """Let nothing more happen after the process has ended.
+        """Stop the invocation if its process has ended.
 
         Raises:
             ProcessKilled: it has been killed, or its time is over.
@@ -125,7 +125,7 @@ class SimulatedFunctions:
 
     @property
     def current(self) -> Invocation | None:
-        """The invocation that the calling actor is; None for any other actor."""
+        """The invocation of the calling actor; None for other actors."""
         actor = self._clock.actor
         return actor.subject if actor is not None and isinstance(actor.subject, Invocation) else None
 

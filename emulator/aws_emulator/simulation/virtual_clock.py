@@ -1,4 +1,4 @@
-"""Virtual time: the clock jumps to the next thing that is due as soon as nobody has anything to do.
+"""Virtual time: the clock jumps to the next timer as soon as all actors wait.
 
 Everything that the emulator would do on threads of its own is an actor here. One actor runs at a time and
 goes on until it waits, so a run depends on nothing but its inputs: not on the machine, not on its load.
@@ -33,12 +33,12 @@ class StuckError(RuntimeError):
 
 
 class Actor:
-    """Somebody who acts and waits: an execution, an invocation of a function, a delivery, the driver.
+    """A simulated thread: an execution, an invocation of a function, a delivery, the driver.
 
     Attributes:
         number: counts the actors of a clock.
         subject: what it acts for, which a scheduler of interleavings may ask for.
-        strand: where it acts; for the driver, the greenlet that made the clock.
+        strand: its greenlet; for the driver, the one that created the clock.
     """
 
     def __init__(self, name: str, number: int) -> None:

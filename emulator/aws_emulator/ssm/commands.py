@@ -1,4 +1,4 @@
-"""What Run Command remembers, and how it shows commands and their invocations."""
+"""The state of Run Command, and the API's views of commands and invocations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Parameter Store remembers, and which names and values it takes.
+"""The state of Parameter Store, and the validation of names and values.
 
 Sources: Systems Manager API reference (PutParameter); user guide, "About requirements and constraints for
 parameter names", "Managing parameter tiers", "Native parameter support for AMI IDs".

@@ -1,4 +1,4 @@
-"""What commands do on the emulated instances.
+"""Effects of commands on emulated instances.
 
 No shell script runs: a provisioner says how long a command takes, how it ends, and what it changes on
 the disk.
@@ -34,7 +34,7 @@ class CommandResult:
 
 
 class PendingResult:
-    """A result that comes when a command that really runs has ended; its duration is what it took.
+    """The result of a command that really runs, available when it has ended.
 
     It never comes from an instance that goes away in the middle.
     """

@@ -45,7 +45,7 @@ _EMULATED: Final = (
 )
 _OUTPUT: Final = ("CloudWatchOutputConfig", "OutputS3BucketName", "OutputS3KeyPrefix", "OutputS3Region")
 _KILLED: Final = 137
-# What takes lines of a command's stream to CloudWatch Logs, under the instance profile that it runs with.
+# Delivers lines of a command's output to CloudWatch Logs with the permissions of an instance profile.
 DeliverOutput = Callable[[Command, Invocation, Mapping[str, str] | None, str, Sequence[str]], None]
 
 

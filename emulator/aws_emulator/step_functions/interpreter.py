@@ -82,7 +82,7 @@ def run_execution(
 
 @dataclass
 class ResumePoint:
-    """Where a thread of control stands, so that a redrive can go on from there.
+    """The position of a thread of control, from which a redrive goes on.
 
     Attributes:
         state: the state that it is in, None before the first one.

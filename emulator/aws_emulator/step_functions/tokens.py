@@ -26,18 +26,18 @@ class Callback:
 
     @property
     def awaited(self) -> bool:
-        """Whether somebody waits for the answer: nobody does since the execution has ended or was redriven."""
+        """Whether the task still waits: not once the execution has ended or was redriven."""
         execution = self.execution
         over = not execution.running or self.attempt != execution.redrive_count
         return not (over or self.closed or self.answered)
 
     def responded_since(self, heartbeats: int) -> bool:
-        """Whether the answer or a further heartbeat has come."""
+        """Whether the answer or another heartbeat has arrived."""
         return self.answered or self.heartbeats > heartbeats
 
 
 class Tokens:
-    """All tokens that were ever given out: a closed one is known, a wrong one is not."""
+    """All tokens that were issued, closed ones included."""
 
     def __init__(self) -> None:
         self._callbacks: dict[str, Callback] = {}
@@ -56,7 +56,7 @@ class Tokens:
             return self._callbacks.get(token)
 
     def answer(self, callback: Callback, output: Any, error: StateError | None) -> bool:
-        """Hand the answer over; False when nobody waits for it any longer."""
+        """Answer the task; False when it no longer waits."""
         with callback.execution.changed:
             if not callback.awaited:
                 return False
@@ -65,7 +65,7 @@ class Tokens:
             return True
 
     def record_heartbeat(self, callback: Callback) -> bool:
-        """Note a heartbeat; False when nobody waits any longer."""
+        """Record a heartbeat; False when the task no longer waits."""
         with callback.execution.changed:
             if not callback.awaited:
                 return False
