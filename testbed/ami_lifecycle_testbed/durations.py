@@ -1,4 +1,4 @@
-"""How long a build's own things take in the emulated account."""
+"""Durations of this service's builds in the emulated account."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class _VirtualProcess(Process):
 
 @contextmanager
 def stand_ins(clock: VirtualClock, functions: SimulatedFunctions, session: Any) -> Iterator[None]:
-    """Have the functions' code run in virtual time, silently."""
+    """Run the functions' code in virtual time, without logs."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:

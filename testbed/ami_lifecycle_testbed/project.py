@@ -1,4 +1,4 @@
-"""This service as a project of the emulator: its repository, its builders, and who watches over its promises."""
+"""This service as a project of the emulator: its repository, its provisioner, and its observers."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class LifecycleProject(Project):
         return list(content.get("environments") or {})
 
     def durations(self) -> BuildDurations:
-        """How long things take where nobody says so."""
+        """Default durations."""
         return BuildDurations()
 
     def provisioner(self, emulator: Services, cleanup: ExitStack) -> Provisioner:
-        """Simulates builds, or has machines do them.
+        """The provisioner of builds: simulated, or on machines.
 
         Raises:
             TypeError: the emulator's durations say nothing of builds.
@@ -80,7 +80,7 @@ class LifecycleProject(Project):
         refused_pull = emulator.enforcement.refused_pull
         if self._builder == "simulated":
             return SimulatedProvisioner(*parts, refused_pull)
-        # Machines need root and packages of the host, which nobody else has to have.
+        # Imported only for machines, which need root and packages of the host.
         from ami_lifecycle_testbed.machines.builders import ContainerBuilders  # noqa: PLC0415
 
         self.builders = ContainerBuilders(cleanup, emulator.account_id, emulator.region)
@@ -93,7 +93,7 @@ class LifecycleProject(Project):
             self.builders.serve_registry(partial(emulator.api.call, CLIENT, "ecr"))
 
     def deployed(self, emulator: Services) -> None:
-        """Have observers watch the account."""
+        """Attach the observers."""
         # The observers look at the emulator, which is being put together here.
         from ami_lifecycle_testbed.observers.setup import observe  # noqa: PLC0415
 

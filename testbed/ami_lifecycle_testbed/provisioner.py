@@ -1,7 +1,6 @@
-"""What the documents `ProvisionImage` and `VerifyImage` do on emulated instances.
+"""Simulation of the documents `ProvisionImage` and `VerifyImage` on emulated instances.
 
-No shell script runs: what they do is known by what `documents/README.md` states of their parameters, facts
-and exit codes.
+No shell script runs; parameters, facts and exit codes are those of `documents/README.md`.
 """
 
 from __future__ import annotations
@@ -171,7 +170,7 @@ class SimulatedProvisioner(ShellProvisioner):
 
 
 def provisioned_content(parameters: Mapping[str, str], size: int) -> Content:
-    """What is on a disk after `ProvisionImage`, as far as the emulator cares."""
+    """The emulated content of a disk after `ProvisionImage`."""
     return {
         "image_uri": parameters["ImageUri"],
         "image_digest": parameters["ImageDigest"],

@@ -1,4 +1,4 @@
-"""What `config validate` finds in the settings of environments: the checks of the plan, with file and line."""
+"""Validation of the environments' settings by `config validate`: the plan's checks, with file and line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from parameter_config.validation import Finding
 
 # Settings that Parameter Store may hold, with the path that declares each.
 _REPOSITORY: Final = ("repository",)
-# Stands for the repository where only Parameter Store has it, and is not asked.
+# Stands in for a repository that only Parameter Store has, when validating offline.
 _KNOWN_ONLINE: Final = "known-online"
 _ELSEWHERE: Final[dict[tuple[str, ...], str]] = {
     ("builder", "subnet_ids"): "aws.builder.subnet_ids",
@@ -32,11 +32,11 @@ _ELSEWHERE: Final[dict[tuple[str, ...], str]] = {
 
 
 def validate_settings(config: Config, application: str | None = None) -> list[Finding]:
-    """Everything that keeps a build from using the settings of an environment; empty where there are none.
+    """All problems of the environments' settings.
 
     Args:
-        config: loaded with Parameter Store or offline; offline, what has no default is not looked at.
-        application: what the stack calls the application, where that is known.
+        config: loaded with Parameter Store or offline; offline, values without a default are not checked.
+        application: the stack's name of the application, if known.
 
     Raises:
         ConfigError: Parameter Store cannot be read.
@@ -51,7 +51,7 @@ def validate_settings(config: Config, application: str | None = None) -> list[Fi
 
 
 def validate_environment(config: Config, environment: str | None) -> list[Finding]:
-    """That an environment which a person names is one of the files."""
+    """Check that an environment is configured."""
     known = config.resolver.find(("build", "environments"))
     if environment is None or not isinstance(known, dict) or not known or environment in known:
         return []
@@ -66,7 +66,7 @@ def validate_environment(config: Config, environment: str | None) -> list[Findin
 
 
 def _is_ours(build: Mapping[str, Any]) -> bool:
-    """Whether a file of this name is for this service: another project may have one of its own."""
+    """Whether a `build_config.yml` is this service's: another project may have a file of that name."""
     return not build or any(difflib.get_close_matches(key, KNOWN_KEYS, n=1) for key in build)
 
 

@@ -1,7 +1,6 @@
-"""What is wrong with `build_config.yml`: all of it, each with the path of the key that a person has to correct.
+"""Validation of `build_config.yml`: all problems, each with the path of the key.
 
-The functions, `doctor` and `config validate` ask the same question here, so that none lets through what another
-refuses.
+Shared by the functions, `doctor` and `config validate`, so that all accept the same files.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 KNOWN_KEYS: Final = frozenset({"application", "image_name", "image_tag", "defaults", "environments"})
 TAG_TEMPLATE: Final = "{environment}-latest"
 NAME_TEMPLATE: Final = "{application}-multitenant-{environment}"
-# pydantic's words for these are Python's.
+# pydantic's messages for these use Python's terms.
 _TO_WRITE: Final = {
     "model_type": "a mapping",
     "dict_type": "a mapping",
@@ -41,7 +40,7 @@ _FROM_ELSEWHERE: Final = {
 
 
 class SettingProblem(NamedTuple):
-    """What is wrong with one key. `path` is as in the file: `("environments", "prod", "builder", "iops")`."""
+    """The problem of one key. `path` is as in the file: `("environments", "prod", "builder", "iops")`."""
 
     path: tuple[str, ...]
     message: str
@@ -51,13 +50,13 @@ class SettingProblem(NamedTuple):
 
 
 def problems_of(build: Any, application: str | None = None) -> list[SettingProblem]:
-    """Everything that keeps a build from using this configuration, in the order of the file; empty when it is fine.
+    """All problems of the file, in its order; empty when it is valid.
 
     Values of Parameter Store (the repository, subnets, instance types) are not looked at.
 
     Args:
         build: the content of `build_config.yml` as it was read.
-        application: what the stack calls the application, where that is known.
+        application: the stack's name of the application, if known.
     """
     problems = structural_problems(build, application)
     if problems:
@@ -73,7 +72,7 @@ def problems_of(build: Any, application: str | None = None) -> list[SettingProbl
 
 
 def structural_problems(build: Any, application: str | None = None) -> list[SettingProblem]:
-    """What keeps the file from being read as environments with settings."""
+    """Problems of the file's structure."""
     if not isinstance(build, Mapping):
         return [SettingProblem((), "config/build_config.yml is missing or empty; restore it from git")]
     problems = [
@@ -177,7 +176,7 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 def value_problems(
     build: Mapping[str, Any], environment: str, values: Mapping[str, Any]
 ) -> Iterator[SettingProblem]:
-    """What is wrong with an environment's values, with paths in the file."""
+    """Problems of an environment's values, with paths in the file."""
     try:
         EnvironmentSettings.model_validate(values)
     except ValidationError as error:
@@ -234,7 +233,7 @@ def _suggested(word: str, known: Iterable[str]) -> str:
 
 
 def _place(build: Mapping[str, Any], environment: str, where: tuple[str, ...]) -> tuple[str, ...]:
-    """Where in the file a value comes from: the environment's own part, else the defaults, else the top level."""
+    """Where in the file a value is set: for the environment, in the defaults, or at the top level."""
     own = ("environments", environment)
     for start, place in ((own, build["environments"][environment]), (("defaults",), build.get("defaults"))):
         if _reaches(place, where):
@@ -260,7 +259,7 @@ def _reaches(place: Any, where: Sequence[str]) -> bool:
 
 
 def _shared(build: Mapping[str, Any], application: str) -> Iterator[SettingProblem]:
-    """Environments that would build from one tag, or name their images alike."""
+    """Environments that would be built from the same tag, or whose images would have the same name."""
 
     def repository(name: str) -> Any:
         own = (build["environments"][name] or {}).get("repository")

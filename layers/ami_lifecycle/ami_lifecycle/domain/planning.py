@@ -32,7 +32,7 @@ from ami_lifecycle.domain.settings import EnvironmentSettings
 
 
 class Live(Frozen):
-    """What `latest` says: the image when it can be launched, else the problem with it."""
+    """The live image: what `latest` names, or the problem with it."""
 
     value: str | None
     image: Image | None = None
@@ -50,7 +50,7 @@ class Live(Frozen):
 
 
 def judge_live(value: str | None, image: Image | None, account_id: str) -> Live:
-    """Decide whether what `latest` names can be trusted as the environment's image."""
+    """Decide whether the image that `latest` names is available and can be used."""
     if value is None:
         return Live(value=None, problem="`latest` does not exist yet")
     if not is_ami_id(value):
@@ -92,7 +92,7 @@ def reason_of_pin(record: EnvironmentRecord) -> str | None:
 
 
 def reason_of_failures(digest: str, record: EnvironmentRecord, settings: EnvironmentSettings) -> str | None:
-    """Why a digest is given up; None while it is not."""
+    """Why a digest is no longer built; None while it is."""
     failed = record.failure_of(digest, settings.recipe)
     if failed is None or failed.count < settings.reconcile_attempts:
         return None
@@ -117,13 +117,13 @@ def work_of_building(digest: str, settings: EnvironmentSettings) -> str:
 
 
 def _is_about_to_change(digest: str, record: EnvironmentRecord) -> bool:
-    """Whether the holder of the environment publishes something else: the tag may have moved back."""
+    """Whether the holder of the environment is publishing another digest: the tag may have moved back."""
     holder = record.claim
     return holder is not None and holder.action is not Action.RETIRE and holder.digest != digest
 
 
 class BaseChoice(NamedTuple):
-    """The image to start from, and everything that the next image inherits from the choice."""
+    """The base image, and what the next image inherits from it."""
 
     mode: BuildMode
     image: Image
@@ -226,7 +226,7 @@ def newest_usable(images: Sequence[Image], settings: EnvironmentSettings) -> Ima
 
 
 def is_named_for(image: Image, image_name: str) -> bool:
-    """Whether an image has this name, alone or with a date or a number after it; a letter makes another word."""
+    """Whether an image has this name, alone or followed by a date or a number; a letter makes it another name."""
     return image.name.startswith(image_name) and not image.name.removeprefix(image_name)[:1].isalpha()
 
 
@@ -280,5 +280,5 @@ def _date_of(image: Image, tag: str) -> datetime | None:
         created = datetime.fromisoformat(image.tags.get(tag, ""))
     except ValueError:
         return image.creation_date
-    # A person may have corrected the tag and left the zone out.
+    # A manually changed tag may lack the time zone.
     return created if created.tzinfo else created.replace(tzinfo=UTC)

@@ -133,7 +133,7 @@ class ContainerSettings(Frozen):
         return self
 
     def _require_sense_of_modes(self) -> None:
-        """Raises `ValueError` for what Docker refuses, or takes and leaves without effect."""
+        """Raises `ValueError` for combinations that Docker refuses or ignores."""
         if self.ports and self.network in {"host", "none"}:
             raise ValueError(
                 f"network is {self.network}, with which Docker publishes no ports, but ports are "
@@ -286,7 +286,7 @@ class RefreshSettings(Frozen):
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether the sweep rebuilds the environment at all."""
+        """Whether the environment has scheduled rebuilds."""
         return self.rebuild_after_days is not None or self.follow_base
 
 
@@ -364,7 +364,7 @@ class EnvironmentSettings(Frozen):
 
 
 def encoded(value: Mapping[str, str] | Iterable[str]) -> str:
-    """A mapping or a list as documents take it: base64 of JSON, or a dash for nothing."""
+    """A mapping or a list as a document's parameter: base64 of JSON, or a dash if empty."""
     plain = dict(value) if isinstance(value, Mapping) else list(value)
     return base64.b64encode(json.dumps(plain).encode()).decode() if plain else "-"
 
@@ -376,7 +376,7 @@ def _path_inside(device: str) -> str:
 
 
 def _twice(values: Iterable[str]) -> str | None:
-    """The first value that comes again."""
+    """The first duplicate value."""
     seen: set[str] = set()
     for value in values:
         if value in seen:
