@@ -27,6 +27,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
+import pydantic
 import pytest
 from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants
 from mutmut.mutation import trampoline
@@ -82,6 +83,7 @@ class Trials:
                 by_function[function].append(test)
         if not by_function:
             raise session.Failed("no test reaches a function that is changed: is another copy imported?")
+        _build_models()
         # The children change nothing in what was collected, so that its pages stay shared.
         gc.freeze()
         self._try_all(session, items, reach, by_function)
@@ -249,6 +251,16 @@ def _quickest(tests: Iterable[str], reach: Mapping[str, Reach], seconds: float) 
         seconds -= reach[test].seconds
         if seconds < 0:
             return
+
+
+def _build_models() -> None:
+    """Build pydantic's models here: the package leaves that to their first use, which would be in each child anew."""
+    waiting: list[type[pydantic.BaseModel]] = [pydantic.BaseModel]
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        if not model.__pydantic_complete__ and model.__module__.startswith("ami_lifecycle"):
+            model.model_rebuild()
 
 
 def _function(mutant: str) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import zlib
+from bisect import bisect
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks, script_problems
-from ami_lifecycle.domain.recipe import baked_part, recipe_of
+from ami_lifecycle.domain.model import TAG_RECIPE
+from ami_lifecycle.domain.recipe import baked_part, recipe_of, recipe_tags
 
 NAME = "config/hooks/a.sh"
 TEXT = "#!/bin/bash\ntrue\n"
@@ -110,3 +113,154 @@ def test_what_only_looks_is_no_part_of_the_disk() -> None:
     assert both is not None
     assert baked_part(both) == recipe_of(hooks(provision=one()), {NAME: TEXT})
     assert both.split()[1].startswith("verify:")
+
+
+# To the letter, and at the bounds.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AMI_LIFECYCLE_X",
+        "SSM_X",
+        "LD_X",
+        "AWS_SSM_X",
+        "PATH",
+        "HOME",
+        "IFS",
+        "ENV",
+        "BASH_ENV",
+        "SHELLOPTS",
+        "PYTHONX",
+    ],
+)
+def test_a_variable_that_is_taken_is_named(name: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        hooks(verify=one(parameters={"OK": "1", name: "x"}))
+    (problem,) = raised.value.errors()
+    assert problem["msg"] == (
+        f"Value error, parameters sets {name}, which the service or the shell sets; choose another name"
+    )
+
+
+def test_hooks_may_take_all_the_time_of_their_document_and_no_more() -> None:
+    half = one(timeout_seconds=900)
+    assert hooks(provision=half, provision_after=half, verify=half * 2)
+    for stages, names in (
+        ({"provision": one(timeout_seconds=901), "provision_after": half}, "provision and provision_after"),
+        ({"verify": [*half, *one(timeout_seconds=901)]}, "verify"),
+    ):
+        with pytest.raises(ValidationError) as raised:
+            hooks(**stages)
+        (problem,) = raised.value.errors()
+        assert problem["msg"] == (
+            f"Value error, the timeout_seconds of {names} are 1801 together, at most 1800 are there; lower them"
+        )
+
+
+def test_every_hook_is_told_with_its_stage_and_place() -> None:
+    settings = hooks(provision=one() * 2, provision_after=one(), verify=one())
+    assert [(stage, position) for stage, position, _ in settings.all] == [
+        ("provision", 0),
+        ("provision", 1),
+        ("provision_after", 0),
+        ("verify", 0),
+    ]
+    assert [hook for _, _, hook in settings.all][1] == settings.provision[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "does not exist; add the file, or correct the name"),
+        (
+            "true\n#!/bin/bash",
+            "does not say what runs it; let its first line be #!/bin/bash or the like, with no \\r",
+        ),
+        (
+            "#!/bin/bash\n\x1b",
+            "has control characters, or lines that end in \\r\\n; save it as plain text with \\n",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_script_is_told_of_each(text: str | None, message: str) -> None:
+    settings = hooks(provision=[{"script": "config/hooks/b.sh"}, *one()], verify=one())
+    scripts = {"config/hooks/b.sh": TEXT} | ({} if text is None else {NAME: text})
+    assert list(script_problems(settings, scripts)) == [
+        (("hooks", "provision", "1", "script"), f"{NAME} {message}"),
+        (("hooks", "verify", "0", "script"), f"{NAME} {message}"),
+    ]
+
+
+def test_what_fits_a_parameter_to_the_last_character_is_taken_and_what_does_not_is_told() -> None:
+    words = random.Random(2)  # noqa: S311
+    text = TEXT + "".join(f"# {words.getrandbits(300):x}\n" for _ in range(600))
+    settings = hooks(provision=one(), provision_after=one())
+    stages = ("provision", "provision_after")
+    lengths = range(len(text))
+    first = bisect(lengths, 16_384, key=lambda end: len(encoded_hooks(settings, {NAME: text[:end]}, *stages)))
+    fits, more = text[: first - 1], text[:first]
+    assert len(encoded_hooks(settings, {NAME: fits}, *stages)) == 16_384
+    assert list(script_problems(settings, {NAME: fits})) == []
+    assert list(script_problems(settings, {NAME: more})) == [
+        (
+            ("hooks", "provision"),
+            (
+                "the scripts of provision and provision_after take 16388 characters as a parameter of the document, at "
+                "most 16384 fit; shorten them, or have them fetch what is large"
+            ),
+        )
+    ]
+    characters = len(encoded_hooks(hooks(verify=one()), {NAME: text}, "verify"))
+    assert list(script_problems(hooks(verify=one()), {NAME: text})) == [
+        (
+            ("hooks", "verify"),
+            (
+                f"the scripts of verify take {characters} characters as a parameter of the document, at most "
+                "16384 fit; shorten them, or have them fetch what is large"
+            ),
+        )
+    ]
+
+
+def test_what_fits_a_plan_to_the_last_character_is_taken_and_what_does_not_is_told() -> None:
+    around = len(json.dumps([TEXT]))
+    fits = TEXT + "x" * (65_536 - around)
+    assert list(script_problems(hooks(verify=one()), {NAME: fits})) == []
+    assert list(script_problems(hooks(verify=one()), {NAME: fits + "x"})) == [
+        (
+            ("hooks",),
+            (
+                "the scripts take 65537 characters in a plan, at most 65536 fit; shorten them, or have them fetch what "
+                "is large"
+            ),
+        )
+    ]
+
+
+def digits(*steps: tuple[str, str, dict[str, str]]) -> str:
+    """The part of a recipe, written down once more."""
+    told = [
+        [stage, hashlib.sha256(text.encode()).hexdigest(), parameters] for stage, text, parameters in steps
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
+def test_a_recipe_stays_the_same_from_version_to_version() -> None:
+    settings = hooks(
+        provision=one(parameters={"B": "2", "A": "1"}),
+        provision_after=one(),
+        verify=one(parameters={"C": "3"}),
+    )
+    baked = digits(("provision", TEXT, {"A": "1", "B": "2"}), ("provision_after", TEXT, {}))
+    checked = digits(("verify", TEXT, {"C": "3"}))
+    recipe = recipe_of(settings, {NAME: TEXT})
+    assert recipe == f"provision:{baked} verify:{checked}"
+    assert baked_part(recipe) == f"provision:{baked}"
+    assert baked_part(f"verify:{checked}") is None
+    assert recipe_of(hooks(verify=one()), {}) == f"verify:{digits(('verify', '', {}))}"
+
+
+def test_a_recipe_is_told_in_a_tag_where_there_is_one() -> None:
+    assert recipe_tags(None) == {}
+    assert recipe_tags("provision:x") == {TAG_RECIPE: "provision:x"}

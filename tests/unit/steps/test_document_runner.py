@@ -87,13 +87,13 @@ def test_the_agent_of_an_instance_that_has_ended_is_not_waited_for(build: Build)
         (
             BuildMode.UPDATE,
             (
-                "The next build starts from Ubuntu: the sweep starts it where a tag still names this digest; else "
+                "The next build starts from the base: the sweep starts it where a tag still names this digest; else "
                 "build again"
             ),
         ),
         (
             BuildMode.FRESH,
-            "Ubuntu's own image is too old: build again when Canonical has published another",
+            "The base's own image is too old: build when its publisher has made another, or name another base",
         ),
     ],
 )

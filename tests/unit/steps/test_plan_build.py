@@ -177,7 +177,7 @@ def test_a_disk_smaller_than_that_of_the_live_image_is_refused_with_both_sizes(
         )
     else:
         assert plan(account).plan.mode is BuildMode.UPDATE
-    assert plan(account, fresh=True).plan.mode is BuildMode.FRESH
+        assert plan(account, fresh=True).plan.mode is BuildMode.FRESH
 
 
 def test_all_problems_are_told_at_once(account: Account) -> None:

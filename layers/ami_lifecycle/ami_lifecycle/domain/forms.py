@@ -8,7 +8,6 @@ Python, Java, Go and bash read alike: no `(?:`, no `\\d`, no repetition above 1,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Final, NamedTuple
 
@@ -229,35 +228,31 @@ def _refuse(text: str, problem: str | None) -> str:
     return text
 
 
-def _text(check: Callable[[str], str]) -> AfterValidator:
-    return AfterValidator(check)
-
-
 # Strict: what YAML reads as a number is refused, since its text is not what was written (2122:22 is 127342).
-EnvironmentName = Annotated[StrictStr, _text(_named)]
-ApplicationName = Annotated[StrictStr, _text(_named_application)]
-RepositoryName = Annotated[StrictStr, _text(FORMS["repository"].check)]
-ImageTag = Annotated[StrictStr, _text(FORMS["image_tag"].check)]
-ImageName = Annotated[StrictStr, _text(FORMS["image_name"].check)]
-SubnetId = Annotated[StrictStr, _text(FORMS["subnet"].check)]
-InstanceType = Annotated[StrictStr, _text(FORMS["instance_type"].check)]
-PortMapping = Annotated[StrictStr, _text(FORMS["port_mapping"].check)]
-VolumeMapping = Annotated[StrictStr, _text(FORMS["volume_mapping"].check)]
-Ulimit = Annotated[StrictStr, _text(FORMS["ulimit"].check)]
-Device = Annotated[StrictStr, _text(FORMS["device"].check)]
-Restart = Annotated[StrictStr, _text(FORMS["restart"].check)]
-NvidiaDriver = Annotated[StrictStr, _text(FORMS["nvidia_driver"].check)]
-VariableName = Annotated[StrictStr, _text(FORMS["variable"].check)]
-ParameterPath = Annotated[StrictStr, _text(FORMS["parameter_path"].check)]
-ClockTime = Annotated[StrictStr, _text(FORMS["clock_time"].check)]
-TimeZone = Annotated[StrictStr, _text(_zone)]
-BaseOwner = Annotated[StrictStr, _text(FORMS["base_owner"].check)]
-BaseImageId = Annotated[StrictStr, _text(FORMS["base_image_id"].check)]
-BaseImageName = Annotated[StrictStr, _text(FORMS["base_image_name"].check)]
-BaseParameter = Annotated[StrictStr, _text(FORMS["base_parameter"].check)]
-HealthPath = Annotated[StrictStr, _text(FORMS["health_path"].check)]
-PlainText = Annotated[StrictStr, _text(_plain)]
-ScriptText = Annotated[StrictStr, _text(_script)]
+EnvironmentName = Annotated[StrictStr, AfterValidator(_named)]
+ApplicationName = Annotated[StrictStr, AfterValidator(_named_application)]
+RepositoryName = Annotated[StrictStr, AfterValidator(FORMS["repository"].check)]
+ImageTag = Annotated[StrictStr, AfterValidator(FORMS["image_tag"].check)]
+ImageName = Annotated[StrictStr, AfterValidator(FORMS["image_name"].check)]
+SubnetId = Annotated[StrictStr, AfterValidator(FORMS["subnet"].check)]
+InstanceType = Annotated[StrictStr, AfterValidator(FORMS["instance_type"].check)]
+PortMapping = Annotated[StrictStr, AfterValidator(FORMS["port_mapping"].check)]
+VolumeMapping = Annotated[StrictStr, AfterValidator(FORMS["volume_mapping"].check)]
+Ulimit = Annotated[StrictStr, AfterValidator(FORMS["ulimit"].check)]
+Device = Annotated[StrictStr, AfterValidator(FORMS["device"].check)]
+Restart = Annotated[StrictStr, AfterValidator(FORMS["restart"].check)]
+NvidiaDriver = Annotated[StrictStr, AfterValidator(FORMS["nvidia_driver"].check)]
+VariableName = Annotated[StrictStr, AfterValidator(FORMS["variable"].check)]
+ParameterPath = Annotated[StrictStr, AfterValidator(FORMS["parameter_path"].check)]
+ClockTime = Annotated[StrictStr, AfterValidator(FORMS["clock_time"].check)]
+TimeZone = Annotated[StrictStr, AfterValidator(_zone)]
+BaseOwner = Annotated[StrictStr, AfterValidator(FORMS["base_owner"].check)]
+BaseImageId = Annotated[StrictStr, AfterValidator(FORMS["base_image_id"].check)]
+BaseImageName = Annotated[StrictStr, AfterValidator(FORMS["base_image_name"].check)]
+BaseParameter = Annotated[StrictStr, AfterValidator(FORMS["base_parameter"].check)]
+HealthPath = Annotated[StrictStr, AfterValidator(FORMS["health_path"].check)]
+PlainText = Annotated[StrictStr, AfterValidator(_plain)]
+ScriptText = Annotated[StrictStr, AfterValidator(_script)]
 
 
 def _list_of(pattern: str) -> str:
