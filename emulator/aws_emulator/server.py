@@ -85,6 +85,7 @@ class Emulator:
         identities: the callers of the account.
         calls: every API call.
         moto: what moto keeps of the account.
+        state_taps: called whenever an execution has entered a state.
         enforcement: the check of permissions, which remembers every question that was asked.
         ec2: what EC2 has; all of it is under its lock.
         auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
@@ -122,6 +123,7 @@ class Emulator:
         self._enforce_permissions = enforce_permissions
         self._log_level = log_level.upper()
         self._cleanup = ExitStack()
+        self.state_taps: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         """Start."""
@@ -278,7 +280,7 @@ class Emulator:
             invoke=WorkflowInvoker(self.gateway, self.clock),
             caller_of=self._name_of_role,
             seed=self._seed,
-            on_state=self._end_by_fault,
+            on_state=self._notice_state,
         )
         self._cleanup.callback(self.step_functions.close)
         self.rules = Rules(self.clock, self.bus, *place, delivery=delivery, identities=self.identities)
@@ -286,6 +288,11 @@ class Emulator:
         self.gateway.serve(
             self.functions, self.functions.layers, self.step_functions, self.rules, self.scheduler
         )
+
+    def _notice_state(self, execution: Execution, state: str) -> None:
+        self._end_by_fault(execution, state)
+        for tap in self.state_taps:
+            tap()
 
     def _end_by_fault(self, execution: Execution, state: str) -> None:
         fault = self.faults.execution(execution.name, state)

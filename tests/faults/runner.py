@@ -38,6 +38,8 @@ class Result:
         applied: how often the fault found its occasion.
         swept: instances were left for the sweep to remove.
         violations: promises that did not hold, each with its cause.
+        joined: the number of the case that had come to the same state before, and was followed to the end.
+        shared: how many executions had ended in that case by then.
     """
 
     scenario: str
@@ -47,6 +49,8 @@ class Result:
     swept: bool = False
     statuses: list[str] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
+    joined: int | None = None
+    shared: int = 0
 
     @property
     def name(self) -> str:
@@ -70,12 +74,12 @@ class Redrive:
     def __init__(self, world: World, seconds: float) -> None:
         self._world = world
         self._seconds = seconds
-        self._due = True
+        self.due = True
 
     def heard(self, event: Mapping[str, Any]) -> None:
         """See each event (a tap of the event bus)."""
-        if self._due and event["source"] == "aws.states" and event["detail"]["redriveStatus"] == "REDRIVABLE":
-            self._due = False
+        if self.due and event["source"] == "aws.states" and event["detail"]["redriveStatus"] == "REDRIVABLE":
+            self.due = False
             arn = event["detail"]["executionArn"]
             self._world.clock.call_later(self._seconds, lambda: self._redrive(arn))
 
@@ -102,7 +106,7 @@ def measure(world: World, scenario: Scenario) -> Baseline:
         for event in execution.events
         if "stateEnteredEventDetails" in event
     ]
-    heard = [event for event in events if _is_heard(event)]
+    heard = [event for event in events if is_heard(event)]
     problems = world.observers.check_at_rest()
     if problems:
         raise AssertionError(f"{scenario.name} breaks a promise undisturbed: {problems}")
@@ -120,27 +124,45 @@ def measure_apart(world: World, scenario: Scenario) -> Baseline:
     return baseline
 
 
-def conclude(world: World, environment: str, result: Result, known: int, *, ended: bool) -> None:
+def conclude(
+    world: World,
+    environment: str,
+    result: Result,
+    known: int,
+    *,
+    ended: bool,
+    reached: Callable[[str], None] = lambda _stage: None,
+) -> None:
     """Sweep, push once more, and write down what does not hold.
 
     Args:
         known: how many executions there were before the act.
         ended: all executions of the act have ended.
+        reached: told of each stage as it begins.
     """
     world.pass_time(AFTERMATH)
     result.applied += sum(posted["applied"] for posted in world.simulation.faults.listing())
     world.simulation.faults.clear()
     result.swept = bool(world.remains()) and world.is_quiet()
+    reached("the sweep")
     world.sweep()
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
+    reached("the last push")
     world.push("once more", environment)
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
     result.violations += [asdict(violation) for violation in world.observers.check_at_rest()]
     if not ended:
         result.violations.append(problem("an execution does not end"))
+    judge_ends(world, result, known)
+
+
+def judge_ends(world: World, result: Result, known: int) -> None:
+    """Write down how executions have ended, and which of them with an error that has no name."""
     for execution in world.executions()[known:]:
+        if execution.running:
+            continue
         result.statuses.append(execution.status)
         if execution.error == "States.Runtime":
             what = f"{execution.name} ended with States.Runtime: {execution.cause}"
@@ -158,7 +180,7 @@ def problem(what: str) -> dict[str, Any]:
     return {"promise": "all", "what": what, "cause": "the run", "at": 0.0}
 
 
-def _is_heard(event: Mapping[str, Any]) -> bool:
+def is_heard(event: Mapping[str, Any]) -> bool:
     """Whether a rule of the stack is for this event."""
     return (event["source"], event["detail-type"]) in {
         ("aws.ecr", "ECR Image Action"),

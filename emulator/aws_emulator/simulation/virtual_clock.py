@@ -145,6 +145,20 @@ class VirtualClock(Clock):
         return self._acting if threading.get_ident() == self._made_by else None
 
     @property
+    def waiting(self) -> list[Actor]:
+        """The actors that wait."""
+        return list(self._waiting)
+
+    @property
+    def timers(self) -> list[tuple[float, Timer]]:
+        """The calls that are due, each with its moment, the next one first."""
+        return [
+            (due, timer)
+            for due, _, timer in sorted(self._timers, key=lambda each: each[:2])
+            if not timer.cancelled
+        ]
+
+    @property
     def idle(self) -> bool:
         """Whether only time can make something happen."""
         return all(actor is self._driver for actor in self._waiting)
