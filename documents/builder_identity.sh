@@ -23,7 +23,7 @@ clean_system() {
     "$ROOT"/var/lib/systemd/random-seed "$ROOT"/var/lib/systemd/credential.secret "$ROOT"/var/lib/dhcp/*.leases \
     "$ROOT"/var/lib/ubuntu-advantage/private "$ROOT"/var/lib/systemd/coredump/* "$ROOT"/var/crash/* "$ROOT"/var/mail/* \
     "$ROOT"/var/lib/apt/lists/* "$ROOT"/var/cache/apt/*.bin "$ROOT"/var/cache/apt/archives/*.deb \
-    "$ROOT"/var/log/journal/* || status=1
+    "$ROOT"/var/cache/dnf/* "$ROOT"/var/log/journal/* || status=1
   # Services that run keep their private directories.
   find "$ROOT/tmp" "$ROOT/var/tmp" -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -name snap-private-tmp \
     -exec rm -rf '{}' + || status=1
@@ -77,7 +77,7 @@ UNIT
 remove_builder_identity() {
   local left
   cloud-init clean --logs >>"$LOG" 2>&1 || fail 20 "cloud-init could not clean its state" "read the log lines below"
-  apt-get clean >>"$LOG" 2>&1 || true
+  clean_packages
   # journald would make a deleted journal anew, under the builder's machine id: send it to /run first (journalctl(1)).
   journalctl --relinquish-var >>"$LOG" 2>&1 || true
   mkdir -p "$ROOT/tmp" "$ROOT/var/tmp" "$ROOT/var/log" "$ROOT/var/lib/dbus"

@@ -85,7 +85,7 @@ wait_for_cloud_init() {
   # After our own clean-up cloud-init has no status to wait for.
   [[ ! -e $RUN/cloud-init-done ]] || return 0
   command -v cloud-init >/dev/null ||
-    fail 12 "the base image has no cloud-init" "use Ubuntu's own image, or one made from it"
+    fail 12 "the base image has no cloud-init" "name a base that has it"
   timeout "$CLOUD_INIT_TIMEOUT_SECONDS" cloud-init status --wait >>"$LOG" 2>&1 || status=$?
   case $status in
     0) ;;

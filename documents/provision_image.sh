@@ -5,6 +5,8 @@ set -euo pipefail
 kind=provision
 # shellcheck source=documents/prelude.sh
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+# shellcheck source=documents/packages.sh
+source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 # shellcheck source=documents/docker_host.sh
 source "$(dirname "${BASH_SOURCE[0]}")/docker_host.sh"
 # shellcheck source=documents/docker_image.sh
@@ -102,6 +104,7 @@ main() {
   wait_for_cloud_init
   record_identity
   lap cloud_init
+  find_package_family
   quiet_background_updates
   install_packages
   lap packages

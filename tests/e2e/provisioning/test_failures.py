@@ -224,7 +224,7 @@ def test_an_upgrade_that_runs_in_the_background(builder: Instance, wanted: str) 
     start_upgrade(builder, "/bin/sh -c 'sleep 8; touch /run/upgraded'".replace("'", '"'))
     ending = builder.provision(wanted)
     assert ending.facts["image_digest"] == wanted
-    assert "waiting for Ubuntu's own upgrade" in ending.stdout
+    assert "waiting for the system's own upgrade" in ending.stdout
     assert builder.shell("ls /run/upgraded").strip() == "/run/upgraded"
 
 
@@ -236,7 +236,7 @@ def test_an_upgrade_that_waits_for_another_is_seen(builder: Instance, wanted: st
     assert builder.shell("systemctl is-active apt-daily-upgrade.service || true").strip() == "inactive"
     ending = builder.provision(wanted)
     assert ending.code == 0
-    assert "waiting for Ubuntu's own upgrade" in ending.stdout
+    assert "waiting for the system's own upgrade" in ending.stdout
 
 
 def test_a_package_that_is_half_installed(builder: Instance, wanted: str) -> None:

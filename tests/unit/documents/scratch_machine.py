@@ -107,6 +107,16 @@ printf '{{"Username":"AWS","Secret":"{TOKEN}"}}'""",
 }
 
 
+# dnf with Amazon Linux's packages: its own Docker, whose client comes with it.
+DNF = """
+[[ ! -e $FAKE_DIR/no-network ]] || exit 1
+[[ " $* " != *" check "* ]] || { cat "$FAKE_DIR/dnf-check"; [[ ! -s $FAKE_DIR/dnf-check ]]; exit; }
+[[ " $* " != *" install "* ]] || for command in dockerd docker-credential-ecr-login nvidia-ctk; do
+  cp "$FAKE_DIR/installable/$command" "$FAKE_BIN/"
+done
+"""
+
+
 def encoded(value: object) -> str:
     """Return base64 of a string, or of the JSON of anything else."""
     text = value if isinstance(value, str) else json.dumps(value)
@@ -177,7 +187,7 @@ class Machine:
             self._stub(self.control / "installable" / name, body)
         for file, text in {
             "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
-            "etc/os-release": 'NAME="Ubuntu"\nVERSION_ID="22.04"\n',
+            "etc/os-release": 'NAME="Ubuntu"\nID=ubuntu\nVERSION_ID="22.04"\n',
             "etc/ssh/ssh_host_ed25519_key": "private\n",
             "etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 BUILDER root@builder\n",
             "var/lib/cloud/data/instance-id": f"{BUILDER_ID}\n",
@@ -219,6 +229,14 @@ class Machine:
             target.unlink()
         target.write_text(text)
         return target
+
+    def become_amazon_linux(self) -> None:
+        """Have dnf, and nothing of Debian's."""
+        for name in ("apt-get", "dpkg", "dpkg-query", "snap"):
+            (self.bin / name).unlink(missing_ok=True)
+        self.install("dnf", DNF)
+        self.set("dnf-check", "")
+        self.write("etc/os-release", 'NAME="Amazon Linux"\nID="amzn"\nID_LIKE="fedora"\nVERSION_ID="2023"\n')
 
     def read(self, path: str) -> str:
         """Return a file's text below the root."""

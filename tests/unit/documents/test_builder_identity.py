@@ -121,7 +121,7 @@ def test_an_upgrade_that_its_timer_had_started_is_waited_for(builder: Machine, s
     stopped = builder.calls.index("systemctl stop apt-daily.timer apt-daily-upgrade.timer")
     waited = builder.calls.index("sleep 5")
     assert stopped < waited < builder.calls.index("dpkg --configure -a")
-    assert "waiting for Ubuntu's own upgrade to end" in result.stdout.splitlines()
+    assert "waiting for the system's own upgrade to end" in result.stdout.splitlines()
 
 
 def test_an_upgrade_that_does_not_end_is_named_and_nothing_is_removed(builder: Machine) -> None:

@@ -241,6 +241,12 @@ def test_of_a_preset_nobody_is_asked_to_trust_another_owner() -> None:
 def test_a_driver_of_ubuntus_archive_is_refused_where_the_base_has_its_own() -> None:
     (problem,) = problems("deep-learning-ubuntu-24.04", container={"nvidia_driver": "580-server"})
     assert "which has a driver already; leave container.nvidia_driver out" in problem
+    for name in ("debian-12", "amazon-linux-2023"):
+        (problem,) = problems(name, container={"nvidia_driver": "580-server"})
+        assert (
+            f"which comes from Ubuntu's archive, but base is {name}; leave it out, or set base: ubuntu"
+            in problem
+        )
     assert problems("ubuntu-24.04", container={"nvidia_driver": "580-server"}) == []
     assert problems("deep-learning-ubuntu-24.04", container={"nvidia_toolkit": True}) == []
     assert problems(IMAGE_ID, container={"nvidia_driver": "580-server"}) == []

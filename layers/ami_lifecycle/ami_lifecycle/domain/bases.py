@@ -32,6 +32,7 @@ class Driver(StrEnum):
 
     UBUNTU_ARCHIVE = "Ubuntu's archive"
     IN_THE_IMAGE = "the image itself"
+    NOWHERE = "nowhere"
 
 
 class Preset(NamedTuple):
@@ -42,10 +43,13 @@ class Preset(NamedTuple):
     owners: Mapping[str, str]
     publisher: str
     driver: Driver
+    has_agent: bool = True
 
 
 # Canonical, "Ubuntu on AWS", Verify the owner.
 _CANONICAL: Final = {"aws": "099720109477", "aws-cn": "837727238323", "aws-us-gov": "513442679011"}
+# Debian wiki, Cloud/AmazonEC2Image, and "Amazon EC2 Image, Bookworm": one account for all commercial Regions.
+_DEBIAN: Final = {"aws": "136693071363"}
 # Amazon's own images have owners that differ by Region; EC2 calls all of them `amazon` (EC2 API reference, Image,
 # ImageOwnerAlias), and nobody but AWS can write parameters below /aws/ (SSM API reference, PutParameter, Name).
 _AMAZON: Final = {"aws": "amazon", "aws-cn": "amazon", "aws-us-gov": "amazon"}
@@ -59,6 +63,22 @@ def _ubuntu(version: str, volume: str) -> Preset:
         _CANONICAL,
         "Canonical",
         Driver.UBUNTU_ARCHIVE,
+    )
+
+
+def _debian(version: str) -> Preset:
+    """Debian wiki, Cloud/AmazonEC2Image: release/VERSION/latest/ARCHITECTURE.
+
+    Debian is not among the images that have the agent (Systems Manager user guide, "Find AMIs with the SSM Agent
+    preinstalled").
+    """
+    return Preset(
+        f"Debian {version}",
+        f"/aws/service/debian/release/{version}/latest/{{dpkg_architecture}}",
+        _DEBIAN,
+        "Debian",
+        Driver.NOWHERE,
+        has_agent=False,
     )
 
 
@@ -77,8 +97,19 @@ DEFAULT_PRESET: Final = "ubuntu-22.04"
 PRESETS: Final[Mapping[str, Preset]] = {
     DEFAULT_PRESET: _ubuntu("22.04", "ebs-gp2"),
     "ubuntu-24.04": _ubuntu("24.04", "ebs-gp3"),
+    "debian-12": _debian("12"),
+    "debian-13": _debian("13"),
+    # Amazon Linux 2023 user guide, "Get the AMI ID using Parameter Store".
+    "amazon-linux-2023": Preset(
+        "Amazon Linux 2023",
+        "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",
+        _AMAZON,
+        "Amazon",
+        Driver.NOWHERE,
+    ),
     "deep-learning-ubuntu-22.04": _deep_learning("ubuntu-22.04", "Ubuntu 22.04"),
     "deep-learning-ubuntu-24.04": _deep_learning("ubuntu-24.04", "Ubuntu 24.04"),
+    "deep-learning-amazon-linux-2023": _deep_learning("amazon-linux-2023", "Amazon Linux 2023"),
 }
 
 
@@ -199,6 +230,11 @@ class BaseSettings(Frozen):
         if self.preset is not None:
             return "base"
         return f"base.{'parameter' if self.parameter else 'image_id' if self.image_id else 'newest'}"
+
+    @property
+    def may_lack_agent(self) -> bool:
+        """Whether an agent may have to be installed before anything can be run; of what is no preset nobody knows."""
+        return self.known is None or not self.known.has_agent
 
     def parameter_name(self, architecture: str) -> str | None:
         """The parameter that names the image for an architecture; None where none does."""

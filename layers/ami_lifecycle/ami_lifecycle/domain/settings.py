@@ -330,9 +330,15 @@ class EnvironmentSettings(Frozen):
         known, driver = self.base.known, self.container.nvidia_driver
         if driver is None or known is None or known.driver is Driver.UBUNTU_ARCHIVE:
             return self
+        if known.driver is Driver.IN_THE_IMAGE:
+            raise ValueError(
+                f"container.nvidia_driver is {driver!r}, but base is {self.base.text}, which has a driver already; "
+                "leave container.nvidia_driver out"
+            )
         raise ValueError(
-            f"container.nvidia_driver is {driver!r}, but base is {self.base.text}, which has a driver already; "
-            "leave container.nvidia_driver out"
+            f"container.nvidia_driver is {driver!r}, which comes from Ubuntu's archive, but base is {self.base.text}; "
+            "leave it out, or set base: ubuntu-24.04, or deep-learning-ubuntu-24.04 or "
+            "deep-learning-amazon-linux-2023, which have a driver"
         )
 
     @field_validator("tags")

@@ -20,7 +20,7 @@ from ami_lifecycle.domain.model import (
     owner_tags,
 )
 from ami_lifecycle.domain.naming import client_token
-from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.domain.recipe import recipe_tags
 from ami_lifecycle.errors import (
@@ -33,6 +33,7 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import Clock, Environments, Instances
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.user_data import user_data
 
 # Time for one more attempt: RunInstances and DescribeInstanceTypes once each with the client's connect and read
 # timeouts, and saving the progress in the claim.
@@ -42,17 +43,6 @@ _THROTTLED_PAUSE_SECONDS: Final = 2.0
 _PAIRS_SHOWN: Final = 1_500
 _WORDS_SHOWN: Final = 1_200
 _QUOTAS_PAGE: Final = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
-
-# Self-termination in case nothing else terminates the instance: shutdown behaviour is `terminate`. The schedule lives
-# in /run, so it does not become part of an image.
-# On Ubuntu the agent is a snap. A refresh restarts it, and a command that arrives then is lost; the hold ends
-# by itself, and a snapd before 2.58, which knows none, must not fail the boot.
-_USER_DATA: Final = """\
-#!/bin/sh
-set -e
-shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'
-timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
-"""
 
 
 @dataclass(frozen=True)
@@ -226,7 +216,14 @@ class Launcher:
             initialization_rate=configured.launch.initialization_rate if canary else 0,
             # The builder runs no container, so nothing on it is further away than 1.
             metadata_hop_limit=configured.verification.metadata_hop_limit if canary else 1,
-            user_data=_USER_DATA.format(minutes=settings.self_destruct_minutes),
+            user_data=user_data(
+                settings.self_destruct_minutes,
+                step.execution_arn,
+                # Every image that we have made has an agent.
+                installs_agent=not canary
+                and step.plan.mode is BuildMode.FRESH
+                and configured.base.may_lack_agent,
+            ),
             tags=owner_tags(
                 configured.application,
                 step.plan.environment,

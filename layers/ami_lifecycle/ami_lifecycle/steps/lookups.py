@@ -50,6 +50,11 @@ def account_of(execution_arn: str) -> str:
     return execution_arn.split(":")[4]
 
 
+def region_of(arn: str) -> str:
+    """Region in an ARN."""
+    return arn.split(":")[3]
+
+
 def partition_of(arn: str) -> str:
     """Partition in an ARN: `aws`, `aws-cn`, ..."""
     return arn.split(":")[1]
