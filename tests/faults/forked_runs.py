@@ -63,6 +63,7 @@ class Branches:
         self._stage = ""
         self._number = 0
         self._known = 0
+        self._result = Result(scenario.name, "", "")
         self._redrive: Redrive | None = None
         self._running: dict[int, _Child] = {}
         self._posted: dict[str, list[str]] = {}
@@ -101,8 +102,8 @@ class Branches:
         self._scenario.act(world)
         self._stage = "the act"
         ended = world.settle()
-        result = Result(self._scenario.name, "", "")
-        conclude(world, self._scenario.environment, result, self._known, ended=ended, reached=self._reached)
+        result, environment = self._result, self._scenario.environment
+        conclude(world, environment, result, self._known, ended=ended, reached=self._reached)
         result.applied += self._applied
         return result
 
@@ -130,7 +131,7 @@ class Branches:
         world = self._world
         if world.observers.violations.all() or not is_between_steps(world):
             return
-        result = Result(self._scenario.name, self._case.kind, self._case.place)
+        result = replace(_of(self._case, self._result), statuses=[], violations=[])
         judge_ends(world, result, self._known)
         if result.violations:
             return
@@ -139,7 +140,7 @@ class Branches:
         if met is None:
             self._states.note(digest, Met(self._number, len(result.statuses)))
             return
-        result.applied = self._applied + sum(each["applied"] for each in self._rules())
+        result.applied += self._applied + sum(each["applied"] for each in self._rules())
         result.joined, result.shared = met
         self._leave(json.dumps(asdict(result)))
 
