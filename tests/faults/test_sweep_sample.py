@@ -6,9 +6,12 @@ The sweep runs in a process of its own: it needs one without threads, because ea
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +22,28 @@ from tests.faults.scenarios import SCENARIOS
 from aws_emulator.gateway.calls import Call
 
 PROJECT = Path(__file__).resolve().parents[2]
-CASES_OF_EACH = 3
+CASES_OF_EACH = 12
+SEED_VARIABLE = "FAULTS_SEED"
 
 
-def _seed_of_this_commit() -> int:
-    """Other cases for each commit, the same ones for the same commit; the sweep prints how to run a case again."""
+def seed_of(variables: Mapping[str, str], commit: str, day: date) -> int:
+    """Other cases for each commit and each day; FAULTS_SEED repeats those of a failure, which names its seed."""
+    if chosen := variables.get(SEED_VARIABLE):
+        return int(chosen)
+    return int(commit[:7] or "0", 16) + day.toordinal()
+
+
+def _commit() -> str:
     git = shutil.which("git")
     if git is None or not (PROJECT / ".git").exists():
-        return 20260105
+        return ""
     head = subprocess.run(  # noqa: S603 - no input but our own
         [git, "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
-    return int(head.stdout[:7] or "0", 16)
+    return head.stdout
 
 
-SEED = _seed_of_this_commit()
+SEED = seed_of(os.environ, _commit(), datetime.now(UTC).date())
 
 
 def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +73,7 @@ def test_no_fault_of_the_sample_breaks_a_promise(
     swept: tuple[subprocess.CompletedProcess[str], list[Any]],
 ) -> None:
     done, results = swept
-    assert done.returncode == 0, f"seed {SEED}\n{done.stdout}"
+    assert done.returncode == 0, f"again: {SEED_VARIABLE}={SEED} python -m pytest {__file__}\n{done.stdout}"
     assert [result for result in results if result["violations"]] == []
 
 
@@ -82,7 +92,7 @@ def test_damaged_answers_and_stops_during_a_publication_break_no_promise() -> No
     chosen = [part for kind in kinds for part in ("--kind", kind)]
     scenarios = ("--scenario", "update", "--scenario", "rollback")
     done = sweep("--jobs", "1", "--sample", str(len(kinds)), "--seed", str(SEED), *chosen, *scenarios)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"{SEED_VARIABLE}={SEED}\n{done.stdout}{done.stderr}"
     assert "8 faults tried" in done.stdout
     assert "0 of them found no occasion" in done.stdout
     assert "rollback (act 2 of 2)" in done.stderr, "it says how far it is"
@@ -110,6 +120,17 @@ def test_storms_and_outages_are_of_many_calls_and_end() -> None:
 
 def call(number: int, operation: str, caller: str = "PublishImageFunction") -> Call:
     return Call(number, "2026-01-05T08:00:00.000+00:00", caller, "ssm", operation, "ok", 1.0, str(number), {})
+
+
+def test_each_commit_and_each_day_has_cases_of_its_own_and_a_seed_repeats_them() -> None:
+    today, commit = date(2026, 1, 5), "abcdef0123"
+    assert seed_of({}, commit, today) == seed_of({}, commit, today)
+    assert (
+        len({seed_of({}, commit, today), seed_of({}, "0" * 10, today), seed_of({}, commit, date(2026, 1, 6))})
+        == 3
+    )
+    assert seed_of({SEED_VARIABLE: "7"}, commit, today) == 7
+    assert seed_of({}, "", today) == today.toordinal()
 
 
 def test_every_write_is_a_point_and_repeated_reads_stand_for_each_other() -> None:
