@@ -13,8 +13,7 @@ from emulator.tests.contract.account import Account
 from greenlet import greenlet
 
 from ami_lifecycle_testbed.observers import Observers
-from ami_lifecycle_testbed.observers.remains import Source
-from ami_lifecycle_testbed.observers.view import View
+from ami_lifecycle_testbed.observers.account_view import AccountView, Settings, Source, Workings
 from aws_emulator.api.operations import ApiError
 
 FUNCTION = "function"
@@ -37,23 +36,17 @@ class Watched:
         self.account = account
         self.items: dict[str, dict[str, Any]] = {}
         self.running: set[str] = set()
-        view = View(
+        view = AccountView(
             account.state,
             account.auto_scaling,
             account.store,
             account.run_command,
             account.registry,
-            "comfyui",
-        )
-        self.observers = Observers(
-            view,
             account.clock.elapsed,
-            sources={"prod": Source("comfyui", "prod-latest")},
-            items=lambda: self.items,
-            is_running=self.running.__contains__,
-            is_forced="arn:forced".__eq__,
-            is_ours=FUNCTION.__eq__,
+            Settings("comfyui", sources={"prod": Source("comfyui", "prod-latest")}),
+            Workings(lambda: self.items, self.running.__contains__, "arn:forced".__eq__),
         )
+        self.observers = Observers(view, FUNCTION.__eq__)
         self.observers.attach(account.gateway)
         account.state.bus.taps.append(self.observers.notice_event)
 
@@ -138,6 +131,10 @@ def put_record(watched: Watched, image_id: str, status: str) -> None:
     watched.account.advance(1)
 
 
+def at_rest(watched: Watched) -> list[tuple[str, str]]:
+    return [(each.promise, each.what) for each in watched.observers.check_at_rest()]
+
+
 def test_a_verified_available_image_in_latest_breaks_nothing(watched: Watched) -> None:
     watched.write_latest(verified_image(watched))
     assert watched.found() == []
@@ -157,6 +154,24 @@ def test_p1_latest_is_gone(watched: Watched) -> None:
     watched.write_latest(image_id)
     watched.act("DeleteParameter", "ssm", Name=LATEST)
     assert ("P1", f"{LATEST} is gone; it named {image_id}") in watched.found()
+
+
+def test_p1_an_image_that_was_there_before_anybody_watched_stays_in_latest(account: Account) -> None:
+    earlier = Watched(account)
+    image_id = verified_image(earlier)
+    earlier.write_latest(image_id)
+    watched = Watched(account)
+    watched.act("DeregisterImage", ImageId=image_id)
+    assert ("P1", f"{LATEST} names {image_id}, which does not exist") in watched.found()
+
+
+def test_p1_an_image_that_a_person_has_published_stays_in_latest(watched: Watched) -> None:
+    image_id = verified_image(watched)
+    watched.account.ssm.put_parameter(Name=LATEST, Value=image_id, Type="String", DataType="aws:ec2:image")
+    watched.account.advance(1)
+    watched.act("DescribeImages", Owners=["self"])
+    watched.act("DeregisterImage", ImageId=image_id)
+    assert ("P1", f"{LATEST} names {image_id}, which does not exist") in watched.found()
 
 
 def test_p1_latest_names_an_image_of_another_environment(watched: Watched) -> None:
@@ -297,6 +312,12 @@ def _by_text(watched: Watched, image_id: str, _template_id: str) -> None:
     watched.account.ssm.put_parameter(Name="/fleet/ami", Value=image_id, Type="String")
 
 
+def _by_permission(watched: Watched, image_id: str, _template_id: str) -> None:
+    watched.account.ec2.modify_image_attribute(
+        ImageId=image_id, LaunchPermission={"Add": [{"UserId": "210987654321"}]}
+    )
+
+
 USERS: dict[str, Callable[[Watched, str, str], None]] = {
     "launch configuration old": _by_launch_configuration,
     "Auto Scaling group web version 1": lambda watched, _, template: _by_number(watched, template, "1"),
@@ -306,6 +327,7 @@ USERS: dict[str, Callable[[Watched, str, str], None]] = {
     "sfr-": _by_spot_fleet,
     "sir-": _by_spot_request,
     "parameter /fleet/ami": _by_text,
+    "launch permission of 210987654321": _by_permission,
 }
 
 
@@ -442,6 +464,36 @@ def test_p4_what_an_ended_execution_has_left(watched: Watched) -> None:
     ]
 
 
+def test_p4_what_was_there_before_anybody_watched_is_known_by_its_tags(account: Account) -> None:
+    image_id = own_image(Watched(account))
+    snapshot_id = account.snapshot_of(image_id)
+    watched = Watched(account)
+    assert (
+        "P4",
+        f"{image_id} (comfyui-multitenant-prod) was not published and is still there",
+    ) in at_rest(watched)
+    watched.observers.violations.clear()
+    account.ec2.deregister_image(ImageId=image_id)
+    assert ("P4", f"{snapshot_id} is still there") in at_rest(watched)
+
+
+def test_p4_what_the_stack_created_is_known_though_its_tags_are_gone(watched: Watched) -> None:
+    image_id = own_image(watched)
+    watched.account.ec2.delete_tags(Resources=[image_id])
+    watched.observers.check_at_rest()
+    assert [promise for promise, what in watched.found() if image_id in what] == ["P4"]
+
+
+def test_p4_what_a_person_makes_with_our_tags_is_theirs(watched: Watched) -> None:
+    instance_id = watched.account.stopped(TagSpecifications=specifications("instance", "volume"))
+    watched.account.ec2.create_image(
+        InstanceId=instance_id, Name="copy", TagSpecifications=specifications("image", "snapshot")
+    )
+    watched.account.advance(watched.account.durations.image)
+    snapshots = watched.account.state.snapshots
+    assert [what for _, what in at_rest(watched) if not any(each in what for each in snapshots)] == []
+
+
 def test_p4_snapshots_outlive_their_image(watched: Watched) -> None:
     image_id = own_image(watched)
     snapshot_id = watched.account.snapshot_of(image_id)
@@ -490,8 +542,8 @@ def test_p5_an_environment_does_not_publish_what_its_tag_names(watched: Watched)
     watched.observers.check_at_rest()
     assert watched.found() == [
         ("P5", "prod is at rest with a claim"),
-        ("P5", "prod is at rest with a wanted"),
-        ("P5", f"prod publishes None, and prod-latest is {digest}"),
+        ("P5", "prod is at rest with a queued request"),
+        ("P5", f"prod publishes None, and its tag names {digest}"),
     ]
 
 
@@ -545,6 +597,38 @@ def test_p6_what_is_not_ours_is_changed(watched: Watched) -> None:
         ("P6", "the parameter /others/parameter, which is not ours, was changed"),
         ("P6", f"{instance_id}, which is not ours, is no longer what it was"),
     ]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"Description": {"Value": "other"}}, {"LaunchPermission": {"Add": [{"Group": "all"}]}}]
+)
+def test_p6_what_is_changed_of_an_image_that_is_not_ours_is_seen_by_what_it_is(
+    watched: Watched, changed: dict[str, Any]
+) -> None:
+    image_id = watched.account.ec2.create_image(InstanceId=watched.account.stopped(), Name="of-others")[
+        "ImageId"
+    ]
+    watched.account.advance(watched.account.durations.image)
+    watched.observers.begin()
+    watched.act("ModifyImageAttribute", ImageId=image_id, **changed)
+    assert ("P6", f"{image_id}, which is not ours, is no longer what it was") in at_rest(watched)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (LATEST, "has to stay, was deleted"),
+        ("/comfyui/ami/prod/metadata", "has to stay, was deleted"),
+        ("/comfyui/ami/prod/more", "is not ours, was changed"),
+    ],
+)
+def test_p6_of_what_is_published_only_records_are_deleted(watched: Watched, name: str, what: str) -> None:
+    put_record(watched, "ami-0123456789abcdef0", "retired")
+    watched.act("DeleteParameter", "ssm", Name="/comfyui/ami/prod/history/ami-0123456789abcdef0")
+    assert watched.found() == []
+    watched.account.ssm.put_parameter(Name=name, Value="text", Type="String")
+    watched.act("DeleteParameter", "ssm", Name=name)
+    assert ("P6", f"the parameter {name}, which {what}") in watched.found()
 
 
 def test_p6_a_person_may_change_what_is_theirs(watched: Watched) -> None:

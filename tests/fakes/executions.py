@@ -20,11 +20,16 @@ class StartedExecution(NamedTuple):
 
 
 class FakeExecutions(Faulty):
-    """Executions by ARN, and tasks that wait for their token."""
+    """Executions by ARN, and tasks that wait for their token.
+
+    Attributes:
+        requests: the JSON that executions were started with.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.statuses: dict[str, ExecutionStatus] = {}
+        self.requests: dict[str, Mapping[str, Any]] = {}
         self.started: list[StartedExecution] = []
         self.waiting: set[str] = set()
         self.successes: dict[str, Mapping[str, Any]] = {}
@@ -51,6 +56,7 @@ class FakeExecutions(Faulty):
         arn = f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
         if arn not in self.statuses:
             self.statuses[arn] = ExecutionStatus.RUNNING
+            self.requests[arn] = request.model_dump(mode="json", exclude_none=True)
             self.started.append(StartedExecution(arn, name, request))
         return arn
 

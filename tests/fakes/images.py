@@ -79,6 +79,10 @@ class FakeImages(Faulty):
         """Disable an image, as an operator can."""
         self._change(image_id, state=ImageState.DISABLED)
 
+    def made_of(self, image_id: str) -> tuple[str, ...]:
+        """The snapshots that an image is made of, which its mappings do not show while it is pending."""
+        return tuple(self._made_of.get(image_id, ()))
+
     # The port.
 
     @port_call

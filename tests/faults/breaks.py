@@ -87,9 +87,14 @@ def _take_what_cannot_be_read_for_no_use(_: World) -> None:
     UsageQuery.add = add
 
 
-def _ignore_launch_templates(_: World) -> None:
-    honest = retirement._protects
-    retirement._protects = lambda use, *more: use.kind is not UsageKind.LAUNCH_TEMPLATE and honest(use, *more)
+def _ignore(kind: UsageKind) -> Callable[[World], None]:
+    """Uses of a kind that are seen, and protect nothing."""
+
+    def apply(_: World) -> None:
+        honest = retirement._protects
+        retirement._protects = lambda use, *more: use.kind is not kind and honest(use, *more)
+
+    return apply
 
 
 def _see_nothing(module: Any, reader: str) -> Callable[[World], None]:
@@ -166,6 +171,7 @@ UNSEEN: Mapping[str, Callable[[World], None]] = {
     "a Spot Instance request": _see_nothing(fleets, "read_spot_requests"),
     "a parameter of data type text": _see_nothing(parameters, "read_parameters"),
     "an alias with a version": _take_aliases_for_empty,
+    "a launch permission": _ignore(UsageKind.LAUNCH_PERMISSION),
 }
 BREAKS: Mapping[str, Break] = {
     each.name: each
@@ -185,7 +191,7 @@ BREAKS: Mapping[str, Break] = {
             _take_what_cannot_be_read_for_no_use,
             (_REFUSED_LOOK,),
         ),
-        Break("launch templates are no use", "P3", UPDATE_IN_USE, _ignore_launch_templates),
+        Break("launch templates are no use", "P3", UPDATE_IN_USE, _ignore(UsageKind.LAUNCH_TEMPLATE)),
         *(
             Break(f"{name} is no use", "P3", UPDATE._replace(prepare=used_by(CONSUMERS[name])), apply)
             for name, apply in UNSEEN.items()

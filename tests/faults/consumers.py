@@ -89,6 +89,12 @@ def _by_alias(world: World, _image_id: str) -> None:
     _template(world, f"resolve:ssm:{world.name('latest')}:{version}")
 
 
+def _by_permission(world: World, image_id: str) -> None:
+    world.client("ec2").modify_image_attribute(
+        ImageId=image_id, LaunchPermission={"Add": [{"UserId": "210987654321"}]}
+    )
+
+
 CONSUMERS: Mapping[str, Consumer] = {
     "a version that a group names": _by_number,
     "an override of a group": _by_override,
@@ -99,4 +105,5 @@ CONSUMERS: Mapping[str, Consumer] = {
     "a Spot Instance request": _by_spot_request,
     "a parameter of data type text": _by_text,
     "an alias with a version": _by_alias,
+    "a launch permission": _by_permission,
 }

@@ -12,7 +12,7 @@ from tests.workflows.configuration import DURATIONS, PROJECT, write_configuratio
 
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_testbed.emulator import Simulation
-from ami_lifecycle_testbed.observers.view import GONE
+from ami_lifecycle_testbed.observers.account_view import GONE
 from aws_emulator.ec2.model import Image
 from aws_emulator.step_functions.execution import Execution
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.workflows.configuration import DURATIONS, PROJECT, TIME_SCALE, write_configuration
-from tests.workflows.guard import Guard
+from tests.workflows.grants import Grants
 from tests.workflows.service import Environment, Service
 
 from ami_lifecycle_testbed.emulator import Emulator
@@ -80,7 +80,7 @@ class Running:
                 seed=1,
             )
         )
-        self.guard = Guard(self.emulator)
+        self.grants = Grants(self.emulator)
         self.service = Service(self.emulator.endpoint_url, self.emulator.state_machine_arn)
         self._cleanup.callback(self.service.close)
         self.service.stop_schedule()
@@ -109,12 +109,17 @@ def running(running_emulator: Running, request: pytest.FixtureRequest) -> Runnin
 
 @pytest.fixture
 def service(running: Running) -> Iterator[Service]:
-    """The account, without the faults of the test before; whatever functions did must have been granted."""
+    """The account, without the faults of the test before.
+
+    Whatever functions did must have been granted, and must have broken no promise.
+    """
     running.service.ask("DELETE", "faults")
-    running.guard.take()
+    running.grants.take()
+    running.emulator.observers.violations.clear()
     yield running.service
     running.service.ask("DELETE", "faults")
-    assert running.guard.take() == []
+    assert running.grants.take() == []
+    assert [str(each) for each in running.emulator.observers.violations.take()] == []
 
 
 @pytest.fixture

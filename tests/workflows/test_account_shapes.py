@@ -91,7 +91,7 @@ def test_a_function_reads_no_secret_of_the_account(
     ):
         with pytest.raises(ClientError, match=r"is not authorized to perform: (ssm|kms):"):
             getattr(client_of(running, function, "ssm"), operation)(**given, WithDecryption=True)
-    running.guard.take()
+    running.grants.take()
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_an_organization_that_demands_more_is_named_with_the_remedy(
     assert (ended.status, ended.error) == ("FAILED", "AccessDeniedError")
     assert "explicit deny in a service control policy" in str(ended.cause)
     assert "set them as `tags` in config/build_config.yml" in str(ended.cause)
-    running.guard.take()
+    running.grants.take()
 
 
 def test_an_organization_binds_administrators_too(service: Service, organization: None) -> None:
@@ -178,7 +178,7 @@ def test_a_default_key_that_the_stack_does_not_know_is_named_with_the_remedy(
     assert (ended.status, ended.error) == ("FAILED", "BuilderLostError")
     assert "Client.InternalError" in str(ended.cause)
     assert "deploy the stack with the key's ARN as VolumeKeyArn" in str(ended.cause)
-    running.guard.take()
+    running.grants.take()
 
 
 def test_the_doctor_names_the_default_key_to_deploy_with(service: Service, default_key: str) -> None:

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import yaml
 
+from ami_lifecycle_testbed.observers.account_view import AccountView, Settings, Source, Workings
 from ami_lifecycle_testbed.observers.observers import Observers
-from ami_lifecycle_testbed.observers.remains import Source
-from ami_lifecycle_testbed.observers.view import View
 from aws_emulator.api.operations import ApiError
 from aws_emulator.project import Services
 
@@ -30,38 +29,45 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
     """
     content = yaml.safe_load(build_config.read_text(encoding="utf-8")) if build_config.is_file() else {}
     application = str(content.get("application", ""))
-    view = View(
+    settings = {name: own or {} for name, own in (content.get("environments") or {}).items()}
+    defaults = content.get("defaults") or {}
+
+    def protects(name: str, *, otherwise: bool) -> bool:
+        """Whether every environment does."""
+        return all(
+            _setting(own, defaults, "retirement", name, otherwise=otherwise) for own in settings.values()
+        )
+
+    view = AccountView(
         emulator.ec2,
         emulator.auto_scaling,
         emulator.parameter_store,
         emulator.run_command,
         emulator.registry,
-        application,
-    )
-    defaults = content.get("defaults") or {}
-    settings = {name: own or {} for name, own in (content.get("environments") or {}).items()}
-    observers = Observers(
-        view,
         emulator.clock.elapsed,
-        sources={name: _source(content, name, repository) for name in settings},
-        items=lambda: _items(emulator),
-        is_running=lambda arn: _is_running(emulator, arn),
-        is_forced=lambda arn: _is_forced(emulator, arn),
-        is_ours=lambda caller: emulator.identities.role_of(caller) is not None,
-        unverified=frozenset(
-            name
-            for name, own in settings.items()
-            if not _setting(own, defaults, "verification", "enabled", otherwise=True)
+        Settings(
+            application,
+            sources={name: _source(content, name, repository) for name in settings},
+            unverified=frozenset(
+                name
+                for name, own in settings.items()
+                if not _setting(own, defaults, "verification", "enabled", otherwise=True)
+            ),
+            hooked=frozenset(
+                name
+                for name, own in settings.items()
+                if _setting(own, defaults, "hooks", "verify", otherwise=False)
+            ),
+            protects_instances=protects("protect_running_instances", otherwise=False),
+            protects_permissions=protects("protect_launch_permissions", otherwise=True),
         ),
-        hooked=frozenset(
-            name
-            for name, own in settings.items()
-            if _setting(own, defaults, "hooks", "verify", otherwise=False)
-        ),
-        protects_instances=bool(
-            _setting({}, defaults, "retirement", "protect_running_instances", otherwise=False)
+        Workings(
+            items=lambda: _items(emulator),
+            is_running=lambda arn: _is_running(emulator, arn),
+            is_forced=lambda arn: _is_forced(emulator, arn),
         ),
     )
+    observers = Observers(view, lambda caller: emulator.identities.role_of(caller) is not None)
     observers.attach(emulator.gateway)
     emulator.bus.taps.append(observers.notice_event)
     return observers

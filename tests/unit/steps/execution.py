@@ -215,6 +215,7 @@ class Execution(Functions):
             request = request.model_dump(mode="json", exclude_none=True)
         executions = self.account.world.executions
         executions.statuses[self.arn] = ExecutionStatus.RUNNING
+        executions.requests[self.arn] = request if isinstance(request, dict) else {}
         emulated = self._interpret(definition(), request)
         if emulated.status != "ABORTED":
             executions.end(self.arn, ExecutionStatus[emulated.status])

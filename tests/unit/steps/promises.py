@@ -1,158 +1,244 @@
-"""The promises P1 to P6, held after every single port call."""
+"""The promises P1 to P6 over the fakes, held after every single port call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tests.fakes import Call, Faulty, World
 from tests.fakes.images import OWNER
 
-from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image, ImageState
+from ami_lifecycle.domain.execution import ExecutionStatus
+from ami_lifecycle.domain.model import TAG_ENVIRONMENT, Image, ImageState, Instance, Snapshot
+from ami_lifecycle_testbed.promises import Act, Effect, LookUp, PromiseChecks, Verified, View
+from ami_lifecycle_testbed.promises.acts import invocation_of
+from ami_lifecycle_testbed.promises.checks import Suspicion
+from ami_lifecycle_testbed.promises.view import Thing, Volume
 
-APPLICATION = "comfyui"
-LATEST_SUFFIX = "/latest"
+_GOING_ON = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PENDING_REDRIVE})
+# With one of these a person has said what to build, so that it need not be the newest.
+_EXPLICIT = ("force", "fresh", "image_digest", "image_tag", "publish_image_id")
+_REPOSITORY = "comfyui"
+_TAG = "-latest"
+_LOOK_UP = "usage_of"
+# The value of the document's parameter where there are none.
+_NO_HOOKS = "-"
+# What a call of a port is in AWS, where it changes something; the first argument names what.
+_CHANGES: Mapping[str, str] = {
+    "create": "CreateImage",
+    "deregister": "DeregisterImage",
+    "delete_snapshot": "DeleteSnapshot",
+    "stop": "StopInstances",
+    "terminate": "TerminateInstances",
+    "send": "SendCommand",
+}
+_WRITES: Mapping[str, str] = {
+    "put": "PutParameter",
+    "overwrite": "PutParameter",
+    "delete": "DeleteParameter",
+}
 
 
-def is_ours(tags: Mapping[str, str]) -> bool:
-    return tags.get(TAG_APPLICATION) == APPLICATION
+class FakesView(View):
+    """The world of the fakes, as the promises look at it."""
 
+    application = "comfyui"
 
-def _is_changed(before: object, now: object) -> bool:
-    # Most are the very same objects, which models would compare field by field.
-    return now is not before and now != before
+    def __init__(self, world: World, unverified: Collection[str], hooked: Collection[str]) -> None:
+        self._world = world
+        self._unverified = unverified
+        self._hooked = hooked
 
+    def elapsed(self) -> float:
+        return self._world.clock.now().timestamp()
 
-@dataclass
-class Promises:
-    """Watches a world. What a broken promise was is in `broken`, with the call that broke it."""
+    def image(self, image_id: str | None) -> Image | None:
+        image = self._world.images.all.get(image_id or "")
+        return image if image is not None and image.state is not ImageState.DEREGISTERED else None
 
-    world: World
-    unverified_is_allowed: bool = False
-    broken: list[str] = field(default_factory=list)
-    _disks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _latest: dict[str, str] = field(default_factory=dict)
-    _trusted: set[str] = field(default_factory=set)
-    _foreign_images: dict[str, Image] = field(default_factory=dict)
-    _foreign_instances: dict[str, object] = field(default_factory=dict)
-    _foreign_snapshots: dict[str, object] = field(default_factory=dict)
+    def images(self) -> Sequence[Image]:
+        return [image for image in self._world.images.all.values() if image.owner_id in {"", OWNER}]
 
-    def __post_init__(self) -> None:
-        self.world.watch(self)
-        self.trust_what_is_there()
+    def instances(self) -> Sequence[Instance]:
+        return self._world.instances.running()
 
-    def trust_what_is_there(self) -> None:
-        """Take the world as it is: what `latest` names is verified, what has no tags is foreign."""
-        self._trusted |= set(self.world.images.all)
-        self._foreign_images = {
-            key: image for key, image in self.world.images.all.items() if not is_ours(image.tags)
-        }
-        self._foreign_instances = {
-            key: found for key, found in self.world.instances.all.items() if not is_ours(found.tags)
-        }
-        self._foreign_snapshots = {
-            key: found for key, found in self.world.images.snapshots.items() if not is_ours(found.tags)
-        }
-        self._latest = self._read_latest()
+    def snapshots(self) -> Sequence[Snapshot]:
+        return list(self._world.images.snapshots.values())
 
-    def before(self, port: Faulty, call: Call) -> None:
-        if port is self.world.images and call.method == "deregister":
-            self._hold_p3(str(call.args[0]), call)
+    def snapshots_behind(self, image_id: str) -> tuple[str, ...]:
+        return self._world.images.made_of(image_id)
 
-    def after(self, port: Faulty, call: Call) -> None:
-        for image in self.world.images.all.values():
-            if image.state is ImageState.AVAILABLE:
-                self._disks[image.image_id] = image.snapshot_ids
-        now = self._read_latest()
-        self._hold_p1(call, now)
-        self._hold_p2(call, now)
-        self._hold_p6(call)
-        self._latest = now
+    def volumes_behind(self, instance_id: str) -> tuple[str, ...]:
+        return ()
 
-    def _read_latest(self) -> dict[str, str]:
-        return {
-            name: stored.value
-            for name, stored in self.world.parameters.all.items()
-            if name.startswith(f"/{APPLICATION}/ami/") and name.endswith(LATEST_SUFFIX)
-        }
+    def left_volumes(self) -> Sequence[Volume]:
+        return ()
 
-    def _break(self, promise: str, call: Call, what: str) -> None:
-        self.broken.append(f"{promise} after {call.method}{call.args}: {what}")
+    def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
+        world = self._world
+        found = (
+            world.images.all.get(resource_id)
+            or world.instances.all.get(resource_id)
+            or world.images.snapshots.get(resource_id)
+        )
+        return found.tags if found is not None else None
 
-    def _hold_p1(self, call: Call, now: Mapping[str, str]) -> None:
-        for name, value in now.items():
-            image = self.world.images.all.get(value)
-            if image is None or image.state is not ImageState.AVAILABLE:
-                self._break("P1", call, f"{name} names {value}, which is not available")
-            elif is_ours(image.tags) and image.tags[TAG_ENVIRONMENT] != name.split("/")[3]:
-                self._break("P1", call, f"{name} names {value} of {image.tags[TAG_ENVIRONMENT]}")
-        for name in self._latest.keys() - now.keys():
-            self._break("P1", call, f"{name} is gone")
+    def things(self) -> Iterable[Thing]:
+        world = self._world
+        for group in (world.images.all, world.instances.all, world.images.snapshots):
+            for resource_id, found in group.items():
+                yield Thing(resource_id, found.tags, found)
 
-    def _hold_p2(self, call: Call, now: Mapping[str, str]) -> None:
-        if self.unverified_is_allowed:
-            return
-        for name, value in now.items():
-            if self._latest.get(name) == value or value in self._trusted:
-                continue
-            if self._disks.get(value) not in self._verified_disks():
-                self._break("P2", call, f"{name} names {value}, which was never verified")
+    def parameter_names(self) -> Sequence[str]:
+        return list(self._world.parameters.all)
 
-    def _verified_disks(self) -> set[tuple[str, ...]]:
-        verified = {self._disks[found] for found in self._trusted if found in self._disks}
-        for command in self.world.commands.sent:
-            result = self.world.commands.results[command.command_id]
-            if " verify " in command.comment and result.status.value == "success":
-                image_id = self.world.instances.all[command.instance_id].image_id
-                verified.add(self._disks.get(image_id, ()))
-        return verified - {()}
+    def value(self, name: str) -> str | None:
+        stored = self._world.parameters.all.get(name)
+        return stored.value if stored is not None else None
 
-    def _hold_p3(self, image_id: str, call: Call) -> None:
-        if self.world.usage.uses.get(image_id):
-            self._break("P3", call, f"{image_id} is in use: {self.world.usage.uses[image_id]}")
-        if self.world.usage.unreadable is not None:
-            self._break("P3", call, f"the use of {image_id} cannot be read")
-        if image_id in self._read_latest().values():
-            self._break("P3", call, f"`latest` names {image_id}")
-
-    def _hold_p6(self, call: Call) -> None:
-        for image_id, image in self._foreign_images.items():
-            if _is_changed(image, self.world.images.all.get(image_id)):
-                self._break("P6", call, f"the foreign image {image_id} was changed")
-        for instance_id, instance in self._foreign_instances.items():
-            if _is_changed(instance, self.world.instances.all.get(instance_id)):
-                self._break("P6", call, f"the foreign instance {instance_id} was changed")
-        for snapshot_id, snapshot in self._foreign_snapshots.items():
-            if _is_changed(snapshot, self.world.images.snapshots.get(snapshot_id)):
-                self._break("P6", call, f"the foreign snapshot {snapshot_id} was changed")
-
-    def leaks_of(self, execution_arn: str | None = None) -> list[str]:
-        """P4: what an ended execution has left, or all ended ones have: unpublished things with our tag."""
-        mine = {TAG_APPLICATION: APPLICATION} | ({TAG_EXECUTION: execution_arn} if execution_arn else {})
-
-        def is_mine(tags: Mapping[str, str]) -> bool:
-            return mine.items() <= dict(tags).items()
-
-        published = {
-            name.rsplit("/", 1)[1] for name in self.world.parameters.all if "/history/" in name
-        } | set(self._read_latest().values())
-        images = self.world.images.all
-        used = {snapshot_id for found in images.values() for snapshot_id in found.snapshot_ids}
+    def users_of(self, image_id: str) -> list[str]:
+        world = self._world
         return [
-            *(found.instance_id for found in self.world.instances.running() if is_mine(found.tags)),
-            *(key for key, found in images.items() if is_mine(found.tags) and key not in published),
+            *(str(use) for use in world.usage.uses.get(image_id, ())),
             *(
-                key
-                for key, found in self.world.images.snapshots.items()
-                if is_mine(found.tags) and key not in used
-            ),
-            # A copy whose tags do not say whose it is can be found by nobody.
-            *(
-                key
-                for key, found in images.items()
-                if found.owner_id == OWNER
-                and found.tags.get(TAG_EXECUTION)
-                and not is_ours(found.tags)
-                and execution_arn is None
+                f"parameter {name}"
+                for name, stored in world.parameters.all.items()
+                if stored.value == image_id and self.environment_of(name) is not None
             ),
         ]
+
+    def look_ups_for(self, image_id: str) -> list[LookUp]:
+        return [LookUp(_LOOK_UP, image_id)]
+
+    def environments(self) -> Iterable[str]:
+        return [tag.removesuffix(_TAG) for tag in self._world.repository.tags[_REPOSITORY]]
+
+    def pushed(self, environment: str) -> str | None:
+        return self._world.repository.tags[_REPOSITORY].get(environment + _TAG)
+
+    def held(self) -> Mapping[str, Collection[str]]:
+        return {
+            environment: [
+                name
+                for name, found in (
+                    ("claim", record.claim),
+                    ("queued request", record.queued_request),
+                    ("pin", record.pin),
+                )
+                if found is not None
+            ]
+            for environment, record in self._world.environments.records.items()
+        }
+
+    def is_unverified(self, environment: str) -> bool:
+        return environment in self._unverified
+
+    def is_hooked(self, environment: str) -> bool:
+        return environment in self._hooked
+
+    def is_running(self, execution_arn: str) -> bool:
+        return self._world.executions.statuses.get(execution_arn) in _GOING_ON
+
+    def is_forced(self, execution_arn: str) -> bool:
+        request = self._world.executions.requests.get(execution_arn, {})
+        return any(request.get(name) for name in _EXPLICIT)
+
+
+class Promises:
+    """Watches the ports of a world, and tells the promises of every call; whatever calls a port is the stack.
+
+    Args:
+        unverified: environments whose settings switch verification off.
+        hooked: environments whose settings have hooks for the canary.
+    """
+
+    def __init__(self, world: World, unverified: Collection[str] = (), hooked: Collection[str] = ()) -> None:
+        self.world = world
+        self.checks = PromiseChecks(FakesView(world, unverified, hooked))
+        self._on_their_way: dict[int, tuple[Act, list[Suspicion]]] = {}
+        self._instances = set(world.instances.all)
+        self._images = dict(world.images.all)
+        self._disks = {key: world.images.made_of(key) for key in world.images.all}
+        self._passed: set[str] = set()
+        world.watch(self)
+
+    @property
+    def broken(self) -> list[str]:
+        """What was seen broken so far."""
+        return [str(each) for each in self.checks.violations.all()]
+
+    def leaks(self, execution_arn: str | None = None) -> list[str]:
+        """P4: what is left of executions that have ended, or of this one."""
+        return self.checks.leaks(execution_arn)
+
+    def at_rest(self) -> list[str]:
+        """What was seen broken so far, and what is not as it has to be when nothing runs (P4, P5)."""
+        self.checks.check_at_rest()
+        return self.broken
+
+    # The hook.
+
+    def before(self, port: Faulty, call: Call) -> None:
+        act = self._act_of(port, call)
+        self._on_their_way[id(call)] = (act, self.checks.before(act))
+
+    def after(self, port: Faulty, call: Call) -> None:
+        act, suspicions = self._on_their_way.pop(id(call))
+        effect = self._see()
+        self.checks.after(act, suspicions, effect, self.world.usage.unreadable or "ok")
+        self.checks.check_foreign()
+
+    def _act_of(self, port: Faulty, call: Call) -> Act:
+        world, method = self.world, call.method
+        arguments = (*call.args, *call.kwargs.values())
+        changes: tuple[str, ...] = ()
+        looks_up: tuple[LookUp, ...] = ()
+        parameter = value = None
+        operation = method
+        if port is world.parameters and method in _WRITES:
+            operation, parameter = _WRITES[method], arguments[0]
+            value = arguments[1] if operation == "PutParameter" else None
+        elif port is world.usage and method == _LOOK_UP:
+            looks_up = tuple(LookUp(_LOOK_UP, each) for each in arguments[0])
+        elif port in {world.images, world.instances, world.commands} and method in _CHANGES:
+            operation, changes = _CHANGES[method], (arguments[0],)
+        elif method == "register_copy":
+            operation = "RegisterImage"
+        return Act(
+            operation,
+            by_person=False,
+            invocation=invocation_of("a function"),
+            changes=changes,
+            parameter=parameter,
+            value=value,
+            looks_up=looks_up,
+            describe=lambda: f"{method}{call.args}",
+        )
+
+    def _see(self) -> Effect:
+        """What has been created, has become available and has passed verification since the last time."""
+        world = self.world
+        instances = tuple(each for each in world.instances.all if each not in self._instances)
+        self._instances.update(instances)
+        images = []
+        for image_id, image in world.images.all.items():
+            before = self._images.get(image_id)
+            if before is image:
+                continue
+            if before is None:
+                images.append(image_id)
+            elif image.state is ImageState.AVAILABLE and before.state is not ImageState.AVAILABLE:
+                self.checks.available(image_id)
+            self._images[image_id] = image
+            self._disks[image_id] = world.images.made_of(image_id)
+        for command in world.commands.sent:
+            result = world.commands.results[command.command_id]
+            is_new = command.command_id not in self._passed
+            if is_new and " verify " in command.comment and result.status.value == "success":
+                self._passed.add(command.command_id)
+                image_id = world.instances.all[command.instance_id].image_id
+                # One that was verified and went before anybody watched is not known.
+                if image_id in self._images:
+                    environment = self._images[image_id].tags.get(TAG_ENVIRONMENT, "")
+                    with_hooks = command.parameters.get("Hooks", _NO_HOOKS) != _NO_HOOKS
+                    self.checks.passed(Verified(image_id, environment, self._disks[image_id], with_hooks))
+        return Effect(instances, tuple(images))

@@ -158,8 +158,7 @@ def test_a_fault_that_passes_changes_nothing_in_the_end(name: str, number: int, 
     ended = Execution(scene.account).run(scene.request)
 
     assert ended.outcome == "published", ended
-    assert promises.broken == []
-    assert promises.leaks_of() == []
+    assert promises.at_rest() == []
     assert end_state(scene.account) == undisturbed_end(name)
 
 
@@ -180,11 +179,12 @@ def test_an_execution_that_is_killed_leaves_nothing_and_the_environment_converge
 
     execution.clean_up(status="TIMED_OUT")
     account.world.settle()
-    assert promises.leaks_of(execution.arn) == []
+    # Retiring what was published once is for the sweep to finish.
+    published = set(histories_of(account))
+    assert [each for each in promises.leaks(execution.arn) if each.split(" ")[0] not in published] == []
     converge(account)
 
-    assert promises.broken == []
-    assert promises.leaks_of() == []
+    assert promises.at_rest() == []
     wanted = account.world.repository.tags["comfyui"]["prod-latest"]
     record = account.world.environments.records.get("prod")
     pinned = record.pin if record else None
@@ -270,7 +270,7 @@ def test_a_clean_up_that_is_disturbed_and_repeated_ends_like_any_other(number: i
     execution.clean_up(status="TIMED_OUT")
 
     assert promises.broken == []
-    assert promises.leaks_of(execution.arn) == []
+    assert promises.leaks(execution.arn) == []
     assert after_a_clean_up(account) == undisturbed_clean_up()
     converge(account, rounds=2)
     assert [found.request.trigger.value for found in account.world.executions.started[:1]] == ["manual"]
@@ -297,7 +297,7 @@ def test_a_sweep_that_is_disturbed_is_made_good_by_the_next(number: int) -> None
     hook.on = False
     account.sweeper.sweep()
     assert promises.broken == []
-    assert promises.leaks_of(execution.arn) == []
+    assert promises.leaks(execution.arn) == []
     record = account.world.environments.get("prod")
     assert (record.claim, record.queued_request) == (None, None)
     assert record.failed is not None

@@ -80,7 +80,7 @@ def test_an_image_that_ages_is_built_again_with_the_same_digest_from_the_base() 
     assert "a rebuild was due" in account.metadata.reason
     assert "rebuild_after_days is 30" in account.metadata.reason
     assert account.metadata.docker_image.endswith(":prod-latest")
-    assert Promises(account.world).leaks_of() == []
+    assert Promises(account.world).leaks() == []
 
 
 def test_a_base_that_moves_is_followed_once() -> None:

@@ -87,7 +87,7 @@ def test_a_stopped_execution_and_the_sweep_leave_one_truth(name: str, number: in
     account.world.settle()
     converge(account)
     assert promises.broken == []
-    assert promises.leaks_of() == []
+    assert promises.leaks() == []
     # What a person has stopped is not built again, so the first build may have published nothing.
     assert records_say_live(account) == ([account.latest] if account.latest else [])
     assert account.latest is None or account.metadata.ami_id == account.latest

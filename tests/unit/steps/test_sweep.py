@@ -56,8 +56,7 @@ def test_orphans_of_an_ended_execution_are_removed(account: Account, status: Exe
     account.world.executions.end(arn_of("gone"), status)
     promises = Promises(account.world)
     (finding,) = findings(account.sweeper.sweep())
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
     for removed in (instance.instance_id, image.image_id, *image.snapshot_ids, snapshot.snapshot_id):
         assert removed in finding
 
@@ -242,7 +241,7 @@ def test_a_digest_that_fails_is_built_so_often_and_no_more(account: Account) -> 
     converge(account, rounds=8)
     assert len(started(account)) == 3
     assert account.latest == an_image(1).image_id
-    assert Promises(account.world).leaks_of() == []
+    assert Promises(account.world).leaks() == []
 
 
 def test_an_environment_whose_digest_is_not_published_is_counted_until_it_is(account: Account) -> None:

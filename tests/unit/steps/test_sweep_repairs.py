@@ -165,8 +165,7 @@ def test_an_image_that_is_free_at_last_is_retired_and_its_name_adopted(account: 
     assert [request.action for request in started(account)] == [Action.RETIRE]
     assert account.live.name == "comfyui-multitenant-prod"
     assert [image.image_id for image in account.own_images()] == [account.latest]
-    assert promises.broken == []
-    assert promises.leaks_of() == []
+    assert promises.at_rest() == []
 
 
 def test_an_unverified_live_candidate_adopts_its_name_though_verification_is_on_now() -> None:
@@ -181,8 +180,7 @@ def test_an_unverified_live_candidate_adopts_its_name_though_verification_is_on_
     assert account.live.name == "comfyui-multitenant-prod"
     assert account.metadata.verified_at is None
     assert len(started(account)) == 1
-    assert promises.broken == []
-    assert promises.leaks_of() == []
+    assert promises.at_rest() == []
 
 
 def test_the_name_of_an_untagged_live_image_is_not_adopted() -> None:
@@ -192,8 +190,7 @@ def test_the_name_of_an_untagged_live_image_is_not_adopted() -> None:
     promises = Promises(account.world)
     assert run(account, action=Action.RETIRE).outcome == "published"
     assert account.latest == untagged.image_id
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
 
 
 # History is kept to its size.

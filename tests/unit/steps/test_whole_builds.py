@@ -37,8 +37,7 @@ def test_the_first_build_starts_from_ubuntu_and_ends_under_the_canonical_name(ac
     assert account.metadata.workflow_run_number == "1"
     assert (account.metadata.branch, account.metadata.commit_sha) == ("main", "abc123")
     assert [image.image_id for image in account.own_images()] == [account.latest]
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
 
 
 def test_an_update_starts_from_the_live_image_and_takes_its_place(account: Account) -> None:
@@ -61,8 +60,7 @@ def test_an_update_starts_from_the_live_image_and_takes_its_place(account: Accou
     history = account.history(first.image_id)
     assert history is not None
     assert history.status is RecordStatus.RETIRED
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
 
 
 def test_a_duplicate_push_does_nothing_and_says_why(account: Account) -> None:
@@ -97,8 +95,7 @@ def test_an_image_in_use_stays_until_it_is_free_and_then_the_name_is_adopted(acc
     assert account.metadata.replaces == old.image_id
     assert account.metadata.verified_at is not None
     assert [image.image_id for image in account.own_images()] == [account.latest]
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
 
 
 def test_use_that_cannot_be_read_keeps_every_image(account: Account) -> None:
@@ -248,7 +245,7 @@ def test_an_image_that_is_gone_cannot_be_rolled_back_to(account: Account) -> Non
 def test_without_verification_no_canary_runs_and_the_record_says_so() -> None:
     account = Account({"verification": {"enabled": False}})
     account.push("one")
-    promises = Promises(account.world, unverified_is_allowed=True)
+    promises = Promises(account.world, unverified={"prod"})
     assert run(account).outcome == "published"
     assert len(account.world.instances.all) == 1
     assert account.metadata.verified_at is None
@@ -268,7 +265,7 @@ def test_a_canary_that_refuses_the_image_leaves_the_old_one_and_nothing_else(acc
     assert "no container runs" in ended.reason
     assert account.live == old
     assert account.metadata == metadata
-    assert promises.leaks_of() == []
+    assert promises.leaks() == []
     assert promises.broken == []
 
 
@@ -293,8 +290,7 @@ def test_two_previous_images_are_kept_and_the_third_goes() -> None:
     kept = sorted(account.own_images(), key=lambda image: image.image_id)
     assert {image.tags[TAG_DIGEST] for image in kept} == set(digests[1:])
     assert account.live.tags[TAG_DIGEST] == digests[-1]
-    assert promises.leaks_of() == []
-    assert promises.broken == []
+    assert promises.at_rest() == []
 
 
 def test_migration_starts_from_the_newest_untagged_image_and_leaves_all_of_them_alone(

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-from ami_lifecycle_testbed.observers.view import ENVIRONMENT_TAG, View
-from ami_lifecycle_testbed.observers.violations import Violations
-from aws_emulator.ec2.model import Image
-
-_VERIFICATION = "VerifyImage"
-# The environment in whose surroundings a canary has passed, and the disks that it was of.
-_Verified = tuple[str, tuple[str, ...]]
+from ami_lifecycle_testbed.promises.view import ENVIRONMENT_TAG, Image, View
+from ami_lifecycle_testbed.promises.violations import Violations
 
 
-class PublicationObserver:
-    """Watches every `latest` parameter of the application.
+class Verified(NamedTuple):
+    """What has passed verification.
 
-    Args:
-        unverified: environments whose settings switch verification off.
-        hooked: environments whose settings have hooks for the canary.
+    Attributes:
+        image_id: the image of the canary.
+        environment: in whose surroundings it has passed.
+        disks: the snapshots that the image is made of.
+        with_hooks: the environment's hooks ran.
     """
 
-    def __init__(
-        self,
-        view: View,
-        violations: Violations,
-        unverified: frozenset[str],
-        hooked: frozenset[str] = frozenset(),
-    ) -> None:
+    image_id: str
+    environment: str
+    disks: tuple[str, ...]
+    with_hooks: bool
+
+
+class PublicationCheck:
+    """Watches every `latest` parameter of the application."""
+
+    def __init__(self, view: View, violations: Violations) -> None:
         self._view = view
         self._violations = violations
-        self._unverified = unverified
-        self._hooked = hooked
         self._names: dict[str, str] = {}
         self._seen: dict[str, str | None] = {}
         self._excused: set[tuple[str, str | None]] = set()
-        self._verified: set[_Verified] = set()
+        self._verified: set[tuple[str, tuple[str, ...]]] = set()
         self._trusted: set[str] = set()
 
     def trust_what_is_there(self) -> None:
-        """Take the account as it is: its images count as verified, `latest` as a person's work."""
-        self._trusted |= {image.image_id for image in self._view.images()}
-        for name in list(self._view.parameters.parameters):
+        """Take the world as it is: its images count as verified, what is wrong with `latest` is a person's work."""
+        for image in self._view.images():
+            environment = image.tags.get(ENVIRONMENT_TAG, "")
+            self.note_verified(
+                Verified(image.image_id, environment, tuple(image.snapshot_ids), with_hooks=True)
+            )
+        for name in self._view.parameter_names():
             self.notice_name(name)
-        for name in self._names:
-            self._seen[name] = self._view.value(name)
-            self._excused.add((name, self._seen[name]))
+        for name, environment in self._names.items():
+            self._seen[name] = value = self._view.value(name)
+            if self._problem(name, environment, value, None) is not None:
+                self._excused.add((name, value))
 
     def notice_name(self, name: str) -> None:
         """Watch a parameter from now on, if it is a `latest`."""
@@ -55,7 +58,7 @@ class PublicationObserver:
 
     def excuse(self, name: str, value: str | None) -> None:
         """A person has written a parameter; an `aws:ec2:image` value shows only after its check."""
-        if name in self._names and value is not None:
+        if self._view.environment_of(name) is not None and value is not None:
             self._excused.add((name, value))
             self._trusted.add(value)
 
@@ -65,44 +68,34 @@ class PublicationObserver:
         Parameter Store drops the value of an image that is not available (SSM user guide, Native parameter
         support for AMI IDs). That keeps `latest` right, and is none of the product's doing.
         """
+        if name not in self._names:
+            return
         image = self._view.image(value)
-        if name in self._names and (image is None or image.state != "available"):
+        if image is None or image.state != "available":
             state = "does not exist" if image is None else f"is {image.state}"
             self._violations.add(
                 "P1", f"{name} was written as {value}, which {state}: only SSM's check has saved it"
             )
 
-    def notice_event(self, event: dict[str, Any]) -> None:
-        """Learn from events which images have passed verification."""
-        detail = event["detail"]
-        if (
-            event["detail-type"] != "EC2 Command Invocation Status-change Notification"
-            or detail["status"] != "Success"
-            or _VERIFICATION not in detail["document-name"]
-        ):
+    def note_verified(self, canary: Verified) -> None:
+        """An image has passed verification, and with it every image of the same disks in that environment."""
+        if self._view.is_hooked(canary.environment) and not canary.with_hooks:
             return
-        instance = self._view.ec2.instances.get(detail["instance-id"])
-        if instance is not None and self._ran_hooks(instance.image, detail.get("command-id", "")):
-            self._verified.add((instance.image.tags.get(ENVIRONMENT_TAG, ""), _disks(instance.image)))
-            self._trusted.add(instance.image.image_id)
-
-    def _ran_hooks(self, image: Image, command_id: str) -> bool:
-        """Whether a successful verification was one with the hooks that the environment's settings want."""
-        command = self._view.commands.commands.get(command_id)
-        hooks = command.parameters.get("Hooks", ["-"]) if command is not None else ["-"]
-        return image.tags.get(ENVIRONMENT_TAG) not in self._hooked or hooks != ["-"]
+        self._trusted.add(canary.image_id)
+        if canary.disks:
+            self._verified.add((canary.environment, tuple(sorted(canary.disks))))
 
     def check(self) -> None:
         """Hold P1 and P2 for every environment."""
-        for name, environment in self._names.items():
+        for name, environment in list(self._names.items()):
             value = self._view.value(name)
             before = self._seen.get(name)
             self._seen[name] = value
-            if value != before and self._violations.by_person:
-                self._excused.add((name, value))
             problem = self._problem(name, environment, value, before)
+            self._check_verified(name, environment, value, before)
             if problem is None:
-                self._check_verified(name, environment, value, before)
+                # From now on, whoever takes the image away answers for it.
+                self._excused.discard((name, value))
             elif self._violations.by_person:
                 # Whoever took the image away knows; the service answers for what it does itself.
                 self._excused.add((name, value))
@@ -123,7 +116,7 @@ class PublicationObserver:
         return None
 
     def _check_verified(self, name: str, environment: str, value: str | None, before: str | None) -> None:
-        if value is None or value == before or environment in self._unverified:
+        if value is None or value == before or self._view.is_unverified(environment):
             return
         if self._violations.by_person:
             self._trusted.add(value)
