@@ -182,15 +182,17 @@ class AccountView(View):
                 return resource.tags
         return None
 
-    def things(self) -> Iterable[Thing]:
-        """All images, instances and snapshots of this account."""
-        for image in self.images():
+    def thing(self, resource_id: str) -> Thing | None:
+        """An image, instance or snapshot; None for one that is gone."""
+        image = self.image(resource_id)
+        if image is not None:
             content = (image.state, image.name, image.description, list(image.launch_permissions))
-            yield Thing(image.image_id, dict(image.tags), content)
-        for instance in self.instances():
-            yield Thing(instance.instance_id, dict(instance.tags), instance.state)
-        for snapshot in self.snapshots():
-            yield Thing(snapshot.snapshot_id, dict(snapshot.tags), snapshot.state)
+            return Thing(dict(image.tags), content)
+        instance = self._ec2.instances.get(resource_id)
+        if instance is not None:
+            return None if instance.state in GONE else Thing(dict(instance.tags), instance.state)
+        snapshot = self._ec2.snapshots.get(resource_id)
+        return Thing(dict(snapshot.tags), snapshot.state) if snapshot is not None else None
 
     def parameter_names(self) -> Sequence[str]:
         """The names of all parameters."""

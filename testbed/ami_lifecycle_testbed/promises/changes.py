@@ -36,9 +36,10 @@ class ChangeCheck:
 
     def remember_foreign(self) -> None:
         """Everything that is not ours now must stay as it is."""
-        for thing in self._view.things():
-            if not self._view.belongs_to(thing.tags):
-                self._foreign[thing.resource_id] = thing
+        for resource_id in self._view.resource_ids():
+            thing = self._view.thing(resource_id)
+            if thing is not None and not self._view.belongs_to(thing.tags):
+                self._foreign[resource_id] = thing
 
     def forget(self, resource_id: str) -> None:
         """Somebody else changes what is theirs."""
@@ -72,11 +73,8 @@ class ChangeCheck:
 
     def check_foreign(self) -> None:
         """Hold what is not ours against what it was."""
-        if not self._foreign:
-            return
-        now = {thing.resource_id: thing for thing in self._view.things()}
         for resource_id, before in self._foreign.items():
-            found = now.get(resource_id)
+            found = self._view.thing(resource_id)
             # Mostly it is the very same object, which it would take time to compare.
             if found is None or (found.content is not before.content and found != before):
                 self._violations.add("P6", f"{resource_id}, which is not ours, is no longer what it was")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 APPLICATION_TAG: Final = "ami-lifecycle:application"
@@ -90,9 +90,8 @@ class Volume(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A resource with all that would differ if somebody had changed it."""
+    """All that would differ of a resource if somebody had changed it."""
 
-    resource_id: str
     tags: Mapping[str, str]
     content: object
 
@@ -145,8 +144,8 @@ class View(ABC):
         """The tags of a resource; None if there is none."""
 
     @abstractmethod
-    def things(self) -> Iterable[Thing]:
-        """All images, instances and snapshots of this account."""
+    def thing(self, resource_id: str) -> Thing | None:
+        """An image, instance or snapshot of this account; None for one that is gone."""
 
     @abstractmethod
     def parameter_names(self) -> Sequence[str]:
@@ -197,6 +196,12 @@ class View(ABC):
     def belongs_to(self, tags: Mapping[str, str]) -> bool:
         """Whether tags are those of the application."""
         return tags.get(APPLICATION_TAG) == self.application
+
+    def resource_ids(self) -> Iterator[str]:
+        """The ids of all images, instances and snapshots."""
+        yield from (image.image_id for image in self.images())
+        yield from (instance.instance_id for instance in self.instances())
+        yield from (snapshot.snapshot_id for snapshot in self.snapshots())
 
     def environment_of(self, name: str) -> str | None:
         """The environment whose `latest` a parameter is; None for another parameter."""

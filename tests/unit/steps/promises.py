@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from tests.fakes import Call, Faulty, World
 from tests.fakes.images import OWNER
 
+from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_ENVIRONMENT, Image, ImageState, Instance, Snapshot
 from ami_lifecycle_testbed.promises import Act, Effect, LookUp, PromiseChecks, Verified, View
@@ -74,19 +75,20 @@ class FakesView(View):
         return ()
 
     def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
+        found = self._resource(resource_id)
+        return found.tags if found is not None else None
+
+    def _resource(self, resource_id: str) -> Image | Instance | Snapshot | None:
         world = self._world
-        found = (
+        return (
             world.images.all.get(resource_id)
             or world.instances.all.get(resource_id)
             or world.images.snapshots.get(resource_id)
         )
-        return found.tags if found is not None else None
 
-    def things(self) -> Iterable[Thing]:
-        world = self._world
-        for group in (world.images.all, world.instances.all, world.images.snapshots):
-            for resource_id, found in group.items():
-                yield Thing(resource_id, found.tags, found)
+    def thing(self, resource_id: str) -> Thing | None:
+        found = self._resource(resource_id)
+        return Thing(found.tags, found) if found is not None else None
 
     def parameter_names(self) -> Sequence[str]:
         return list(self._world.parameters.all)
@@ -230,11 +232,12 @@ class Promises:
                 self.checks.available(image_id)
             self._images[image_id] = image
             self._disks[image_id] = world.images.made_of(image_id)
-        for command in world.commands.sent:
+        for command in world.commands.sent if len(self._passed) < len(world.commands.sent) else ():
             result = world.commands.results[command.command_id]
-            is_new = command.command_id not in self._passed
-            if is_new and " verify " in command.comment and result.status.value == "success":
-                self._passed.add(command.command_id)
+            if command.command_id in self._passed or result.status is not CommandStatus.SUCCESS:
+                continue
+            self._passed.add(command.command_id)
+            if " verify " in command.comment:
                 image_id = world.instances.all[command.instance_id].image_id
                 # One that was verified and went before anybody watched is not known.
                 if image_id in self._images:
