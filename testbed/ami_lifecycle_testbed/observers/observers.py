@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from ami_lifecycle_testbed.observers.account_view import LOOK_UPS, AccountView
 from ami_lifecycle_testbed.promises import Act, Effect, LookUp, PromiseChecks
-from ami_lifecycle_testbed.promises.acts import invocation_of
+from ami_lifecycle_testbed.promises.acts import Invocation, invocation_of
 from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.gateway import Gateway
 
 _SERVICES: Final = frozenset({"ec2", "ssm", "autoscaling"})
+# botocore puts it into every call of a function, which the gateway may serve in a thread of its own.
+_TRACE: Final = "x-amzn-trace-id"
+_MOST_TRACES: Final = 1000
 _VERIFICATION: Final = "VerifyImage"
 # Which parameter of a changing call names what it changes.
 _CHANGES: Final[Mapping[str, str]] = {
@@ -49,6 +52,7 @@ class Observers(PromiseChecks):
     def __init__(self, view: AccountView, is_ours: Callable[[str], bool]) -> None:
         self._view = view
         self._is_ours = is_ours
+        self._by_trace: dict[str, Invocation] = {}
         super().__init__(view)
 
     def attach(self, gateway: Gateway) -> None:
@@ -88,13 +92,22 @@ class Observers(PromiseChecks):
         return Act(
             request.operation,
             by_person=not self._is_ours(request.caller),
-            invocation=invocation_of(request.caller),
+            invocation=self._invocation_of(request),
             changes=_listed(parameters.get(_CHANGES.get(request.operation, ""), ())),
             parameter=str(parameters.get("Name")) if writes else None,
             value=str(parameters["Value"]) if writes and "Value" in parameters else None,
             looks_up=_look_ups_of(request),
             describe=lambda: _describe(request),
         )
+
+    def _invocation_of(self, request: Request) -> Invocation:
+        """Whose call it is: that of the trace which the SDK names, or of this thread or actor of virtual time."""
+        trace = request.headers.get(_TRACE)
+        if trace is None:
+            return invocation_of(request.caller)
+        while len(self._by_trace) > _MOST_TRACES:
+            self._by_trace.pop(next(iter(self._by_trace)), None)
+        return self._by_trace.setdefault(trace, Invocation())
 
     def _show(self, _body: bytes, query: dict[str, str]) -> tuple[int, Any]:
         if query.get("rest") in {"1", "true"}:
