@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ami_lifecycle_testbed.promises.view import LookUp
 
@@ -25,8 +24,7 @@ def invocation_of(caller: str) -> Invocation:
     return known.setdefault(caller, Invocation())
 
 
-@dataclass(frozen=True)
-class Act:
+class Act(NamedTuple):
     """A call on its way.
 
     Attributes:
@@ -50,8 +48,7 @@ class Act:
     describe: Callable[[], str] = str
 
 
-@dataclass(frozen=True)
-class Effect:
+class Effect(NamedTuple):
     """What a call has created.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from tests.fakes import Call, Faulty, World
 from tests.fakes.images import OWNER
@@ -23,20 +24,22 @@ _TAG = "-latest"
 _LOOK_UP = "usage_of"
 # The value of the document's parameter where there are none.
 _NO_HOOKS = "-"
-# What a call of a port is in AWS, where it changes something; the first argument names what.
-_CHANGES: Mapping[str, str] = {
+# What a call of a port is in AWS, where it changes something.
+_OPERATIONS: Mapping[str, str] = {
     "create": "CreateImage",
+    "register_copy": "RegisterImage",
     "deregister": "DeregisterImage",
     "delete_snapshot": "DeleteSnapshot",
     "stop": "StopInstances",
     "terminate": "TerminateInstances",
     "send": "SendCommand",
-}
-_WRITES: Mapping[str, str] = {
     "put": "PutParameter",
     "overwrite": "PutParameter",
     "delete": "DeleteParameter",
 }
+_WRITES = frozenset({"PutParameter", "DeleteParameter"})
+# Of those, what changes the resource that the first argument names.
+_CHANGES = frozenset(_OPERATIONS.values()) - _WRITES - {"RegisterImage"}
 
 
 class FakesView(View):
@@ -192,28 +195,24 @@ class Promises:
     def _act_of(self, port: Faulty, call: Call) -> Act:
         world, method = self.world, call.method
         arguments = (*call.args, *call.kwargs.values())
-        changes: tuple[str, ...] = ()
-        looks_up: tuple[LookUp, ...] = ()
-        parameter = value = None
-        operation = method
-        if port is world.parameters and method in _WRITES:
-            operation, parameter = _WRITES[method], arguments[0]
-            value = arguments[1] if operation == "PutParameter" else None
+        told: dict[str, Any] = {}
+        operation = _OPERATIONS.get(method, method)
+        if port is world.parameters and operation in _WRITES:
+            told["parameter"] = arguments[0]
+            if operation == "PutParameter":
+                told["value"] = arguments[1]
         elif port is world.usage and method == _LOOK_UP:
-            looks_up = tuple(LookUp(_LOOK_UP, each) for each in arguments[0])
-        elif port in {world.images, world.instances, world.commands} and method in _CHANGES:
-            operation, changes = _CHANGES[method], (arguments[0],)
-        elif method == "register_copy":
-            operation = "RegisterImage"
+            told["looks_up"] = tuple(LookUp(_LOOK_UP, each) for each in arguments[0])
+        elif operation in _CHANGES and (
+            port is world.images or port is world.instances or port is world.commands
+        ):
+            told["changes"] = (arguments[0],)
         return Act(
             operation,
             by_person=False,
             invocation=invocation_of("a function"),
-            changes=changes,
-            parameter=parameter,
-            value=value,
-            looks_up=looks_up,
             describe=lambda: f"{method}{call.args}",
+            **told,
         )
 
     def _see(self) -> Effect:
