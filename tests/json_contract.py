@@ -12,6 +12,20 @@ from pydantic import BaseModel, TypeAdapter
 
 from ami_lifecycle_cli.json_documents import DOCUMENTS, any_of
 
+# The metadata schema that consumers were given.
+METADATA_KEYS: Final = frozenset(
+    {
+        "ami_id",
+        "docker_image",
+        "environment",
+        "creation_date",
+        "branch",
+        "commit_sha",
+        "region",
+        "workflow_run_id",
+        "workflow_run_number",
+    }
+)
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 

@@ -66,10 +66,6 @@ class FakeImages(Faulty):
             completed = self.snapshots[snapshot_id].model_copy(update={"state": "completed"})
             self.snapshots[snapshot_id] = completed
 
-    def fail_image(self, image_id: str, reason: str) -> None:
-        """Let a pending image fail; its snapshots stay."""
-        self._change(image_id, state=ImageState.FAILED, state_reason=reason)
-
     def settle(self) -> None:
         """Complete every pending image."""
         for image_id in [found.image_id for found in self.all.values() if found.state is ImageState.PENDING]:

@@ -102,7 +102,7 @@ class Statement:
         return f"{self.owner}/{self.sid}"
 
 
-def _statements(owner: str, document: Document, effect: str = "Allow") -> list[Statement]:
+def _statements(owner: str, document: Document) -> list[Statement]:
     for raw in document["Statement"]:
         assert raw["Effect"] in {"Allow", "Deny"}
         assert not {"NotAction", "NotResource", "NotPrincipal"} & raw.keys(), f"{owner} grants by exclusion"
@@ -115,7 +115,7 @@ def _statements(owner: str, document: Document, effect: str = "Allow") -> list[S
             conditions=raw.get("Condition", {}),
         )
         for raw in document["Statement"]
-        if raw["Effect"] == effect
+        if raw["Effect"] == "Allow"
     ]
 
 
@@ -142,16 +142,6 @@ def grants_of(role: str) -> list[Statement]:
         for statement in _statements(role, policy["PolicyDocument"])
     ]
     return own + [statement for policy in attached_policies(role) for statement in managed_policy(policy)]
-
-
-def denials_of(role: str) -> list[Statement]:
-    """All that a role is refused, whatever it is granted."""
-    properties = resources("AWS::IAM::Role")[role]
-    inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-    shared = [
-        resources("AWS::IAM::ManagedPolicy")[policy]["PolicyDocument"] for policy in attached_policies(role)
-    ]
-    return [each for document in (*inline, *shared) for each in _statements(role, document, "Deny")]
 
 
 def all_grants() -> list[Statement]:

@@ -388,6 +388,14 @@ class Environment:
         found = self.service.client("ssm").get_parameters(Names=[f"{self.prefix}/latest"])["Parameters"]
         return str(found[0]["Value"]) if found else None
 
+    def pin_by_launch_template(self) -> str:
+        """Make a launch template that names the live image by its id; the template's id."""
+        answer = self.service.client("ec2").create_launch_template(
+            LaunchTemplateName=f"fleet-{self.name}",
+            LaunchTemplateData={"ImageId": self.latest(), "InstanceType": "g5.xlarge"},
+        )
+        return str(answer["LaunchTemplate"]["LaunchTemplateId"])
+
     def metadata(self) -> dict[str, Any]:
         answer = self.service.client("ssm").get_parameter(Name=f"{self.prefix}/metadata")
         found: dict[str, Any] = json.loads(answer["Parameter"]["Value"])

@@ -16,10 +16,10 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from tests.json_contract import check_document
+from tests.json_contract import METADATA_KEYS, check_document
 from tests.workflows.configuration import DURATIONS, PROJECT, write_configuration
 from tests.workflows.service import Service, failures
-from tests.workflows.test_publication import PUBLISHED_KEYS, values_of_latest
+from tests.workflows.test_publication import values_of_latest
 
 COMMAND = Path(sys.executable).with_name("ami-lifecycle")
 PATIENCE_SECONDS = 60
@@ -208,7 +208,7 @@ def test_consumers_read_the_new_image_without_a_change(published: Started) -> No
         f"Docker Image: {metadata['docker_image']}",
         f"Created: {metadata['creation_date']}",
     ]
-    assert metadata.keys() >= PUBLISHED_KEYS
+    assert metadata.keys() >= METADATA_KEYS
     assert set(prod.history()) == set(values_of_latest(prod))
 
 

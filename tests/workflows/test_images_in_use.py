@@ -5,19 +5,10 @@ from __future__ import annotations
 from tests.workflows.service import Environment, Service
 
 
-def pin_by_launch_template(environment: Environment) -> str:
-    """A launch template that names the current image by its id; its id."""
-    answer = environment.service.client("ec2").create_launch_template(
-        LaunchTemplateName=f"fleet-{environment.name}",
-        LaunchTemplateData={"ImageId": environment.latest(), "InstanceType": "g5.xlarge"},
-    )
-    return str(answer["LaunchTemplate"]["LaunchTemplateId"])
-
-
 def test_an_image_that_a_launch_template_names_is_kept_with_its_reason(environment: Environment) -> None:
     environment.must_build("one")
     old = environment.has_one_image()
-    template = pin_by_launch_template(environment)
+    template = environment.pin_by_launch_template()
     ended = environment.must_build("two")
     (decision,) = ended.output["decisions"]
     assert (decision["image_id"], decision["action"]) == (old, "keep")
@@ -34,7 +25,7 @@ def test_an_image_that_a_launch_template_names_is_kept_with_its_reason(environme
 def test_a_build_meanwhile_leaves_the_used_image_alone(environment: Environment) -> None:
     environment.must_build("one")
     old = environment.has_one_image()
-    pin_by_launch_template(environment)
+    environment.pin_by_launch_template()
     environment.must_build("two")
     second = environment.latest()
     environment.must_build("three")

@@ -328,10 +328,7 @@ def test_retiring_is_done_by_the_service(
     operator: Operator, service: Service, environment: Environment
 ) -> None:
     environment.must_build("1" * 40)
-    old = environment.latest()
-    template = service.client("ec2").create_launch_template(
-        LaunchTemplateName=f"holds-{environment.name}", LaunchTemplateData={"ImageId": old}
-    )["LaunchTemplate"]["LaunchTemplateId"]
+    template = environment.pin_by_launch_template()
     environment.must_build("2" * 40)
     service.client("ec2").delete_launch_template(LaunchTemplateId=template)
     retired = operator.ask("retire", environment.name, "--yes")
@@ -371,11 +368,6 @@ ROOT: dict[str, Any] = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 40, "Vo
 def is_running(ec2: Any, instance_id: str) -> bool:
     found = ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": [instance_id]}])["Reservations"]
     return any(each["State"]["Name"] == "running" for row in found for each in row["Instances"])
-
-
-def is_available(ec2: Any, image_id: str) -> bool:
-    found = ec2.describe_images(ImageIds=[image_id])["Images"]
-    return any(image["State"] == "available" for image in found)
 
 
 def ubuntu(environment: Environment) -> str:

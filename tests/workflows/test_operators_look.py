@@ -189,13 +189,11 @@ def test_status_shows_that_the_tag_has_moved_on(
 
 
 def test_status_shows_a_retirement_that_is_pending_and_why(
-    operator: Operator, service: Service, environment: Environment
+    operator: Operator, environment: Environment
 ) -> None:
     environment.must_build("1" * 40)
     old = environment.latest()
-    template = service.client("ec2").create_launch_template(
-        LaunchTemplateName=f"uses-{environment.name}", LaunchTemplateData={"ImageId": old}
-    )["LaunchTemplate"]["LaunchTemplateId"]
+    template = environment.pin_by_launch_template()
     environment.must_build("2" * 40)
     drift = operator.status(environment.name)["drift"]
     assert any(f"retirement of {old} is pending" in finding and template in finding for finding in drift)

@@ -6,20 +6,9 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from tests.json_contract import METADATA_KEYS
 from tests.workflows.conftest import Running
 from tests.workflows.service import Ended, Environment
-
-PUBLISHED_KEYS = {
-    "ami_id",
-    "docker_image",
-    "environment",
-    "creation_date",
-    "branch",
-    "commit_sha",
-    "region",
-    "workflow_run_id",
-    "workflow_run_number",
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ def test_a_first_push_is_built_from_ubuntu_and_published(environment: Environmen
     environment.wait_for_execution()
     published = environment.has_one_image()
     metadata = environment.metadata()
-    assert metadata.keys() >= PUBLISHED_KEYS
+    assert metadata.keys() >= METADATA_KEYS
     assert metadata["docker_image"].endswith(f".dkr.ecr.us-east-1.amazonaws.com/comfyui:{environment.tag}")
     assert (metadata["branch"], metadata["commit_sha"]) == ("release", "0a" * 20)
     assert (metadata["image_digest"], metadata["build_mode"]) == (digest, "fresh")
@@ -99,7 +88,7 @@ def test_history_knows_every_image_that_latest_has_named(environment: Environmen
     assert set(history) == set(named)
     assert {history[image_id]["status"] for image_id in named[:-1]} == {"retired"}
     assert history[named[-1]]["status"] == "live"
-    assert all(history[image_id].keys() >= PUBLISHED_KEYS for image_id in named)
+    assert all(history[image_id].keys() >= METADATA_KEYS for image_id in named)
 
 
 def test_the_published_parameters_have_the_types_that_consumers_expect(built: Built) -> None:

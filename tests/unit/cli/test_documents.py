@@ -67,10 +67,12 @@ def test_a_link_leads_to_what_is_there(page: Path) -> None:
 def test_what_is_typed_names_files_that_are_there_and_leaves_nothing_to_fill_in(page: Path) -> None:
     lines = [line for line in page.read_text().splitlines() if line.startswith("    ")]
     assert [line for line in lines if re.search(r"<[A-Za-z]+>", line)] == []
-    rooms = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    directories = {path.name for path in ROOT.iterdir() if path.is_dir()}
     words = {word for line in lines for word in re.findall(r"(?<![\w/.$}-])[\w.-]+/[\w./-]+", line)}
     ours = {
-        word for word in words if word.partition("/")[0] in rooms - {"build"} and not word.startswith(".")
+        word
+        for word in words
+        if word.partition("/")[0] in directories - {"build"} and not word.startswith(".")
     }
     # Whoever has hooks adds this directory.
     there = {word for word in ours if not word.startswith("config/hooks/")}
@@ -84,13 +86,13 @@ def test_the_index_of_the_documentation_has_every_page() -> None:
     assert pages <= linked
 
 
-def test_the_map_of_the_repository_has_every_room() -> None:
+def test_the_map_of_the_repository_has_every_directory() -> None:
     text = (ROOT / "README.md").read_text()
     ignored = set(re.findall(r"^([\w.]+)/$", (ROOT / ".gitignore").read_text(), re.MULTILINE))
-    rooms = {
+    directories = {
         path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")
     } - ignored
-    assert [room for room in sorted(rooms) if f"`{room}/" not in text] == []
+    assert [directory for directory in sorted(directories) if f"`{directory}/" not in text] == []
 
 
 def test_the_runbook_has_every_error_once() -> None:

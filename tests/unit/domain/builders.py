@@ -15,6 +15,7 @@ from ami_lifecycle.domain.model import (
     ImageState,
 )
 from ami_lifecycle.domain.planning import Live
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 
@@ -27,6 +28,27 @@ NAME = "comfyui-multitenant-prod"
 
 def image_id(number: int) -> str:
     return f"ami-{number:017x}"
+
+
+def digest_of(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def published(build: int, number: int, *, rolled_back: bool = False) -> HistoryRecord:
+    """The record of this build, last published under this number."""
+    return HistoryRecord(
+        ami_id=image_id(build),
+        docker_image="registry/comfyui",
+        environment="prod",
+        creation_date=f"2026-01-{build:02d}T00:00:00Z",
+        branch=None,
+        commit_sha=None,
+        region="us-east-1",
+        workflow_run_id="run",
+        workflow_run_number=str(number),
+        image_digest=digest_of(build),
+        rolled_back=rolled_back,
+    )
 
 
 def an_image(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.domain.builders import image_id
+from tests.unit.domain.builders import digest_of, image_id, published
 
 from ami_lifecycle.domain.lineage import (
     lineage,
@@ -16,27 +16,6 @@ from ami_lifecycle.domain.lineage import (
 )
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
-
-
-def digest(number: int) -> str:
-    return f"sha256:{number:064x}"
-
-
-def published(build: int, number: int, *, rolled_back: bool = False) -> HistoryRecord:
-    """The record of this build, last published under this number."""
-    return HistoryRecord(
-        ami_id=image_id(build),
-        docker_image="registry/comfyui",
-        environment="prod",
-        creation_date=f"2026-01-{build:02d}T00:00:00Z",
-        branch=None,
-        commit_sha=None,
-        region="us-east-1",
-        workflow_run_id="run",
-        workflow_run_number=str(number),
-        image_digest=digest(build),
-        rolled_back=rolled_back,
-    )
 
 
 class Environment:
@@ -53,14 +32,14 @@ class Environment:
         self.live = build
 
     def go_to(self, build: int) -> None:
-        for record in rolled_back_by(self._all(), image_id(self.live), digest(build)):
+        for record in rolled_back_by(self._all(), image_id(self.live), digest_of(build)):
             left = int(record.image_digest.removeprefix("sha256:"), 16)
             self.records[left] = record.model_copy(update={"rolled_back": True})
         self.push(build)
 
     def back(self, steps: int = 1) -> int | None:
         """Where that many steps back lead."""
-        earlier = live_before(self._all(), image_id(self.live), digest(self.live))
+        earlier = live_before(self._all(), image_id(self.live), digest_of(self.live))
         if steps > len(earlier):
             return None
         return int(earlier[steps - 1].image_digest.removeprefix("sha256:"), 16)
@@ -141,7 +120,7 @@ def test_a_step_back_never_leads_to_the_live_image_nor_to_what_was_left(
         ({"trigger": Trigger.ROLLBACK}, True),
         ({"action": Action.PUBLISH, "publish_image_id": image_id(1)}, True),
         ({"action": Action.PUBLISH, "trigger": Trigger.RECONCILE, "publish_image_id": image_id(1)}, False),
-        ({"image_digest": digest(1)}, False),
+        ({"image_digest": digest_of(1)}, False),
         ({"trigger": Trigger.PUSH}, False),
     ],
 )
@@ -179,27 +158,27 @@ def test_of_one_docker_image_the_newest_publication_stands_for_it() -> None:
 def test_without_a_live_image_all_that_was_live_is_a_way_back() -> None:
     records = [published(1, 1), published(2, 2), published(3, 3, rolled_back=True)]
     assert [record.ami_id for record in live_before(records, None, None)] == [image_id(2), image_id(1)]
-    assert live_before(records, image_id(9), digest(9)) == live_before(records, None, None)
+    assert live_before(records, image_id(9), digest_of(9)) == live_before(records, None, None)
 
 
 def test_from_an_image_in_the_middle_only_what_lies_between_is_left() -> None:
     records = [published(build, build) for build in (1, 2, 3, 4)]
-    assert rolled_back_by(records, image_id(3), digest(1)) == [published(3, 3), published(2, 2)]
-    assert rolled_back_by(records, image_id(4), digest(3)) == [published(4, 4)]
+    assert rolled_back_by(records, image_id(3), digest_of(1)) == [published(3, 3), published(2, 2)]
+    assert rolled_back_by(records, image_id(4), digest_of(3)) == [published(4, 4)]
 
 
 def test_who_goes_forward_or_nowhere_leaves_nothing() -> None:
     records = [published(1, 1), published(2, 2), published(3, 3, rolled_back=True)]
-    for target in (digest(3), digest(9)):
+    for target in (digest_of(3), digest_of(9)):
         assert rolled_back_by(records, image_id(2), target) == []
-    assert rolled_back_by(records, image_id(1), digest(2)) == []
+    assert rolled_back_by(records, image_id(1), digest_of(2)) == []
 
 
 def test_from_a_live_image_without_a_record_all_newer_than_the_target_is_left() -> None:
     records = [published(1, 1), published(2, 2), published(3, 3)]
-    assert rolled_back_by(records, image_id(9), digest(1)) == [published(3, 3), published(2, 2)]
+    assert rolled_back_by(records, image_id(9), digest_of(1)) == [published(3, 3), published(2, 2)]
 
 
 def test_what_was_left_before_is_not_left_again() -> None:
     records = [published(1, 1), published(2, 2, rolled_back=True), published(3, 3)]
-    assert rolled_back_by(records, image_id(3), digest(1)) == [published(3, 3)]
+    assert rolled_back_by(records, image_id(3), digest_of(1)) == [published(3, 3)]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.json_contract import METADATA_KEYS
 from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_id, settings
 
 from ami_lifecycle.domain.command import CommandFacts
@@ -27,18 +28,6 @@ from ami_lifecycle.domain.publication import (
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.domain.request import Action, Trigger
 
-# The metadata schema that consumers were given.
-PUBLISHED_KEYS = {
-    "ami_id",
-    "docker_image",
-    "environment",
-    "creation_date",
-    "branch",
-    "commit_sha",
-    "region",
-    "workflow_run_id",
-    "workflow_run_number",
-}
 OUR_KEYS = {
     "image_digest",
     "base_ami_id",
@@ -111,7 +100,7 @@ def test_the_schema_that_consumers_know_is_kept_key_for_key() -> None:
         "org.opencontainers.image.ref.name": "ubuntu",
     }
     written = json.loads(dump(a_metadata(provisioned(image_labels=labels))))
-    assert {key: written[key] for key in PUBLISHED_KEYS} == {
+    assert {key: written[key] for key in METADATA_KEYS} == {
         "ami_id": image_id(1),
         "docker_image": "registry/comfyui:prod-latest",
         "environment": "prod",
@@ -163,7 +152,7 @@ def test_a_record_fits_a_standard_parameter_whatever_is_in_it(
         assert len(text) <= 4_096
         assert len(text.encode()) == len(text)
         written = json.loads(text)
-        assert written.keys() >= PUBLISHED_KEYS | OUR_KEYS
+        assert written.keys() >= METADATA_KEYS | OUR_KEYS
         assert (written["ami_id"], written["image_digest"]) == (image_id(1), DIGEST)
         assert written["docker_image"] == "registry/comfyui:prod-latest"
         assert load(type(record), text) is not None
@@ -217,7 +206,7 @@ def test_a_record_of_a_later_schema_is_read_for_what_is_known() -> None:
 
 
 def test_metadata_that_an_older_workflow_wrote_lacks_our_keys_and_is_not_read_as_ours() -> None:
-    older = dict.fromkeys(PUBLISHED_KEYS, "x") | {"ami_id": image_id(1)}
+    older = dict.fromkeys(METADATA_KEYS, "x") | {"ami_id": image_id(1)}
     assert load(Metadata, json.dumps(older)) is None
 
 

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.domain.builders import NOW, an_image, image_id
+from tests.unit.domain.builders import NOW, an_image, digest_of, image_id, published
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.model import Image, ImageState, ImageUse, Usage, UsageKind
-from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.retirement import decide, previous_images
 from ami_lifecycle.domain.settings import RetirementSettings
 
@@ -220,69 +219,49 @@ def test_somebodys_copy_with_our_tags_is_kept_and_does_not_count() -> None:
 # By publication.
 
 
-def a_record(number: int, published: int, *, rolled_back: bool = False) -> HistoryRecord:
-    return HistoryRecord(
-        ami_id=image_id(number),
-        docker_image="registry/comfyui",
-        environment="prod",
-        creation_date=f"2026-01-{number:02d}T00:00:00Z",
-        branch=None,
-        commit_sha=None,
-        region="us-east-1",
-        workflow_run_id="run",
-        workflow_run_number=str(published),
-        image_digest=digest(number),
-        rolled_back=rolled_back,
-    )
-
-
-def digest(number: int) -> str:
-    return f"sha256:{number:064x}"
-
-
 def built(number: int) -> Image:
-    return an_image(number, digest=digest(number), creation_date=NOW.replace(day=number))
+    return an_image(number, digest=digest_of(number), creation_date=NOW.replace(day=number))
 
 
 def test_the_image_that_was_live_before_is_kept_and_not_the_newer_one_that_was_left() -> None:
     # One, two (bad), one again, three.
-    history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
+    history = [published(3, 4), published(2, 2, rolled_back=True), published(1, 3)]
     kept, opened = previous_images(built(3), [built(1), built(2)], 1, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1)]
     assert [image.image_id for image in opened] == [image_id(2)]
 
 
 def test_what_a_person_left_is_kept_only_where_a_place_is_free() -> None:
-    history = [a_record(3, 4), a_record(2, 2, rolled_back=True), a_record(1, 3)]
+    history = [published(3, 4), published(2, 2, rolled_back=True), published(1, 3)]
     kept, _ = previous_images(built(3), [built(1), built(2)], 2, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1), image_id(2)]
     assert "a person has rolled back from it" in kept[1].reason
 
 
 def test_a_second_image_of_one_docker_image_takes_no_others_place() -> None:
-    twice = an_image(4, digest=digest(3), creation_date=NOW.replace(day=4))
+    twice = an_image(4, digest=digest_of(3), creation_date=NOW.replace(day=4))
     kept, opened = previous_images(built(5), [built(1), built(3), twice], 2)
     assert [decision.image_id for decision in kept] == [twice.image_id, image_id(1)]
     assert [image.image_id for image in opened] == [image_id(3)]
 
 
 def test_a_second_image_of_the_live_docker_image_takes_no_others_place() -> None:
-    live, again = built(3), an_image(4, digest=digest(3), creation_date=NOW.replace(day=4))
+    live, again = built(3), an_image(4, digest=digest_of(3), creation_date=NOW.replace(day=4))
     kept, opened = previous_images(live, [live, again, built(1)], 1)
     assert [decision.image_id for decision in kept] == [image_id(1)]
     assert [image.image_id for image in opened] == [again.image_id]
 
 
 def test_what_a_person_left_goes_before_a_second_image() -> None:
-    twice = an_image(5, digest=digest(1), creation_date=NOW.replace(day=5))
-    history = [a_record(3, 4), a_record(4, 2, rolled_back=True), a_record(1, 3)]
+    twice = an_image(5, digest=digest_of(1), creation_date=NOW.replace(day=5))
+    history = [published(3, 4), published(4, 2, rolled_back=True), published(1, 3)]
     kept, opened = previous_images(built(3), [built(1), built(4), twice], 2, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1), image_id(5)]
     assert [image.image_id for image in opened] == [image_id(4)]
 
 
-def test_an_image_from_before_records_is_older_than_one_with_a_record() -> None:
-    kept, _ = previous_images(built(9), [built(1), built(5)], 1, history=[a_record(1, 1)])
+def test_an_image_from_before_records_is_older_than_one_with_published() -> None:
+    kept, _ = previous_images(built(9), [built(1), built(5)], 1, history=[published(1, 1)])
     assert [decision.image_id for decision in kept] == [image_id(1)]
 
 
@@ -324,7 +303,7 @@ def test_what_must_not_go_is_kept_with_the_reason_and_takes_no_place(
 
 def test_a_kept_image_that_a_person_left_says_that_it_goes_first() -> None:
     kept, _ = previous_images(
-        built(3), [built(1)], 1, history=[a_record(3, 3), a_record(1, 1, rolled_back=True)]
+        built(3), [built(1)], 1, history=[published(3, 3), published(1, 1, rolled_back=True)]
     )
     assert kept[0].reason == (
         "previous image 1 of 1 that the settings keep; a person has rolled back from it, "
