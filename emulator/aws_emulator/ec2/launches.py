@@ -106,7 +106,6 @@ class Launches:
             instances = [
                 self._launch(target, parameters, reservation_id, refused) for _ in range(_count(parameters))
             ]
-            target.image.last_launched = self._store.clock.now()
             self._tokens.remember(asked, (reservation_id, instances), scope)
             return self._reservation(reservation_id, instances)
 
@@ -260,7 +259,6 @@ class Launches:
             ebs_optimized=parameters.get("EbsOptimized", False),
             monitoring=parameters.get("Monitoring", {}).get("Enabled", False),
             tags=dict(target.tags["instance"]),
-            interface_tags=dict(target.tags["network-interface"]),
         )
         for device in target.devices:
             volume = self._attach_new_volume(instance, device, target.tags["volume"])

@@ -108,7 +108,6 @@ class Image(Resource):
     launch_permissions: list[dict[str, str]] = field(default_factory=list)
     deregistration_protection: str = "disabled"
     deprecation_time: datetime | None = None
-    last_launched: datetime | None = None
     platform_details: str = "Linux/UNIX"
     usage_operation: str = "RunInstances"
 
@@ -155,7 +154,6 @@ class Instance(Resource):
     client_token: str = ""
     ebs_optimized: bool = False
     monitoring: bool = False
-    interface_tags: Tags = field(default_factory=dict)
     bootable: bool = True
     agent_online: bool = False
     agent_version: str = "3.3.2746.0"
