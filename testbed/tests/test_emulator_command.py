@@ -109,6 +109,7 @@ def invoke(ready: dict[str, Any]) -> Any:
 def test_one_json_line_says_that_it_is_ready_and_sigterm_ends_everything(start: Start) -> None:
     process, ready = start("--port", "0", "--time-scale", "0.01")
     assert set(ready) == {
+        "schema_version",
         "endpoint_url",
         "region",
         "account_id",
