@@ -166,7 +166,11 @@ class Trials:
                 found = self._found_by[function]
                 own = [test for test in tests if test not in found and _is_about(test, function)]
                 others = [test for test in tests if test not in {*found, *own}]
-                order = [*found, *own, *_quickest(others, reach, self.seconds)]
+                order = [
+                    *found,
+                    *_quickest(own, reach, self.seconds),
+                    *_quickest(others, reach, self.seconds),
+                ]
                 reading, writing = os.pipe()
                 child = os.fork()
                 if child == 0:

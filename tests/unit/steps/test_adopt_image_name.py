@@ -136,3 +136,12 @@ def test_a_candidate_without_a_date_gives_its_copy_none(build: Build) -> None:
     build.account.world.images.add(build.candidate.model_copy(update={"creation_date": None}))
     copy = build.account.world.images.all[build.adopt().image_id]
     assert TAG_IMAGED not in copy.tags
+
+
+def test_a_candidate_of_no_release_gives_its_copy_none(build: Build) -> None:
+    tags = {
+        key: value for key, value in build.candidate.tags.items() if key not in {TAG_RELEASE, TAG_EXECUTION}
+    }
+    build.account.world.images.add(build.candidate.model_copy(update={"tags": tags}))
+    copy = build.account.world.images.all[build.adopt().image_id]
+    assert TAG_RELEASE not in copy.tags

@@ -358,6 +358,20 @@ def test_only_the_images_own_failures_and_a_persons_stop_are_counted(
     )
 
 
+def test_failures_with_other_hooks_begin_anew(account: Account) -> None:
+    digest = account.push("two")
+    environments = account.world.environments
+    counted = []
+    for name, recipe in (("one", "verify:a"), ("two", "verify:a"), ("three", None)):
+        claim = holder_of(account, name, digest=digest).model_copy(update={"recipe": recipe})
+        environments.records["prod"] = environments.get("prod").model_copy(update={"claim": claim})
+        account.build_cleaner.clean_up(a_clean_up(name, error="VerificationFailedError"))
+        failed = environments.get("prod").failed
+        assert failed is not None
+        counted.append((failed.recipe, failed.count))
+    assert counted == [("verify:a", 1), ("verify:a", 2), (None, 1)]
+
+
 def test_failures_of_one_digest_add_up_and_those_of_another_begin_anew(account: Account) -> None:
     digest = account.push("two")
     counted = []

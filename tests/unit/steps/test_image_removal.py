@@ -273,6 +273,26 @@ def test_a_result_tells_what_it_can_carry_and_how_much_it_leaves_out() -> None:
     assert len(result.model_dump_json()) < 100_000
 
 
+def test_what_one_look_led_to_is_not_forgotten_for_the_next() -> None:
+    build = Pile(10)
+    build.account.world.images.hooks.append(Slow(build.account, "deregister", 16))
+    locked = [build.pile[number].image_id for number in (0, 5, 9)]
+    lock(build.account, *locked, method="deregister")
+    result = build.retire_for(3600)
+    assert {each.resource for each in result.blocked} == set(locked)
+    assert build.count("usage_of") > 1
+
+
+def test_what_failed_for_now_in_one_look_repeats_the_step_after_the_next() -> None:
+    build = Pile(10)
+    build.account.world.images.hooks.append(Slow(build.account, "deregister", 16))
+    build.account.world.images.fail("deregister", ThrottledError("slower"))
+    with pytest.raises(ThrottledError):
+        build.retire_for(3600)
+    assert build.count("usage_of") > 1
+    assert len(build.left) == 1
+
+
 # Snapshots.
 
 

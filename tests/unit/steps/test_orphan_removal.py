@@ -154,6 +154,19 @@ def test_a_snapshot_that_ec2_still_counts_as_used_is_come_back_to(account: Accou
     # Nothing was deregistered a moment ago, so that it is the Recycle Bin that keeps it.
     (found,) = clean(account).blocked
     assert (found.resource, found.error) == (other.snapshot_id, "RefusedError")
+    assert found.reason == (
+        f"EC2 counts {other.snapshot_id} as used, though no image shows it. One that is registered from it at this "
+        "moment shows it soon. An image in the Recycle Bin keeps its snapshots (aws ec2 list-images-in-recycle-bin): "
+        "exclude the service's images from the retention rule by their tags, or wait until it expires there; it is "
+        "tried again later."
+    )
+
+
+def test_users_of_snapshots_that_are_refused_are_told_with_the_snapshots(account: Account) -> None:
+    first = an_orphan_snapshot(account)
+    second = an_orphan_snapshot(account, snapshot_id="snap-00000000000000bae")
+    account.world.images.fail("images_of_snapshots", DENIED)
+    assert clean(account).blocked == (refused(f"the users of {first.snapshot_id}, {second.snapshot_id}"),)
 
 
 def test_images_for_which_there_is_no_time_are_left_to_the_next_attempt(account: Account) -> None:
@@ -209,6 +222,18 @@ def test_an_image_that_nobody_can_launch_goes_without_a_look_at_its_uses(
     image = an_orphan_image(account, state=state)
     assert clean(account).deregistered == (image.image_id,)
     assert account.world.usage.calls == []
+
+
+def test_an_image_that_failed_goes_beside_one_that_nobody_uses(account: Account) -> None:
+    failed, other = an_orphan_image(account, state=ImageState.FAILED), another(account, 8)
+    assert clean(account).deregistered == (failed.image_id, other.image_id)
+
+
+def test_an_instance_of_the_execution_that_ec2_still_counts_is_no_use(account: Account) -> None:
+    image, own = an_orphan_image(account), an_orphan_instance(account)
+    arn = f"arn:aws:ec2:us-east-1:123456789012:instance/{own.instance_id}"
+    account.world.usage.use(image.image_id, UsageKind.RUNNING_INSTANCE, arn)
+    assert clean(account).deregistered == (image.image_id,)
 
 
 def test_a_copy_stays_as_somebodys(account: Account) -> None:
@@ -298,7 +323,7 @@ def test_a_publication_that_was_interrupted_is_undone_by_its_owners_clean_up(
     account.world.parameters.set(name, changed.model_dump_json())
     if not latest:
         account.world.parameters.delete(f"{account.prefix}/latest")
-    cleaned = clean(account, has_succeeded=has_succeeded)
+    cleaned = clean(account, **({"has_succeeded": True} if has_succeeded else {}))
     if goes and not has_succeeded:
         assert cleaned.deregistered == (image.image_id,)
         assert name not in account.world.parameters.all
@@ -361,3 +386,9 @@ def test_what_of_it_is_refused_or_fails_for_now_is_told(account: Account) -> Non
     account.world.parameters.fail("get_each", slower)
     found = account.orphan_remover.orphaned_images([orphan])
     assert (found.done, found.blocked, found.transient) == ([], [], [slower])
+
+
+def test_the_image_of_a_publication_that_was_interrupted_is_an_orphan(account: Account) -> None:
+    image = an_orphan_image(account)
+    account.record(image)
+    assert account.orphan_remover.orphaned_images([image]).done == [image]

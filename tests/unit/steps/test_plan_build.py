@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.fakes.repository import REGISTRY
 from tests.unit.steps.account import UBUNTU, Account, an_image, arn_of, catalogue, image_id_of
 
-from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
+from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, Pin, UnusableBase
 from ami_lifecycle.domain.execution import BuildState, ImageRef
-from ami_lifecycle.domain.model import ImageState
+from ami_lifecycle.domain.model import TAG_DIGEST, ImageState
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
 from ami_lifecycle.domain.planning import Live, base_of, choose_base
@@ -254,6 +255,94 @@ def test_a_pinned_environment_says_why_nothing_is_built(account: Account) -> Non
     )
 
 
+# Scheduled rebuilds.
+
+
+def scheduled(account: Account, **fields: Any) -> BuildPlan:
+    digest = account.live.tags[TAG_DIGEST]
+    return plan(account, trigger=Trigger.SCHEDULE, fresh=True, **{"image_digest": digest, **fields}).plan
+
+
+def live_since(days: float, **refresh: Any) -> Account:
+    account = Account({"refresh": refresh})
+    created = account.world.clock.now() - timedelta(days=days)
+    account.publish(an_image(1, created=created, digest=account.push("one")))
+    return account
+
+
+@pytest.mark.parametrize(("days", "action"), [(29, Action.NONE), (31, Action.BUILD)])
+def test_a_rebuild_is_judged_again_by_its_age(days: float, action: Action) -> None:
+    account = live_since(days, rebuild_after_days=30)
+    found = scheduled(account)
+    assert found.action is action
+    if action is Action.NONE:
+        assert found.reasons == (f"no rebuild of {account.latest} is due",)
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_rebuild_is_judged_again_by_its_base_where_that_is_followed(follows: bool) -> None:
+    account = live_since(31, **({"follow_base": True} if follows else {"rebuild_after_days": 99}))
+    newer = account.world.images.all[UBUNTU].model_copy(update={"creation_date": account.world.clock.now()})
+    account.world.images.add(newer)
+    assert scheduled(account).action is (Action.BUILD if follows else Action.NONE)
+    asked = [call for call in account.world.images.called("get") if call.args == (UBUNTU,)]
+    assert len(asked) == follows
+
+
+def test_a_rebuild_is_none_of_what_is_not_live_is_pinned_or_given_up() -> None:
+    account = live_since(31, rebuild_after_days=30)
+    digest = account.live.tags[TAG_DIGEST]
+    account.world.repository.digests["comfyui"].add(OTHER)
+    assert scheduled(account, image_digest=OTHER).reasons == (
+        f"{OTHER} is not what is live, so there is nothing to rebuild",
+    )
+    environments = account.world.environments
+    environments.record_failures("prod", [FailedAttempts(digest=digest, count=3)])
+    assert scheduled(account).reasons == (
+        "its build has failed 3 times; push a corrected image, or start a build by hand",
+    )
+    environments.set_pin("prod", Pin(image_id=account.latest or "", at=account.world.clock.now()))
+    assert scheduled(account).reasons[0].startswith("prod is pinned to")
+
+
+# What an update starts from.
+
+
+def test_a_base_that_is_too_old_is_none() -> None:
+    account = Account({"refresh": {"max_base_age_days": 30}})
+    account.publish(an_image(1, digest=account.push("one")))
+    account.push("two")
+    found = plan(account).plan
+    assert found.mode is BuildMode.FRESH
+    assert "max_base_age_days is 30" in found.reasons[0]
+
+
+def test_a_base_from_which_no_build_can_start_is_none(account: Account) -> None:
+    account.push("two")
+    unusable = UnusableBase(image_id=account.latest or "", reason="it is too old", is_certain=True)
+    account.world.environments.record_unusable_base("prod", unusable)
+    found = plan(account).plan
+    assert found.mode is BuildMode.FRESH
+    assert found.reasons[0].endswith(f"no build can start from {account.latest}: it is too old")
+
+
+def test_the_newest_older_image_is_one_where_latest_names_none() -> None:
+    account = Account()
+    account.push("one")
+    old = account.world.images.add(an_image(1, name="comfyui-multitenant-prod-2024", environment=None))
+    found = plan(account).plan
+    assert found.mode is BuildMode.UPDATE
+    assert found.reasons[0].startswith(f"update from {old.image_id}: ")
+
+
+def test_a_text_that_is_no_id_in_latest_has_no_record_to_look_at() -> None:
+    account = Account()
+    account.push("one")
+    account.world.parameters.set(f"{account.prefix}/latest", "no id")
+    plan(account)
+    assert not [call for call in account.world.parameters.called("get") if "/history/" in call.args[0]]
+
+
 # Publishing again.
 
 
@@ -308,12 +397,15 @@ def test_a_build_in_the_place_of_an_image_may_have_no_other_reason(account: Acco
     account.world.repository.digests["comfyui"].add(OTHER)
     state = plan(account, publish_image_id=image_id_of(9), image_digest=OTHER)
     assert state.plan.reasons[-1] == f"{image_id_of(9)} is gone, so its Docker image is built"
+    state = plan(account, publish_image_id=image_id_of(9), image_digest=OTHER, reason="fix X")
+    assert state.plan.reasons[-1] == f"{image_id_of(9)} is gone, so its Docker image is built; fix X"
 
 
 def test_a_publication_without_an_image_is_refused(account: Account) -> None:
     assert refusal(account, RecordNotFoundError, action=Action.PUBLISH) == (
         "no image cannot be published again: it is not an available image of this account; build its digest instead"
     )
+    assert account.world.clock.pauses == []
 
 
 def test_an_image_of_another_environment_is_not_published(account: Account) -> None:

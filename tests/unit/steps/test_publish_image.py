@@ -385,6 +385,16 @@ def test_a_repair_of_what_has_no_number_yet_gives_it_one(build: Build) -> None:
     assert build.publish(build.old, verified=None).number == 1
 
 
+def test_a_text_that_a_person_wrote_for_what_was_replaced_is_no_id_of_an_image(build: Build) -> None:
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    name = f"{build.account.prefix}/history/{build.old.image_id}"
+    by_hand = record.model_copy(update={"replaces": "the one before"})
+    build.account.world.parameters.set(name, by_hand.model_dump_json())
+    again(build, 1, trigger=Trigger.RECONCILE)
+    assert build.publish(build.old, verified=None).replaced is None
+
+
 def test_a_repair_keeps_that_somebody_has_gone_back_from_it_and_a_publication_does_not(build: Build) -> None:
     image = older(build)
     for each in (build.old, image):
@@ -401,6 +411,27 @@ def test_a_repair_keeps_that_somebody_has_gone_back_from_it_and_a_publication_do
     anew = build.account.history(image.image_id)
     assert anew is not None
     assert not anew.rolled_back
+
+
+def test_a_rollback_gets_a_number_of_its_own_and_all_its_reasons(build: Build) -> None:
+    image = older(build)
+    record = build.account.history(image.image_id)
+    assert record is not None
+    name = f"{build.account.prefix}/history/{image.image_id}"
+    numbered = record.model_copy(update={"workflow_run_number": "5"})
+    build.account.world.parameters.set(name, numbered.model_dump_json())
+    again(build, OLDER, trigger=Trigger.ROLLBACK)
+    build.plan = build.plan.model_copy(update={"reasons": ("one", "two")})
+    assert build.publish(image, verified=None).number == 1
+    assert build.account.metadata.reason == "one; two"
+
+
+def test_a_tag_that_moves_back_to_an_earlier_digest_goes_back_from_nothing(build: Build) -> None:
+    older(build, digest=build.digest)
+    build.publish()
+    left = build.account.history(build.old.image_id)
+    assert left is not None
+    assert not left.rolled_back
 
 
 def test_who_goes_back_from_one_image_writes_its_record_once(build: Build) -> None:

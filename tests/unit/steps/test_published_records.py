@@ -115,6 +115,7 @@ def test_records_that_contradict_latest_are_corrected_but_for_the_live_images_ow
         assert each.published_by == image.tags["ami-lifecycle:execution"]
         assert each.status_since > f"{now:%Y-%m-%dT%H:%M:%S}"
     writer(account).correct_history(live, world.images)
+    assert account.history(image_id_of(2)).superseded_by == live  # type: ignore[union-attr]  # it is there
     assert account.history(image_id_of(2)).status is RecordStatus.SUPERSEDED  # type: ignore[union-attr]  # it is there
     assert records(account).contradicting_records(live, world.images, world.clock) == {}
 

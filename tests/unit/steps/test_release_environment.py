@@ -196,6 +196,26 @@ def test_a_passing_fault_repeats_the_step_once_all_else_is_done(build: Build) ->
     assert len(build.account.world.notifier.sent) == 1
 
 
+@pytest.mark.parametrize(
+    ("port", "method"), [("instances", "find"), ("environments", "hold_back"), ("executions", "start")]
+)
+def test_whatever_fails_for_now_repeats_the_step(build: Build, port: str, method: str) -> None:
+    wanted = BuildRequest(environment="prod")
+    assert build.account.world.environments.queue("prod", wanted, behind=build.claim, revision=0)
+    getattr(build.account.world, port).fail(method, ThrottledError("slower"))
+    with pytest.raises(ThrottledError):
+        released(build, retirement=Retirement(blocked=(LOCKED,)))
+    assert build.account.world.environments.get("prod").claim is None
+
+
+def test_what_was_refused_is_not_written_into_the_record_of_the_next_holder(build: Build) -> None:
+    assert build.account.world.environments.release("prod", build.claim, revision=0)
+    other = build.claim.model_copy(update={"execution_arn": arn_of("other"), "number": 3})
+    assert build.account.world.environments.claim("prod", other)
+    released(build, retirement=Retirement(blocked=(LOCKED,)))
+    assert build.account.world.environments.get("prod").held_back == ()
+
+
 # What people are told.
 
 
@@ -223,6 +243,18 @@ def test_a_publication_is_told_with_links_and_reasons(build: Build) -> None:
     }
     assert result.untold == ()
     assert [each.detail_type for each in build.account.world.notifier.announced] == ["Image Published"]
+
+
+def test_a_publication_is_told_with_its_release(build: Build) -> None:
+    published = a_publication(build).model_copy(update={"release": "arn:release"})
+    assert released(build, published=published).release == "arn:release"
+    assert build.account.world.notifier.sent[0][1]["release"] == "arn:release"
+
+
+def test_what_cannot_be_told_for_now_is_told_a_second_later(build: Build) -> None:
+    build.account.world.notifier.fail("notify", ThrottledError("slower"))
+    assert released(build).untold == ()
+    assert (len(build.account.world.notifier.sent), build.account.world.clock.pauses) == (1, [1])
 
 
 def test_a_retirement_is_told_as_one(build: Build) -> None:

@@ -15,7 +15,7 @@ from ami_lifecycle.domain.execution import Published
 from ami_lifecycle.domain.model import ImageUse, Instance, InstanceState, UsageKind
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest
-from ami_lifecycle.errors import AccessDeniedError
+from ami_lifecycle.errors import AccessDeniedError, ThrottledError
 from ami_lifecycle.steps.retire_images import RetirementReview
 
 OTHER = "ami-0ffffffffffffffff"
@@ -321,3 +321,67 @@ def test_records_that_cannot_be_read_together_are_read_one_by_one(build: Build) 
     record = build.account.history(build.old.image_id)
     assert record is not None
     assert record.status is RecordStatus.KEPT
+
+
+# What is asked for, and what repeats the step.
+
+
+def test_uses_are_looked_up_where_the_settings_say_and_permissions_right_before() -> None:
+    build = Build(retirement={"parameter_paths": ["/comfyui", "/fleets"]})
+    build.publish()
+    build.retire()
+    (call,) = build.account.world.usage.called("usage_of")
+    assert call.args == ([build.old.image_id], ("/comfyui", "/fleets"))
+    assert call.kwargs == {"with_permissions": False}
+
+
+def test_who_asks_without_removing_gets_the_permissions_too(build: Build) -> None:
+    review(build.account).decide(build.account.live)
+    assert build.account.world.usage.called("usage_of")[-1].kwargs == {"with_permissions": True}
+
+
+def test_the_environments_own_latest_is_no_use(build: Build) -> None:
+    """EC2's index of references may be behind."""
+    latest = "arn:aws:ssm:us-east-1:123456789012:parameter/comfyui/ami/prod/latest"
+    build.account.world.usage.use(build.old.image_id, UsageKind.LATEST, latest)
+    assert build.retire().decisions == (gone(1),)
+
+
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [("images", "deregister"), ("parameters", "overwrite"), ("images", "images_of_snapshots")],
+)
+def test_what_fails_for_now_repeats_the_retirement(build: Build, port: str, method: str) -> None:
+    world = build.account.world
+    third = world.images.add(an_image(3, name=CANDIDATE + "3", digest="sha256:3"))
+    build.account.record(third, status=RecordStatus.SUPERSEDED)
+    world.usage.use(third.image_id, UsageKind.FLEET, "fleet-1")
+    getattr(world, port).fail(method, ThrottledError("slower"))
+    with pytest.raises(ThrottledError):
+        build.retire()
+
+
+def test_a_record_that_cannot_be_written_for_now_repeats_the_retirement(build: Build) -> None:
+    build.account.world.usage.use(build.old.image_id, UsageKind.FLEET, "fleet-1")
+    build.account.world.parameters.fail("overwrite", ThrottledError("slower"))
+    with pytest.raises(ThrottledError):
+        build.retire()
+
+
+@pytest.mark.parametrize("resource", ["fleet-1", "fleet-" + "1" * 400])
+def test_a_record_that_says_it_already_is_not_written_again(build: Build, resource: str) -> None:
+    build.account.world.usage.use(build.old.image_id, UsageKind.FLEET, resource)
+    build.retire()
+    record = build.account.history(build.old.image_id)
+    assert record is not None
+    assert record.status_reason == f"in use: EC2 Fleet {resource}"[:300]
+    build.retire()
+    assert len(build.account.world.parameters.called("overwrite")) == 1
+
+
+def test_a_record_that_cannot_be_read_is_left_to_a_person(build: Build) -> None:
+    name = f"{build.account.prefix}/history/{build.old.image_id}"
+    build.account.world.parameters.set(name, "{")
+    build.account.world.usage.use(build.old.image_id, UsageKind.FLEET, "fleet-1")
+    assert build.retire().blocked == ()
+    assert build.account.world.parameters.all[name].value == "{"
