@@ -19,7 +19,7 @@ readonly SETTINGS=$ROOT/etc/ami-lifecycle
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' image_tag='' image_size_bytes='' mode='' region='' application='' environment='' run_id=''
 export container_ports='' container_environment='' container_command='' container_volumes='' container_shm_mib=''
-export container_ipc='' container_network='' container_ulimits='' container_devices='' container_restart=''
+export container_ipc='' container_network='' container_ulimits='' container_devices='' container_restart='' container_values='' container_programs=''
 export gpu_enabled='' nvidia_toolkit='' nvidia_driver='' minimum_free_gib='' hooks=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
@@ -43,6 +43,8 @@ read_parameters() {
     '^(-|[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?(,[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?)*)$' -
   parameter container_devices ContainerDevices '^(-|/dev/[A-Za-z0-9._/:-]+(,/dev/[A-Za-z0-9._/:-]+)*)$' -
   parameter container_restart ContainerRestart '^(no|always|unless-stopped|on-failure)$' always
+  parameter container_values ContainerValues '^(-|[A-Za-z0-9+/]+={0,2})$' -
+  parameter container_programs ContainerPrograms '^(-|[A-Za-z0-9+/]+={0,2})$' -
   parameter gpu_enabled GpuEnabled '^(true|false)$' false
   parameter nvidia_toolkit NvidiaToolkit '^(true|false)$' false
   parameter nvidia_driver NvidiaDriver '^(none|[0-9]{3}(-server)?(-open)?)$' none
@@ -53,6 +55,7 @@ read_parameters() {
   image_size_bytes=$((10#$image_size_bytes))
   decode container_environment ContainerEnvironment
   decode container_command ContainerCommand
+  decode container_values ContainerValues
   readonly reference=$image_uri@$image_digest
 }
 stop_application() {
@@ -64,6 +67,14 @@ stop_application() {
 container_unit() {
   python3 - "$ROOT" "$reference" "$1" >>"$LOG" 2>&1 <<'PYTHON' || fail 10 "the container settings cannot be used" "read the reason below and correct the build settings"
 # program: documents/programs/container_unit.py
+PYTHON
+}
+
+# What the container gets at each start is fetched by the instance that starts it, with these programs: neither they nor
+# their settings hold a value.
+write_start_programs() {
+  python3 - "$ROOT/usr/local/lib/ami-lifecycle" <<'PYTHON'
+# program: documents/programs/start_programs.py
 PYTHON
 }
 
@@ -109,6 +120,7 @@ main() {
   install_packages
   lap packages
   run_hooks provision
+  write_start_programs
   configure_daemon
   find_store
   pull_image

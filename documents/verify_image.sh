@@ -106,6 +106,8 @@ is_healthy() {
 container_log() {
   local journal=(journalctl --boot --unit "$application.service" --no-pager --output cat --quiet)
   {
+    # The reason, if a value that the container needs could not be fetched.
+    "${journal[@]}" --identifier container-values --lines 4 2>&1 || true
     # Docker's own reason, if it could not start the container.
     "${journal[@]}" --identifier docker --lines 2 2>&1 || true
     # Between two starts there may be no container, and the unit has put its last lines into the journal.

@@ -77,6 +77,14 @@ MEANINGS: Final[dict[str, str]] = {
         "When systemd starts the container again, as `--restart`: `no`, `always`, `unless-stopped`, `on-failure`. "
         "At boot it starts with each."
     ),
+    "container.secrets": (
+        "Variables whose values each instance fetches at the start: `ssm:NAME` or `secretsmanager:NAME`, by name or "
+        "ARN, with `#KEY` for a key of a secret's JSON: [deploy.md](deploy.md)."
+    ),
+    "container.instance_variables": (
+        "Variables that differ by instance: `tag:KEY` or `imds:PATH`, with a default after a bar, as `tag:Shard|0`: "
+        "[deploy.md](deploy.md)."
+    ),
     "container.gpu": (
         "`--gpus all`. Needs types with an NVIDIA GPU, `nvidia_toolkit` and a driver: [deploy.md](deploy.md)."
     ),

@@ -51,6 +51,13 @@ def quoted(word: str) -> str:
 
 # Without --rm its log outlives it; --attach leaves standard error to Docker's own words. See the unit below.
 run = ["/usr/bin/docker", "run", "--attach", "stdout", "--pull=never", "--name", application]
+# Values that instances fetch go past `docker inspect` and Docker's own files: start_programs/container_runtime.py.
+before, after = "", ""
+if setting("container_values"):
+    run += ["--runtime", "ami-lifecycle"]
+    fetch = "/usr/local/lib/ami-lifecycle/container-values"
+    before = f"ExecCondition={fetch} condition\nExecStartPre={fetch}\n"
+    after = "ExecStopPost=-/bin/rm -f /run/ami-lifecycle/container-values.json\n"
 if setting("gpu_enabled") == "true":
     run += ["--gpus", "all"]
 if int(setting("container_shm_mib")) > 0:
@@ -96,10 +103,18 @@ if long:
         f"container_environment has a value that Docker's env file cannot carry, of 64 KiB or more: {long[0]}"
     )
 run += ["--env-file", f"/etc/ami-lifecycle/{application}.env", reference, *parsed("container_command", [])]
+sources = json.loads(setting("container_values") or "{}")
+if not all(isinstance(each, dict) for each in [sources, *sources.values()]):
+    sys.exit("container_values must be a JSON object of objects")
 if action == "check":
     sys.exit()
 
 replace(root / f"etc/ami-lifecycle/{application}.env", "".join(lines), 0o600)
+values = root / "etc/ami-lifecycle/container-values.json"
+if sources:
+    replace(values, json.dumps(sources, indent=2) + "\n", 0o600)
+elif values.exists():
+    values.unlink()
 # What the container says is in Docker's log, which Docker rotates. Its last lines also go to the journal whenever it
 # ends, and so does what Docker says when it cannot start it: `journalctl --unit` tells why.
 replace(
@@ -112,11 +127,11 @@ Wants=network-online.target
 After=docker.service network-online.target
 
 [Service]
-ExecStartPre=-/usr/bin/docker rm --force --volumes {application}
+{before}ExecStartPre=-/usr/bin/docker rm --force --volumes {application}
 ExecStart={" ".join(map(quoted, run))}
 ExecStop=-/usr/bin/docker stop -t 30 {application}
 ExecStopPost=-/bin/sh -c "timeout 10 docker logs --tail 20 {application} 2>&1 | systemd-cat --identifier={application}"
-Restart={restart}
+{after}Restart={restart}
 RestartSec=5
 TimeoutStartSec=infinity
 TimeoutStopSec=45

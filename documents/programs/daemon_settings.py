@@ -18,6 +18,12 @@ settings.update(
         "max-download-attempts": 10,
     }
 )
+# Docker calls it in the place of runc for containers that ask for it by this name.
+runtimes = {name: each for name, each in settings.pop("runtimes", {}).items() if name != "ami-lifecycle"}
+if os.environ.get("container_values"):
+    runtimes["ami-lifecycle"] = {"path": "/usr/local/lib/ami-lifecycle/container-runtime"}
+if runtimes:
+    settings["runtimes"] = runtimes
 with open(path + ".new", "w", encoding="utf-8") as stream:
     json.dump(settings, stream, indent=2, sort_keys=True)
     stream.write("\n")

@@ -27,6 +27,7 @@ class Services(Protocol):
 
     account_id: str
     region: str
+    endpoint_url: str
     durations: Durations
     clock: Clock
     bus: EventBus

@@ -84,13 +84,15 @@ class LifecycleProject(Project):
         from ami_lifecycle_testbed.machines.builders import ContainerBuilders  # noqa: PLC0415
 
         self.builders = ContainerBuilders(cleanup, emulator.account_id, emulator.region)
-        return self.builders.provisioner(*parts, refused_pull, self.directory / "documents")
+        documents, key_of = self.directory / "documents", emulator.enforcement.access_key_of
+        return self.builders.provisioner(*parts, refused_pull, documents, key_of)
 
     def prepare(self, emulator: Services) -> None:
         """Create the repository, and serve it where machines pull from it."""
         emulator.api.call("operator", "ecr", "CreateRepository", {"repositoryName": self.repository})
         if self.builders is not None:
             self.builders.serve_registry(partial(emulator.api.call, CLIENT, "ecr"))
+            self.builders.serve_services(emulator.endpoint_url)
 
     def deployed(self, emulator: Services) -> None:
         """Attach the observers."""

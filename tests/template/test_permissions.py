@@ -315,7 +315,15 @@ def test_the_state_machine_may_invoke_its_steps_and_no_other_function() -> None:
 def test_a_builder_can_neither_read_parameters_nor_change_anything_in_ec2() -> None:
     actions = {action for grant in grants_of("BuilderRole") for action in grant.actions}
     assert {action for action in actions if action.startswith("ec2:")} == set()
-    assert {action for action in actions if "Parameter" in action} == set()
+    # Only where the stack lists what containers get at their start, and only that.
+    secrets = managed_policy("ContainerSecretsPolicy")
+    assert {
+        action for action in actions if "Parameter" in action or action.startswith("secretsmanager:")
+    } == {action for grant in secrets for action in grant.actions}
+    assert attached_policies("BuilderRole") == ["ContainerSecretsPolicy"]
+    assert resources("AWS::IAM::ManagedPolicy")["ContainerSecretsPolicy"]["PolicyDocument"]["Statement"][0][
+        "Resource"
+    ] == {"Ref": "ContainerSecretArns"}
 
 
 def test_consumers_read_what_is_published_and_nothing_else() -> None:

@@ -77,6 +77,8 @@ def test_no_role_is_granted_a_key_to_read_with() -> None:
 
 def test_whoever_reads_parameters_has_the_denial() -> None:
     reading = {role for role in ROLES if any(set(READS) & set(grant.actions) for grant in grants_of(role))}
+    # A canary's container gets the secrets that the stack lists for it, encrypted ones too.
+    reading -= {"BuilderRole"}
     attached = {
         role
         for role, properties in resources("AWS::IAM::Role").items()

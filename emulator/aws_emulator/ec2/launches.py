@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import copy
 import fnmatch
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -50,6 +51,7 @@ _EMULATED: Final = (
 )
 _TAGGABLE: Final = ("instance", "volume", "network-interface", "spot-instances-request")
 _MAX_USER_DATA_BYTES: Final = 16_384
+_METADATA_TAG: Final = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ class Launches:
         instance_type = parameters.get("InstanceType", "m1.small")
         _require_match(image, instance_type, self._store.moto.instance_type(instance_type))
         _check_user_data(parameters.get("UserData"))
-        _check_metadata_options(parameters.get("MetadataOptions", {}))
+        _check_metadata_options(
+            parameters.get("MetadataOptions", {}), parameters.get("TagSpecifications", [])
+        )
         _refuse_hibernation(parameters.get("HibernationOptions", {}))
         interface = _interface(parameters)
         zone = parameters.get("Placement", {}).get("AvailabilityZone")
@@ -387,12 +391,25 @@ def _refuse_hibernation(options: Mapping[str, Any]) -> None:
         raise ApiError(UNSUPPORTED_PARAMETER, "the emulator does not emulate instances that hibernate", 501)
 
 
-def _check_metadata_options(options: Mapping[str, Any]) -> None:
+def _check_metadata_options(options: Mapping[str, Any], tags: Iterable[Mapping[str, Any]]) -> None:
     limit = options.get("HttpPutResponseHopLimit", 1)
     if not 1 <= limit <= 64:
         raise ApiError(
             "InvalidParameterValue", f"Value ({limit}) for parameter HttpPutResponseHopLimit is invalid."
         )
+    if options.get("InstanceMetadataTags") != "enabled":
+        return
+    keys = (
+        tag["Key"] for each in tags if each.get("ResourceType") == "instance" for tag in each.get("Tags", [])
+    )
+    for key in keys:
+        # The words are those of RunInstances (seek-oss/aec, pull request 411).
+        if not _METADATA_TAG.fullmatch(key) or key in {".", "..", "_index"}:
+            raise ApiError(
+                "InvalidParameterValue",
+                f"'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\\\-_+=,.@:]{{1,255}}), "
+                "and must not be a reserved name ('.', '..', '_index')",
+            )
 
 
 def _metadata_options(image: Image, asked: Mapping[str, Any]) -> dict[str, Any]:

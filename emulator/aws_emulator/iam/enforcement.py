@@ -135,6 +135,11 @@ class Enforcement:
                 return denial("ecr", self._principal(role, "instance"), asked, decision).message
         return None
 
+    def access_key_of(self, instance_id: str, profile: Mapping[str, str]) -> str | None:
+        """The access key that an instance has of the role in its profile; None where that has no role."""
+        role = self._account.role_of_profile(profile)
+        return self._identities.issue(instance_id, role).access_key_id if role else None
+
     def refused_key(self, caller: str, key_arn: str) -> str | None:
         """Why EBS cannot use a customer's key for a caller's volumes; None if it can.
 

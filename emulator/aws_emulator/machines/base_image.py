@@ -32,6 +32,8 @@ SUITE: Final = "bookworm"
 BASE_DISK_MIB: Final = 1536
 ECR_API: Final = "api.ecr.{region}.amazonaws.com"
 ECR_REGISTRY: Final = "{account_id}.dkr.ecr.{region}.amazonaws.com"
+# Services that programs on an instance call beside ECR, with the credentials of the instance's role.
+API_HOSTS: Final = ("ssm.{region}.amazonaws.com", "secretsmanager.{region}.amazonaws.com")
 _ARCHIVE_HOST: Final = "archive.internal"
 _IN_IMAGE: Final = (
     "ca-certificates",
@@ -159,6 +161,7 @@ def _recipe(account_id: str, region: str) -> str:
 
 def _build(image: BaseImage, account_id: str, region: str, store: ImageStore) -> None:
     hosts = [ECR_API.format(region=region), ECR_REGISTRY.format(account_id=account_id, region=region)]
+    hosts += [host.format(region=region) for host in API_HOSTS]
     for directory in (image.directory, image.archive, image.certificates):
         directory.mkdir(parents=True)
     image.directory.chmod(0o700)

@@ -34,6 +34,10 @@ _EXPIRED: Final = "Your authorization token has expired. Reauthenticate and try 
 _HOP_BY_HOP: Final = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
 
+# Headers and body of a call, to status and body of its answer.
+ServiceApi = Callable[[dict[str, str], bytes], tuple[int, bytes]]
+
+
 @dataclass
 class RegistryFaults:
     """The active faults of the registry.
@@ -122,6 +126,7 @@ class EcrEndpoint(HttpEndpoint):
         authority: who may sign in.
         tls: how to speak TLS, or None for plain HTTP on the loopback interface.
         faults: what is wrong, shared by those who set it.
+        api: answers what is called of other services than ECR; without it there are none.
         pushed: called with repository, reference, media type and manifest after each manifest that came in;
             returns why it is refused, or None. A registry without it cannot be pushed to.
     """
@@ -134,11 +139,13 @@ class EcrEndpoint(HttpEndpoint):
         tls: ssl.SSLContext | None,
         *,
         faults: RegistryFaults | None = None,
+        api: ServiceApi | None = None,
         pushed: Callable[[str, str, str, bytes], str | None] | None = None,
     ) -> None:
         self.registry = registry
         self.authority = authority
         self.faults = faults or RegistryFaults()
+        self.api = api
         self.pushed = pushed
         super().__init__(listener, _EcrHandler, tls)
 
@@ -159,6 +166,8 @@ class _EcrHandler(Handler):
     def do_POST(self) -> None:  # noqa: N802
         if self.headers.get("X-Amz-Target", "").endswith(".GetAuthorizationToken"):
             self._give_token()
+        elif "X-Amz-Target" in self.headers:
+            self._call_service()
         else:
             self._push()
 
@@ -182,6 +191,14 @@ class _EcrHandler(Handler):
             "proxyEndpoint": f"https://{registry}",
         }
         self.reply(HTTPStatus.OK, json.dumps({"authorizationData": [data]}).encode(), headers)
+
+    def _call_service(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.server.api is None:
+            self.reply(HTTPStatus.SERVICE_UNAVAILABLE, b"")
+            return
+        status, answer = self.server.api(dict(self.headers.items()), body)
+        self.reply(status, answer, {"Content-Type": "application/x-amz-json-1.1"})
 
     def _hangs_up(self) -> bool:
         if self.server.faults.is_down:

@@ -10,6 +10,7 @@ import json
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -41,6 +42,7 @@ class Identity:
         user_data: what cloud-init runs.
         public_key: a line for authorized_keys, or empty.
         credentials: of its role, or None for an instance without a profile.
+        tags: those of the instance, where its metadata have them (InstanceMetadataTags), else None.
     """
 
     instance_id: str
@@ -49,6 +51,7 @@ class Identity:
     user_data: str = ""
     public_key: str = ""
     credentials: RoleCredentials | None = field(default_factory=RoleCredentials)
+    tags: Mapping[str, str] | None = None
 
     def tree(self) -> dict[str, Any]:
         """The categories of metadata, as nested dictionaries."""
@@ -66,6 +69,7 @@ class Identity:
             "placement": {"availability-zone": f"{self.region}a", "region": self.region},
             **({"public-keys": keys} if keys else {}),
             **({"iam": roles} if roles else {}),
+            **({"tags": {"instance": dict(self.tags)}} if self.tags is not None else {}),
         }
 
     def document(self) -> str:

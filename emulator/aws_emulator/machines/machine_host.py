@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from aws_emulator.machines.base_image import BaseImage
 from aws_emulator.machines.certificates import server_context
 from aws_emulator.machines.disks import copy_disk, grow_disk
-from aws_emulator.machines.ecr_endpoint import EcrAuthority, EcrEndpoint, RegistryFaults
+from aws_emulator.machines.ecr_endpoint import EcrAuthority, EcrEndpoint, RegistryFaults, ServiceApi
 from aws_emulator.machines.http_endpoint import Handler, HttpEndpoint
 from aws_emulator.machines.instance_metadata import Identity, MetadataService
 from aws_emulator.machines.machine import Machine, discard_machine
@@ -60,6 +60,7 @@ class MachineHost:
         registry: the registry behind every machine's ECR.
         authority: who may sign in to it.
         faults: what is wrong with it.
+        api: answers machines that call other services of AWS than ECR; None without any.
         archives: of packages, by the name of the machine that reaches it.
     """
 
@@ -67,6 +68,7 @@ class MachineHost:
         self.base = base
         self.faults = RegistryFaults()
         self.authority = EcrAuthority()
+        self.api: ServiceApi | None = None
         self.archives: dict[str, Archive] = {}
         self._cleanup = ExitStack()
         self._launched: dict[str, ExitStack] = {}
@@ -124,7 +126,14 @@ class MachineHost:
             stack.callback(archive.close)
             self.archives[name] = archive
             listener = network.listen(CLOUD_ADDRESS, 443)
-            ecr = EcrEndpoint(listener, self.registry, self.authority, self._tls, faults=self.faults)
+            ecr = EcrEndpoint(
+                listener,
+                self.registry,
+                self.authority,
+                self._tls,
+                faults=self.faults,
+                api=self._call_service,
+            )
             stack.callback(ecr.close)
             if identity.credentials is not None:
                 self.authority.admit(identity.credentials)
@@ -133,6 +142,9 @@ class MachineHost:
             machine.boot()
             self._launched[name] = stack.pop_all()
         return machine
+
+    def _call_service(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        return self.api(headers, body) if self.api is not None else (HTTPStatus.SERVICE_UNAVAILABLE, b"")
 
     def end(self, name: str) -> None:
         """End a machine at once; its disk stays until the host is closed or the disk is removed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -55,12 +57,34 @@ class ContainerBuilders:
         faults: Faults,
         refused_pull: RefusedPull,
         documents: Path,
+        access_key_of: Callable[[str, Mapping[str, str]], str | None],
     ) -> ContainerProvisioner:
         """The provisioner of an account whose ECR is `registry`."""
         registry.new_token = self.host.authority.issue
         return ContainerProvisioner(
-            durations, ec2, registry, faults, refused_pull, documents=documents, machine_host=self.host
+            durations,
+            ec2,
+            registry,
+            faults,
+            refused_pull,
+            documents=documents,
+            machine_host=self.host,
+            access_key_of=access_key_of,
         )
+
+    def serve_services(self, endpoint_url: str) -> None:
+        """Have what machines call of other services than ECR answered by the account, as what their role may do."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def call(headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+            request = urllib.request.Request(f"{endpoint_url}/", data=body, headers=headers)  # noqa: S310 - our own address
+            try:
+                with opener.open(request, timeout=60) as answer:
+                    return answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read()
+
+        self.host.api = call
 
     def serve_registry(self, call: Callable[[str, dict[str, Any]], Any]) -> None:
         """Serve the registry, and tell the account's ECR what is pushed.

@@ -64,8 +64,10 @@ class ContainerProvisioner(SimulatedProvisioner):
         *,
         documents: Path,
         machine_host: MachineHost,
+        access_key_of: Callable[[str, Mapping[str, str]], str | None],
     ) -> None:
         super().__init__(durations, ec2, registry, faults, refused_pull)
+        self._access_key_of = access_key_of
         self._machine_host = machine_host
         self._steps = {
             "provision": DocumentStep.read(documents / "provision_image.yaml"),
@@ -104,8 +106,16 @@ class ContainerProvisioner(SimulatedProvisioner):
             host = self._hosts.get(instance.instance_id)
             if host is None:
                 user_data = base64.b64decode(instance.user_data or "").decode(errors="replace")
-                credentials = RoleCredentials() if instance.profile else None
-                identity = Identity(instance.instance_id, user_data=user_data, credentials=credentials)
+                profile = instance.profile
+                key = self._access_key_of(instance.instance_id, profile) if profile else None
+                credentials = RoleCredentials(key) if key else None
+                shows_tags = instance.metadata_options.get("InstanceMetadataTags") == "enabled"
+                identity = Identity(
+                    instance.instance_id,
+                    user_data=user_data,
+                    credentials=credentials,
+                    tags=dict(instance.tags) if shows_tags else None,
+                )
                 if credentials is not None:
                     self._profiles[credentials.access_key_id] = instance.profile
                 disk = self._machine_host.directory / f"{instance.instance_id}-{secrets.token_hex(3)}.ext4"

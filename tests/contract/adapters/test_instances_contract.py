@@ -148,6 +148,16 @@ def test_a_container_reaches_the_metadata_where_the_settings_say_so(emulated: Em
     assert shown["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
 
 
+@pytest.mark.parametrize(("shown", "state"), [(False, "disabled"), (True, "enabled")])
+def test_tags_are_in_the_metadata_where_the_settings_say_so(
+    emulated: EmulatedRig, shown: bool, state: str
+) -> None:
+    instance = running_instance(emulated, has_tags_in_metadata=shown)
+    ec2 = emulated.account.client("ec2")
+    found = ec2.describe_instances(InstanceIds=[instance.instance_id])["Reservations"][0]["Instances"][0]
+    assert found["MetadataOptions"]["InstanceMetadataTags"] == state
+
+
 @pytest.mark.parametrize("rate", [0, 300])
 def test_a_volume_is_initialized_at_the_rate_that_was_asked_for(emulated: EmulatedRig, rate: int) -> None:
     running_instance(emulated, initialization_rate=rate)

@@ -183,9 +183,11 @@ class Bed:
         return image.digest
 
     @contextmanager
-    def instance(self, disk: Path, *, user_data: str = "", public_key: str = "") -> Iterator[Instance]:
+    def instance(
+        self, disk: Path, *, user_data: str = "", public_key: str = "", tags: dict[str, str] | None = None
+    ) -> Iterator[Instance]:
         """An instance on a copy of a disk; ended when the block ends."""
-        who = Identity(f"i-{secrets.token_hex(8)}0", user_data=user_data, public_key=public_key)
+        who = Identity(f"i-{secrets.token_hex(8)}0", user_data=user_data, public_key=public_key, tags=tags)
         own = self.machines.new_disk(disk, DISK_MIB)
         try:
             machine = self.machines.launch(who, own)

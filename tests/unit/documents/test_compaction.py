@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.scratch_machine import DOCUMENTS, REPOSITORY
 
-PROGRAMS = sorted((DOCUMENTS / "programs").glob("*.py"))
+PROGRAMS = sorted(DOCUMENTS.glob("*programs/*.py"))
 SCRIPTS = sorted(DOCUMENTS.glob("*.sh"))
 
 
@@ -135,6 +136,7 @@ def test_a_here_document_stays_as_it_is(compaction: Any) -> None:
 
 @pytest.mark.parametrize("name", ["provision_image", "verify_image"])
 def test_a_document_leaves_room_for_what_comes(name: str) -> None:
-    # 64 KB are a document's limit (Systems Manager endpoints and quotas, "SSM document size").
-    for kind in ("yaml", "json"):
-        assert len((DOCUMENTS / f"{name}.{kind}").read_bytes()) < 56 * 1024
+    # 64 KB are a document's limit (Systems Manager endpoints and quotas, "SSM document size"), for what CloudFormation
+    # sends, which is without the white space, and for who uploads the YAML by hand.
+    assert len(json.dumps(json.loads((DOCUMENTS / f"{name}.json").read_text()))) < 56 * 1024
+    assert len((DOCUMENTS / f"{name}.yaml").read_bytes()) < 61 * 1024

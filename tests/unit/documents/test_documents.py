@@ -39,6 +39,8 @@ GOOD = {
     "ContainerUlimits": ["-", "memlock=-1", "nofile=1024:65536,stack=67108864"],
     "ContainerDevices": ["-", "/dev/fuse", "/dev/sda:/dev/disk:r,/dev/infiniband/uverbs0"],
     "ContainerRestart": ["no", "always", "unless-stopped", "on-failure"],
+    "ContainerValues": ["-", encoded({"secrets": {"A": "ssm:/a"}})],
+    "ContainerPrograms": ["-", encoded("a program")],
     "GpuEnabled": ["true", "false"],
     "NvidiaToolkit": ["true", "false"],
     "NvidiaDriver": ["none", "580-server", "570", "550-server-open"],

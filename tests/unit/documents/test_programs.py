@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.unit.documents.test_documents import DOCUMENTS, REPOSITORY, document
 
+from ami_lifecycle.domain.start_programs import START_PROGRAMS
+
 PROGRAMS = sorted((DOCUMENTS / "programs").glob("*.py"))
 REFERENCE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/app@sha256:" + "a" * 64
 
@@ -58,6 +60,11 @@ def test_a_program_stands_in_the_documents_as_it_is_written(
     ]
     assert any(text in script for script in scripts)
     assert not any("# program:" in script for script in scripts)
+
+
+@pytest.mark.parametrize("name", START_PROGRAMS)
+def test_a_program_of_a_start_is_python_that_ubuntu_20_04_reads(name: str) -> None:
+    ast.parse(START_PROGRAMS[name], feature_version=(3, 8))
 
 
 def test_no_script_holds_a_program_of_its_own() -> None:

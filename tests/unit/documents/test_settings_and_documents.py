@@ -65,6 +65,8 @@ VALUES: Final = st.fixed_dictionaries(
                 "ulimits": st.lists(of("ulimit"), max_size=2),
                 "devices": st.lists(of("device"), max_size=2),
                 "restart": of("restart"),
+                "secrets": st.dictionaries(of("variable"), of("secret_source"), max_size=2),
+                "instance_variables": st.dictionaries(of("variable"), of("variable_source"), max_size=2),
                 "gpu": st.booleans(),
                 "nvidia_toolkit": st.booleans(),
                 "nvidia_driver": st.none() | of("nvidia_driver"),
@@ -245,6 +247,25 @@ def test_what_a_document_or_its_script_refuses_the_settings_refuse_first(
         ({"restart": "never"}, "write no, always"),
         ({"ulimits": ["nofile=-1"]}, "name a number"),
         ({"ulimits": ["nofile=1024:-1"]}, "name a number"),
+        ({"secrets": {"A": "/app/token"}}, "ssm:NAME of a parameter"),
+        ({"secrets": {"A": "ssm:/app/to ken"}}, "ssm:NAME of a parameter"),
+        ({"secrets": {"A": "ssm:/app/token#key"}}, "ssm:NAME of a parameter"),
+        ({"secrets": {"A": "vault:x"}}, "ssm:NAME of a parameter"),
+        ({"secrets": {"A-B": "ssm:/a"}}, "variable"),
+        (
+            {"secrets": {"A": "ssm:/a"}, "environment": {"A": "b"}},
+            "A is in more than one of environment, secrets",
+        ),
+        ({"secrets": {"A": "ssm:/a"}, "instance_variables": {"A": "imds:mac"}}, "A is in more than one"),
+        ({"instance_variables": {"A": "Shard"}}, "tag:KEY of a tag"),
+        ({"instance_variables": {"A": "tag:Patch Group"}}, "tag:KEY of a tag"),
+        ({"instance_variables": {"A": "tag:_index"}}, "EC2 reserves"),
+        ({"instance_variables": {"A": "imds:iam/security-credentials/x"}}, "holds credentials"),
+        ({"instance_variables": {"A": "imds:placement/../../user-data"}}, "leaves meta-data"),
+        (
+            {"instance_variables": {"A": "tag:Shard"}},
+            r"the canary has not.*write tag:Shard\|DEFAULT, or add Shard to tags",
+        ),
     ],
 )
 def test_what_makes_no_sense_to_docker_is_refused_with_the_remedy(
@@ -261,6 +282,47 @@ def test_a_container_without_network_cannot_be_asked_by_http() -> None:
         EnvironmentSettings.model_validate(without | {"verification": http})
     EnvironmentSettings.model_validate(without | {"verification": {"enabled": False, **http}})
     EnvironmentSettings.model_validate(without)
+
+
+def test_values_of_every_kind_are_taken() -> None:
+    arn = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:app/db-a1b2c3"
+    taken = {
+        "secrets": {
+            "A": "ssm:/app/token",
+            "B": "ssm:name:3",
+            "C": "ssm:arn:aws:ssm:us-east-1:123456789012:parameter/app/token",
+            "D": f"secretsmanager:{arn}#password",
+            "E": "secretsmanager:app/db@prod",
+        },
+        "instance_variables": {
+            "F": "tag:aws:autoscaling:groupName|",
+            "G": "tag:Name",
+            "H": "tag:Team",
+            "I": "imds:placement/availability-zone",
+            "J": "imds:public-ipv4|a default, with | in it",
+            "K": "tag:ami-lifecycle:environment",
+        },
+    }
+    EnvironmentSettings.model_validate(PLAIN | {"container": taken, "tags": {"Team": "vision"}})
+
+
+def test_tags_that_metadata_cannot_have_are_refused_where_the_canary_shows_its_tags() -> None:
+    container = {"instance_variables": {"A": "tag:Shard|0"}}
+    tags = {"Cost Center": "7"}
+    with pytest.raises(ValidationError, match="'Cost Center', with which EC2 launches no instance"):
+        EnvironmentSettings.model_validate(PLAIN | {"container": container, "tags": tags})
+    EnvironmentSettings.model_validate(PLAIN | {"tags": tags})
+    EnvironmentSettings.model_validate(
+        PLAIN | {"container": container, "tags": tags, "verification": {"enabled": False}}
+    )
+
+
+def test_programs_are_sent_with_values_alone() -> None:
+    for container, sent in (({}, False), ({"secrets": {"A": "ssm:/a"}}, True)):
+        given_parameters = parameters_of(PLAIN | {"container": container})["provision_image"]
+        for name in ("ContainerValues", "ContainerPrograms"):
+            assert (given_parameters[name] != "-") is sent
+            assert len(given_parameters[name]) < 16_384
 
 
 def test_limits_without_an_end_and_devices_with_rights_are_taken() -> None:

@@ -305,6 +305,20 @@ def test_a_container_on_the_canary_reaches_the_metadata_only_where_the_settings_
         assert requests[canary.instance_id].metadata_hop_limit == limit
 
 
+@pytest.mark.parametrize("source", ["tag:Shard|0", "imds:mac"])
+def test_the_canary_shows_its_tags_where_a_variable_is_one(source: str) -> None:
+    build = Build(container={"instance_variables": {"SHARD": source}})
+    builder = build.launch()
+    image = build.account.world.images.add(an_image(1))
+    canary = build.execution.launch_canary(CanaryInput(**dict(build.claimed), image_id=image.image_id))
+    requests = build.instances.requests
+    assert requests[builder.instance_id].has_tags_in_metadata is False
+    assert requests[canary.instance_id].has_tags_in_metadata is source.startswith("tag:")
+    # What a builder's image looks for, so that a builder fetches nothing.
+    assert requests[builder.instance_id].user_data.startswith("#!/bin/sh\n# ami-lifecycle builder\n")
+    assert requests[canary.instance_id].user_data.startswith("#!/bin/sh\n# ami-lifecycle canary\n")
+
+
 def test_only_the_canary_is_launched_at_the_rate_of_the_settings() -> None:
     build = Build(launch={"initialization_rate": 300})
     builder = build.launch()

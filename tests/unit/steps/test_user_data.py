@@ -14,6 +14,7 @@ from tests.unit.steps.account import Account, arn_of
 from tests.unit.steps.execution import run
 
 from ami_lifecycle.domain.launch import LaunchRequest, LaunchResult
+from ami_lifecycle.domain.model import Role
 from ami_lifecycle.steps.user_data import user_data
 
 CHINA = "arn:aws-cn:states:cn-north-1:123456789012:execution:build-image:x"
@@ -58,7 +59,7 @@ def boots(tmp_path: Path) -> Boots:
 
 
 def script(arn: str = arn_of("x"), *, installs_agent: bool = True) -> str:
-    return user_data(180, arn, installs_agent=installs_agent)
+    return user_data(Role.BUILDER, 180, arn, installs_agent=installs_agent)
 
 
 def test_an_image_with_an_agent_gets_what_it_always_got(boots: Boots) -> None:

@@ -93,6 +93,7 @@ def _run_parameters(request: LaunchRequest) -> dict[str, Any]:
             "HttpEndpoint": "enabled",
             "HttpTokens": "required",
             "HttpPutResponseHopLimit": request.metadata_hop_limit,
+            **({"InstanceMetadataTags": "enabled"} if request.has_tags_in_metadata else {}),
         },
         # The self-termination timer shuts the instance down from within, which must terminate it.
         "InstanceInitiatedShutdownBehavior": "terminate",

@@ -26,6 +26,18 @@ ULIMIT: Final = (
 )
 DEVICE: Final = "/dev/[A-Za-z0-9._/-]+(:/[A-Za-z0-9._/-]+)?(:(r|w|m|rw|rm|wm|rwm))?"
 RESTART: Final = "no|always|unless-stopped|on-failure"
+# Systems Manager API reference, GetParameter: names, with a version or label behind a colon, or ARNs.
+_PARAMETER: Final = "(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter)?/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*"
+# Secrets Manager API reference, CreateSecret and GetSecretValue; behind # a key of the secret's JSON object.
+_AT_SECRETS_MANAGER: Final = (
+    "(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,512}"
+)
+_WORD: Final = "[A-Za-z0-9_.-]{1,128}"
+SECRET_SOURCE: Final = f"(ssm:{_PARAMETER}(:{_WORD})?|secretsmanager:{_AT_SECRETS_MANAGER}(#{_WORD})?)"
+# EC2 refuses other keys where instance metadata have the tags, in these words: "Tag keys must match pattern
+# ([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name ('.', '..', '_index')".
+METADATA_TAG: Final = "[A-Za-z0-9_+=,.@:-]{1,128}"
+VARIABLE_SOURCE: Final = f"(tag:{METADATA_TAG}|imds:[a-z0-9][A-Za-z0-9._:/-]{{0,200}})([|][ -~]{{0,256}})?"
 NVIDIA_DRIVER: Final = "[0-9]{3}(-server)?(-open)?"
 IMAGE_TAG: Final = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 DIGEST: Final = "sha256:[0-9a-f]{64}"
@@ -165,6 +177,16 @@ FORMS: Final[dict[str, Form]] = {
         r"config/hooks/[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
         "a file directly below config/hooks/, of letters, digits, . _ -: config/hooks/agent.sh",
     ),
+    "secret_source": Form(
+        SECRET_SOURCE,
+        "ssm:NAME of a parameter, or secretsmanager:NAME of a secret, each by name or ARN; a secret's may end in #KEY "
+        "of its JSON object",
+    ),
+    "variable_source": Form(
+        VARIABLE_SOURCE,
+        "tag:KEY of a tag of the instance, or imds:PATH below meta-data of the instance metadata, as tag:Shard or "
+        "imds:placement/availability-zone; a default may stand behind |, as tag:Shard|0",
+    ),
     "health_path": Form(
         "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
     ),
@@ -241,6 +263,8 @@ VolumeMapping = Annotated[StrictStr, AfterValidator(FORMS["volume_mapping"].chec
 Ulimit = Annotated[StrictStr, AfterValidator(FORMS["ulimit"].check)]
 Device = Annotated[StrictStr, AfterValidator(FORMS["device"].check)]
 Restart = Annotated[StrictStr, AfterValidator(FORMS["restart"].check)]
+SecretSource = Annotated[StrictStr, AfterValidator(FORMS["secret_source"].check)]
+VariableSource = Annotated[StrictStr, AfterValidator(FORMS["variable_source"].check)]
 NvidiaDriver = Annotated[StrictStr, AfterValidator(FORMS["nvidia_driver"].check)]
 VariableName = Annotated[StrictStr, AfterValidator(FORMS["variable"].check)]
 ParameterPath = Annotated[StrictStr, AfterValidator(FORMS["parameter_path"].check)]
@@ -291,6 +315,8 @@ DOCUMENT_PATTERNS: Final = {
     "ContainerUlimits": _list_of("[a-z]{3,10}=-?[0-9]{1,18}(:-?[0-9]{1,18})?"),
     "ContainerDevices": _list_of("/dev/[A-Za-z0-9._/:-]+"),
     "ContainerRestart": f"^({RESTART})$",
+    "ContainerValues": _ENCODED,
+    "ContainerPrograms": _ENCODED,
     "GpuEnabled": _SWITCH,
     "NvidiaToolkit": _SWITCH,
     "NvidiaDriver": f"^(none|{NVIDIA_DRIVER})$",

@@ -6,10 +6,8 @@ permission of its own; a lost command is found as ever; and what is left of the 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, NamedTuple, Self
 
@@ -17,6 +15,7 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validato
 
 from ami_lifecycle.domain.forms import ENCODED_CHARACTERS, FORMS, PlainText, VariableName
 from ami_lifecycle.domain.model import Frozen
+from ami_lifecycle.domain.packing import packed
 
 HOOKS_DIRECTORY: Final = "hooks"
 # Step Functions user guide, "Quotas": 256 KiB of input or output of a state, and the plan is in each.
@@ -142,4 +141,4 @@ def encoded_hooks(hooks: HookSettings, scripts: Mapping[str, str], *stages: str)
     }
     if not any(given.values()):
         return "-"
-    return base64.b64encode(zlib.compress(json.dumps(given, separators=(",", ":")).encode(), 9)).decode()
+    return packed(given)

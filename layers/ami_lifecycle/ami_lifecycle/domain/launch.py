@@ -13,6 +13,7 @@ class LaunchRequest(Frozen):
     """One RunInstances call for one instance. Volume sizes in GiB, throughput in MiB/s.
 
     With `volume_key_arn` all its volumes are encrypted with that key, without it as the account's default says.
+    With `has_tags_in_metadata` its tags are in the instance metadata.
     With `initialization_rate` they are read from their snapshots at that many MiB/s, with 0 as they are used.
     """
 
@@ -31,6 +32,7 @@ class LaunchRequest(Frozen):
     volume_key_arn: str = ""
     initialization_rate: int = 0
     metadata_hop_limit: int = 1
+    has_tags_in_metadata: bool = False
     user_data: str
     tags: Mapping[str, str]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
@@ -14,6 +15,7 @@ from ami_lifecycle.domain.bases import DEFAULT_PRESET, BaseSettings, Driver
 from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
     LISTED_CHARACTERS,
+    METADATA_TAG,
     ApplicationName,
     ClockTime,
     Device,
@@ -29,10 +31,12 @@ from ami_lifecycle.domain.forms import (
     RepositoryName,
     Restart,
     ScriptText,
+    SecretSource,
     SubnetId,
     TimeZone,
     Ulimit,
     VariableName,
+    VariableSource,
     VolumeMapping,
 )
 from ami_lifecycle.domain.hooks import HookSettings
@@ -48,6 +52,9 @@ _GP3_IOPS_PER_GIB = 500
 _IO2_IOPS_PER_GIB = 1_000
 _BASE_IOPS = 3_000
 _IOPS_PER_MIB_A_SECOND = 4
+# EC2 user guide, "Instance metadata categories": what holds keys of a role, of Instance Connect or of AWS's own.
+_CREDENTIALS = ("iam/security-credentials", "identity-credentials", "managed-ssh-keys", "public-keys")
+_OWN_TAGS = "ami-lifecycle:"
 
 
 class BuilderSettings(Frozen):
@@ -85,7 +92,8 @@ class BuilderSettings(Frozen):
 class ContainerSettings(Frozen):
     """How the image's systemd unit runs the container. Ports and volumes are `host:container`, as Docker
     writes them; `shm_mib` 0 leaves Docker's default. `ipc`, `network`, `ulimits`, `devices` and `restart` are named and
-    written as in `docker run`; what is not set is as Docker has it, and `restart` always.
+    written as in `docker run`; what is not set is as Docker has it, and `restart` always. `secrets` and
+    `instance_variables` are variables, too, whose values each instance fetches when it starts the container.
     """
 
     ports: tuple[PortMapping, ...] = ("8188:8188",)
@@ -98,6 +106,8 @@ class ContainerSettings(Frozen):
     ulimits: tuple[Ulimit, ...] = ()
     devices: tuple[Device, ...] = ()
     restart: Restart = "always"
+    secrets: Mapping[VariableName, SecretSource] = Field(default_factory=dict)
+    instance_variables: Mapping[VariableName, VariableSource] = Field(default_factory=dict)
     gpu: StrictBool = False
     nvidia_toolkit: StrictBool = False
     nvidia_driver: NvidiaDriver | None = None
@@ -124,6 +134,7 @@ class ContainerSettings(Frozen):
             ("devices", ",".join(self.devices), LISTED_CHARACTERS),
             ("environment", encoded(self.environment), ENCODED_CHARACTERS),
             ("command", encoded(self.command), ENCODED_CHARACTERS),
+            ("secrets and instance_variables", encoded(self.values_at_start), ENCODED_CHARACTERS),
         ):
             if len(text) > longest:
                 raise ValueError(
@@ -131,6 +142,37 @@ class ContainerSettings(Frozen):
                     "shorten it, or put it into a file of the Docker image"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _values_at_start_make_sense(self) -> Self:
+        if twice := _twice((*self.environment, *self.secrets, *self.instance_variables)):
+            raise ValueError(
+                f"{twice} is in more than one of environment, secrets and instance_variables; leave it in one"
+            )
+        for name, source in self.instance_variables.items():
+            kind, _, rest = source.partition(":")
+            path = rest.partition("|")[0]
+            if kind == "tag" and path in {".", "..", "_index"}:
+                raise ValueError(
+                    f"instance_variables has {name}: {source}, a name that EC2 reserves; use another tag"
+                )
+            if kind == "imds" and (".." in path.split("/") or path.startswith(_CREDENTIALS)):
+                raise ValueError(
+                    f"instance_variables has {name}: {source}, which holds credentials or leaves meta-data; containers "
+                    "fetch credentials themselves (verification.metadata_hop_limit), and values are below meta-data"
+                )
+        return self
+
+    @property
+    def values_at_start(self) -> Mapping[str, Mapping[str, str]]:
+        """The variables that an instance fetches when it starts the container, by kind."""
+        named = {"secrets": dict(self.secrets), "instance_variables": dict(self.instance_variables)}
+        return {kind: sources for kind, sources in named.items() if sources}
+
+    @property
+    def reads_tags(self) -> bool:
+        """Whether a variable is a tag of the instance."""
+        return any(source.startswith("tag:") for source in self.instance_variables.values())
 
     def _require_sense_of_modes(self) -> None:
         """Raises `ValueError` for combinations that Docker refuses or ignores."""
@@ -357,6 +399,27 @@ class EnvironmentSettings(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _canary_has_the_tags(self) -> Self:
+        if not (self.container.reads_tags and self.verification.enabled):
+            return self
+        refused = next((key for key in self.tags if not re.fullmatch(METADATA_TAG, key)), None)
+        if refused is not None:
+            raise ValueError(
+                f"tags has {refused!r}, with which EC2 launches no instance whose metadata have its tags, as "
+                "container.instance_variables wants; use letters, digits and _ + = , . @ : - in it"
+            )
+        for name, source in self.container.instance_variables.items():
+            kind, _, rest = source.partition(":")
+            key, otherwise, _ = rest.partition("|")
+            known = key in self.tags or key == "Name" or key.startswith(_OWN_TAGS)
+            if kind == "tag" and not otherwise and not known:
+                raise ValueError(
+                    f"container.instance_variables has {name}: {source}, a tag that the canary has not, so that no "
+                    f"image would be verified; write {source}|DEFAULT, or add {key} to tags"
+                )
+        return self
+
     @property
     def recipe(self) -> str | None:
         """What an image is made with beside the Docker image; None for the default base without hooks."""
@@ -369,7 +432,7 @@ class EnvironmentSettings(Frozen):
         return ParameterNames(self.application, self.environment)
 
 
-def encoded(value: Mapping[str, str] | Iterable[str]) -> str:
+def encoded(value: Mapping[str, Any] | Iterable[str]) -> str:
     """A mapping or a list as a document's parameter: base64 of JSON, or a dash if empty."""
     plain = dict(value) if isinstance(value, Mapping) else list(value)
     return base64.b64encode(json.dumps(plain).encode()).decode() if plain else "-"

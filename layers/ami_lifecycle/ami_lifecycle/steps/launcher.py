@@ -216,7 +216,9 @@ class Launcher:
             initialization_rate=configured.launch.initialization_rate if canary else 0,
             # The builder runs no container, so nothing on it is further away than 1.
             metadata_hop_limit=configured.verification.metadata_hop_limit if canary else 1,
+            has_tags_in_metadata=canary and configured.container.reads_tags,
             user_data=user_data(
+                role,
                 settings.self_destruct_minutes,
                 step.execution_arn,
                 # Every image that we have made has an agent.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ami_lifecycle.domain.execution import CommandRef
 from ami_lifecycle.domain.hooks import encoded_hooks
+from ami_lifecycle.domain.packing import packed
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan
 from ami_lifecycle.domain.settings import encoded
+from ami_lifecycle.domain.start_programs import START_PROGRAMS
 from ami_lifecycle.steps.document_runner import NOTHING, CommandInput, DocumentRunner
 
 
@@ -38,6 +40,8 @@ def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "ContainerUlimits": ",".join(container.ulimits) or NOTHING,
         "ContainerDevices": ",".join(container.devices) or NOTHING,
         "ContainerRestart": container.restart,
+        "ContainerValues": encoded(container.values_at_start),
+        "ContainerPrograms": packed(START_PROGRAMS) if container.values_at_start else NOTHING,
         "GpuEnabled": _flag(container.gpu),
         "NvidiaToolkit": _flag(container.nvidia_toolkit),
         "NvidiaDriver": container.nvidia_driver or "none",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from ami_lifecycle.domain.model import Role
 from ami_lifecycle.steps.lookups import partition_of, region_of
 
 # The instance ends itself when nobody else does: shutdown's behaviour is to terminate. The schedule lives
 # in /run, so it is not part of an image.
 # On Ubuntu the agent is a snap. A refresh restarts it, and a command that arrives then is lost; the hold ends
 # by itself, and a snapd before 2.58, which knows none, must not fail the boot.
+# The second line tells the unit of an image that is updated not to start the application on a builder, where that
+# would fetch secrets (documents/start_programs/container_values.py).
 _ALWAYS: Final = """\
 #!/bin/sh
+# ami-lifecycle {role}
 set -e
 shutdown -P +{minutes} 'ami-lifecycle: this instance has outlived its build'
 timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
@@ -45,15 +49,16 @@ exit 1
 _SUFFIXES: Final = {"aws-cn": "amazonaws.com.cn"}
 
 
-def user_data(minutes: int, arn: str, *, installs_agent: bool) -> str:
+def user_data(role: Role, minutes: int, arn: str, *, installs_agent: bool) -> str:
     """The script that cloud-init runs.
 
     Args:
+        role: what the instance is for.
         minutes: after which the instance ends itself.
         arn: any ARN of the account and Region.
         installs_agent: whether the image may have no SSM Agent, which then is installed.
     """
-    text = _ALWAYS.format(minutes=minutes)
+    text = _ALWAYS.format(role=role.value, minutes=minutes)
     if not installs_agent:
         return text
     region = region_of(arn)
