@@ -24,9 +24,9 @@ from typing import Any, Final
 from tests.faults.runner import is_heard
 from tests.faults.world import World
 
-from ami_lifecycle_testbed.observers.remains import Created
-from ami_lifecycle_testbed.observers.view import View
-from ami_lifecycle_testbed.observers.violations import Violations
+from ami_lifecycle_testbed.promises import View
+from ami_lifecycle_testbed.promises.remains import Created
+from ami_lifecycle_testbed.promises.violations import Violations
 from aws_emulator.cloudformation.stack import Stack
 from aws_emulator.durations import Durations
 from aws_emulator.ec2.requests import ClientTokens
@@ -89,6 +89,7 @@ _LEFT_OUT: Final = (
     Stack,
     StepFunctions,  # its executions are told below, and between two states nobody waits for a token
     View,
+    re.Pattern,
     random.Random,  # whatever it draws can follow in both
     Violations,  # a case keeps its own
     VirtualClock,
