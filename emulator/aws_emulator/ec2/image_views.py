@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ _FILTERS: Final[Mapping[str, Values]] = {
     "state": lambda each: [each.state],
     "virtualization-type": lambda each: [each.virtualization_type],
 }
+_ACCOUNT: Final = re.compile(r"\d{12}")
+_ANY_ACCOUNT: Final = "0" * 12
 _ALIASES: Final = ("amazon", "aws-backup-vault", "aws-marketplace")
 
 
@@ -212,19 +215,23 @@ class ImageViews:
                 raise ApiError(
                     "InvalidParameterValue", f"Value ({attribute}) for parameter attribute is invalid."
                 )
-            added, removed = _permission_changes(parameters)
-            image.launch_permissions = [
-                *(each for each in image.launch_permissions if each not in removed and each not in added),
-                *added,
-            ]
-            if "Description" in parameters:
-                image.description = parameters["Description"].get("Value", "")
-            elif attribute == "description":
-                image.description = parameters.get("Value", "")
-            if "ImdsSupport" in parameters:
-                image.imds_support = _imds_support(parameters["ImdsSupport"].get("Value"))
-            elif attribute == "imdsSupport":
-                image.imds_support = _imds_support(parameters.get("Value"))
+            match _attribute_to_change(parameters):
+                case "launchPermission":
+                    added, removed = _permission_changes(parameters)
+                    image.launch_permissions = [
+                        *(
+                            each
+                            for each in image.launch_permissions
+                            if each not in removed and each not in added
+                        ),
+                        *added,
+                    ]
+                case "description":
+                    image.description = _new_value(parameters, "Description", "description")
+                case "imdsSupport":
+                    support = _new_value(parameters, "ImdsSupport", "imdsSupport with value v2.0")
+                    _require_imds_support(support)
+                    image.imds_support = support
             return {}
 
     @operation("ec2", "ResetImageAttribute")
@@ -286,10 +293,45 @@ def _value(value: str | None) -> dict[str, str]:
     return {} if value is None else {"Value": value}
 
 
-def _imds_support(value: str | None) -> str:
+def _attribute_to_change(parameters: Mapping[str, Any]) -> str:
+    """The one attribute that a request changes (radkawar/stackd, testdata/aws/ec2/images_controls.json).
+
+    Raises:
+        ApiError: `InvalidParameterCombination` for none or several.
+    """
+    permissions = bool(
+        parameters.get("LaunchPermission") or parameters.get("UserIds") or parameters.get("UserGroups")
+    )
+    named = parameters.get("Attribute")
+    given = [
+        name
+        for name, is_given in (
+            ("description", "Description" in parameters or named == "description"),
+            ("imdsSupport", "ImdsSupport" in parameters or named == "imdsSupport"),
+            ("launchPermission", permissions),
+        )
+        if is_given
+    ]
+    if not given:
+        raise ApiError("InvalidParameterCombination", "No attributes specified.")
+    if len(given) > 1:
+        raise ApiError(
+            "InvalidParameterCombination",
+            f"Fields for multiple attribute types specified: {', '.join(given)}",
+        )
+    return given[0]
+
+
+def _new_value(parameters: Mapping[str, Any], member: str, shown: str) -> str:
+    value = str(parameters.get(member, {}).get("Value", parameters.get("Value", "")))
+    if not value:
+        raise ApiError("MissingParameter", f"The request must contain the parameter {shown}")
+    return value
+
+
+def _require_imds_support(value: str) -> None:
     if value != "v2.0":
         raise ApiError("InvalidParameterValue", f"Value ({value}) for parameter imdsSupport is invalid.")
-    return value
 
 
 def _permission_changes(parameters: Mapping[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -300,4 +342,10 @@ def _permission_changes(parameters: Mapping[str, Any]) -> tuple[list[dict[str, s
     listed += [{"Group": each} for each in parameters.get("UserGroups", ())]
     if listed:
         (added if parameters.get("OperationType") == "add" else removed).extend(listed)
+    for permission in (*added, *removed):
+        if not _ACCOUNT.fullmatch(permission.get("UserId", _ANY_ACCOUNT)):
+            raise ApiError(
+                "InvalidAMIAttributeItemValue",
+                f'Invalid attribute item value "{permission["UserId"]}" for userId item type.',
+            )
     return added, removed

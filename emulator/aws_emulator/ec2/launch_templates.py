@@ -42,6 +42,7 @@ class LaunchTemplates:
         self._parameters = parameters
         self._tokens = ClientTokens[LaunchTemplate]()
         self._version_tokens = ClientTokens[int]()
+        self._default_tokens = ClientTokens[int]()
 
     @operation("ec2", "CreateLaunchTemplate")
     def create_launch_template(self, request: Request) -> Response:
@@ -143,10 +144,18 @@ class LaunchTemplates:
                 request, "ClientToken", "DefaultVersion", "LaunchTemplateId", "LaunchTemplateName"
             )
             template = _require_template(self._store, parameters)
-            if "DefaultVersion" in parameters:
-                (version,) = _versions(template, [parameters["DefaultVersion"]])
-                refuse_dry_run(request)
+            if "DefaultVersion" not in parameters:
+                raise ApiError(
+                    "MissingParameter",
+                    "A launch template version must be specified to set the new default version for the template with "
+                    f"ID {template.template_id}.",
+                )
+            known = self._default_tokens.known(request, parameters)
+            (version,) = _versions(template, [parameters["DefaultVersion"]])
+            refuse_dry_run(request)
+            if known is None:
                 template.default_version = version.number
+                self._default_tokens.remember(parameters, version.number)
             return {"LaunchTemplate": self._shown_template(template)}
 
     @operation("ec2", "DeleteLaunchTemplate")

@@ -98,16 +98,14 @@ class Launches:
             scope = _scope(parameters)
             if (known := self._tokens.known(request, asked, scope)) is not None:
                 return self._reservation(*known)
-            target = self._target(parameters)
+            target, count = self._target(parameters), _count(parameters)
             refuse_dry_run(request)
-            self._require_quota(target.instance_type, _count(parameters))
-            self._require_initialization(target.devices, _count(parameters))
+            self._require_quota(target.instance_type, count)
+            self._require_initialization(target.devices, count)
             reservation_id = self._store.new_id("r")
             self._encrypt_by_default(target.devices)
             refused = self._refused_keys(target.devices, request.caller)
-            instances = [
-                self._launch(target, parameters, reservation_id, refused) for _ in range(_count(parameters))
-            ]
+            instances = [self._launch(target, parameters, reservation_id, refused) for _ in range(count)]
             self._tokens.remember(asked, (reservation_id, instances), scope)
             return self._reservation(reservation_id, instances)
 

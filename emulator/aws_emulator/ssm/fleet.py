@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from aws_emulator.api.errors import validation
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.clock import Clock
 from aws_emulator.ec2.model import Instance
 from aws_emulator.ec2.store import Ec2Store
+
+_FILTERS: Final = frozenset({"AgentVersion", "InstanceIds", "PingStatus", "PlatformTypes", "ResourceType"})
 
 
 class Fleet:
@@ -36,7 +39,11 @@ class Fleet:
                 (each["key"], each["valueSet"])
                 for each in parameters.get("InstanceInformationFilterList", ())
             ]
+            if parameters.get("Filters") and parameters.get("InstanceInformationFilterList"):
+                raise validation("Filters and InstanceInformationFilterList cannot be used together.")
             for key, values in filters:
+                if key not in _FILTERS and not key.startswith("tag:"):
+                    raise ApiError("InvalidFilterKey", f"The emulator does not emulate the filter {key}.")
                 instances = [each for each in instances if _information(each, key) in values]
             shown, token = page(
                 instances, parameters.get("NextToken"), parameters.get("MaxResults"), default=10
@@ -58,10 +65,6 @@ def _information(instance: Instance, key: str) -> str | None:
     }
     if key.startswith("tag:"):
         return instance.tags.get(key.removeprefix("tag:"))
-    if key not in values:
-        raise ApiError(
-            "InvalidInstanceInformationFilterValue", f"The emulator does not emulate the filter {key}."
-        )
     return values[key]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from emulator.tests.contract.account import ACCOUNT, Account, Server
 from emulator.tests.contract.asserting import refused
@@ -370,6 +372,33 @@ def test_attributes_can_be_read_and_few_can_be_changed(account: Account) -> None
         )
     with refused("InvalidParameterValue"):
         account.ec2.modify_image_attribute(ImageId=image_id, Attribute="name", Value="other")
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({}, "InvalidParameterCombination"),
+        ({"LaunchPermission": {}}, "InvalidParameterCombination"),
+        (
+            {"Description": {"Value": "must not apply"}, "ImdsSupport": {"Value": "v2.0"}},
+            "InvalidParameterCombination",
+        ),
+        (
+            {"Description": {"Value": "must not apply"}, "LaunchPermission": {"Add": [{"Group": "all"}]}},
+            "InvalidParameterCombination",
+        ),
+        ({"Attribute": "description", "Value": ""}, "MissingParameter"),
+        ({"ImdsSupport": {"Value": ""}}, "MissingParameter"),
+        ({"LaunchPermission": {"Add": [{"UserId": "123"}]}}, "InvalidAMIAttributeItemValue"),
+    ],
+)
+def test_a_call_changes_one_attribute_to_a_value(account: Account, asked: dict[str, Any], code: str) -> None:
+    """radkawar/stackd, testdata/aws/ec2/images_controls.json: modify-..."""
+    image_id = account.image()
+    before = account.described(image_id)
+    with refused(code):
+        account.ec2.modify_image_attribute(ImageId=image_id, **asked)
+    assert account.described(image_id) == before
 
 
 def test_somebody_elses_image_cannot_be_changed(account: Account) -> None:

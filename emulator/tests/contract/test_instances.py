@@ -382,3 +382,11 @@ def test_an_instance_that_hibernates_is_not_emulated(account: Account) -> None:
     """Hibernation would change what a stop does."""
     with refused("EmulatorUnsupportedParameter"):
         account.launch(HibernationOptions={"Configured": True})
+
+
+def test_a_dry_run_looks_at_the_counts(account: Account) -> None:
+    """EC2 API reference, RunInstances: MinCount is between 1 and MaxCount; a dry run checks all but the launch."""
+    with refused("InvalidParameterValue"):
+        account.launch(MinCount=2, MaxCount=1, DryRun=True)
+    with refused("DryRunOperation"):
+        account.launch(MinCount=1, MaxCount=2, DryRun=True)

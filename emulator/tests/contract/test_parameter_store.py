@@ -120,11 +120,29 @@ def test_what_an_overwrite_leaves_out_stays(account: Account) -> None:
         put(account, value="42")
 
 
-def test_the_type_cannot_change(account: Account) -> None:
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("String", "StringList"), ("StringList", "SecureString"), ("SecureString", "String")],
+)
+def test_the_type_cannot_change(account: Account, kind: str, other: str) -> None:
     """Systems Manager API reference: HierarchyTypeMismatchException."""
-    put(account)
+    put(account, Type=kind)
     with refused("HierarchyTypeMismatchException"):
-        put(account, Type="SecureString")
+        put(account, Type=other)
+
+
+def test_a_string_becomes_a_secure_string_and_its_older_versions_stay_readable(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ssm/write_edges.json: string-to-secure, conversion-history."""
+    put(account, value="plain")
+    assert put(account, value="secret", Type="SecureString", KeyId="alias/aws/ssm") == 2
+    parameter = account.ssm.get_parameter(Name="/a/b", WithDecryption=True)["Parameter"]
+    assert (parameter["Type"], parameter["Value"]) == ("SecureString", "secret")
+    history = account.ssm.get_parameter_history(Name="/a/b")["Parameters"]
+    assert [(each["Type"], each.get("KeyId")) for each in history] == [
+        ("String", None),
+        ("SecureString", "alias/aws/ssm"),
+    ]
+    assert history[0]["Value"] == "plain"
 
 
 def test_tags_are_given_on_creation_or_apart(account: Account) -> None:

@@ -296,3 +296,14 @@ def test_sending_twice_runs_twice_and_the_comment_finds_both(account: Account) -
     assert [each["Comment"] for each in commands] == ["build-1", "build-1"]
     filters = [{"key": "DocumentName", "value": "Other"}]
     assert account.ssm.list_commands(InstanceId=instance_id, Filters=filters)["Commands"] == []
+
+
+def test_filters_of_managed_instances_are_known_and_of_one_kind(account: Account) -> None:
+    """Systems Manager API reference, DescribeInstanceInformation: InvalidFilterKey, and the legacy list by itself."""
+    with refused("InvalidFilterKey"):
+        account.ssm.describe_instance_information(Filters=[{"Key": "Colour", "Values": ["red"]}])
+    with refused("ValidationException"):
+        account.ssm.describe_instance_information(
+            Filters=[{"Key": "PingStatus", "Values": ["Online"]}],
+            InstanceInformationFilterList=[{"key": "PlatformTypes", "valueSet": ["Linux"]}],
+        )

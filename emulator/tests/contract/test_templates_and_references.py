@@ -111,6 +111,31 @@ def test_a_version_is_made_once_for_a_token(account: Account) -> None:
         account.ec2.create_launch_template_version(**version | {"VersionDescription": "another"})
 
 
+def test_a_new_default_version_must_be_named_and_is_set_once_for_a_token(account: Account) -> None:
+    """radkawar/stackd, testdata/aws/ec2/launch_templates.json: modify-no-version, modify-token-mismatch."""
+    created = account.ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"InstanceType": "m5.large"}
+    )["LaunchTemplate"]
+    template = {"LaunchTemplateId": created["LaunchTemplateId"]}
+    for _ in range(2):
+        account.ec2.create_launch_template_version(
+            **template, LaunchTemplateData={"InstanceType": "m5.xlarge"}
+        )
+    with refused("MissingParameter") as refusal:
+        account.ec2.modify_launch_template(**template)
+    assert created["LaunchTemplateId"] in refusal.message
+
+    def choose(version: str, token: str) -> int:
+        answer = account.ec2.modify_launch_template(**template, DefaultVersion=version, ClientToken=token)
+        return int(answer["LaunchTemplate"]["DefaultVersionNumber"])
+
+    assert choose("2", "first") == 2
+    with refused("IdempotentParameterMismatch"):
+        choose("3", "first")
+    assert choose("$Latest", "second") == 3
+    assert choose("2", "first") == 3, "it was done before"
+
+
 def test_bounds_of_versions_are_numbers(account: Account) -> None:
     """EC2 API reference, DescribeLaunchTemplateVersions: MinVersion, MaxVersion; the code of the refusal is general."""
     account.ec2.create_launch_template(

@@ -131,7 +131,7 @@ def _checked(config: Config, change: PlannedChange, *, adopt: bool) -> PlannedCh
     if before is not None and declaration.schema.sensitive and not before.sensitive:
         raise InvalidDeclarationError(
             f"{change.name} is a {before.type}, and {declaration.path} is declared sensitive.",
-            remedy="Parameter Store cannot change the type. Delete the parameter "
+            remedy="Written over, it would keep its older values in plain text. Delete the parameter "
             f"(aws ssm delete-parameter --name {change.name}), wait 30 seconds, and set it again.",
             location=declaration.location,
         )
