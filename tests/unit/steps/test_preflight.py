@@ -73,7 +73,9 @@ def test_every_parameter_that_is_written_is_looked_at(
         for problem in told(parameter_problem(ParameterShape(name, "SecureString", "aws:ec2:image"), "prod"))
     ]
     assert account.preflight.parameter_problems(settings, IMAGE_ID) == expected
+    account.world.parameters.calls.clear()
     assert account.preflight.parameter_problems(settings) == expected[:2]
+    assert [call.args[0] for call in account.world.parameters.called("get")] == names[:2]
 
 
 def test_a_parameter_of_the_wrong_data_type_is_told_and_others_are_not(
@@ -139,6 +141,11 @@ def test_of_an_index_the_builders_own_image_is_looked_at(
     manifests[CHILD] = CHART
     assert account.preflight.image_problems(settings, digest) == (
         told(manifest_problem(f"comfyui@{digest}", CHART, settings)),
+        None,
+    )
+    nested = manifests[CHILD] = index_of("sha256:" + "d" * 64, "arm64")
+    assert account.preflight.image_problems(settings, digest) == (
+        told(manifest_problem(f"comfyui@{digest}", nested, settings)),
         None,
     )
     del manifests[CHILD]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -186,6 +187,34 @@ def test_an_orphan_that_is_refused_is_told_and_come_back_to_where_its_environmen
     held = HeldBack(what=snapshot.snapshot_id, reason=str(DENIED), since=now, tries=1, due=now)
     assert record(account).held_back == ((known, held) if environment == "prod" else (known,))
     assert result.blocked == (("snap-1", snapshot.snapshot_id) if environment == "prod" else ("snap-1",))
+    assert "elsewhere" not in account.world.environments.records
+
+
+@pytest.mark.parametrize(
+    ("orphan", "port", "method"),
+    [(an_orphan_instance, "instances", "terminate"), (an_orphan_image, "images", "deregister")],
+)
+def test_an_orphan_of_any_kind_is_told_with_its_environment(
+    account: Account, orphan: Callable[[Account], Any], port: str, method: str
+) -> None:
+    orphan(account)
+    account.world.executions.end(arn_of("gone"), ExecutionStatus.FAILED)
+    getattr(account.world, port).fail(method, DENIED, times=9)
+    (finding,) = [each for each in swept(account).findings if each.kind is FindingKind.BLOCKED]
+    assert finding.environment == "prod"
+
+
+@pytest.mark.parametrize("orphan", [an_orphan_instance, an_orphan_image, an_orphan_snapshot])
+def test_an_orphan_of_any_kind_goes_when_nobody_knows_its_execution_any_more(
+    account: Account, orphan: Callable[[Account], Any]
+) -> None:
+    orphan(account)
+    account.world.clock.advance(timedelta(hours=29).total_seconds())
+    assert [each.kind for each in swept(account).findings if each.kind is FindingKind.ORPHAN] == []
+    account.world.clock.advance(timedelta(hours=2).total_seconds())
+    assert [each.kind for each in swept(account).findings if each.kind is FindingKind.ORPHAN] == [
+        FindingKind.ORPHAN
+    ]
 
 
 def test_an_orphan_that_was_refused_is_not_asked_for_before_its_time(account: Account) -> None:
@@ -802,6 +831,40 @@ def test_what_fails_for_now_is_told_with_what_was_found_once_all_else_is_done(ac
         f"the sweep found {[finding]} and could not finish: dev: ThrottledError: slower; orphans: ThrottledError: "
         "slow, too. It runs again by itself; if this persists, correct the cause"
     )
+
+
+@pytest.mark.parametrize(
+    ("port", "method", "skip", "place"),
+    [
+        ("environments", "get", 0, "dev"),
+        ("instances", "terminate", 0, "prod"),
+        ("instances", "find", 0, "orphans"),
+        ("environments", "get", 3, "dev"),
+        ("images", "find", 2, "prod"),
+        ("environments", "note_rebuild", 0, "prod"),
+        ("executions", "start", 0, "prod"),
+        ("environments", "hold_back", 0, "prod"),
+    ],
+)
+def test_what_fails_for_now_is_told_with_its_place(port: str, method: str, skip: int, place: str) -> None:
+    account, _ = aged()
+    an_orphan_instance(account)
+    account.world.executions.end(arn_of("gone"), ExecutionStatus.FAILED)
+    account.push("two")
+    getattr(account.world, port).fail(method, ThrottledError("slower"), skip=skip)
+    with pytest.raises(
+        CleanUpIncompleteError, match=rf"could not finish: {place}: ThrottledError: slower\. It runs"
+    ):
+        swept(account)
+
+
+def test_a_history_that_cannot_be_read_for_now_is_told_with_its_environment() -> None:
+    account = Account()
+    account.world.parameters.fail("list_below", ThrottledError("slower"), times=2)
+    with pytest.raises(
+        CleanUpIncompleteError, match="dev: ThrottledError: slower; prod: ThrottledError: slower"
+    ):
+        swept(account)
 
 
 def test_faults_without_end_are_cut(account: Account) -> None:
