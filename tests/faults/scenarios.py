@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import KEEPING, PROD, World
+from tests.faults.world import KEEPING, OTHER, PROD, World
 
 
 class Scenario(NamedTuple):
@@ -160,6 +160,23 @@ OVERTAKEN_PLAN = Scenario(
     _overtake_a_plan,
     frozenset({"PlanBuildFunction", "ClaimEnvironmentFunction"}),
 )
+HOOKED_UPDATE = Scenario(
+    "hooked-update",
+    # Its settings have hooks in every place, so that an image that was verified without them breaks a promise.
+    OTHER,
+    lambda world: _publish_one(world, OTHER),
+    lambda world: _ignore(world.push("two", OTHER)),
+    # Who hands the hooks on, and who writes down what an image was made with.
+    frozenset(
+        {
+            "ClaimEnvironmentFunction",
+            "ProvisionBuilderFunction",
+            "CreateImageFunction",
+            "VerifyImageFunction",
+            "PublishImageFunction",
+        }
+    ),
+)
 ROLLBACK = Scenario("rollback", KEEPING, _publish_two, _roll_back)
 RETIREMENT = Scenario(
     "retirement",
@@ -184,6 +201,7 @@ SCENARIOS = {
         UPDATE_LAUNCHABLE,
         TWO_PUSHES,
         OVERTAKEN_PLAN,
+        HOOKED_UPDATE,
         ROLLBACK,
         RETIREMENT,
         SWEEP,

@@ -19,7 +19,16 @@ from aws_emulator.step_functions.execution import Execution
 REPOSITORY = "comfyui"
 APPLICATION = "comfyui"
 PROD, KEEPING, OTHER = "prod", "keeping", "other"
-ENVIRONMENTS: Mapping[str, Any] = {PROD: {}, KEEPING: {"retirement": {"keep_previous": 1}}, OTHER: {}}
+_HOOKS = {
+    stage: [{"script": f"config/hooks/{stage}.sh", "parameters": {"LEVEL": "1"}}]
+    for stage in ("provision", "provision_after", "verify")
+}
+SCRIPTS = {f"{stage}.sh": "#!/bin/bash\nexit 0\n" for stage in _HOOKS}
+ENVIRONMENTS: Mapping[str, Any] = {
+    PROD: {},
+    KEEPING: {"retirement": {"keep_previous": 1}},
+    OTHER: {"hooks": _HOOKS},
+}
 # No step of a build takes this long without anything to do.
 PATIENCE = 40 * 3600.0
 # Lambda repeats a failed asynchronous invocation after one minute and after two more; a function that was
@@ -38,7 +47,7 @@ class World:
     def __init__(
         self, directory: Path, seed: int = 0, environments: Mapping[str, Any] = ENVIRONMENTS
     ) -> None:
-        configuration = write_configuration(directory, environments, {"reconcile_attempts": 3})
+        configuration = write_configuration(directory, environments, {"reconcile_attempts": 3}, SCRIPTS)
         self.simulation = Simulation(PROJECT, seed=seed, config_dir=configuration, durations=DURATIONS)
         self.simulation.start()
         self.clock = self.simulation.clock

@@ -29,6 +29,11 @@ def test_the_recipe_is_on_the_image_and_in_its_records(service: Service) -> None
     assert re.fullmatch("provision:[0-9a-f]{12} verify:[0-9a-f]{12}", recipe)
     assert hooked.metadata()["recipe"] == recipe
     assert hooked.history()[image["ImageId"]]["recipe"] == recipe
+    named = hooked.metadata()["facts"]["hooks"]
+    assert {stage: names.split()[0] for stage, names in named.items()} == dict.fromkeys(
+        ("provision", "provision_after", "verify"), "good.sh"
+    )
+    assert "hooks" not in plain.metadata()["facts"]
     (image,) = plain.images()
     assert RECIPE not in {tag["Key"] for tag in image["Tags"]}
     # A hook costs no state.

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import random
+import re
 import zlib
 from bisect import bisect
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks, script_problems
 from ami_lifecycle.domain.model import TAG_RECIPE
-from ami_lifecycle.domain.recipe import baked_part, recipe_of, recipe_tags
+from ami_lifecycle.domain.recipe import baked_part, named_hooks, recipe_of, recipe_tags
 
 NAME = "config/hooks/a.sh"
 TEXT = "#!/bin/bash\ntrue\n"
@@ -106,6 +107,18 @@ def test_text_parameters_and_stage_change_the_recipe_and_name_and_time_do_not() 
     assert recipe_of(hooks(provision_after=one()), {NAME: TEXT}) != before
     other = {"script": "config/hooks/b.sh", "timeout_seconds": 9}
     assert recipe_of(hooks(provision=[other]), {"config/hooks/b.sh": TEXT}) == before
+
+
+def test_each_hook_is_named_with_the_hash_of_what_it_does() -> None:
+    named = named_hooks(hooks(provision=[*one(), *one(parameters={"A": "b"})], verify=one()), {NAME: TEXT})
+    assert set(named) == {"provision", "verify"}
+    first, second = named["provision"].split(", ")
+    assert re.fullmatch(r"a\.sh [0-9a-f]{12}", first)
+    assert first != second
+    assert named["verify"] == first
+    changed = named_hooks(hooks(verify=one()), {NAME: TEXT + "#"})
+    assert changed["verify"] != first
+    assert named_hooks(HookSettings(), {}) == {}
 
 
 def test_what_only_looks_is_no_part_of_the_disk() -> None:

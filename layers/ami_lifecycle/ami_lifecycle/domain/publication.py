@@ -21,6 +21,7 @@ from ami_lifecycle.domain.model import (
     Image,
 )
 from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.recipe import named_hooks
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.domain.release import release_of
 
@@ -127,7 +128,7 @@ def metadata_of(
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
         reason="; ".join(plan.reasons)[:400],
-        facts=_facts(provisioned, verified, first_boot),
+        facts=_facts(plan, provisioned, verified, first_boot),
     )
 
 
@@ -190,7 +191,10 @@ def history_of(
 
 
 def _facts(
-    provisioned: CommandFacts | None, verified: CommandFacts | None, first_boot: FirstBoot | None
+    plan: BuildPlan,
+    provisioned: CommandFacts | None,
+    verified: CommandFacts | None,
+    first_boot: FirstBoot | None,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if provisioned:
@@ -201,6 +205,8 @@ def _facts(
         )
     if first_boot:
         facts[FACT] = first_boot.model_dump()
+    if plan.settings and (hooks := named_hooks(plan.settings.hooks, plan.settings.hook_scripts)):
+        facts["hooks"] = hooks
     return facts
 
 

@@ -46,6 +46,15 @@ def hooks_part(recipe: str | None) -> str | None:
     return " ".join(part for part in (recipe or "").split() if not part.startswith("base:")) or None
 
 
+def named_hooks(hooks: HookSettings, scripts: Mapping[str, str]) -> dict[str, str]:
+    """What runs in each place, as `agent.sh 0123456789ab`: scripts, each with the hash of its text and parameters."""
+    found: dict[str, list[str]] = {}
+    for stage, _, hook in hooks.all:
+        text = json.dumps([scripts.get(hook.script, ""), dict(hook.parameters)], sort_keys=True)
+        found.setdefault(stage, []).append(f"{hook.script.rpartition('/')[2]} {_digits_of(text)}")
+    return {stage: ", ".join(names) for stage, names in found.items()}
+
+
 def recipe_tags(recipe: str | None) -> dict[str, str]:
     """The tag that says it, on what a build makes."""
     return {} if recipe is None else {TAG_RECIPE: recipe}
