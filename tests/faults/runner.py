@@ -26,6 +26,16 @@ UNNAMED = frozenset(
     }
     | {"ClientError", "ParamValidationError", "ResponseParserError", "ValidationError"}
 )
+# The events that rules of the stack are for, by source and detail-type.
+HEARD = frozenset(
+    {
+        ("aws.ecr", "ECR Image Action"),
+        ("aws.ec2", "EC2 AMI State Change"),
+        ("aws.ec2", "EC2 Instance State-change Notification"),
+        ("aws.ssm", "EC2 Command Invocation Status-change Notification"),
+        ("aws.states", "Step Functions Execution Status Change"),
+    }
+)
 # Emulated seconds in which a sweep is done.
 SWEEP_SECONDS = 8.0
 
@@ -182,13 +192,7 @@ def problem(what: str) -> dict[str, Any]:
 
 def is_heard(event: Mapping[str, Any]) -> bool:
     """Whether a rule of the stack is for this event."""
-    return (event["source"], event["detail-type"]) in {
-        ("aws.ecr", "ECR Image Action"),
-        ("aws.ec2", "EC2 AMI State Change"),
-        ("aws.ec2", "EC2 Instance State-change Notification"),
-        ("aws.ssm", "EC2 Command Invocation Status-change Notification"),
-        ("aws.states", "Step Functions Execution Status Change"),
-    }
+    return (event["source"], event["detail-type"]) in HEARD
 
 
 def run_forked(work: Callable[[], str]) -> str:

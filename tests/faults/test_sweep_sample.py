@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 from tests.faults.cases import Baseline, all_cases, sample
+from tests.faults.runner import HEARD
 from tests.faults.scenarios import SCENARIOS
 
+from aws_emulator.cloudformation.template import load_template
 from aws_emulator.gateway.calls import Call
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -131,6 +133,17 @@ def test_each_commit_and_each_day_has_cases_of_its_own_and_a_seed_repeats_them()
     )
     assert seed_of({SEED_VARIABLE: "7"}, commit, today) == 7
     assert seed_of({}, "", today) == today.toordinal()
+
+
+def test_the_events_of_all_rules_are_disturbed() -> None:
+    resources = load_template(PROJECT / "template.yaml", "us-east-1").resources
+    patterns = [
+        each["Properties"]["EventPattern"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Events::Rule" and "EventPattern" in each["Properties"]
+    ]
+    heard = {(source, kind) for each in patterns for source in each["source"] for kind in each["detail-type"]}
+    assert heard == HEARD
 
 
 def test_every_write_is_a_point_and_repeated_reads_stand_for_each_other() -> None:
