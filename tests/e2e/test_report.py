@@ -73,11 +73,11 @@ def lights(text: str) -> dict[str, str]:
 
 def test_the_first_row_has_a_light_for_each_environment() -> None:
     failing = a_report(
-        seen=an_observation(environment="staging"),
+        observation=an_observation(environment="staging"),
         builds=(a_build(3, status="FAILED", output={}, error="E", cause="no GPU"), a_build(1)),
     )
     empty = a_report(
-        seen=an_observation(environment="dev", live=Live(value=None), metadata=None, history=None),
+        observation=an_observation(environment="dev", live=Live(value=None), metadata=None, history=None),
         records=(),
         builds=(),
     )
@@ -94,19 +94,19 @@ def test_the_first_row_has_a_light_for_each_environment() -> None:
 
 def test_a_pinned_environment_is_to_be_looked_at_and_says_how_to_go_on() -> None:
     pinned = EnvironmentRecord(environment="prod", pin=Pin(image_id=a_record(3).ami_id, at=NOW))
-    (found,) = lights(page(a_report(seen=an_observation(record=pinned)))).values()
+    (found,) = lights(page(a_report(observation=an_observation(record=pinned)))).values()
     assert found.startswith("look")
     assert "ami-lifecycle unpin prod" in found
 
 
 def test_a_rebuild_by_schedule_is_what_comes_next() -> None:
     following = NextRebuild(NOW + timedelta(days=3), "it is 30 days old", None)
-    (found,) = lights(page(a_report(seen=an_observation(next_rebuild=following)))).values()
+    (found,) = lights(page(a_report(observation=an_observation(next_rebuild=following)))).values()
     assert "a rebuild from 2026-01-05 12:00 UTC on: it is 30 days old" in found
     assert "nothing until" not in found
     waiting = NextRebuild(NOW, "its base is old", "the environment is pinned")
     drifting = an_observation(next_rebuild=waiting, drift=("the tag has moved on",))
-    text = page(a_report(seen=drifting))
+    text = page(a_report(observation=drifting))
     assert (
         "<dt>Next rebuild</dt><dd>from 2026-01-02 12:00 UTC on: its base is old; the environment is" in text
     )
@@ -171,15 +171,19 @@ def test_the_page_shows_images_builds_and_why_they_failed() -> None:
 def test_what_others_wrote_cannot_become_markup() -> None:
     hostile = "<script>alert(1)</script>"
     record = a_record(3, branch=hostile, reason=hostile, commit_sha="<b>", status_reason=hostile)
-    seen = an_observation(history=record, drift=(hostile,))
-    text = page(a_report(seen=seen, records=(record,), builds=(a_build(1, status="FAILED", cause=hostile),)))
+    observation = an_observation(history=record, drift=(hostile,))
+    text = page(
+        a_report(
+            observation=observation, records=(record,), builds=(a_build(1, status="FAILED", cause=hostile),)
+        )
+    )
     assert "<script" not in text
     assert "&lt;b&gt;" in text
 
 
 def test_an_environment_without_anything_has_a_section() -> None:
     nothing = an_observation(live=Live(value=None), metadata=None, history=None)
-    text = page(a_report(seen=nothing, records=(), builds=()))
+    text = page(a_report(observation=nothing, records=(), builds=()))
     assert "No image was published yet." in text
 
 

@@ -11,7 +11,7 @@ from ami_lifecycle.settings_validation import validate_environment, validate_set
 from ami_lifecycle_cli.console.connection import Target
 from ami_lifecycle_cli.console.output import print_json, print_line, print_table
 from parameter_config.drift import Drift, find_drift
-from parameter_config.validation import Finding, examine_files, examine_reality, examine_values
+from parameter_config.validation import Finding, validate_files, validate_resources, validate_values
 
 
 def validate(
@@ -22,7 +22,7 @@ def validate(
 
     Without --environment, for every environment.
     """
-    findings = examine_files(target.config_dir)
+    findings = validate_files(target.config_dir)
     if not any(finding.level == "error" for finding in findings):
         findings += _validate_contents(target, offline=offline)
     if target.as_json:
@@ -43,7 +43,7 @@ def _validate_contents(target: Target, *, offline: bool) -> list[Finding]:
     config = target.load()
     if not findings:
         findings = validate_settings(config)
-    return [*findings, *examine_values(config), *examine_reality(config, target.client)]
+    return [*findings, *validate_values(config), *validate_resources(config, target.client)]
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:

@@ -61,91 +61,96 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
             print_warning(f"{each.environment}: {finding}")
 
 
-def _print_one(stack: Stack, seen: Observation) -> None:
+def _print_one(stack: Stack, observation: Observation) -> None:
     now = stack.clock.now()
-    known, record = seen.described, seen.record
-    since = published_since(seen.history)
+    known, record = observation.described, observation.record
+    since = published_since(observation.history)
     print_fields(
         [
-            ("Environment", f"{seen.environment} ({stack.account_id}, {stack.region})"),
+            ("Environment", f"{observation.environment} ({stack.account_id}, {stack.region})"),
             (
                 "Latest",
-                Text(seen.live.value or "none", style="bold green" if seen.live.image else "bold red"),
+                Text(
+                    observation.live.value or "none",
+                    style="bold green" if observation.live.image else "bold red",
+                ),
             ),
-            ("Name", _name(seen)),
+            ("Name", _name(observation)),
             ("Live since", f"{utc_date(since)} UTC, {age(since, now)} ago" if since else None),
             (
                 "Image made",
-                f"{utc_date(seen.created)} UTC, {age(seen.created, now)} ago" if seen.created else None,
+                f"{utc_date(observation.created)} UTC, {age(observation.created, now)} ago"
+                if observation.created
+                else None,
             ),
             ("Docker image", known.docker_image if known else None),
-            ("Digest", seen.digest),
-            ("Release", release_name(seen.release, seen.digest)),
-            ("Commit", _commit(seen)),
-            ("Build", _build(seen)),
-            ("Verified", _verified(seen)),
+            ("Digest", observation.digest),
+            ("Release", release_name(observation.release, observation.digest)),
+            ("Commit", _commit(observation)),
+            ("Build", _build(observation)),
+            ("Verified", _verified(observation)),
             ("First boot", first_boot_text(known)),
             ("Reason", known.reason if known else None),
-            ("Running", _running(stack, seen)),
+            ("Running", _running(stack, observation)),
             ("Queued", describe_request(record.queued_request) if record.queued_request else None),
-            ("Pinned", _pinned(seen)),
-            ("Next rebuild", str(seen.next_rebuild) if seen.next_rebuild else None),
-            ("Image", seen.image_console),
-            ("Execution", seen.execution_console),
-            ("Log", f"ami-lifecycle logs {seen.environment} --follow" if record.claim else None),
+            ("Pinned", _pinned(observation)),
+            ("Next rebuild", str(observation.next_rebuild) if observation.next_rebuild else None),
+            ("Image", observation.image_console),
+            ("Execution", observation.execution_console),
+            ("Log", f"ami-lifecycle logs {observation.environment} --follow" if record.claim else None),
         ]
     )
-    if seen.decisions:
+    if observation.decisions:
         print_line("")
-        rows = [(each.image_id, each.action.value, each.reason) for each in seen.decisions]
+        rows = [(each.image_id, each.action.value, each.reason) for each in observation.decisions]
         print_rows(["OTHER IMAGE", "NEXT", "WHY"], rows, fixed=["OTHER IMAGE"])
     print_line("")
-    for finding in seen.drift:
+    for finding in observation.drift:
         print_warning(finding)
-    if not seen.drift:
+    if not observation.drift:
         print_line("Everything is as it should be.")
 
 
-def _name(seen: Observation) -> str | None:
-    if seen.live.image is None:
+def _name(observation: Observation) -> str | None:
+    if observation.live.image is None:
         return None
-    return "\n".join(filter(None, (seen.live.image.name, seen.name_explanation)))
+    return "\n".join(filter(None, (observation.live.image.name, observation.name_explanation)))
 
 
-def _commit(seen: Observation) -> str | None:
-    known = seen.described
+def _commit(observation: Observation) -> str | None:
+    known = observation.described
     if known is None or not (known.commit_sha or known.branch):
         return None
     return f"{known.commit_sha or 'unknown'}{f' on {known.branch}' if known.branch else ''}"
 
 
-def _build(seen: Observation) -> str | None:
-    known = seen.described
+def _build(observation: Observation) -> str | None:
+    known = observation.described
     if known is None:
         return None
     mode = f", {known.build_mode.value} generation {known.generation}" if known.build_mode else ""
     return f"publication {known.workflow_run_number}{mode}, built by {known.workflow_run_id}"
 
 
-def _verified(seen: Observation) -> str | None:
-    if seen.described is None:
+def _verified(observation: Observation) -> str | None:
+    if observation.described is None:
         return None
-    return seen.described.verified_at or "no: it was published without verification"
+    return observation.described.verified_at or "no: it was published without verification"
 
 
-def _running(stack: Stack, seen: Observation) -> str:
-    claim = seen.record.claim
+def _running(stack: Stack, observation: Observation) -> str:
+    claim = observation.record.claim
     if claim is None:
         return "nothing"
     elapsed = age(claim.claimed_at, stack.clock.now())
-    where = f"in {seen.state}" if seen.state else "in a state that Step Functions does not show"
-    return f"{seen.activity}, for {elapsed}, {where}: {short_name(claim.execution_arn)}"
+    where = f"in {observation.state}" if observation.state else "in a state that Step Functions does not show"
+    return f"{observation.activity}, for {elapsed}, {where}: {short_name(claim.execution_arn)}"
 
 
-def _pinned(seen: Observation) -> str | None:
-    pin = seen.record.pin
+def _pinned(observation: Observation) -> str | None:
+    pin = observation.record.pin
     if pin is None:
         return None
     why = f" ({pin.reason})" if pin.reason else ""
-    until = f"pushes wait until: ami-lifecycle unpin {seen.environment}"
+    until = f"pushes wait until: ami-lifecycle unpin {observation.environment}"
     return f"to {pin.image_id} since {utc_date(pin.at)} UTC{why}; {until}"

@@ -256,10 +256,10 @@ def check_bases(stack: Stack) -> Iterator[Finding]:
     ec2 = stack.client("ec2")
     state = ec2.get_allowed_images_settings()["State"]
     planner = stack.planner()
-    wanted: dict[tuple[str, str], EnvironmentSettings] = {}
+    by_base: dict[tuple[str, str], EnvironmentSettings] = {}
     for settings in map(stack.catalogue.get, stack.catalogue.environments):
-        wanted.setdefault((settings.base.text, settings.builder.architecture), settings)
-    for (base, architecture), settings in sorted(wanted.items()):
+        by_base.setdefault((settings.base.text, settings.builder.architecture), settings)
+    for (base, architecture), settings in sorted(by_base.items()):
         what = f"{base} for {architecture}"
         try:
             image = planner.base(settings, stack.state_machine_arn)

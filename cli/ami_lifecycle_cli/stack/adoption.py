@@ -120,15 +120,15 @@ def adopt(stack: Stack, environment: str, proposals: Sequence[Proposal]) -> tupl
 
     The tag `Name` is set to the image's name, which distinguishes it from a copy with the same tags.
     """
-    ours = environment_tags(stack.catalogue.get(environment))
+    owner_tags = environment_tags(stack.catalogue.get(environment))
     ec2 = stack.client("ec2")
 
     def tag(image: Image) -> list[str]:
         # Snapshots first: a tagged image may be retired at once, together with its snapshots.
         with aws_errors("ec2:CreateTags", image.image_id):
             if image.snapshot_ids:
-                ec2.create_tags(Resources=list(image.snapshot_ids), Tags=to_tags(ours))
-            ec2.create_tags(Resources=[image.image_id], Tags=to_tags({**ours, "Name": image.name}))
+                ec2.create_tags(Resources=list(image.snapshot_ids), Tags=to_tags(owner_tags))
+            ec2.create_tags(Resources=[image.image_id], Tags=to_tags({**owner_tags, "Name": image.name}))
         return [image.image_id, *image.snapshot_ids]
 
     to_tag = [proposal.image for proposal in proposals if proposal.is_tagged]

@@ -102,8 +102,8 @@ def report(stack: Stack, followed: Followed, *, as_json: bool, more: dict[str, A
     if as_json:
         print_json({**followed.as_json(now), **(more or {})})
     else:
-        said = run.outcome if failed else run.outcome.capitalize()
-        line = f"{'Failed' if failed and said == 'failed' else said.capitalize()}: {run.explanation}"
+        outcome = run.outcome if failed else run.outcome.capitalize()
+        line = f"{'Failed' if failed and outcome == 'failed' else outcome.capitalize()}: {run.explanation}"
         elapsed = duration(run.seconds(now))
         output_console().print(
             Text(f"{line} ({elapsed})", style="bold red" if failed else "bold green"), soft_wrap=True

@@ -129,13 +129,13 @@ def _following(stack: Stack, environment: str, run: Run, limit: float, *, has_qu
     if claim is not None and claim.execution_arn != run.arn:
         return runs.describe(claim.execution_arn)
     # Step Functions API reference, ListExecutions: eventually consistent. What has just been started is not listed yet.
-    looks = (
+    attempts = (
         _LOOKS_FOR_NEXT
         if (has_queue or record.queued_request is not None) and time.monotonic() <= limit
         else 1
     )
-    for look in range(looks):
-        if look:
+    for attempt in range(attempts):
+        if attempt:
             time.sleep(_PAUSE_SECONDS)
         # One that came to wait again is not what follows; what it was merged with is.
         later = [each for each in runs.queued_since(environment, run.started) if each.outcome != "queued"]
@@ -155,14 +155,14 @@ def _remains_of(stack: Stack, found: Stoppable, run: Run) -> tuple[str, ...]:
     orphan_remover = OrphanRemover(
         instances, stack.images, stack.usage, stack.parameters, stack.clock, stack.application
     )
-    mine = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
-    unsettled = orphan_remover.orphaned_images(stack.images.find(mine))
-    unsettled.raise_transient()
-    snapshots = [each.snapshot_id for each in stack.images.find_snapshots(mine) if not each.is_copy]
+    owner_tags = {TAG_APPLICATION: stack.application, TAG_EXECUTION: run.arn}
+    orphaned = orphan_remover.orphaned_images(stack.images.find(owner_tags))
+    orphaned.raise_transient()
+    snapshots = [each.snapshot_id for each in stack.images.find_snapshots(owner_tags) if not each.is_copy]
     users = stack.images.images_of_snapshots(snapshots)
     return (
-        *(each.instance_id for each in instances.find(mine) if not each.state.is_over),
-        *(image.image_id for image in unsettled.done),
-        *(f"{blocked.resource} ({blocked.reason})" for blocked in unsettled.blocked),
+        *(each.instance_id for each in instances.find(owner_tags) if not each.state.is_over),
+        *(image.image_id for image in orphaned.done),
+        *(f"{blocked.resource} ({blocked.reason})" for blocked in orphaned.blocked),
         *(snapshot_id for snapshot_id in snapshots if not users[snapshot_id]),
     )

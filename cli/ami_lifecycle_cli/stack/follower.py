@@ -155,11 +155,11 @@ class Follower:
     def _follow_one(self, arn: str, usual: Mapping[str, float]) -> Followed:
         self.followed_arn = arn
         with Progress(self._console, arn, usual).open() as show:
-            seen = 0
+            known_states = 0
             for run, states in self.watch(arn):
-                lines = self._lines(run, states, states[max(0, seen - 1) :])
+                lines = self._lines(run, states, states[max(0, known_states - 1) :])
                 show(states, lines, self._stack.clock.now())
-                seen = len(states)
+                known_states = len(states)
         return Followed(run, states, self._log_of(run, states))
 
     def watch(self, arn: str) -> Iterator[tuple[Run, list[StateRun]]]:
@@ -168,7 +168,7 @@ class Follower:
         Raises:
             AmiLifecycleError: it could not be looked at; it goes on all the same.
         """
-        pause, seen = _FIRST_POLL_SECONDS, 0
+        pause, known_states = _FIRST_POLL_SECONDS, 0
         while True:
             # The description first: a history that is read after the end is complete.
             run, states = self._read(arn)
@@ -176,7 +176,7 @@ class Follower:
             if run.status != RUNNING:
                 return
             longer = min(pause * 1.5, self._longest_pause_seconds)
-            pause, seen = _FIRST_POLL_SECONDS if len(states) > seen else longer, len(states)
+            pause, known_states = _FIRST_POLL_SECONDS if len(states) > known_states else longer, len(states)
             time.sleep(pause)
 
     def _lines(self, run: Run, states: list[StateRun], new: list[StateRun]) -> list[Line]:

@@ -75,8 +75,8 @@ class KnownImage:
     @property
     def release(self) -> str | None:
         """The execution that made its disks."""
-        said = self.record.release if self.record else None
-        return said or (release_of(self.image) if self.image else None)
+        recorded = self.record.release if self.record else None
+        return recorded or (release_of(self.image) if self.image else None)
 
     @property
     def digest(self) -> str | None:

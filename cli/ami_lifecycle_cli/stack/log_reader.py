@@ -46,9 +46,9 @@ class LogReader:
         source = BuildLogs(self._stack, run)
         for sent in commands_of(states):
             tail = self._commands.setdefault(sent.command_id, Tail())
-            self._look(sent.command_id, tail, partial(source.of_commands, [sent]))
+            self._read(sent.command_id, tail, partial(source.of_commands, [sent]))
         if functions:
-            self._look(_FUNCTIONS, self._functions, source.of_functions)
+            self._read(_FUNCTIONS, self._functions, source.of_functions)
         lines, self._unread = sorted(self._unread, key=lambda line: line.time), []
         return lines
 
@@ -70,9 +70,9 @@ class LogReader:
             raise next(iter(self._refused.values()))
         return lines
 
-    def _look(self, what: str, tail: Tail, look: Callable[[datetime | None], Sequence[Line]]) -> None:
+    def _read(self, what: str, tail: Tail, fetch: Callable[[datetime | None], Sequence[Line]]) -> None:
         try:
-            new = tail.read(look)
+            new = tail.read(fetch)
         except AccessDeniedError as error:
             self._refused[what] = error
             return

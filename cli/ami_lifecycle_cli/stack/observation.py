@@ -87,8 +87,8 @@ class Observation:
     @property
     def release(self) -> str | None:
         """The execution that made the live disks."""
-        said = self.described.release if self.described else None
-        return said or (release_of(self.live.image) if self.live.image else None)
+        recorded = self.described.release if self.described else None
+        return recorded or (release_of(self.live.image) if self.live.image else None)
 
     @property
     def execution_console(self) -> str | None:

@@ -18,9 +18,9 @@ def applied_quota(client: Any, service: str, code: str) -> float | None:
     In some accounts a quota that was never changed has no applied value; AWS's default counts then (Service Quotas
     API reference, GetServiceQuota).
     """
-    for look in (client.get_service_quota, client.get_aws_default_service_quota):
+    for get_quota in (client.get_service_quota, client.get_aws_default_service_quota):
         try:
-            return float(look(ServiceCode=service, QuotaCode=code)["Quota"]["Value"])
+            return float(get_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"])
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "NoSuchResourceException":
                 return None
@@ -77,10 +77,10 @@ def vcpu_quota_findings(
             name: [each for each in of_one if each in vcpus and quota_of(each) == quota]
             for name, of_one in types.items()
         }
-        mine = sorted({each for of_one in users.values() for each in of_one})
-        if not mine:
+        counted_types = sorted({each for of_one in users.values() for each in of_one})
+        if not counted_types:
             continue
-        needs = ", ".join(f"{each} ({vcpus[each]})" for each in mine)
+        needs = ", ".join(f"{each} ({vcpus[each]})" for each in counted_types)
         name = f"{quota.code}, On-Demand {quota.name}"
         if limit is None:
             yield Finding(
@@ -91,10 +91,10 @@ def vcpu_quota_findings(
                 f"{quota.default}",
             )
             continue
-        small = [each for each in mine if vcpus[each] > limit]
+        small = [each for each in counted_types if vcpus[each] > limit]
         without = sorted(each for each in stuck if any(kind in small for kind in users[each]))
         if not small:
-            at_once = int(limit // max(vcpus[each] for each in mine))
+            at_once = int(limit // max(vcpus[each] for each in counted_types))
             yield Finding(
                 Level.OK,
                 "quotas",

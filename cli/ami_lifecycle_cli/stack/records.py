@@ -36,8 +36,10 @@ def read_history(stack: Stack, environment: str) -> History:
     loaded = published.read_history()
     readable = [record for record in loaded.values() if record is not None]
     # Records from before releases say none; it is told from all of them.
-    told = [record.model_copy(update={"release": release_of_record(record, readable)}) for record in readable]
-    records = sorted(told, key=publication_order, reverse=True)
+    named = [
+        record.model_copy(update={"release": release_of_record(record, readable)}) for record in readable
+    ]
+    records = sorted(named, key=publication_order, reverse=True)
     unreadable = sorted(
         published.names.record(image_id) for image_id, record in loaded.items() if record is None
     )

@@ -220,14 +220,14 @@ class Stack:
     def describe_stack_resources(self, request: Request) -> Response:
         """The stack's resources, or the one that is asked for."""
         self._check_name(request)
-        wanted = request.parameters.get("LogicalResourceId")
+        logical_id = request.parameters.get("LogicalResourceId")
         rows = [
             {**self._row(resource), "StackName": self.name, "StackId": self.arn, "Timestamp": self._created}
             for name, resource in self.resources.items()
-            if wanted in {None, name}
+            if logical_id in {None, name}
         ]
-        if wanted and not rows:
-            raise ApiError("ValidationError", f"Resource {wanted} does not exist for stack {self.name}")
+        if logical_id and not rows:
+            raise ApiError("ValidationError", f"Resource {logical_id} does not exist for stack {self.name}")
         return {"StackResources": rows}
 
     @operation("cloudformation", "ListStackResources")

@@ -193,8 +193,8 @@ class Workloads:
         target = properties.pop("Target")
         self._identities.alias(name, logical_id)
         self._identities.issue(logical_id, target["RoleArn"])
-        wanted = {key: properties.pop(key) for key in list(properties)}
-        arn = self._account.call("scheduler", "CreateSchedule", Name=name, Target=target, **wanted)[
+        remaining = {key: properties.pop(key) for key in list(properties)}
+        arn = self._account.call("scheduler", "CreateSchedule", Name=name, Target=target, **remaining)[
             "ScheduleArn"
         ]
         return Created(name, {"Arn": arn})

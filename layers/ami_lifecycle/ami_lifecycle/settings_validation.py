@@ -88,7 +88,7 @@ def _of_environments(config: Config, build: Mapping[str, Any], application: str 
                 if own.get(declared) is not None
             }
         except ConfigInputError:
-            continue  # a stored value that is not of its declared type, which `examine_values` has
+            continue  # a stored value that is not of its declared type, which `validate_values` has
         if config.resolver.parameters.store is None and values.get("repository") is None:
             values["repository"] = _KNOWN_ONLINE
         problems = list(value_problems(build, environment, values))

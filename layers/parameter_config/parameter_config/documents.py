@@ -122,13 +122,13 @@ def read_documents(config_dir: str | Path) -> Documents:
     Raises:
         ConfigInputError: the first thing that is wrong, with file and line; see `errors`.
     """
-    documents, problems = examine_documents(config_dir)
+    documents, problems = read_all_documents(config_dir)
     if problems:
         raise problems[0]
     return documents
 
 
-def examine_documents(config_dir: str | Path) -> tuple[Documents, list[ConfigInputError]]:
+def read_all_documents(config_dir: str | Path) -> tuple[Documents, list[ConfigInputError]]:
     """Read a directory as far as it can be read, and list everything that is wrong.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 from parameter_config.attributes import AttributeChange, read_changes, remedy_for
 from parameter_config.aws_errors import translated
 from parameter_config.declarations import Declaration
-from parameter_config.documents import examine_documents, is_config_file
+from parameter_config.documents import is_config_file, read_all_documents
 from parameter_config.environments import declared_parameters
 from parameter_config.errors import (
     AccessDeniedError,
@@ -43,10 +43,10 @@ class Finding:
     location: Location | None = None
 
 
-def examine_files(config_dir: str | Path) -> list[Finding]:
+def validate_files(config_dir: str | Path) -> list[Finding]:
     """Everything that is wrong with the files of a directory. Needs no AWS."""
     try:
-        documents, problems = examine_documents(config_dir)
+        documents, problems = read_all_documents(config_dir)
     except ConfigFileError as error:
         return [_finding(error)]
     return [*map(_finding, problems), *_unread_files(documents.directory, documents.tree)]
@@ -65,7 +65,7 @@ def _unread_files(directory: Path, namespaces: Iterable[str]) -> Iterator[Findin
             )
 
 
-def examine_values(config: Config) -> list[Finding]:
+def validate_values(config: Config) -> list[Finding]:
     """Every stored value that is not what its declaration says, and every value that does not exist.
 
     For the environment that is named, else for all.
@@ -79,17 +79,17 @@ def examine_values(config: Config) -> list[Finding]:
         finding
         for own, name, declaration in declared
         for finding in (
-            *_examine_value(own, declaration),
-            *_examine_attributes(name, declaration, changes.get(name, [])),
+            *_validate_value(own, declaration),
+            *_validate_attributes(name, declaration, changes.get(name, [])),
         )
     ]
 
 
-def _examine_attributes(
+def _validate_attributes(
     name: str, declaration: Declaration, changes: Sequence[AttributeChange]
 ) -> Iterator[Finding]:
     for change in changes:
-        if change.attribute != "sensitive":  # an error, which `_examine_value` has
+        if change.attribute != "sensitive":  # an error, which `_validate_value` has
             yield Finding(
                 "warning",
                 f"{name} is stored in another way than declared: {change}.",
@@ -99,7 +99,7 @@ def _examine_attributes(
             )
 
 
-def _examine_value(config: Config, declaration: Declaration) -> Iterator[Finding]:
+def _validate_value(config: Config, declaration: Declaration) -> Iterator[Finding]:
     cached = config.resolver.look_up(declaration)
     if cached.parameter is None and declaration.default is None:
         if declaration.schema.optional:
@@ -123,7 +123,7 @@ def _examine_value(config: Config, declaration: Declaration) -> Iterator[Finding
         yield _finding(error, path=declaration.path)
 
 
-def examine_reality(config: Config, client: ClientMaker) -> list[Finding]:
+def validate_resources(config: Config, client: ClientMaker) -> list[Finding]:
     """Every value that names an AWS resource which does not exist, or could not be looked up.
 
     Ids of instances, volumes, subnets, security groups, VPCs and images are known by their form; buckets

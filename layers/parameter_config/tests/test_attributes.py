@@ -9,7 +9,7 @@ from parameter_config.changes import apply_change, plan_set
 from parameter_config.drift import find_drift
 from parameter_config.errors import InvalidDeclarationError
 from parameter_config.initialisation import apply_init, plan_init
-from parameter_config.validation import examine_values
+from parameter_config.validation import validate_values
 
 from .conftest import WriteConfig
 from .fake_aws import FakeSsm, client_error
@@ -51,7 +51,7 @@ def test_a_declared_attribute_is_compared_and_brought_about(
     assert (drift.kind, drift.path) == ("attributes", "aws.size")
     assert attribute in (drift.default or "")
     assert "config init" in drift.detail
-    (finding,) = examine_values(config)
+    (finding,) = validate_values(config)
     assert (finding.level, attribute in finding.message) == ("warning", True)
     (planned,) = plan_init(config)
     assert (planned.action, attribute in planned.reason) == ("update", True)

@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from parameter_config import ConfigError, load_config
 from parameter_config.changes import apply_change, plan_set
-from parameter_config.documents import examine_documents
+from parameter_config.documents import read_all_documents
 from parameter_config.errors import (
     AccessDeniedError,
     ConfigFileError,
@@ -192,7 +192,7 @@ def test_every_problem_of_all_files_is_found_at_once(write_config: WriteConfig) 
         build="d: [",
         zoo="e: {ssm_param: /p/c}",
     )
-    _, problems = examine_documents(directory)
+    _, problems = read_all_documents(directory)
     assert [type(problem) for problem in problems] == [
         ReservedPrefixError,
         ValueTypeError,

@@ -8,7 +8,7 @@ from parameter_config import Config, MissingValueError, load_config
 from parameter_config.drift import find_drift
 from parameter_config.errors import PlaceholderError
 from parameter_config.initialisation import apply_init, plan_init
-from parameter_config.validation import examine_values
+from parameter_config.validation import validate_values
 
 from .conftest import WriteConfig
 from .fake_aws import FakeSsm
@@ -41,7 +41,7 @@ def test_what_is_optional_and_not_set_is_no_error_and_nothing_to_do(
     assert outcome.left_unset == ["/p/prod/subnets"]
     assert outcome.set_by_hand == []
     assert find_drift(config) == []
-    assert examine_values(config) == []
+    assert validate_values(config) == []
     assert config.get("aws.subnets") is None
     assert config.source("aws.subnets").kind == "unset"
     with pytest.raises(MissingValueError, match="config set"):
@@ -53,7 +53,7 @@ def test_an_optional_value_that_is_set_is_checked_like_any_other(
 ) -> None:
     ssm.put("/p/prod/subnets", "a,,b")
     config = load(write_config, ssm, "prod")
-    assert [finding.path for finding in examine_values(config)] == ["aws.subnets"]
+    assert [finding.path for finding in validate_values(config)] == ["aws.subnets"]
     assert "invalid" in {drift.kind for drift in find_drift(config)}
 
 
@@ -79,7 +79,7 @@ def test_without_a_name_everything_is_for_all_environments_of_the_file(
         ("invalid", "/p/dev/size"),
         ("differs", "/p/prod/size"),
     ]
-    assert ["/p/dev/size" in finding.message for finding in examine_values(config)] == [True]
+    assert ["/p/dev/size" in finding.message for finding in validate_values(config)] == [True]
 
 
 def test_a_named_environment_is_the_only_one(write_config: WriteConfig, ssm: FakeSsm) -> None:

@@ -15,7 +15,7 @@ from parameter_config.changes import apply_change, plan_rollback, plan_set
 from parameter_config.drift import find_drift
 from parameter_config.export_formats import environment_variables, export_tree
 from parameter_config.initialisation import plan_init
-from parameter_config.validation import examine_values
+from parameter_config.validation import validate_values
 
 from .conftest import WriteConfig
 from .fake_aws import FakeSecretsManager, FakeSsm, client_error
@@ -55,7 +55,7 @@ def outputs(config: Config) -> Iterator[Callable[[], object]]:
     yield lambda: repr(vars(config._section_secrets))
     yield lambda: repr(find_drift(config))
     yield lambda: [asdict(drift) for drift in find_drift(config)]
-    yield lambda: repr(examine_values(config))
+    yield lambda: repr(validate_values(config))
     yield lambda: repr(plan_init(config))
     yield lambda: repr(plan_set(config, "aws.key", PLANTED + "-2"))
     yield lambda: plan_set(config, "aws.wrong", PLANTED)

@@ -98,7 +98,7 @@ def a_build(number: int = 1, **changes: Any) -> Build:
 
 def a_report(**changes: Any) -> EnvironmentReport:
     values: dict[str, Any] = {
-        "seen": an_observation(),
+        "observation": an_observation(),
         "records": (a_record(3, status=RecordStatus.LIVE), a_record(2), a_record(1, build_mode="fresh")),
         "passing": (),
         "builds": (

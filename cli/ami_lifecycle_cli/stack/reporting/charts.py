@@ -59,7 +59,7 @@ def timeline(reports: Sequence[EnvironmentReport], now: datetime) -> str:
         return (moment - begin).total_seconds() / span * 100
 
     lanes = "".join(
-        f'<div class="lane"><b>{escape(report.seen.environment)}</b><div class="track">'
+        f'<div class="lane"><b>{escape(report.observation.environment)}</b><div class="track">'
         + "".join(_column(build, at(build.run.started), build.seconds / longest) for build in report.builds)
         + "</div></div>"
         for report in reports

@@ -52,36 +52,38 @@ def render(reports: Sequence[EnvironmentReport], application: str, place: str, n
 
 def verdict(report: EnvironmentReport) -> tuple[str, str]:
     """The colour and the text of an environment's status light."""
-    seen = report.seen
-    if seen.live.value is not None and (seen.live.image is None or seen.live.problem):
+    observation = report.observation
+    if observation.live.value is not None and (observation.live.image is None or observation.live.problem):
         return "bad", "Latest is unusable"
     if report.is_failing:
         return "bad", "Last build failed"
-    if seen.record.claim is not None:
-        return "running", seen.activity.capitalize()
-    if seen.live.value is None:
+    if observation.record.claim is not None:
+        return "running", observation.activity.capitalize()
+    if observation.live.value is None:
         return "none", "Nothing published"
-    if seen.record.pin is not None:
+    if observation.record.pin is not None:
         return "look", "Pinned"
-    return ("look", "Look at it") if seen.drift else ("good", "As it should be")
+    return ("look", "Look at it") if observation.drift else ("good", "As it should be")
 
 
 def _light(report: EnvironmentReport, now: datetime) -> str:
-    seen = report.seen
+    observation = report.observation
     colour, words = verdict(report)
-    since = published_since(seen.history)
-    live = image_reference(report, seen.live.value) if seen.live.value else "nothing"
-    known = seen.described
-    what = release_name(seen.release, seen.digest) or (short_digest(seen.digest) if seen.digest else "")
+    since = published_since(observation.history)
+    live = image_reference(report, observation.live.value) if observation.live.value else "nothing"
+    known = observation.described
+    what = release_name(observation.release, observation.digest) or (
+        short_digest(observation.digest) if observation.digest else ""
+    )
     commit = f", commit {known.commit_sha[:7]}" if known and known.commit_sha else ""
     rows = [
         ("Live", f'{live}<br><span class="soft">{escape(what + commit)}</span>'),
         ("Since", f"{utc_date(since)}, {age(since, now)} ago" if since else "-"),
         ("Last failure", _failure(report)),
-        ("Next", escape(_next(seen))),
+        ("Next", escape(_next(observation))),
     ]
     fields = "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in rows)
-    name = escape(seen.environment)
+    name = escape(observation.environment)
     return (
         f'<li class="light {colour}"><h2><a href="#{name}">{name}</a> <span class="lamp">{escape(words)}</span></h2>'
         f"<dl>{fields}</dl></li>"
@@ -106,24 +108,24 @@ def _cut(text: str) -> str:
     return text if len(text) <= _REASON_LENGTH else f"{text[: _REASON_LENGTH - 1].rstrip()}…"
 
 
-def _next(seen: Observation) -> str:
+def _next(observation: Observation) -> str:
     """What happens next, automatically or manually."""
-    if seen.record.claim is not None:
-        where = f", in {seen.state}" if seen.state else ""
-        return f"{seen.activity}{where}"
-    if seen.record.queued_request is not None:
-        return f"queued: {describe_request(seen.record.queued_request)}"
-    if seen.drift:
-        return _cut(seen.drift[0])
-    if seen.record.pin is not None:
-        return f"pushes wait until: ami-lifecycle unpin {seen.environment}"
-    if seen.next_rebuild is not None:
-        return f"a push, or a rebuild {seen.next_rebuild}"
+    if observation.record.claim is not None:
+        where = f", in {observation.state}" if observation.state else ""
+        return f"{observation.activity}{where}"
+    if observation.record.queued_request is not None:
+        return f"queued: {describe_request(observation.record.queued_request)}"
+    if observation.drift:
+        return _cut(observation.drift[0])
+    if observation.record.pin is not None:
+        return f"pushes wait until: ami-lifecycle unpin {observation.environment}"
+    if observation.next_rebuild is not None:
+        return f"a push, or a rebuild {observation.next_rebuild}"
     return "nothing until the next push"
 
 
 def _section(report: EnvironmentReport, now: datetime) -> str:
-    name = escape(report.seen.environment)
+    name = escape(report.observation.environment)
     usual = report.usual_seconds
     usually = f"A build usually takes {duration(usual)}. " if usual else ""
     logs = link(report.log_console, "Log group of builders and canaries") if report.log_console else ""
@@ -136,7 +138,7 @@ def _section(report: EnvironmentReport, now: datetime) -> str:
 <h2>{name}</h2>
 <p class="soft">{usually}{logs}</p>
 <div class="columns">
-<div><div class="card"><h3>Now</h3><dl>{_fields(report, now)}</dl>{_drift(report.seen.drift)}</div>
+<div><div class="card"><h3>Now</h3><dl>{_fields(report, now)}</dl>{_drift(report.observation.drift)}</div>
 <div class="card">{_images(report)}</div></div>
 <div class="card">{ran}</div>
 </div>
@@ -145,11 +147,11 @@ def _section(report: EnvironmentReport, now: datetime) -> str:
 
 
 def _fields(report: EnvironmentReport, now: datetime) -> str:
-    seen = report.seen
-    known, record = seen.described, seen.record
+    observation = report.observation
+    known, record = observation.described, observation.record
     claim, pin = record.claim, record.pin
     running = (
-        f"{seen.activity}: {short_name(claim.execution_arn)}, for {age(claim.claimed_at, now)}"
+        f"{observation.activity}: {short_name(claim.execution_arn)}, for {age(claim.claimed_at, now)}"
         if claim
         else None
     )
@@ -157,18 +159,20 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
     why = f": {pin.reason}" if pin and pin.reason else ""
     fields = [
         ("Docker image", known.docker_image if known else None),
-        ("Digest", seen.digest),
-        ("Release", release_name(seen.release, seen.digest)),
+        ("Digest", observation.digest),
+        ("Release", release_name(observation.release, observation.digest)),
         ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
         ("Verified", verified if known else None),
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.queued_request) if record.queued_request else None),
         ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
-        ("Next rebuild", seen.next_rebuild),
+        ("Next rebuild", observation.next_rebuild),
         (
             "Other images",
-            "; ".join(f"{each.image_id}: {each.action.value}, {each.reason}" for each in seen.decisions),
+            "; ".join(
+                f"{each.image_id}: {each.action.value}, {each.reason}" for each in observation.decisions
+            ),
         ),
     ]
     return "".join(f"<dt>{label}</dt><dd>{escape(str(value))}</dd>" for label, value in fields if value)
@@ -188,5 +192,7 @@ def _images(report: EnvironmentReport) -> str:
 
 def headline(report: EnvironmentReport) -> str:
     """One line for the terminal."""
-    live = report.seen.live.value or "nothing"
-    return f"{report.seen.environment}: {live} with {short_digest(report.seen.digest)}; {verdict(report)[1].lower()}"
+    observation = report.observation
+    live = observation.live.value or "nothing"
+    digest = short_digest(observation.digest)
+    return f"{observation.environment}: {live} with {digest}; {verdict(report)[1].lower()}"

@@ -52,7 +52,7 @@ class Build:
 class EnvironmentReport:
     """Everything about one environment. Records and builds are the newest first."""
 
-    seen: Observation
+    observation: Observation
     records: tuple[HistoryRecord, ...]
     passing: tuple[HistoryRecord, ...]
     builds: tuple[Build, ...]
@@ -80,23 +80,30 @@ class EnvironmentReport:
 def gather(stack: Stack, environments: Sequence[str], count: int) -> list[EnvironmentReport]:
     """Read everything about the environments, with their `count` newest builds."""
     now = stack.clock.now()
-    return [_gather_one(stack, seen, count, now) for seen in observe_all(stack, list(environments))]
+    return [
+        _gather_one(stack, observation, count, now) for observation in observe_all(stack, list(environments))
+    ]
 
 
-def _gather_one(stack: Stack, seen: Observation, count: int, now: datetime) -> EnvironmentReport:
-    records = read_history(stack, seen.environment).records
+def _gather_one(stack: Stack, observation: Observation, count: int, now: datetime) -> EnvironmentReport:
+    records = read_history(stack, observation.environment).records
     found = [
         Build(
             build,
             build.run.seconds(now),
             _grouped(totals_by_phase(list(build.states), build.run.stopped or now)),
         )
-        for build in builds.builds_of(stack, seen.environment, count, idle=False)
+        for build in builds.builds_of(stack, observation.environment, count, idle=False)
     ]
     passing = tuple(record for record in records if is_passing_name(record, records))
     shown = tuple(record for record in records if record not in passing)
     return EnvironmentReport(
-        seen, shown[:count], passing, tuple(found), stack.state_machine_arn, builds.command_log_link(stack)
+        observation,
+        shown[:count],
+        passing,
+        tuple(found),
+        stack.state_machine_arn,
+        builds.command_log_link(stack),
     )
 
 

@@ -86,10 +86,10 @@ class SsmCommands:
         with aws_errors("ssm:ListCommands", instance_id):
             pages = self._client.get_paginator("list_commands").paginate(InstanceId=instance_id)
             found = [command for page in pages for command in page["Commands"]]
-            ours = [command for command in found if command.get("Comment") == comment[:COMMENT_LIMIT]]
-            if not ours:
+            matching = [command for command in found if command.get("Comment") == comment[:COMMENT_LIMIT]]
+            if not matching:
                 return None
-            return str(max(ours, key=lambda command: command["RequestedDateTime"])["CommandId"])
+            return str(max(matching, key=lambda command: command["RequestedDateTime"])["CommandId"])
 
     @calls("ssm:SendCommand")
     def send(self, instance_id: str, document: str, parameters: Mapping[str, str], comment: str) -> str:

@@ -78,14 +78,14 @@ class Ec2Images:
         Never without the owner: anybody can give a public image any name. Deprecated ones are left out unless they are
         the account's own (EC2 API reference, DescribeImages).
         """
-        wanted = {
+        criteria = {
             "name": name,
             "architecture": architecture,
             "state": "available",
             "root-device-type": "ebs",
             "virtualization-type": "hvm",
         }
-        given = [{"Name": key, "Values": [value]} for key, value in wanted.items()]
+        given = [{"Name": key, "Values": [value]} for key, value in criteria.items()]
         with aws_errors("ec2:DescribeImages", f"images of {owner} named {name}"):
             pages = self._client.get_paginator("describe_images").paginate(
                 Owners=[owner], Filters=given, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}

@@ -21,9 +21,9 @@ def release_of_record(record: Metadata, records: Sequence[HistoryRecord]) -> str
     """
     own = [record] if isinstance(record, HistoryRecord) else []
     same = [each for each in records if each.snapshot_ids and each.snapshot_ids == record.snapshot_ids] or own
-    said = (each.release for each in (record, *same) if each.release)
+    recorded = (each.release for each in (record, *same) if each.release)
     oldest = min(same, key=lambda each: each.creation_date, default=None)
-    return next(said, None) or (oldest.published_by if oldest else None)
+    return next(recorded, None) or (oldest.published_by if oldest else None)
 
 
 def release_name(release: str | None, digest: str | None) -> str | None:

@@ -47,19 +47,19 @@ def _require_publisher(base: BaseSettings, partition: str) -> None:
         )
 
 
-def _newest(wanted: NewestImage, architecture: str, arn: str, images: Images) -> Image:
+def _newest(newest: NewestImage, architecture: str, arn: str, images: Images) -> Image:
     """The newest available image of an owner and a name."""
-    image = images.newest(wanted.owner, wanted.name, architecture)
+    image = images.newest(newest.owner, newest.name, architecture)
     if image is not None:
         return image
-    what = f"an image of {wanted.owner} named {wanted.name} for {architecture}"
-    if wanted.owner not in {"self", account_of(arn)}:
+    what = f"an image of {newest.owner} named {newest.name} for {architecture}"
+    if newest.owner not in {"self", account_of(arn)}:
         allowed = images.allowed_images()
         if allowed.restricts:
             raise ImageNotAllowedError(
-                f"base.newest: this account sees no available image of {wanted.owner} named {wanted.name} for "
+                f"base.newest: this account sees no available image of {newest.owner} named {newest.name} for "
                 f"{architecture}, which EC2's setting Allowed AMIs of this account and Region may hide: "
-                f"{_allow(wanted.owner, wanted.owner, allowed)}; or correct base.newest"
+                f"{_allow(newest.owner, newest.owner, allowed)}; or correct base.newest"
             )
     raise SettingsError(
         f"base.newest names {what}, and this account sees none that is available in this Region; correct owner "

@@ -114,9 +114,10 @@ class Launcher:
         root_device_name: str,
         volatile_devices: tuple[VolatileDevice, ...],
     ) -> InstanceRef:
-        mine = self.instances.find({TAG_EXECUTION: step.execution_arn, TAG_ROLE: role.value})
+        launched = self.instances.find({TAG_EXECUTION: step.execution_arn, TAG_ROLE: role.value})
         alive = sorted(
-            (instance for instance in mine if not instance.state.is_over), key=lambda found: found.instance_id
+            (instance for instance in launched if not instance.state.is_over),
+            key=lambda found: found.instance_id,
         )
         if alive:
             return _reference(alive[0])
@@ -126,7 +127,7 @@ class Launcher:
                 step,
                 role,
                 pair,
-                attempt=len(mine),
+                attempt=len(launched),
                 image_id=image_id,
                 root_device_name=root_device_name,
                 volatile_devices=volatile_devices,

@@ -291,12 +291,12 @@ def _as_build(request: BuildRequest) -> BuildRequest:
 
 def _refuse_small_volume(choice: BaseChoice, settings: EnvironmentSettings) -> None:
     """EC2 makes no volume that is smaller than its snapshot (EC2 API reference, EbsBlockDevice, VolumeSize)."""
-    size, wanted = choice.image.root_volume_gib, settings.builder.root_volume_gib
-    if size is not None and size > wanted:
+    size, configured = choice.image.root_volume_gib, settings.builder.root_volume_gib
+    if size is not None and size > configured:
         other = "ask for a fresh build" if choice.mode is BuildMode.UPDATE else "name another base"
         raise SettingsError(
-            f"builder.root_volume_gib is {wanted}, but {choice.image.image_id} has a root volume of {size} GiB; raise "
-            f"it, or {other}"
+            f"builder.root_volume_gib is {configured}, but {choice.image.image_id} has a root volume of {size} GiB; "
+            f"raise it, or {other}"
         )
 
 

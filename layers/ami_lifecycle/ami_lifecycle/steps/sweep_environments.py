@@ -476,15 +476,15 @@ class Sweeper:
         Raises:
             AmiLifecycleError: it cannot be read; a finding for each environment that is to be rebuilt.
         """
-        wanted = (settings.base, settings.builder.architecture)
-        if wanted not in state.bases:
+        key = (settings.base, settings.builder.architecture)
+        if key not in state.bases:
             try:
-                state.bases[wanted] = current_base(
+                state.bases[key] = current_base(
                     settings, self.state_machine_arn, self.parameters, self.images
                 )
             except AmiLifecycleError as error:
-                state.bases[wanted] = error
-        known = state.bases[wanted]
+                state.bases[key] = error
+        known = state.bases[key]
         if isinstance(known, AmiLifecycleError):
             raise known
         return known
