@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.domain.builders import ACCOUNT_ID, an_image, image_id, settings
 
-from ami_lifecycle.domain.bases import DEFAULT_PRESET, PRESETS, BaseSettings, is_of, problem_of_image
+from ami_lifecycle.domain.bases import (
+    DEFAULT_PRESET,
+    PRESETS,
+    BaseSettings,
+    Driver,
+    Preset,
+    _debian,
+    _deep_learning,
+    _ubuntu,
+    is_of,
+    problem_of_image,
+)
 from ami_lifecycle.domain.build_config import problems_of
 from ami_lifecycle.domain.model import ImageState
 from ami_lifecycle.domain.recipe import baked_part, hooks_part
@@ -269,3 +280,112 @@ def test_another_base_is_another_recipe_and_the_default_is_none() -> None:
     assert re.fullmatch("base:[0-9a-f]{12}", recipe)
     assert (baked_part(recipe), hooks_part(recipe)) == (None, None)
     assert hooks_part(f"{recipe} provision:0 verify:1") == "provision:0 verify:1"
+
+
+# To the letter.
+
+
+def test_presets_of_one_publisher_differ_in_what_they_are_named_by() -> None:
+    """Asked here once more: the presets themselves are made when the module is read."""
+    canonical = {"aws": CANONICAL, "aws-cn": "837727238323", "aws-us-gov": "513442679011"}
+    assert _ubuntu("1", "vol") == Preset(
+        "Ubuntu 1",
+        "/aws/service/canonical/ubuntu/server/1/stable/current/{dpkg_architecture}/hvm/vol/ami-id",
+        canonical,
+        "Canonical",
+        Driver.UBUNTU_ARCHIVE,
+        has_agent=True,
+    )
+    assert _debian("1") == Preset(
+        "Debian 1",
+        "/aws/service/debian/release/1/latest/{dpkg_architecture}",
+        {"aws": "136693071363"},
+        "Debian",
+        Driver.NOWHERE,
+        has_agent=False,
+    )
+    assert _deep_learning("sys", "Sys 1") == Preset(
+        "Deep Learning Base with NVIDIA's driver, Sys 1",
+        "/aws/service/deeplearning/ami/{architecture}/base-oss-nvidia-driver-gpu-sys/latest/ami-id",
+        {"aws": "amazon", "aws-cn": "amazon", "aws-us-gov": "amazon"},
+        "Amazon",
+        Driver.IN_THE_IMAGE,
+        has_agent=True,
+    )
+
+
+def test_the_schema_is_a_name_or_a_mapping_without_one() -> None:
+    name, mapping = BaseSettings.model_json_schema()["anyOf"]
+    assert name == {"enum": list(PRESETS), "type": "string"}
+    assert mapping["type"] == "object"
+    assert list(mapping["properties"]) == ["parameter", "image_id", "newest", "owners"]
+    assert "title" not in mapping
+    written = BaseSettings.model_json_schema(mode="serialization")["anyOf"]
+    assert written == [name, {"type": "object"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"owner_id": "666666666666", "owner_alias": "aws-marketplace"},
+            (
+                f"which 666666666666 (aws-marketplace) owns, and not {CANONICAL}; find out who has changed what it "
+                "names, or name its owner in base.owners if you trust it"
+            ),
+        ),
+        (
+            {"owner_id": "666666666666"},
+            (
+                f"which 666666666666 owns, and not {CANONICAL}; find out who has changed what it names, or name its "
+                "owner in base.owners if you trust it"
+            ),
+        ),
+        (
+            {"architecture": "arm64"},
+            (
+                "which is arm64, but builder.architecture is x86_64; name an image for it, or correct "
+                "builder.architecture and builder.instance_types"
+            ),
+        ),
+        ({"platform": "windows"}, "which runs Windows; name an image of Linux"),
+        (
+            {"root_device_type": "instance-store"},
+            (
+                "whose root device is instance-store and whose virtualization is hvm; name one with an EBS root volume "
+                "(ebs) and hvm, of which EC2 makes images"
+            ),
+        ),
+        (
+            {"state": ImageState.DISABLED},
+            "which is disabled; build when it is available, or name another",
+        ),
+    ],
+)
+def test_why_an_image_is_no_base_is_told_with_the_remedy(changes: dict[str, Any], problem: str) -> None:
+    image = an_image(1, **({"owner_id": CANONICAL} | changes))
+    told = problem_of_image(
+        base(IMAGE_ID), image, architecture="x86_64", partition="aws", account_id=ACCOUNT_ID
+    )
+    assert told == f"base.image_id names {image_id(1)}, {problem}"
+
+
+def test_a_preset_that_is_not_published_in_a_partition_is_anybodys_and_so_nobodys() -> None:
+    told = problem_of_image(
+        base("debian-12"), an_image(1), architecture="x86_64", partition="aws-cn", account_id=ACCOUNT_ID
+    )
+    assert told is not None
+    assert f"which {an_image(1).owner_id} owns, and not anybody known; find out" in told
+
+
+def test_several_owners_are_told_as_alternatives() -> None:
+    several = base({"image_id": image_id(1), "owners": [CANONICAL, "self"]})
+    told = problem_of_image(
+        several,
+        an_image(1, owner_id="666666666666"),
+        architecture="x86_64",
+        partition="aws",
+        account_id=ACCOUNT_ID,
+    )
+    assert told is not None
+    assert f"and not {CANONICAL} or self; find out" in told

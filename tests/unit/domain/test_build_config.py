@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from ami_lifecycle.domain.build_config import (
+    SettingProblem,
+    hook_problems,
     problems_of,
     settings_of,
     shared_tags,
@@ -347,3 +349,39 @@ def test_a_repository_that_neither_file_nor_store_names_is_missing() -> None:
     assert [str(problem) for problem in value_problems(build, "prod", values)] == [
         "environments.prod.repository: Field required"
     ]
+
+
+@pytest.mark.parametrize("place", [("defaults",), ("environments", "prod")])
+def test_a_script_that_cannot_be_run_is_told_where_the_file_names_it(place: tuple[str, ...]) -> None:
+    hooks = {"hooks": {"verify": [{"script": "config/hooks/a.sh"}]}}
+    build: dict[str, Any] = {"application": "comfyui", "environments": {"prod": {}}}
+    if place == ("defaults",):
+        build["defaults"] = hooks
+    else:
+        build["environments"]["prod"] = hooks
+    values = settings_of(build, "prod", "comfyui") | {"repository": "comfyui"}
+    assert list(hook_problems(build, "prod", values)) == [
+        SettingProblem(
+            (*place, "hooks", "verify", "0", "script"),
+            "config/hooks/a.sh does not exist; add the file, or correct the name",
+        )
+    ]
+    scripts = {"hook_scripts": {"config/hooks/a.sh": "#!/bin/sh\n"}}
+    assert list(hook_problems(build, "prod", values | scripts)) == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "twice"),
+    [
+        (["/dev/fuse", "/dev/snd:/dev/fuse"], "/dev/fuse"),
+        (["/dev/a:/dev/c:rwm", "/dev/b:/dev/c"], "/dev/c"),
+        (["/dev/a:rwm", "/dev/b:/dev/a"], "/dev/a"),
+        (["/dev/a:/dev/b", "/dev/b:/dev/a"], None),
+    ],
+)
+def test_a_device_is_told_by_its_path_in_the_container(devices: list[str], twice: str | None) -> None:
+    build = {"application": "comfyui", "environments": {"prod": {"container": {"devices": devices}}}}
+    told = [problem.message for problem in problems_of(build, "comfyui")]
+    assert told == (
+        [] if twice is None else [f"devices give the container {twice} twice; give each its own path"]
+    )

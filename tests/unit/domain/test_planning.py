@@ -48,6 +48,7 @@ from ami_lifecycle.domain.planning import (
     judge_live,
     newest_usable,
     reason_for_nothing,
+    work_of_building,
 )
 from ami_lifecycle.domain.recipe import recipe_tags
 from ami_lifecycle.domain.request import Action, Trigger
@@ -516,3 +517,12 @@ def test_a_digest_that_was_given_up_is_built_with_other_hooks() -> None:
     record = a_record(failed=failures(9, OTHER_DIGEST))
     assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, settings()) is not None
     assert reason_for_nothing(request, OTHER_DIGEST, live(an_image(1)), record, hooked("verify")) is None
+
+
+def test_a_build_with_other_hooks_is_other_work() -> None:
+    plain = settings()
+    assert work_of_building(DIGEST, plain) == f"build {DIGEST}"
+    hooks = {"verify": [{"script": "config/hooks/a.sh"}]}
+    hooked = settings(hooks=hooks, hook_scripts={"config/hooks/a.sh": "#!/bin/sh\n"})
+    assert hooked.recipe is not None
+    assert work_of_building(DIGEST, hooked) == f"build {DIGEST} {hooked.recipe}"
