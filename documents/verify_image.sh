@@ -13,7 +13,7 @@ readonly MAXIMUM_RESTARTS=5
 readonly LOOKS_AFTER_RESTARTS=10
 
 # Exported, because the Python parts below read them too.
-export image_uri='' image_digest='' region='' application='' environment='' run_id=''
+export image_uri='' image_digest='' region='' application='' environment='' built_for='' run_id=''
 export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib='' hooks='' mode=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
@@ -21,6 +21,8 @@ read_parameters() {
   parameter region Region '^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$'
   parameter application Application '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
   parameter environment Environment '^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$'
+  parameter built_for BuiltFor '^(-|[a-z]([a-z0-9-]{0,30}[a-z0-9])?)$' -
+  [[ $built_for != - ]] || built_for=$environment
   parameter run_id RunId '^[A-Za-z0-9._-]{1,128}$'
   parameter health_check HealthCheck '^(none|http|command)$' none
   parameter health_port HealthPort '^[0-9]{1,5}$' 80

@@ -46,6 +46,9 @@ def _dates(model: Any, document: Any) -> Iterator[str]:
     """What the models take for dates; a text that only looks like one is somebody's own."""
     if isinstance(model, datetime):
         yield document
+    elif isinstance(model, BaseModel) and isinstance(document, str):
+        # A model that is written as one word, such as `base`.
+        return
     elif isinstance(model, BaseModel):
         for name in model.model_fields_set:
             named = type(model).model_fields[name].alias or name

@@ -14,7 +14,7 @@ from ami_lifecycle.domain import first_boot
 from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.environment import Claim, FailedAttempts, HeldBack, Pin
 from ami_lifecycle.domain.model import Image, ImageUse
-from ami_lifecycle.domain.plan import Base, Source
+from ami_lifecycle.domain.plan import Base, Promotion, Source
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle_cli.stack.findings import Level
@@ -60,6 +60,8 @@ class Record(Part):
     recipe: str | None
     base_setting: str | None
     original_ami_id: str | None
+    promoted_from: str | None
+    container: str | None
     verified_at: Moment | None
     snapshot_ids: list[str]
     replaces: str | None
@@ -113,6 +115,7 @@ class OneEnvironment(Part):
     image_name_explanation: str | None
     image_digest: str | None
     release: str | None
+    publishes: str | None
     created: Moment | None
     live_since: Moment | None
     metadata: Record | None
@@ -246,7 +249,7 @@ class Ended(Document):
 
 
 class PlannedBuild(Document):
-    """`build --dry-run`, and `build` of what is published already (`action` is none)."""
+    """`build --dry-run` and `promote --dry-run`, and either of what is published already (`action` is none)."""
 
     dry_run: Literal[True]
     action: str
@@ -258,6 +261,7 @@ class PlannedBuild(Document):
     mode: str | None
     base: Base | None
     generation: int
+    promotion: Promotion | None
     request: BuildRequest | None
     warning: str | None
 
@@ -650,6 +654,7 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "history": (History, Builds),
     "show": (ShownImage, ShownBuild),
     "diff": (Diff,),
+    "promote": (Ended, Started, PlannedBuild),
     "rollback": (Ended, Started, StartedRollback, PlannedRollback),
     "unpin": (Unpinned, Ended, Started),
     "retire": (Retire, Ended, Started),

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "history": "The images of an environment, or its builds over time.",
     "show": "One image or one build: where it comes from, how it went, what uses it.",
     "diff": "What changed between two images.",
+    "promote": "Publish in one environment what another one has tested, without a build.",
     "rollback": "Publish an earlier image again, and keep pushes from undoing it.",
     "unpin": "End a rollback: let the newest push through.",
     "retire": "Which images would go and which stay, and why.",

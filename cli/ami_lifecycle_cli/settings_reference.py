@@ -25,6 +25,10 @@ MEANINGS: Final[dict[str, str]] = {
         "Tag that is built. May contain `{environment}` and `{application}`. May stand at the top of the "
         "file, too."
     ),
+    "publishes": (
+        "`promotions`: what is promoted from other environments, while pushes, tags and schedules build nothing here: "
+        "[promotion.md](promotion.md)."
+    ),
     "image_name": (
         "Constant name of the published image. May contain `{environment}` and `{application}`. May stand at "
         "the top of the file, too."

@@ -64,8 +64,8 @@ except (OSError, ValueError):
     findings.append(f"{root / 'etc/ami-lifecycle/build.json'} is missing or not JSON")
 if record and record.get("image_digest") != os.environ["image_digest"]:
     findings.append(f"build.json names the digest {record.get('image_digest')}")
-for name in ("application", "environment"):
-    if record and record.get(name) != os.environ[name]:
+for name, wanted in (("application", "application"), ("environment", "built_for")):
+    if record and record.get(name) != os.environ[wanted]:
         findings.append(f"build.json names the {name} {record.get(name)}")
 
 machine_id = root / "etc/machine-id"

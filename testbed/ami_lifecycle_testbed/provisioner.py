@@ -31,6 +31,7 @@ _NOT_SIGNED_IN: Final = 15
 _NOT_PULLED: Final = 16
 _WRONG_IMAGE: Final = 17
 _WRONG_UNIT: Final = 19
+_LEFTOVERS: Final = 20
 _HOOK_FAILED: Final = 26
 _DOCKER_ARCHITECTURES: Final = {"x86_64": "amd64"}
 RefusedPull = Callable[[Mapping[str, str] | None, str], str | None]
@@ -130,6 +131,11 @@ class SimulatedProvisioner(ShellProvisioner):
         if not content.get("unit_enabled"):
             sentence = "ami-lifecycle: the unit is not enabled; build the image again\n"
             return CommandResult(seconds, _WRONG_UNIT, "", sentence)
+        built_for = parameters.get("BuiltFor", "-")
+        wanted = parameters.get("Environment", "") if built_for == "-" else built_for
+        if content.get("environment") != wanted:
+            sentence = f"ami-lifecycle: build.json names the environment {content.get('environment')}; build it again\n"
+            return CommandResult(seconds, _LEFTOVERS, "", sentence)
         rate = self._ec2.root_volume(instance).device.initialization_rate
         boot = self._durations.canary_online + self._durations.first_read(rate)
         facts = {

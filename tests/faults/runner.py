@@ -159,7 +159,7 @@ def conclude(
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
     reached("the last push")
-    world.push("once more", environment)
+    world.publish_once_more(environment)
     ended = world.settle() and ended
     world.pass_time(AFTERMATH)
     result.violations += [asdict(violation) for violation in world.observers.check_at_rest()]

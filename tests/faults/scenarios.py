@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import KEEPING, OTHER, PROD, World
+from tests.faults.world import KEEPING, OTHER, PROD, PROMOTED, World
 
 
 class Scenario(NamedTuple):
@@ -122,6 +122,22 @@ def _overtake_a_plan(world: World) -> None:
     world.push("three", KEEPING)
 
 
+def _promote_one(world: World) -> None:
+    """The promoted environment is the last that needs the disks of the first release."""
+    _publish_one(world, OTHER)
+    world.promote()
+    world.settle()
+    world.push("two", OTHER)
+    world.settle()
+
+
+def _promote_while_the_source_goes_on(world: World) -> None:
+    """The source retires its image while the other environment registers its disks, tests and publishes them."""
+    world.push("three", OTHER)
+    world.pass_time(20)
+    world.promote()
+
+
 FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
 UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
 UPDATE_IN_USE = Scenario(
@@ -184,6 +200,14 @@ RETIREMENT = Scenario(
     _update_in_use_then_free_it,
     lambda world: _ignore(world.start(environment=PROD, action="retire")),
 )
+PROMOTION = Scenario(
+    "promotion",
+    PROMOTED,
+    _promote_one,
+    _promote_while_the_source_goes_on,
+    # The rest is a build like the others.
+    frozenset({"AdoptImageNameFunction", "RetireImagesFunction", "PublishImageFunction"}),
+)
 SWEEP = Scenario(
     "sweep",
     PROD,
@@ -204,6 +228,7 @@ SCENARIOS = {
         HOOKED_UPDATE,
         ROLLBACK,
         RETIREMENT,
+        PROMOTION,
         SWEEP,
     )
 }

@@ -18,7 +18,7 @@ from aws_emulator.step_functions.execution import Execution
 
 REPOSITORY = "comfyui"
 APPLICATION = "comfyui"
-PROD, KEEPING, OTHER = "prod", "keeping", "other"
+PROD, KEEPING, OTHER, PROMOTED = "prod", "keeping", "other", "promoted"
 _HOOKS = {
     stage: [{"script": f"config/hooks/{stage}.sh", "parameters": {"LEVEL": "1"}}]
     for stage in ("provision", "provision_after", "verify")
@@ -28,6 +28,8 @@ ENVIRONMENTS: Mapping[str, Any] = {
     PROD: {},
     KEEPING: {"retirement": {"keep_previous": 1}},
     OTHER: {"hooks": _HOOKS},
+    # From OTHER, whose provision hooks are on its disks.
+    PROMOTED: {"publishes": "promotions", "hooks": _HOOKS},
 }
 # No step of a build takes this long without anything to do.
 PATIENCE = 40 * 3600.0
@@ -71,6 +73,19 @@ class World:
         """Push a Docker image under an environment's tag; its digest."""
         tag = f"{environment}-latest"
         return push_image(self.client("ecr"), REPOSITORY, tag, revision=revision, branch="main")
+
+    def promote(self) -> None:
+        """Promote what OTHER publishes."""
+        self.start(environment=PROMOTED, action="promote", promote_from=OTHER)
+
+    def publish_once_more(self, environment: str) -> None:
+        """Have an environment publish another image, in the way that it does."""
+        if environment != PROMOTED:
+            self.push("once more", environment)
+            return
+        self.push("once more", OTHER)
+        self.settle()
+        self.promote()
 
     def start(self, **request: Any) -> str:
         """Start an execution; its ARN."""

@@ -10,13 +10,16 @@ from tests.workflows.conftest import Running
 from tests.workflows.granted import Policies
 from tests.workflows.keys import key_arn, make_key
 from tests.workflows.operators import Operator
-from tests.workflows.service import Environment, Service
+from tests.workflows.service import Ended, Environment, Service, failures
 
 from aws_emulator.iam.policies import Decision, check, decide
 
 KEY = key_arn(1)
 SETTINGS = {
-    "environments": {f"env-{number:02}": {} for number in range(6)},
+    "environments": {
+        **{f"env-{number:02}": {} for number in range(8)},
+        "live": {"publishes": "promotions"},
+    },
     "parameters": {"VolumeKeyArn": KEY},
 }
 USES = (
@@ -95,3 +98,40 @@ def test_a_key_that_is_disabled_is_named_as_what_ended_the_builder(
     assert (ended.status, ended.error) == ("FAILED", "BuilderLostError")
     assert "Client.InvalidKMSKey.InvalidState" in str(ended.cause)
     assert "see that the key is enabled" in str(ended.cause)
+
+
+def promote(source: Environment, target: Environment) -> Ended:
+    ended = source.service.run({"environment": target.name, "action": "promote", "promote_from": source.name})
+    target.wait_until_idle()
+    return ended
+
+
+def test_what_is_promoted_stays_encrypted_as_it_is(service: Service, environment: Environment) -> None:
+    environment.must_build("secret")
+    live = service.environment("live")
+    assert not failures([promote(environment, live)])
+    (image,) = live.images()
+    assert {mapping["Ebs"]["Encrypted"] for mapping in image["BlockDeviceMappings"]} == {True}
+    (source,) = environment.images()
+    assert image["BlockDeviceMappings"] == source["BlockDeviceMappings"]
+
+
+def test_disks_under_a_key_that_may_not_be_used_end_the_promotion_at_its_canary(
+    running: Running, service: Service, environment: Environment
+) -> None:
+    environment.must_build("under another key")
+    (image,) = environment.images()
+    snapshot_id = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    other = make_key(running, 2)
+    # As it is where the stack was deployed with another key since.
+    running.emulator.ec2.snapshots[snapshot_id].key_arn = other
+    live = service.environment("live")
+    before = live.latest()
+    service.client("kms").disable_key(KeyId=other.rpartition("/")[2])
+    ended = promote(environment, live)
+    assert ended.status == "FAILED"
+    assert ended.error in {"CanaryLostError", "RefusedError", "AccessDeniedError"}
+    assert "key" in str(ended.cause)
+    assert live.latest() == before
+    assert len(live.images()) <= 1
+    assert environment.latest() == image["ImageId"]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note
 from ami_lifecycle_cli.console.stack_target import (
@@ -73,6 +74,7 @@ def _print(stack: Stack, planned: Rollback) -> None:
             ("Environment", planned.environment),
             ("Live", planned.live_id or "nothing"),
             ("Back to", f"{existing or 'a new image'} with {short_digest(record.image_digest)}"),
+            ("Release", release_name(record.release, record.image_digest)),
             ("Commit", f"{record.commit_sha or '-'} on {record.branch or '-'}"),
             ("Was", f"{record.ami_id}, made {record.creation_date}" if planned.needs_build else None),
             ("How", _how(stack, planned)),

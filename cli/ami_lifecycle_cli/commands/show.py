@@ -107,6 +107,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
                 f"{record.base_ami_id or '-'}, generation {record.generation}, from {record.base_created or '-'}",
             ),
             ("Hooks", record.recipe),
+            ("Promoted from", record.promoted_from),
             ("Verified", record.verified_at or "no"),
             ("Replaces", record.replaces),
             ("Reason", record.reason),

@@ -22,6 +22,8 @@ from ami_lifecycle_cli.stack.records import first_boot_text, published_since
 
 app = typer.Typer(add_completion=False)
 
+_PUBLISHES = {"promotions": "promotions; pushes and tags build nothing here"}
+
 
 @command(app, "status")
 def status(target: OperatorTarget, environment: MaybeEnvironmentArgument = "") -> None:
@@ -85,7 +87,8 @@ def _print_one(stack: Stack, observation: Observation) -> None:
             ),
             ("Docker image", known.docker_image if known else None),
             ("Digest", observation.digest),
-            ("Release", release_name(observation.release, observation.digest)),
+            ("Release", _release(observation)),
+            ("Publishes", _PUBLISHES.get(observation.publishes or "")),
             ("Commit", _commit(observation)),
             ("Build", _build(observation)),
             ("Verified", _verified(observation)),
@@ -109,6 +112,13 @@ def _print_one(stack: Stack, observation: Observation) -> None:
         print_warning(finding)
     if not observation.drift:
         print_line("Everything is as it should be.")
+
+
+def _release(observation: Observation) -> str | None:
+    name = release_name(observation.release, observation.digest)
+    return (
+        f"{name}, promoted from {observation.promoted_from}" if name and observation.promoted_from else name
+    )
 
 
 def _name(observation: Observation) -> str | None:

@@ -32,7 +32,7 @@ def unpin(
     yes: YesOption = False,
     watch: WatchOption = False,
 ) -> None:
-    """Lift the pin of a rollback, and build what the environment's tag names now."""
+    """Lift the pin of a rollback, and build what the environment's tag names now; where it is promoted to, nothing."""
     stack = Stack(target)
     stack.require_environment(environment)
     pin = stack.environments.get(environment).pin
@@ -47,10 +47,13 @@ def unpin(
         _say(target, fields, f"{environment} is not pinned.")
         return
     settings = stack.catalogue.get(environment)
-    digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+    builds = not settings.takes_promotions
+    digest = stack.repository.digest_of(settings.repository, settings.image_tag) if builds else None
     is_live = digest is not None and digest == pin.digest
     after = "which is live already" if is_live else "which is built now"
     what = f"{settings.image_tag} names {short_digest(digest)}, {after if digest else 'so nothing is built'}"
+    if settings.takes_promotions:
+        what = "It publishes what is promoted to it, so nothing is built"
     if not target.as_json:
         print_line(f"{environment} is pinned to {pin.image_id} since {utc_date(pin.at)} UTC. {what}.")
     fields = {

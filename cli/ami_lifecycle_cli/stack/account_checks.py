@@ -67,12 +67,15 @@ def check_deployment(stack: Stack) -> Iterator[Finding]:
     )
 
 
+def _digest_of_tag(stack: Stack, settings: EnvironmentSettings) -> str | None:
+    return stack.repository.digest_of(settings.repository, settings.image_tag)
+
+
 def check_configuration(stack: Stack) -> Iterator[Finding]:
     """Every environment's settings are valid, and its repository and tag exist."""
     for environment in stack.catalogue.environments:
         settings = stack.catalogue.get(environment)
-        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
-        if digest is None:
+        if not settings.takes_promotions and _digest_of_tag(stack, settings) is None:
             yield Finding(
                 Level.WARNING,
                 "configuration",
@@ -106,7 +109,7 @@ def check_builds(stack: Stack) -> Iterator[Finding]:
     """
     for environment in stack.catalogue.environments:
         settings = stack.catalogue.get(environment)
-        digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+        digest = None if settings.takes_promotions else _digest_of_tag(stack, settings)
         if digest is not None:
             problems, _ = stack.preflight.build_problems(settings, digest)
         else:

@@ -94,6 +94,8 @@ COMPARED = {
     "image_digest",
     "docker_image",
     "release",
+    "promoted_from",
+    "container",
     "branch",
     "commit_sha",
     "base_ami_id",

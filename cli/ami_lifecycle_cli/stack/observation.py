@@ -13,7 +13,7 @@ from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, 
 from ami_lifecycle.domain.links import execution_link, image_link
 from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin, work_of_building
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
-from ami_lifecycle.domain.release import release_of
+from ami_lifecycle.domain.release import release_name, release_of
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -64,6 +64,7 @@ class Observation:
     name_explanation: str | None = None
     image_console: str | None = None
     next_rebuild: NextRebuild | None = None
+    publishes: str | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -91,6 +92,11 @@ class Observation:
         return recorded or (release_of(self.live.image) if self.live.image else None)
 
     @property
+    def promoted_from(self) -> str | None:
+        """The environment that the live image was promoted from."""
+        return self.described.promoted_from if self.described else None
+
+    @property
     def execution_console(self) -> str | None:
         """Where the execution that holds the environment is shown."""
         return execution_link(self.record.claim.execution_arn) if self.record.claim else None
@@ -101,9 +107,12 @@ class Observation:
         claim, waiting = self.record.claim, self.record.queued_request
         if claim is None:
             return "queued" if waiting else "idle"
-        what = {"build": "building", "publish": "publishing", "retire": "retiring"}.get(
-            claim.action.value, "busy"
-        )
+        what = {
+            "build": "building",
+            "publish": "publishing",
+            "promote": "promoting",
+            "retire": "retiring",
+        }.get(claim.action.value, "busy")
         return f"{what} {short_digest(claim.digest)}" if claim.digest else what
 
     def as_json(self) -> dict[str, Any]:
@@ -117,6 +126,7 @@ class Observation:
             "image_name_explanation": self.name_explanation,
             "image_digest": self.digest,
             "release": self.release,
+            "publishes": self.publishes,
             "created": iso_date(self.created),
             "live_since": iso_date(published_since(self.history)),
             "metadata": record_as_json(self.described) if self.described else None,
@@ -166,7 +176,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
     next_rebuild = None
-    if settings is not None and settings.refresh.is_scheduled:
+    if settings is not None and settings.is_rebuilt:
         try:
             next_rebuild = _next_rebuild(stack, settings, live, record)
         except AmiLifecycleError as error:
@@ -177,7 +187,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         name_explanation = explain_name(settings, live, named, decisions)
     drift = [
         *([data_type] if (data_type := data_type_of_latest(stack, environment)) else []),
-        *_live_drift(live, metadata, record, stack.clock.now()),
+        *_live_drift(live, metadata, record, stack.clock.now(), settings),
         *_source_drift(stack, settings, live, record),
         *_blocked_drift(record, stack.clock.now()),
         *_pin_drift(record, live),
@@ -198,6 +208,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         name_explanation,
         image_link(stack.state_machine_arn, live.image.image_id) if live.image else None,
         next_rebuild,
+        settings.publishes if settings else None,
     )
 
 
@@ -257,10 +268,14 @@ def explain_name(
 
 
 def _live_drift(
-    live: Live, metadata: Metadata | None, record: EnvironmentRecord, now: datetime
+    live: Live,
+    metadata: Metadata | None,
+    record: EnvironmentRecord,
+    now: datetime,
+    settings: EnvironmentSettings | None,
 ) -> Iterator[str]:
     if live.value is None:
-        yield f"nothing is published yet; {_first_image(record)}"
+        yield f"nothing is published yet; {_first_image(record, settings)}"
         return
     if live.problem:
         yield live.problem
@@ -273,10 +288,14 @@ def _live_drift(
     yield f"{problem}; {_next_try(record.held(f'publish {live.value}'), now) or 'the sweep repairs that'}"
 
 
-def _first_image(record: EnvironmentRecord) -> str:
-    """The status of the first build of an environment."""
+def _first_image(record: EnvironmentRecord, settings: EnvironmentSettings | None) -> str:
+    """The status of the first build or promotion of an environment."""
+    takes_promotions = settings is not None and settings.takes_promotions
     if record.claim is not None:
-        return f"{short_name(record.claim.execution_arn)} builds the first image"
+        does = "promotes" if takes_promotions else "builds"
+        return f"{short_name(record.claim.execution_arn)} {does} the first image"
+    if takes_promotions:
+        return f"promote the first release: ami-lifecycle promote FROM {record.environment}"
     if record.failed is not None:
         return f"{_failure(record, record.failed)}, then push a corrected image, or start a build by hand"
     return "push the first image, or start a build"
@@ -291,7 +310,7 @@ def _failure(record: EnvironmentRecord, failed: FailedAttempts) -> str:
 def _source_drift(
     stack: Stack, settings: EnvironmentSettings | None, live: Live, record: EnvironmentRecord
 ) -> Iterator[str]:
-    if settings is None:
+    if settings is None or settings.takes_promotions:
         return
     try:
         digest = stack.repository.digest_of(settings.repository, settings.image_tag)
@@ -386,7 +405,15 @@ def _when_named(settings: EnvironmentSettings, record: EnvironmentRecord, stack:
     return waits or "the sweep does it within 15 minutes"
 
 
+def release_of_live(live: Live) -> str | None:
+    """The release of a live image, by its short name."""
+    return release_name(release_of(live.image), live.digest) if live.image else None
+
+
 def describe_request(request: BuildRequest) -> str:
     """A request in words."""
+    if request.promote_from is not None:
+        release = f", {short_name(request.release)}" if request.release else ""
+        return f"{request.trigger.value} promotion from {request.promote_from}{release}"
     what = request.publish_image_id or short_digest(request.image_digest) or request.image_tag
     return f"{request.trigger.value} {request.action.value}{f' of {what}' if what and what != '-' else ''}"

@@ -195,11 +195,17 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
     while True:
         record = stack.environments.get(environment)
         live = read_environment_live(stack, environment)
-        tag_digest = stack.repository.digest_of(settings.repository, settings.image_tag)
+        tag_digest = None
+        if not settings.takes_promotions:
+            tag_digest = stack.repository.digest_of(settings.repository, settings.image_tag)
         digest = target.digest or _digest_of_commit(stack, target) or tag_digest
+        other_hooks = _is_built_with_other_hooks(live, tag_digest, record, settings)
+        if settings.takes_promotions:
+            # No tag says what is to come: a promotion does, when somebody starts it.
+            tag_digest = digest = digest or live.digest
+            other_hooks = False
         can_change = live.image is not None and (
-            stack.retirement_review(settings).can_adopt(live.image)[0]
-            or _is_built_with_other_hooks(live, tag_digest, record, settings)
+            stack.retirement_review(settings).can_adopt(live.image)[0] or other_hooks
         )
         runs = Runs(stack)
         found = () if record.claim else (*runs.running(environment), *runs.newest(environment, _RUNS))

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ami_lifecycle.domain.lineage import live_before
-from ami_lifecycle.domain.model import Image, is_ami_id
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_ENVIRONMENT,
+    TAG_RELEASE,
+    Image,
+    is_ami_id,
+)
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import make_request, words_for_a_request
@@ -90,6 +96,17 @@ def plan_rollback(
         request = make_request(fields, _SEE_HELP)
         why = "it is live already, and is only pinned" if image_id == live.value else "the image still exists"
         return Rollback(environment, live.value, chosen, request, why)
+    holder = None if fresh else _who_has_the_release(stack, settings, chosen)
+    if holder is not None:
+        fields = {
+            "action": Action.PROMOTE,
+            "promote_from": holder,
+            "release": chosen.release,
+            "force": True,
+            **common,
+        }
+        why = f"the image is gone, and {holder} has its release still, which is promoted"
+        return Rollback(environment, live.value, chosen, make_request(fields, _SEE_HELP), why)
     if not chosen.image_digest:
         raise InvalidRequestError(
             f"{chosen.ami_id} does not exist any more, and its record names no Docker image",
@@ -168,6 +185,34 @@ def _existing(
         if _can_be_published(image, record, settings):
             return record.ami_id
     return None
+
+
+def _who_has_the_release(stack: Stack, settings: EnvironmentSettings, chosen: HistoryRecord) -> str | None:
+    """Another environment with an image of the release, for one that publishes what is promoted to it."""
+    if not settings.takes_promotions or chosen.release is None:
+        return None
+    wanted = {TAG_APPLICATION: settings.application, TAG_RELEASE: chosen.release}
+    others = {
+        image.tags.get(TAG_ENVIRONMENT, "")
+        for image in stack.images.find(wanted)
+        if is_launchable(image) and not image.is_copy
+    }
+    known = others & set(stack.catalogue.environments) - {settings.environment}
+    return next(
+        (
+            name
+            for name in sorted(known, key=lambda name: (name != chosen.promoted_from, name))
+            if _has_published(stack, name, chosen.release)
+        ),
+        None,
+    )
+
+
+def _has_published(stack: Stack, environment: str, release: str) -> bool:
+    return any(
+        record.release == release and is_launchable(stack.images.get(record.ami_id))
+        for record in read_history(stack, environment).records
+    )
 
 
 def _can_be_published(image: Image | None, record: HistoryRecord, settings: EnvironmentSettings) -> bool:

@@ -29,6 +29,7 @@
     │   ├── QuotaExceededError           a quota of the account is too small for what is asked
     │   ├── ImageNotAllowedError         the account's setting Allowed AMIs hides an image that is needed
     │   ├── ImageNotVerifiedError        nothing unverified is published
+    │   ├── PromotionRefusedError        the release does not fit the environment, or is none to go on with
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
         ├── AgentTooOldError             the SSM agent in the base image cannot run our documents
@@ -167,6 +168,10 @@ class ImageNotAllowedError(RefusedError):
 
 class ImageNotVerifiedError(RefusedError):
     """The image was not verified, and the settings do not switch verification off."""
+
+
+class PromotionRefusedError(RefusedError):
+    """The release was built for other settings than the environment has, or must not or need not be promoted."""
 
 
 class ImageMismatchError(RefusedError):

@@ -16,6 +16,7 @@ from ami_lifecycle.domain.build_config import (
     shared_names,
     shared_tags,
     structural_problems,
+    takes_promotions,
     text_of,
     value_problems,
 )
@@ -67,7 +68,11 @@ class Catalogue:
         self.application: str = build.get("application") or application or ""
         self.environments: tuple[str, ...] = tuple(build["environments"])
         shared = [
-            *shared_tags(self.environments, self.tag_of, self.repository_of),
+            *shared_tags(
+                [name for name in self.environments if not self.takes_promotions(name)],
+                self.tag_of,
+                self.repository_of,
+            ),
             *shared_names(self.environments, self.image_name_of),
         ]
         _refuse("build_config.yml is not valid", shared)
@@ -122,15 +127,19 @@ class Catalogue:
         return {name: _text_of(path) for name, path in sorted(files.items()) if path.is_file()}
 
     def for_tag(self, repository: str, tag: str) -> str | None:
-        """The environment that is built from a repository's tag; None when none is."""
+        """The environment that is built from a repository's tag, before one that would be; None when none is."""
         return next(
             (
                 name
-                for name in self.environments
+                for name in sorted(self.environments, key=self.takes_promotions)
                 if self.tag_of(name) == tag and self.repository_of(name) == repository
             ),
             None,
         )
+
+    def takes_promotions(self, environment: str) -> bool:
+        """Whether an environment publishes what is promoted to it."""
+        return takes_promotions(self._build, environment)
 
     @named_errors()
     def repository_of(self, environment: str) -> str:

@@ -62,6 +62,7 @@ class Settings:
     Attributes:
         application: value of the tag that makes a resource ours.
         sources: what each environment is built from.
+        promoted: environments that publish what is promoted to them, and not what is pushed.
         unverified: environments whose settings switch verification off.
         hooked: environments whose settings have hooks for the canary.
         protects_instances: running instances are uses.
@@ -70,6 +71,7 @@ class Settings:
 
     application: str
     sources: Mapping[str, Source]
+    promoted: frozenset[str] = frozenset()
     unverified: frozenset[str] = frozenset()
     hooked: frozenset[str] = frozenset()
     protects_instances: bool = False
@@ -208,7 +210,9 @@ class AccountView(View):
         return self._settings.sources
 
     def pushed(self, environment: str) -> str | None:
-        """The digest that an environment's tag names."""
+        """The digest that an environment's tag names; None where no tag says what is published."""
+        if environment in self._settings.promoted:
+            return None
         source = self._settings.sources.get(environment)
         repository = self._registry.repositories.get(source.repository) if source else None
         pushed = repository.tagged(source.tag) if repository and source else None

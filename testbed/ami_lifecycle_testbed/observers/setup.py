@@ -48,6 +48,9 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
         Settings(
             application,
             sources={name: _source(content, name, repository) for name in settings},
+            promoted=frozenset(
+                name for name, own in settings.items() if {**defaults, **own}.get("publishes") == "promotions"
+            ),
             unverified=frozenset(
                 name
                 for name, own in settings.items()

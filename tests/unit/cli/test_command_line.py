@@ -26,6 +26,7 @@ OPERATORS = {
     "history": ("history", "prod"),
     "show": ("show", "ami-0123456789abcdef0"),
     "diff": ("diff", "ami-0123456789abcdef0", "ami-0123456789abcdef1"),
+    "promote": ("promote", "staging", "prod", "--yes"),
     "rollback": ("rollback", "prod", "--yes"),
     "unpin": ("unpin", "prod", "--yes"),
     "retire": ("retire", "prod", "--yes"),

@@ -52,6 +52,7 @@ GOOD = {
     "HealthCommand": ["-", encoded("true")],
     "Hooks": ["-", encoded("true")],
     "HealthTimeoutSeconds": ["300"],
+    "BuiltFor": ["-", "staging", "team-7"],
 }
 # `&` may stand in a URL's query; the script passes it on as one quoted word.
 ATTACKS = ["$(reboot)", "`reboot`", ";reboot", "|reboot", "a>b", "a<b", "${IFS}", "*", "!x", "(x)", "{{x}}"]

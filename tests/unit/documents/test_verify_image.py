@@ -288,6 +288,15 @@ def test_something_left_behind_is_named(canary: Machine, path: str, text: str, n
     assert named in result.sentence
 
 
+def test_a_promoted_image_says_for_which_environment_it_was_built(canary: Machine) -> None:
+    assert canary.verify(Environment="live", BuiltFor="prod").code == 0
+    assert canary.verify(Environment="prod", BuiltFor="-").code == 0
+    for wrong in ({"Environment": "live"}, {"Environment": "prod", "BuiltFor": "staging"}):
+        refused = canary.verify(**wrong)
+        assert refused.code == 20
+        assert "build.json names the environment prod" in refused.stderr
+
+
 def test_a_key_that_this_launch_injected_is_no_leftover(canary: Machine) -> None:
     options = 'no-port-forwarding,command="echo no" '
     canary.write("root/.ssh/authorized_keys", f"# made by cloud-init\n{options}ssh-ed25519 OPERATOR me\n")

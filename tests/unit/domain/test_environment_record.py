@@ -39,6 +39,10 @@ REQUESTS = st.sampled_from(
 )
 
 
+PROMOTION = a_request(action=Action.PROMOTE, promote_from="dev", release="first")
+PROMOTED_LATER = a_request(action=Action.PROMOTE, promote_from="dev", release="second")
+
+
 @pytest.mark.parametrize(
     ("waiting", "new", "wins"),
     [
@@ -62,6 +66,16 @@ REQUESTS = st.sampled_from(
         (TAGGED, RETIRE, TAGGED),
         (a_request(image_tag="v2"), PUSHED, PUSHED),
         (ROLLBACK, a_request(force=True), a_request(force=True)),
+        (PROMOTION, PROMOTED_LATER, PROMOTED_LATER),
+        (PROMOTION, RETIRE, PROMOTION),
+        (PROMOTION, RECONCILE, PROMOTION),
+        (PROMOTION, ROLLBACK, ROLLBACK),
+        (ROLLBACK, PROMOTION, PROMOTION),
+        (RETIRE, PROMOTION, PROMOTION),
+        (PROMOTION.model_copy(update={"pin": True}), PUSHED, PROMOTION.model_copy(update={"pin": True})),
+        # Neither inherits what the other was asked with.
+        (a_request(fresh=True, force=True), PROMOTION, PROMOTION),
+        (PROMOTION.model_copy(update={"force": True}), PUSHED, PUSHED),
     ],
 )
 def test_of_two_requests_one_wins(

@@ -144,6 +144,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
     assert published.model_dump(mode="json") == about | {
         "image_digest": "sha256:1",
         "release": "arn:maker",
+        "promoted_from": None,
         "parameter": "/comfyui/ami/prod/latest",
         "trigger": "rollback",
         "reasons": ["because"],

@@ -310,6 +310,8 @@ def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
         "generation": 5,
         "base_created": "2026-01-15T12:00:00Z",
         "release": None,
+        "promoted_from": None,
+        "container": "44136fa355b3",
         "recipe": None,
         "base_setting": "debian-12",
         "original_ami_id": image_id(8),

@@ -140,6 +140,39 @@ def test_a_wrong_field_is_named_with_its_value_and_the_remedy(field: str, value:
     assert '{"environment": "prod"}' in message
 
 
+PROMOTION = {"environment": "prod", "action": "promote", "promote_from": "staging"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"environment": "prod", "action": "promote"}, "promote_from is missing"),
+        ({"environment": "prod", "promote_from": "staging"}, "belong to action promote, and action is build"),
+        (
+            {"environment": "prod", "action": "retire", "release": "x"},
+            "belong to action promote, and action is retire",
+        ),
+        (PROMOTION | {"promote_from": "prod"}, "the environment itself"),
+        (PROMOTION | {"image_tag": "v1"}, "knows no image_tag"),
+        (PROMOTION | {"image_digest": DIGEST}, "knows no image_digest"),
+        (PROMOTION | {"publish_image_id": "ami-0123456789abcdef0"}, "knows no publish_image_id"),
+        (PROMOTION | {"fresh": True}, "knows no fresh"),
+        (PROMOTION | {"release": "two words"}, "release: "),
+    ],
+)
+def test_a_promotion_says_from_where_and_builds_nothing(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse_request(fields)
+    assert words in str(raised.value)
+
+
+def test_a_promotion_is_read_as_it_is_written() -> None:
+    request = parse_request(PROMOTION | {"release": "0123456789ab-01234567", "pin": True})
+    assert isinstance(request, BuildRequest)
+    assert (request.action, request.promote_from, request.pin) == (Action.PROMOTE, "staging", True)
+    assert BuildRequest.model_validate_json(request.model_dump_json()) == request
+
+
 def test_a_missing_environment_is_named() -> None:
     with pytest.raises(InvalidRequestError, match="environment: Field required"):
         parse_request({"fresh": True})

@@ -17,6 +17,7 @@ from ami_lifecycle.domain.execution import (
     BuildState,
     ClaimedInput,
     CommandRef,
+    ImageRef,
     InstanceRef,
     StepInput,
 )
@@ -91,8 +92,8 @@ class Functions:
     def plan(self, step: PlanInput) -> BuildState:
         return self.account.planner.plan(step)
 
-    def adopt(self, step: AdoptInput) -> Adoption:
-        return self.adopter.adopt(step)
+    def adopt(self, step: AdoptInput) -> Adoption | ImageRef:
+        return self.adopter.register(step)
 
     def release(self, step: ReleaseInput) -> ReleaseResult:
         return self.releaser.release(step)

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.steps.account import Account, an_image
 from tests.unit.steps.execution import Crash, Execution, FaultAt, FaultHook, converge, run
 from tests.unit.steps.promises import Promises
+from tests.unit.steps.promoting import of_dev, promoted, promoting
 
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_DIGEST, UsageKind
@@ -64,9 +65,27 @@ def rollback() -> Scene:
     return Scene(account, request)
 
 
+def promotion() -> Scene:
+    """The release that prod publishes is of dev, too, and dev has gone on to the next one."""
+    account = promoting()
+    dev = Account(environment="dev", world=account.world)
+    first = dev.publish(of_dev(1, digest=dev.push("one", "dev")))
+    account.publish(promoted(2, first))
+    dev.publish(of_dev(3, digest=dev.push("two", "dev")))
+    account.world.images.deregister(first.image_id)
+    return Scene(account, BuildRequest(environment="prod", action=Action.PROMOTE, promote_from="dev"))
+
+
 SCENES: dict[str, Callable[[], Scene]] = {
     scene.__name__: scene
-    for scene in (first_build, update, update_of_an_image_in_use, retirement_and_adoption, rollback)
+    for scene in (
+        first_build,
+        update,
+        update_of_an_image_in_use,
+        retirement_and_adoption,
+        rollback,
+        promotion,
+    )
 }
 
 
@@ -89,6 +108,9 @@ READS = {
     "get",
     "has_digest",
     "find_each",
+    "find_each_snapshot",
+    "vpc_of_group",
+    "vpcs_of_subnets",
     "get_each",
     "images_of_snapshots",
     "permissions_of",
@@ -114,7 +136,10 @@ EVERY_FAULT = [
 
 def histories_of(account: Account) -> list[str]:
     """Ids of the images that history has a record of."""
-    return [name.rsplit("/", 1)[1] for name in sorted(account.world.parameters.all) if "/history/" in name]
+    below = f"{account.prefix}/history/"
+    return [
+        name.removeprefix(below) for name in sorted(account.world.parameters.all) if name.startswith(below)
+    ]
 
 
 def end_state(account: Account) -> dict[str, Any]:
@@ -185,7 +210,8 @@ def test_an_execution_that_is_killed_leaves_nothing_and_the_environment_converge
     converge(account)
 
     assert promises.at_rest() == []
-    wanted = account.world.repository.tags["comfyui"]["prod-latest"]
+    # What is promoted has no tag: it is published or it is not, and who asked for it asks again.
+    wanted = account.world.repository.tags["comfyui"].get("prod-latest", account.live.tags[TAG_DIGEST])
     record = account.world.environments.records.get("prod")
     pinned = record.pin if record else None
     if pinned:

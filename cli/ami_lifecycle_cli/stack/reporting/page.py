@@ -118,10 +118,15 @@ def _next(observation: Observation) -> str:
     if observation.drift:
         return _cut(observation.drift[0])
     if observation.record.pin is not None:
-        return f"pushes wait until: ami-lifecycle unpin {observation.environment}"
+        what = "promotions" if observation.publishes == "promotions" else "pushes"
+        return f"{what} wait until: ami-lifecycle unpin {observation.environment}"
     if observation.next_rebuild is not None:
         return f"a push, or a rebuild {observation.next_rebuild}"
-    return "nothing until the next push"
+    return (
+        "nothing until the next promotion"
+        if observation.publishes == "promotions"
+        else "nothing until the next push"
+    )
 
 
 def _section(report: EnvironmentReport, now: datetime) -> str:
@@ -161,6 +166,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Docker image", known.docker_image if known else None),
         ("Digest", observation.digest),
         ("Release", release_name(observation.release, observation.digest)),
+        ("Promoted from", observation.promoted_from),
         ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
         ("Verified", verified if known else None),
         ("Reason", known.reason if known else None),

@@ -163,6 +163,12 @@ def text_of(build: Mapping[str, Any], key: str, default: str, environment: str, 
     return pattern.replace("{application}", application).replace("{environment}", environment)
 
 
+def takes_promotions(build: Mapping[str, Any], environment: str) -> bool:
+    """Whether an environment publishes what is promoted to it, as it is written."""
+    places = (build["environments"][environment] or {}, build.get("defaults") or {})
+    return next((place["publishes"] for place in places if "publishes" in place), None) == "promotions"
+
+
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Own values on top of the defaults, at any depth."""
     result = dict(defaults)
@@ -266,7 +272,7 @@ def _shared(build: Mapping[str, Any], application: str) -> Iterator[SettingProbl
         return own or (build.get("defaults") or {}).get("repository")
 
     yield from shared_tags(
-        list(build["environments"]),
+        [name for name in build["environments"] if not takes_promotions(build, name)],
         lambda name: str(text_of(build, "image_tag", TAG_TEMPLATE, name, application)),
         repository,
     )

@@ -261,6 +261,8 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
     """
     if waiting is None:
         return new
+    if Action.PROMOTE in {waiting.action, new.action}:
+        return _merged_with_promotion(waiting, new)
     explicit = waiting.image_digest or waiting.image_tag or waiting.publish_image_id
     if (explicit or waiting.action is Action.BUILD) and new.action is Action.RETIRE:
         return waiting
@@ -271,3 +273,15 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
     return new.model_copy(
         update={"fresh": new.fresh or waiting.fresh, "force": new.force or waiting.force},
     )
+
+
+def _merged_with_promotion(waiting: BuildRequest, new: BuildRequest) -> BuildRequest:
+    """A promotion or its successor: neither inherits from the other that it was forced, and a pin holds as it does."""
+    explicit = new.image_digest or new.image_tag or new.publish_image_id or new.promote_from
+    if (
+        new.action is Action.RETIRE
+        or new.trigger.value == "reconcile"
+        or (waiting.pin and not (explicit or new.force))
+    ):
+        return waiting
+    return new

@@ -324,5 +324,6 @@ DOCUMENT_PATTERNS: Final = {
     "HealthPort": f"^{_DIGITS}$",
     "HealthPath": f"^{FORMS['health_path'].pattern}$",
     "HealthCommand": _ENCODED,
+    "BuiltFor": f"^(-|{NAME})$",
     "HealthTimeoutSeconds": "^[0-9]{1,4}$",
 }

@@ -43,6 +43,7 @@ class ImagePublished(Outcome):
     image_id: AmiId
     image_digest: str | None
     release: str | None
+    promoted_from: str | None
     replaced: AmiId | None
     parameter: str
     trigger: Trigger
@@ -136,6 +137,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             image_id=result.image_id,
             image_digest=result.image_digest,
             release=result.release,
+            promoted_from=result.promoted_from,
             replaced=result.replaced,
             parameter=settings.parameter_names.latest,
             trigger=plan.trigger,

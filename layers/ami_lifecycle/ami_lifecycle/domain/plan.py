@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
-from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.domain.settings import EnvironmentName, EnvironmentSettings
 
 
 class BuildMode(StrEnum):
@@ -45,6 +45,15 @@ class Base(Frozen):
     original_id: AmiId | None = None
 
 
+class Promotion(Frozen):
+    """The image whose disks are promoted, in its environment; and the environment that they were built for."""
+
+    environment: EnvironmentName
+    image_id: AmiId
+    release: str
+    built_for: EnvironmentName
+
+
 class BuildPlan(Frozen):
     """Everything that was decided at the beginning of an execution; the same for all its steps."""
 
@@ -59,6 +68,7 @@ class BuildPlan(Frozen):
     mode: BuildMode | None = None
     base: Base | None = None
     generation: int = 1
+    promotion: Promotion | None = None
     request: BuildRequest | None = None
 
     @property
@@ -74,6 +84,13 @@ class BuildPlan(Frozen):
         if self.source is None:
             raise ValueError(f"the plan for {self.environment} names no Docker image")
         return self.source
+
+    @property
+    def promoted(self) -> Promotion:
+        """What is promoted, which every plan that promotes has."""
+        if self.promotion is None:
+            raise ValueError(f"the plan for {self.environment} promotes nothing")
+        return self.promotion
 
     @property
     def candidate_name(self) -> str:

@@ -91,6 +91,14 @@ def reason_of_pin(record: EnvironmentRecord) -> str | None:
     )
 
 
+def reason_of_source(settings: EnvironmentSettings) -> str:
+    """Why an environment that takes promotions is not built."""
+    return (
+        f"{settings.environment} publishes what is promoted to it (publishes: promotions), so pushes and tags build "
+        f"nothing; promote a release (ami-lifecycle promote FROM {settings.environment}), or ask with force"
+    )
+
+
 def reason_of_failures(digest: str, record: EnvironmentRecord, settings: EnvironmentSettings) -> str | None:
     """Why a digest is no longer built; None while it is."""
     failed = record.failure_of(digest, settings.recipe)
@@ -166,7 +174,7 @@ def choose_base(
     return BaseChoice(
         BuildMode.UPDATE,
         own,
-        _generation_of(own) + 1,
+        generation_of(own) + 1,
         base_created_of(own),
         f"update from {own.image_id}: {why}",
         own.tags.get(TAG_BASE),
@@ -184,7 +192,7 @@ def _problem_of(
         return other
     if unusable is not None and own.image_id == unusable.image_id:
         return f"no build can start from {own.image_id}: {unusable.reason}"
-    generation, limit = _generation_of(own), settings.refresh.max_generations
+    generation, limit = generation_of(own), settings.refresh.max_generations
     if limit is not None and generation >= limit:
         return f"{own.image_id} is generation {generation}, and max_generations is {limit}"
     created, days = base_created_of(own), settings.refresh.max_base_age_days
@@ -260,7 +268,8 @@ def base_setting_of(image: Image) -> str:
     return image.tags.get(TAG_BASE, DEFAULT_PRESET)
 
 
-def _generation_of(image: Image) -> int:
+def generation_of(image: Image) -> int:
+    """How many builds are below an image, its own included; one that does not say is the first."""
     text = image.tags.get(TAG_GENERATION, "")
     return int(text) if text.isdecimal() else 1
 

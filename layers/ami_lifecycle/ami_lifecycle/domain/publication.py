@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ami_lifecycle.domain.baked_settings import fingerprint
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.first_boot import FACT, FirstBoot
 from ami_lifecycle.domain.model import (
@@ -124,6 +125,7 @@ def metadata_of(
         recipe=image.tags.get(TAG_RECIPE),
         base_setting=plan.base.setting if plan.base else None,
         original_ami_id=plan.base.original_id if plan.base else None,
+        container=fingerprint(plan.configured.container),
         verified_at=verified_at,
         snapshot_ids=image.snapshot_ids,
         replaces=replaces,
@@ -137,6 +139,52 @@ def metadata_from(record: HistoryRecord, *, number: int, replaces: str | None, r
     values = record.model_dump(include=set(Metadata.model_fields))
     return Metadata.model_validate(
         {**values, "workflow_run_number": str(number), "replaces": replaces, "reason": reason[:400]}
+    )
+
+
+def metadata_of_promotion(
+    plan: BuildPlan,
+    image: Image,
+    source: Metadata | None,
+    *,
+    region: str,
+    number: int,
+    replaces: str | None,
+    verified_at: str | None,
+    verified: CommandFacts | None,
+    run_name: str,
+    first_boot: FirstBoot | None = None,
+) -> Metadata:
+    """Metadata of an image that was promoted: what its build said, and what is of this environment.
+
+    Args:
+        source: the record of the image that it was promoted from; None where that cannot be read any more.
+    """
+    request, promotion = plan.request, plan.promoted
+    known = source or metadata_from_tags(image, plan.environment, region, "")
+    said = known.model_dump(include=set(Metadata.model_fields))
+    facts = {key: value for key, value in known.facts.items() if key not in {FACT, "hooks"}}
+    return Metadata.model_validate(
+        {
+            **said,
+            "ami_id": image.image_id,
+            "docker_image": known.docker_image or plan.image.reference,
+            "environment": plan.environment,
+            "creation_date": timestamp(image.creation_date) if image.creation_date else "",
+            "branch": (request.branch if request else None) or known.branch,
+            "commit_sha": (request.commit_sha if request else None) or known.commit_sha,
+            "region": region,
+            "workflow_run_id": (request.workflow_run_id if request else None) or run_name,
+            "workflow_run_number": str(number),
+            "release": promotion.release,
+            "promoted_from": promotion.environment,
+            "recipe": image.tags.get(TAG_RECIPE),
+            "verified_at": verified_at,
+            "snapshot_ids": image.snapshot_ids,
+            "replaces": replaces,
+            "reason": "; ".join(plan.reasons)[:400],
+            "facts": {**facts, **_facts(plan, None, verified, first_boot)},
+        }
     )
 
 

@@ -40,6 +40,8 @@ class Metadata(BaseModel):
     recipe: str | None = None
     base_setting: str | None = None
     original_ami_id: str | None = None
+    promoted_from: str | None = None
+    container: str | None = None
     verified_at: str | None = None
     snapshot_ids: tuple[str, ...] = ()
     replaces: str | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen
 from ami_lifecycle.domain.settings import EnvironmentName, ImageTag
@@ -27,11 +27,14 @@ class Action(StrEnum):
 
     BUILD = "build"
     PUBLISH = "publish"
+    PROMOTE = "promote"
     RETIRE = "retire"
     NONE = "none"
 
 
 ShortText = Annotated[str, Field(max_length=200)]
+# An execution's ARN or name, or the short name that people read.
+ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,256}$")]
 
 
 class BuildRequest(Frozen):
@@ -39,15 +42,18 @@ class BuildRequest(Frozen):
 
     With neither `image_tag` nor `image_digest`, the environment's own tag is built. `publish_image_id`
     makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
-    where the image is gone by then.
+    where the image is gone by then. `promote_from` names the environment whose release is promoted: the `release`,
+    or what is live there.
     """
 
     environment: EnvironmentName
-    action: Literal[Action.BUILD, Action.PUBLISH, Action.RETIRE] = Action.BUILD
+    action: Literal[Action.BUILD, Action.PUBLISH, Action.PROMOTE, Action.RETIRE] = Action.BUILD
     trigger: Trigger = Trigger.MANUAL
     image_tag: ImageTag | None = None
     image_digest: Digest | None = None
     publish_image_id: AmiId | None = None
+    promote_from: EnvironmentName | None = None
+    release: ReleaseName | None = None
     fresh: StrictBool = False
     force: StrictBool = False
     pin: StrictBool = False
@@ -55,6 +61,31 @@ class BuildRequest(Frozen):
     commit_sha: Annotated[str, Field(max_length=64)] | None = None
     workflow_run_id: ShortText | None = None
     reason: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _promotes_or_does_not(self) -> Self:
+        if self.action is not Action.PROMOTE:
+            if self.promote_from is not None or self.release is not None:
+                raise ValueError(
+                    f"promote_from and release belong to action promote, and action is {self.action.value}; write "
+                    '"action": "promote", or leave them out'
+                )
+            return self
+        if self.promote_from is None:
+            raise ValueError(
+                "action is promote, but promote_from is missing; name the environment to promote from"
+            )
+        if self.promote_from == self.environment:
+            raise ValueError(
+                f"promote_from is {self.promote_from!r}, the environment itself; name another one"
+            )
+        given = [name for name in ("image_tag", "image_digest", "publish_image_id") if getattr(self, name)]
+        if given or self.fresh:
+            raise ValueError(
+                f"action is promote, which builds nothing and knows no {', '.join(given or ['fresh'])}; leave it out, "
+                "and name a release"
+            )
+        return self
 
     @property
     def goes_back(self) -> bool:

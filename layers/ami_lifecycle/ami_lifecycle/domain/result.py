@@ -19,6 +19,7 @@ class ReleaseResult(Frozen):
     image_id: AmiId | None = None
     image_digest: str | None = None
     release: str | None = None
+    promoted_from: str | None = None
     replaced: AmiId | None = None
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()

@@ -337,12 +337,15 @@ class EnvironmentSettings(Frozen):
 
     `tags` go on all that a build makes, beside the service's own. `hook_scripts` are the texts of the scripts that
     `hooks` names, read from beside the file, so that a deployment in the middle of a build changes nothing in it.
+    Where it `publishes` promotions, pushes, tags and schedules build nothing: releases of other environments are
+    promoted, and a build has to be forced.
     """
 
     application: ApplicationName
     environment: EnvironmentName
     repository: RepositoryName
     image_tag: ImageTag
+    publishes: Literal["pushes", "promotions"] = "pushes"
     image_name: ImageName
     base: BaseSettings = BaseSettings(preset=DEFAULT_PRESET)
     builder: BuilderSettings = Field(default_factory=BuilderSettings)
@@ -425,6 +428,16 @@ class EnvironmentSettings(Frozen):
         """What an image is made with beside the Docker image; None for the default base without hooks."""
         base = None if self.base.preset == DEFAULT_PRESET else self.base.text
         return recipe_of(self.hooks, self.hook_scripts, base)
+
+    @property
+    def takes_promotions(self) -> bool:
+        """Whether the environment publishes what is promoted to it, and not what is pushed."""
+        return self.publishes == "promotions"
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether the sweep rebuilds what is live."""
+        return self.refresh.is_scheduled and not self.takes_promotions
 
     @property
     def parameter_names(self) -> ParameterNames:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 # EC2 user guide, Tag restrictions: 50 for each resource, of which the rest are left for the service's own.
-MAXIMUM_TAGS: Final = 40
+MAXIMUM_TAGS: Final = 35
 MAXIMUM_KEY: Final = 128
 MAXIMUM_VALUE: Final = 256
 # Letters, numbers and spaces of any script, and these (Systems Manager API reference, Tag, which is stricter than EC2).

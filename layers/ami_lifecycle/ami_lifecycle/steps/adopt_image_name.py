@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
-from ami_lifecycle.domain.execution import Adoption, ClaimedInput
+from ami_lifecycle.domain.execution import Adoption, ClaimedInput, ImageRef
 from ami_lifecycle.domain.model import (
     TAG_EXECUTION,
     TAG_IMAGED,
@@ -21,12 +22,17 @@ from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.published_records import PublishedRecords
+from ami_lifecycle.steps.register_image import register_image
 
 
 class AdoptInput(ClaimedInput):
-    """Input of `adopt_image_name`: the candidate that `latest` names."""
+    """Input of `adopt_image_name`: the candidate that `latest` names.
+
+    For `registers: candidate` it is the image that is promoted, and gets a candidate's name.
+    """
 
     image_id: AmiId
+    registers: Literal["canonical", "candidate"] = "canonical"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,12 @@ class NameAdopter:
     parameters: Parameters
     environments: Environments
     deadline: datetime
+
+    def register(self, step: AdoptInput) -> Adoption | ImageRef:
+        """Register disks under another name: the candidate of a promotion, or the canonical one."""
+        if step.registers == "candidate":
+            return register_image(step, self.images, self.environments, self.deadline)
+        return self.adopt(step)
 
     def adopt(self, step: AdoptInput) -> Adoption:
         """Register the canonical image, or find the one that an earlier attempt registered.

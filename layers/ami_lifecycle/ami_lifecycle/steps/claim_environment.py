@@ -119,7 +119,8 @@ def _is_repair(request: BuildRequest) -> bool:
 def _is_being_built(step: StepInput, request: BuildRequest, holder: Claim) -> bool:
     digest = step.plan.source.digest if step.plan.source else None
     return (
-        holder.action is Action.BUILD
+        step.plan.action is Action.BUILD
+        and holder.action is Action.BUILD
         and digest is not None
         and holder.digest == digest
         and holder.recipe == step.plan.configured.recipe

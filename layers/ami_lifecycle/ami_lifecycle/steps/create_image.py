@@ -42,7 +42,7 @@ def create_image(
     """
     plan = step.plan
     with writing(environments, step, deadline):
-        if found := _find(plan, step.execution_arn, images):
+        if found := find_candidate(plan, step.execution_arn, images):
             return found
         created = images.create(
             step.instance_id,
@@ -52,7 +52,7 @@ def create_image(
         )
         if created is not None:
             return ImageRef(image_id=created)
-        if found := _find(plan, step.execution_arn, images):
+        if found := find_candidate(plan, step.execution_arn, images):
             return found
     raise ResourceNotVisibleError(
         f"the name {plan.candidate_name} is taken, and EC2 shows no image of that name yet; if this "
@@ -83,7 +83,12 @@ def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str
     return tags | recipe_tags(plan.configured.recipe)
 
 
-def _find(plan: BuildPlan, execution_arn: str, images: Images) -> ImageRef | None:
+def find_candidate(plan: BuildPlan, execution_arn: str, images: Images) -> ImageRef | None:
+    """The candidate that an earlier attempt has made; None where there is none.
+
+    Raises:
+        ForeignResourceError: somebody else's image has its name.
+    """
     for image in images.find_by_name(plan.candidate_name):
         if image.tags.get(TAG_EXECUTION) != execution_arn:
             raise ForeignResourceError(

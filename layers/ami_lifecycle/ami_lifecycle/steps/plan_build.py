@@ -12,9 +12,19 @@ from ami_lifecycle.domain.execution import BuildState, ImageRef
 from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
-from ami_lifecycle.domain.planning import BaseChoice, Live, base_of, choose_base, reason_for_nothing
+from ami_lifecycle.domain.planning import (
+    BaseChoice,
+    Live,
+    base_of,
+    choose_base,
+    generation_of,
+    reason_for_nothing,
+    reason_of_pin,
+    reason_of_source,
+)
 from ami_lifecycle.domain.preflight import Problem
 from ami_lifecycle.domain.recipe import hooks_part
+from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
 from ami_lifecycle.domain.scheduled_rebuild import reason_for_no_rebuild, rebuild_of
@@ -24,6 +34,7 @@ from ami_lifecycle.errors import (
     ImageDigestNotFoundError,
     ImageNotVerifiedError,
     ImageTagNotFoundError,
+    PromotionRefusedError,
     RecordNotFoundError,
     SettingsError,
 )
@@ -32,6 +43,7 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
+from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder
 from ami_lifecycle.steps.published_records import PublishedRecords
 
 # As the contract of requests bounds it.
@@ -95,7 +107,8 @@ class Planner:
     def _environment_by_digest(self, push: Push) -> str | None:
         for name in self.catalogue.environments:
             if (
-                self.catalogue.repository_of(name) == push.repository
+                not self.catalogue.takes_promotions(name)
+                and self.catalogue.repository_of(name) == push.repository
                 and push.digest is not None
                 and self.repository.digest_of(push.repository, self.catalogue.tag_of(name)) == push.digest
             ):
@@ -157,11 +170,15 @@ class _Planning:
         """Plan what the request asks for."""
         if self.request.action is Action.RETIRE:
             return self._retirement()
+        if self.request.action is Action.PROMOTE:
+            return self._promotion()
         if self.request.action is Action.PUBLISH or self.request.publish_image_id:
             return self._publication()
         return self._build()
 
     def _build(self) -> BuildState:
+        if self.settings.takes_promotions and not self.request.force:
+            return self._nothing(reason_of_source(self.settings))
         source = self.planner.source_of(self.request, self.settings)
         reason = self._reason_for_nothing(source.digest)
         if reason is not None:
@@ -251,6 +268,61 @@ class _Planning:
                 f"{image.image_id} was published without verification; build its digest instead"
             )
 
+    def _promotion(self) -> BuildState:
+        request, settings = self.request, self.settings
+        if not settings.takes_promotions and not request.pin:
+            raise PromotionRefusedError(
+                f"{settings.environment} is built from pushes (publishes: pushes), so the next one would undo a "
+                "promotion; set publishes: promotions in its settings, or promote with pin"
+            )
+        if (pinned := reason_of_pin(self.record)) is not None and not (request.force or request.pin):
+            return self._nothing(pinned)
+        finder = ReleaseFinder(
+            self.planner.images, self.planner.parameters, self.planner.clock, account_of(self.execution_arn)
+        )
+        source = self.planner.catalogue.get(request.promote_from or "")
+        offer = finder.find(source, request.release, force=request.force)
+        # By its ARN, so that what waits in a queue publishes what was asked for.
+        known = replace(self, request=request.model_copy(update={"release": offer.release}))
+        return known.promote(offer)
+
+    def promote(self, offer: Offer) -> BuildState:
+        """Plan the promotion of a release that was found."""
+        request, settings = self.request, self.settings
+        if self._is_live(offer) and self.record.claim is None and not request.force:
+            live = self.live.image
+            if request.pin and live is not None and self.record.pin is None:
+                return replace(self, request=_as_pin(request, live.image_id)).plan()
+            return self._nothing(f"the release {offer.name} is live already, in {self.live.value}")
+        if misfits := list(offer.misfits(settings)):
+            raise PromotionRefusedError(
+                f"the release {offer.name} ({offer.image.image_id} of {offer.source.environment}) does not fit "
+                f"{settings.environment}: {'; '.join(misfits)}. These are on its disks; make the settings of both "
+                f"environments the same, build {offer.source.environment} again, and promote that"
+            )
+        live_id = self.live.value if is_ami_id(self.live.value) else None
+        problems = self.planner.preflight.parameter_problems(settings, live_id)
+        if settings.verification.enabled:
+            problems += self.planner.preflight.network_problems(settings)
+        _refuse(problems)
+        reason = f"promoted from {offer.source.environment}: the release {offer.name}, {offer.image.image_id} there"
+        plan = self._planned(Action.PROMOTE, self._reasons(reason, offer.digest), offer.digest).model_copy(
+            update={
+                "source": offer.docker_image,
+                "generation": generation_of(offer.image),
+                "promotion": offer.promotion,
+            }
+        )
+        return BuildState(plan=plan)
+
+    def _is_live(self, offer: Offer) -> bool:
+        live = self.live.image
+        return (
+            live is not None
+            and live.belongs_to(self.settings.application, self.settings.environment)
+            and release_of(live) == offer.release
+        )
+
     def _retirement(self) -> BuildState:
         if self.live.image is None:
             return self._nothing(f"nothing is retired while {self.live.problem}")
@@ -286,6 +358,12 @@ def _as_build(request: BuildRequest) -> BuildRequest:
         "force": True,
         "reason": reason[:_LONGEST_REASON].rstrip("; "),
     }
+    return request.model_copy(update=changes)
+
+
+def _as_pin(request: BuildRequest, image_id: str) -> BuildRequest:
+    """A pin of what is live, where it was to be promoted and pinned."""
+    changes = {"action": Action.PUBLISH, "publish_image_id": image_id, "promote_from": None, "release": None}
     return request.model_copy(update=changes)
 
 

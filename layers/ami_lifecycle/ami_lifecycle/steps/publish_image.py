@@ -20,11 +20,13 @@ from ami_lifecycle.domain.model import (
     ImageState,
     is_ami_id,
 )
+from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.publication import (
     history_of,
     metadata_from,
     metadata_from_tags,
     metadata_of,
+    metadata_of_promotion,
     timestamp,
 )
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
@@ -42,6 +44,8 @@ from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.lookups import find_image
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter
 
+# They make a candidate, which a canary has to pass.
+_VERIFYING: Final = frozenset({Action.BUILD, Action.PROMOTE})
 _LOGGER = logging.getLogger(__name__)
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
 # (EC2 API reference, RegisterImage).
@@ -160,7 +164,7 @@ class Publisher:
             return origin.verified_at
         if is_live or not step.plan.configured.verification.enabled:
             return None
-        verified = step.verified if step.plan.action is Action.BUILD else None
+        verified = step.verified if step.plan.action in _VERIFYING else None
         if verified is None or verified.image_digest != step.plan.image.digest:
             raise ImageNotVerifiedError(
                 f"nothing says that {image.image_id} has passed verification, so it is not published; build its "
@@ -218,6 +222,8 @@ class Publisher:
                 run_name=step.execution_arn.rsplit(":", 1)[-1],
                 first_boot=self._first_boot(image),
             )
+        if plan.action is Action.PROMOTE and origin is None:
+            return self._metadata_of_promotion(image, number, replaces, verified_at)
         if origin is None:
             return metadata_from_tags(image, plan.environment, self.region, reason)
         own = origin.model_copy(
@@ -228,6 +234,24 @@ class Publisher:
             }
         )
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
+
+    def _metadata_of_promotion(
+        self, image: Image, number: int, replaces: str | None, verified_at: str | None
+    ) -> Metadata:
+        step, promotion = self.step, self.step.plan.promoted
+        names = ParameterNames(step.plan.configured.application, promotion.environment)
+        return metadata_of_promotion(
+            step.plan,
+            image,
+            PublishedRecords(self.parameters, names).read_record(promotion.image_id),
+            region=self.region,
+            number=number,
+            replaces=replaces,
+            verified_at=verified_at,
+            verified=step.verified,
+            run_name=step.execution_arn.rsplit(":", 1)[-1],
+            first_boot=self._first_boot(image),
+        )
 
     def _first_boot(self, image: Image) -> FirstBoot | None:
         """Time and cost of its first boots at the configured initialization rate; None without one."""
@@ -318,7 +342,7 @@ class Publisher:
             self.environments.set_pin(environment, moved)
         elif pinned is not None and pinned.image_id == step.copy_of:
             self.environments.set_pin(environment, pinned.model_copy(update={"image_id": image.image_id}))
-        elif pinned is not None and pinned.image_id != image.image_id and step.plan.action is Action.BUILD:
+        elif pinned is not None and pinned.image_id != image.image_id and step.plan.action in _VERIFYING:
             self.environments.set_pin(environment, None)
 
 

@@ -255,8 +255,10 @@ class Sweeper:
             return
         settings = self.catalogue.get(environment)
         live = self._records(settings).read_live(account_of(self.state_machine_arn), self.images, self.clock)
+        # What is promoted to an environment has no tag.
+        built = [] if settings.takes_promotions else [settings]
         digests = process_each(
-            [settings], lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
+            built, lambda _: f"{settings.repository}:{settings.image_tag}", self._digest_of
         )
         state.report(environment, digests)
         digest = next(iter(digests.done), None)
@@ -423,7 +425,7 @@ class Sweeper:
     def _record_ages(self, observed: _Observed, state: _SweepState) -> _Findings:
         """Record the ages of an environment's image and base, and since when a rebuild is due."""
         settings, live, record, now = observed.settings, observed.live, observed.record, self.clock.now()
-        if settings.refresh.is_scheduled and live.image is not None:
+        if settings.is_rebuilt and live.image is not None:
             state.add_ages(live.image, now)
         rebuild = self._rebuild_due(observed, state)
         since = (record.rebuild_due_since or now) if rebuild is not None else None
@@ -438,11 +440,7 @@ class Sweeper:
     def _rebuild_due(self, observed: _Observed, state: _SweepState) -> Rebuild | None:
         settings = observed.settings
         # A pinned image is not rebuilt.
-        if (
-            not settings.refresh.is_scheduled
-            or observed.live.image is None
-            or observed.record.pin is not None
-        ):
+        if not settings.is_rebuilt or observed.live.image is None or observed.record.pin is not None:
             return None
         newest = self._newest_base(state, settings) if settings.refresh.follow_base else None
         rebuild = rebuild_of(observed.live, newest, settings)
@@ -701,7 +699,7 @@ def _kind_of(request: BuildRequest) -> FindingKind:
     if request.trigger is not Trigger.RECONCILE:
         return FindingKind.OTHER
     match request.action:
-        case Action.BUILD:
+        case Action.BUILD | Action.PROMOTE:
             return FindingKind.OTHER
         case Action.PUBLISH:
             return FindingKind.METADATA

@@ -19,7 +19,11 @@ def verification_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
     """Parameters of VerifyImage (documents/README.md)."""
     settings = plan.configured
     health = settings.verification.health_check
+    promotion = plan.promotion
+    # What the disks say of themselves is of the environment that they were built for.
+    built_for = {"BuiltFor": promotion.built_for} if promotion is not None else {}
     return {
+        **built_for,
         "ImageUri": plan.image.repository_uri,
         "ImageDigest": plan.image.digest,
         "Region": region,

@@ -1,0 +1,108 @@
+"""Register Image: the candidate of a promotion, from the snapshots of the source's image."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ami_lifecycle.domain.execution import ClaimedInput, ImageRef
+from ami_lifecycle.domain.model import (
+    TAG_BASE,
+    TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
+    TAG_BUILT_FOR,
+    TAG_GENERATION,
+    TAG_IMAGED,
+    TAG_RELEASE,
+    Image,
+    ImageState,
+    Role,
+    owner_tags,
+)
+from ami_lifecycle.domain.plan import Promotion
+from ami_lifecycle.domain.planning import imaged_of
+from ami_lifecycle.domain.recipe import recipe_tags
+from ami_lifecycle.errors import (
+    ForeignResourceError,
+    ImageCreationFailedError,
+    RecordNotFoundError,
+    ResourceNotVisibleError,
+)
+from ami_lifecycle.ports import Environments, Images
+from ami_lifecycle.steps.create_image import find_candidate
+from ami_lifecycle.steps.fencing import writing
+
+
+def register_image(
+    step: ClaimedInput, images: Images, environments: Environments, deadline: datetime
+) -> ImageRef:
+    """Register the candidate from the source's snapshots, or find the one that an earlier attempt registered.
+
+    From then on they stay, whatever becomes of the source: no snapshot goes that an image is made of.
+
+    Raises:
+        ClaimLostError: the environment is not held any more.
+        ForeignResourceError: somebody else's image has the candidate's name, or the source lost its tags.
+        RecordNotFoundError: the source was retired since the plan was made.
+        ResourceNotVisibleError: the name is taken and nobody is seen to have it yet.
+    """
+    plan, promotion = step.plan, step.plan.promoted
+    with writing(environments, step, deadline):
+        if found := find_candidate(plan, step.execution_arn, images):
+            return found
+        source = images.get(promotion.image_id)
+        application = plan.configured.application
+        if source is None or source.state is not ImageState.AVAILABLE:
+            raise _gone(promotion)
+        if not source.belongs_to(application, promotion.environment):
+            raise ForeignResourceError(
+                f"{source.image_id} does not carry the tags of {application} {promotion.environment} any more, so it "
+                "is not promoted; put them back, or promote another release"
+            )
+        described = source.model_copy(
+            update={"description": f"{application} {plan.environment} {plan.image.digest[:19]}"}
+        )
+        try:
+            registered = images.register_copy(described, plan.candidate_name, _tags(step, source))
+        except ImageCreationFailedError as error:
+            # EC2 may show an image a moment longer than its snapshots.
+            raise _gone(promotion) from error
+        if registered is not None:
+            return ImageRef(image_id=registered)
+        if found := find_candidate(plan, step.execution_arn, images):
+            return found
+    raise ResourceNotVisibleError(
+        f"the name {plan.candidate_name} is taken, and EC2 shows no image of that name yet; if this persists, look for "
+        "it in the Recycle Bin"
+    )
+
+
+def _gone(promotion: Promotion) -> RecordNotFoundError:
+    return RecordNotFoundError(
+        f"{promotion.image_id}, which was to be promoted from {promotion.environment}, was retired since the plan was "
+        f"made; promote what is there now, see: ami-lifecycle history {promotion.environment}"
+    )
+
+
+def _tags(step: ClaimedInput, source: Image) -> dict[str, str]:
+    plan, promotion = step.plan, step.plan.promoted
+    imaged = imaged_of(source)
+    own = owner_tags(
+        plan.configured.application,
+        plan.environment,
+        step.execution_arn,
+        Role.CANDIDATE,
+        plan.image.digest,
+        plan.configured.image_name,
+        plan.configured.tags,
+    )
+    own |= {
+        TAG_GENERATION: str(plan.generation),
+        TAG_RELEASE: promotion.release,
+        TAG_BUILT_FOR: promotion.built_for,
+    }
+    if imaged is not None:
+        own[TAG_IMAGED] = imaged.isoformat()
+    # The provision hooks are the same by the plan, and the canary runs the verify hooks of this environment.
+    own |= recipe_tags(plan.configured.recipe)
+    of_base = (TAG_BASE, TAG_BASE_IMAGE, TAG_BASE_CREATED)
+    return own | {key: source.tags[key] for key in of_base if key in source.tags}
