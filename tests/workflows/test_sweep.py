@@ -8,7 +8,6 @@ import pytest
 from tests.workflows.configuration import FEW_ENVIRONMENTS
 from tests.workflows.conftest import Running
 from tests.workflows.service import Environment, Service, failures, until
-from tests.workflows.test_images_in_use import pin_by_launch_template
 
 SETTINGS = FEW_ENVIRONMENTS
 APPLICATION = "ami-lifecycle:application"
@@ -187,7 +186,7 @@ def test_the_sweep_retires_the_image_and_adopts_the_name_once_nobody_uses_it(
 ) -> None:
     environment.must_build("one")
     old = environment.has_one_image()
-    template = pin_by_launch_template(environment)
+    template = environment.pin_by_launch_template()
     environment.must_build("two")
     digest = environment.metadata()["image_digest"]
     assert [each for each in service.sweep() if each["environment"] == environment.name] == []
