@@ -9,9 +9,10 @@ import pytest
 import yaml
 from layers.parameter_config.tests.fake_aws import FakeClock, FakeSsm
 
-from ami_lifecycle.errors import SettingsError, UnknownEnvironmentError
+from ami_lifecycle.errors import AccessDeniedError, SettingsError, UnknownEnvironmentError
 from ami_lifecycle.function_environment import FunctionEnvironment
-from ami_lifecycle.settings import Catalogue, load_catalogue
+from ami_lifecycle.settings import Catalogue, load_catalogue, named_errors
+from parameter_config import errors as configuration
 from parameter_config import load_config
 
 SHIPPED = Path(__file__).parents[2] / "config"
@@ -309,3 +310,8 @@ def test_tags_that_cannot_be_set_are_named(files: Files, tags: Any, told: str) -
     catalogue = files.catalogue(environments={"prod": {"tags": tags}})
     with pytest.raises(SettingsError, match=told):
         catalogue.get("prod")
+
+
+def test_missing_credentials_are_no_fault_of_the_settings() -> None:
+    with pytest.raises(AccessDeniedError, match="Run `aws configure`"), named_errors():
+        raise configuration.CredentialsError("ssm:GetParameters: no credentials.", remedy="Run `aws configure`.")

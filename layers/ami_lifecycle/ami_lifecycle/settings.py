@@ -43,7 +43,8 @@ def named_errors() -> Iterator[None]:
         raise ThrottledError(str(error)) from error
     except configuration.ConfigTransientError as error:
         raise ServiceUnavailableError(str(error)) from error
-    except configuration.AccessDeniedError as error:
+    except (configuration.AccessDeniedError, configuration.CredentialsError) as error:
+        # As everywhere, credentials that are missing or have expired are no fault of the settings.
         raise AccessDeniedError(str(error)) from error
     except ConfigError as error:
         raise SettingsError(str(error)) from error
