@@ -595,6 +595,21 @@ class ConfigImport(Document):
     changes: list[ParameterChange]
 
 
+class NotCopied(Part):
+    """A value that `config copy` leaves out, and why."""
+
+    path: str
+    reason: str
+
+
+class ConfigCopy(Document):
+    """`config copy`: what changed, or would, for the other environment; `same` are paths of equal values."""
+
+    changes: list[ParameterChange]
+    same: list[str]
+    left_out: list[NotCopied]
+
+
 class ParameterVersion(Part):
     """A version that Parameter Store has; the value is a text, masked where it is sensitive."""
 
@@ -673,6 +688,7 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "config rollback": (ConfigChange,),
     "config export": (ConfigExport,),
     "config import": (ConfigImport,),
+    "config copy": (ConfigCopy,),
     "config prune": (ConfigPrune,),
 }
 # Commands whose output is another's, and why; their errors are as all others'.

@@ -33,6 +33,7 @@ from ami_lifecycle.adapters.permissions import actions_of
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
 from ami_lifecycle.adapters.waits import DynamoWaits
+from parameter_config import load_config
 
 ADAPTERS: dict[str, type[Any]] = {
     "Commands": SsmCommands,
@@ -114,7 +115,8 @@ def test_every_port_has_an_adapter_that_declares_its_actions() -> None:
 def test_everything_in_the_configuration_can_be_read() -> None:
     (grant,) = [grant for grant in managed_policy("ReadSourcePolicy") if grant.sid == "ReadSettings"]
     readable = grant.resources[0].split(":parameter", 1)[1].replace("${ApplicationName}", "{application}")
-    names = re.findall(r"ssm_param: *(\S+)", (ROOT / "config" / "aws_config.yml").read_text())
+    declared = load_config(ROOT / "config", offline=True).declarations
+    names = [name for each in declared for name in (each.schema.ssm_param, *each.schema.fallbacks)]
     assert names
     assert [name for name in names if not name.startswith(readable.removesuffix("*"))] == []
 

@@ -314,4 +314,6 @@ def test_tags_that_cannot_be_set_are_named(files: Files, tags: Any, told: str) -
 
 def test_missing_credentials_are_no_fault_of_the_settings() -> None:
     with pytest.raises(AccessDeniedError, match="Run `aws configure`"), named_errors():
-        raise configuration.CredentialsError("ssm:GetParameters: no credentials.", remedy="Run `aws configure`.")
+        raise configuration.CredentialsError(
+            "ssm:GetParameters: no credentials.", remedy="Run `aws configure`."
+        )

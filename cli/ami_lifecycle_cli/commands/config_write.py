@@ -24,6 +24,7 @@ from parameter_config.changes import (
     plan_rollback,
     plan_set,
 )
+from parameter_config.copies import plan_copy
 from parameter_config.drift import PruneOutcome, apply_prune, plan_prune
 from parameter_config.errors import (
     OF_ONE_PARAMETER,
@@ -275,6 +276,43 @@ def import_values(
     else:
         done = _values(len(changes) - failed)
         print_line(f"{done} {'would be stored (dry run)' if dry_run else 'stored'}.")
+    if failed:
+        print_note(f"{_values(failed)} could not be stored.")
+        raise typer.Exit(1)
+
+
+def copy_values(
+    target: Target,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Values or mappings; without any, all.", show_default=False),
+    ] = None,
+    *,
+    source: Annotated[str, typer.Option("--from", metavar="ENV", help="Environment to read.")],
+    destination: Annotated[str, typer.Option("--to", metavar="ENV", help="Environment to write to.")],
+    sensitive: Annotated[bool, typer.Option("--sensitive", help="Sensitive values, too.")] = False,
+    dry_run: DryRunOption = False,
+    adopt: AdoptOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Store the values of one environment for another, where they differ. Says what would change, and asks."""
+    config = target.load()
+    plan = plan_copy(config, source, destination, paths or (), include_sensitive=sensitive, adopt=adopt)
+    rows = [_change_row(change) | {"dry_run": dry_run} for change in plan.changes]
+    for each in plan.left_out:
+        print_note(f"Not copied: {each.path}: {each.reason}")
+    if rows and not dry_run and not yes:
+        for row in rows:
+            print_note(f"{row['name']}: {_before(row)} -> {row['after']}")
+        _confirm(f"Store {_values(len(rows))} for {destination}?", yes=yes)
+    own = config.for_environment(destination)
+    failed = _store_each(target, own, rows, plan.changes, dry_run=dry_run)
+    if target.as_json:
+        left_out = [{"path": each.path, "reason": each.reason} for each in plan.left_out]
+        print_json({"changes": rows, "same": plan.same, "left_out": left_out})
+    else:
+        done = f"{_values(len(rows) - failed)} {'would be stored (dry run)' if dry_run else 'stored'}"
+        print_line(f"{done}; {len(plan.same)} the same already, {len(plan.left_out)} not copied.")
     if failed:
         print_note(f"{_values(failed)} could not be stored.")
         raise typer.Exit(1)

@@ -42,6 +42,12 @@ class Declaration:
         """The parameter's name in an environment; raises `PlaceholderError`, `InvalidParameterNameError`."""
         return fill_template(self.schema.ssm_param, placeholders, self.location, self.path)
 
+    def fallback_names(self, placeholders: Mapping[str, str | None]) -> tuple[str, ...]:
+        """The names that are read where the parameter does not exist; raises as `name` does."""
+        return tuple(
+            fill_template(each, placeholders, self.location, self.path) for each in self.schema.fallbacks
+        )
+
     @property
     def characters(self) -> int:
         """How many characters a value may have.
@@ -154,7 +160,8 @@ def declare(
         InvalidDeclarationError: fields that exclude each other.
         ValueTypeError, ValueNotAllowedError, ValueTooLongError: the default is not a possible value.
     """
-    check_template(schema.ssm_param, location)
+    for template in (schema.ssm_param, *schema.fallbacks):
+        check_template(template, location)
     value_type = schema.type or infer_type(schema.default)
     _check_fields(path, schema, value_type, location)
     try:
@@ -192,6 +199,9 @@ def _check_fields(path: str, schema: ParameterSchema, value_type: ValueType, loc
         ),
         f"its data_type is {schema.data_type}, which only a plain string can be": (
             schema.data_type != "text" and (value_type != "str" or schema.sensitive)
+        ),
+        "its ssm_param and its fallbacks name one parameter twice": (
+            len({schema.ssm_param, *schema.fallbacks}) <= len(schema.fallbacks)
         ),
         "its allowed_values are not of its type": not _all_of_type(schema.allowed_values or [], value_type),
         "its allowed_pattern is not a regular expression": not _compiles(schema.allowed_pattern),

@@ -71,9 +71,10 @@ def _declared_drift(config: Config) -> list[Drift]:
         config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}
     )
     found: list[Drift] = []
-    for _, name, declaration in declared:
+    for own, name, declaration in declared:
         default = declaration.default_text
-        if (parameter := stored.get(name)) is None:
+        parameter = stored.get(name) or own.resolver.look_up(declaration).parameter
+        if parameter is None:
             if default is None and declaration.schema.optional:
                 continue
             detail = "the default applies" if default is not None else "no default: it has no value"
@@ -92,7 +93,7 @@ def _declared_drift(config: Config) -> list[Drift]:
             )
         shown = MASK if parameter.sensitive else declaration.mask(parameter.text)
         try:
-            value = declaration.parse(parameter.text, source=name, sensitive=parameter.sensitive)
+            value = declaration.parse(parameter.text, source=parameter.name, sensitive=parameter.sensitive)
         except ConfigError as error:
             found.append(Drift("invalid", name, declaration.path, default, shown, detail=error.message))
             continue

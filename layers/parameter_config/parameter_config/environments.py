@@ -46,7 +46,7 @@ def differs_by_environment(node: Node) -> bool:
     """Whether a value needs an environment to be looked up."""
     match node:
         case Declaration():
-            return "{environment}" in node.schema.ssm_param
+            return any("{environment}" in each for each in (node.schema.ssm_param, *node.schema.fallbacks))
         case dict():
             return any(map(differs_by_environment, node.values()))
         case list():

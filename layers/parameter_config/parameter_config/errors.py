@@ -135,6 +135,10 @@ class ValueTooLongError(ConfigInputError):
     """A value has more characters than its parameter tier holds."""
 
 
+class ModelMismatchError(ConfigInputError):
+    """The values do not fit the model that they are bound to."""
+
+
 class MissingValueError(ConfigInputError):
     """A value is needed and exists nowhere."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
@@ -23,6 +22,7 @@ from parameter_config.resolution import Resolver
 from parameter_config.schema import ValueType
 from parameter_config.tfvars import format_tfvars, parse_tfvars
 from parameter_config.values import format_value, infer_type, parse_text
+from parameter_config.variables import variable_name
 
 ExportFormat: TypeAlias = Literal["env", "json", "yaml", "tfvars"]
 
@@ -80,7 +80,7 @@ def environment_variables(config: Config, *, include_sensitive: bool, prefix: st
     variables: dict[str, str] = {}
     paths: dict[str, str] = {}
     for path, node in _leaves(config.resolver.documents.tree):
-        name = _variable(path, prefix)
+        name = variable_name(".".join(path), prefix)
         if name in paths:
             raise InvalidDeclarationError(
                 f"{'.'.join(path)} and {paths[name]} are both the environment variable {name}.",
@@ -92,10 +92,6 @@ def environment_variables(config: Config, *, include_sensitive: bool, prefix: st
         if (value := config.resolver.resolve(node)) is not None:
             variables[name] = format_value(value, "str" if isinstance(value, str) else _text_type(value))
     return variables
-
-
-def _variable(path: tuple[str, ...], prefix: str) -> str:
-    return prefix + re.sub(r"[^A-Z0-9]", "_", "_".join(path).upper())
 
 
 def _text_type(value: Any) -> ValueType:
@@ -130,7 +126,7 @@ def unknown_in_import(config: Config, text: str, export_format: ExportFormat) ->
     """What a file for `import_tree` has and the configuration has not, each with the nearest name."""
     tree = config.resolver.documents.tree
     if export_format == "env":
-        known = [_variable(path, "") for path, _ in _leaves(tree)]
+        known = [variable_name(".".join(path)) for path, _ in _leaves(tree)]
         names: list[str] = list(_read_env(text))
     else:
         known = [".".join(path) for path, _ in _leaves(tree)]
@@ -170,7 +166,7 @@ def _fill(tree: Tree, variables: Mapping[str, str], path: tuple[str, ...]) -> di
         below = (*path, key)
         if isinstance(node, dict):
             filled[key] = _fill(node, variables, below)
-        elif (text := variables.get(_variable(below, ""))) is not None:
+        elif (text := variables.get(variable_name(".".join(below)))) is not None:
             filled[key] = parse_text(text, _type_in_env(node))
         elif not (isinstance(node, Declaration) and node.schema.sensitive):
             filled[key] = None

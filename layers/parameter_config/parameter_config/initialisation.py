@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -72,18 +72,23 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
         ConfigError: Parameter Store could not be read.
     """
     declared = list(declared_parameters(config))
-    stored = config.parameter_store.read(name for _, name, _ in declared)
+    stored = config.parameter_store.read(
+        each
+        for own, name, declaration in declared
+        for each in (name, *declaration.fallback_names(own.resolver.placeholders))
+    )
     changes = read_changes(
         config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}
     )
-    foreign = _foreign(config, stored if adopt else changes)
+    # A fallback is never written, whoever made it.
+    foreign = _foreign(config, [name for _, name, _ in declared if name in stored] if adopt else changes)
     return [
         replace(
             _decide_stored(
                 declaration, stored[name], changes.get(name, []), foreign=name in foreign, adopt=adopt
             )
             if name in stored
-            else _decide_new(own, declaration, name),
+            else _decide_new(own, declaration, name, stored),
             environment=own.resolver.placeholders["environment"],
         )
         for own, name, declaration in declared
@@ -120,8 +125,14 @@ def _decide_stored(
     return PlannedParameter("keep", reason, declaration, name)
 
 
-def _decide_new(config: Config, declaration: Declaration, name: str) -> PlannedParameter:
+def _decide_new(
+    config: Config, declaration: Declaration, name: str, stored: Mapping[str, ParameterVersion]
+) -> PlannedParameter:
     check_environment(config, declaration)
+    fallbacks = declaration.fallback_names(config.resolver.placeholders)
+    if (found := next((each for each in fallbacks if each in stored), None)) is not None:
+        # A parameter with the default would hide it.
+        return PlannedParameter("keep", f"its value is that of {found}", declaration, name)
     if (text := declaration.default_text) is not None:
         return PlannedParameter("create", "has a default", declaration, name, text=text)
     if declaration.schema.optional:

@@ -14,6 +14,7 @@ from parameter_config.clients import client_maker
 from parameter_config.declarations import Declaration
 from parameter_config.documents import Documents, Node, read_documents
 from parameter_config.errors import CredentialsError, InvalidDeclarationError, SecretNotFoundError
+from parameter_config.models import Model, bind
 from parameter_config.names import check_placeholder_value
 from parameter_config.parameter_cache import ParameterCache
 from parameter_config.parameter_store import ParameterStore
@@ -22,6 +23,7 @@ from parameter_config.resolution import Nowhere, Resolver, Source
 from parameter_config.schema import RESERVED_PREFIXES
 from parameter_config.secrets_manager import SecretCache, SecretStore
 from parameter_config.sensitive import Sensitive
+from parameter_config.variables import Variables
 
 
 class Section(Mapping[str, Any]):
@@ -68,6 +70,19 @@ class Section(Mapping[str, Any]):
     def resolve(self) -> dict[str, Any]:
         """This whole section as plain dictionaries, lists and values."""
         return {key: self._section_resolver.resolve(node) for key, node in self._section_node().items()}
+
+    def bind(self, model: type[Model]) -> Model:
+        """This section as a pydantic model: `config.training.bind(Training)`.
+
+        Names of fields are keys; a declared value that is not set leaves the field its default. A sensitive value
+        needs a `SecretStr`, because other fields are shown wherever the model is.
+
+        Raises:
+            MissingValueError: a declared value that the model needs is not set; the message has the command.
+            ModelMismatchError: values do not fit; the message names all of them, with file and line.
+            ConfigError: see `get`.
+        """
+        return bind(self._section_resolver, self._section_path, model)
 
     def __getitem__(self, key: str) -> Any:
         # An empty path is the section itself, and no key of it.
@@ -128,12 +143,13 @@ class Config(Section):
         *,
         environment: str | None = None,
         application: str | None = None,
+        variables: Variables | None = None,
     ) -> None:
         for kind, value in (("environment", environment), ("application", application)):
             if value is not None:
                 check_placeholder_value(kind, value)
         placeholders = {"environment": environment, "application": application}
-        super().__init__(Resolver(documents, parameters, placeholders))
+        super().__init__(Resolver(documents, parameters, placeholders, variables))
         self._section_secrets = secrets
 
     @property
@@ -166,6 +182,7 @@ class Config(Section):
             self._section_secrets,
             environment=environment,
             application=application or self._section_resolver.placeholders["application"],
+            variables=self._section_resolver.variables,
         )
 
     def secret(self, path: str) -> Sensitive:
@@ -212,6 +229,7 @@ def load_config(
     ttl_seconds: float = 300.0,
     allow_stale: bool = False,
     offline: bool = False,
+    variable_prefix: str | None = None,
     clock: Clock | None = None,
 ) -> Config:
     """Read the files of a configuration directory; values follow when they are asked for.
@@ -228,12 +246,17 @@ def load_config(
         ttl_seconds: how long values are kept in memory.
         allow_stale: serve values past their time, with a warning in the log, while AWS does not answer.
         offline: never ask Parameter Store; values are the defaults.
+        variable_prefix: environment variables go before Parameter Store: with `APP_`, `APP_AWS_EC2_SIZE` is the
+            value of `aws.ec2.size`, if that is declared. With "" there is no prefix. Without it, none is read.
         clock: the time to measure and wait by.
 
     Raises:
         ConfigInputError: a file is wrong; the message has file, line and remedy.
     """
     documents = read_documents(config_dir)
+    variables = None if variable_prefix is None else Variables(variable_prefix)
+    if variables is not None:
+        variables.check(documents.declarations)
     the_clock = clock or MonotonicClock()
     store = None if offline else ParameterStore(client_maker("ssm", ssm_client), the_clock)
     make_secrets_client: Callable[[], Any] = client_maker("secretsmanager", secrets_client)
@@ -243,6 +266,7 @@ def load_config(
         SecretCache(SecretStore(make_secrets_client), ttl_seconds, the_clock),
         environment=environment,
         application=application or _declared_application(documents),
+        variables=variables,
     )
 
 

@@ -82,7 +82,11 @@ def prefixes_of(names: Iterable[str]) -> list[str]:
 def orphans_among(config: Config, names: Iterable[str]) -> list[str]:
     """The names that no declaration has, in this or any other environment."""
     known = {"application": config.resolver.placeholders["application"]}
-    patterns = [name_matcher(declaration.schema.ssm_param, known) for declaration in config.declarations]
+    patterns = [
+        name_matcher(template, known)
+        for declaration in config.declarations
+        for template in (declaration.schema.ssm_param, *declaration.schema.fallbacks)
+    ]
     declared = frozenset(config.resolver.names)
     return sorted(
         name for name in set(names) - declared if not any(pattern.fullmatch(name) for pattern in patterns)

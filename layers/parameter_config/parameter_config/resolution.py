@@ -6,6 +6,7 @@ import copy
 import difflib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -16,8 +17,9 @@ from parameter_config.documents import Documents, Node, duplicate_parameter
 from parameter_config.errors import Location, MissingValueError, PlaceholderError
 from parameter_config.parameter_cache import CachedParameter, ParameterCache
 from parameter_config.sensitive import MASK
+from parameter_config.variables import Variables
 
-SourceKind: TypeAlias = Literal["ssm", "default", "yaml", "missing", "unset"]
+SourceKind: TypeAlias = Literal["variable", "ssm", "default", "yaml", "missing", "unset"]
 
 
 class Nowhere:
@@ -32,9 +34,9 @@ class Source:
     """Where a value comes from.
 
     Attributes:
-        kind: `ssm` (Parameter Store), `default`, `yaml` (a plain value), `unset` (declared optional, and
-            without a value), or `missing`.
-        name: the parameter's name, where one is declared.
+        kind: `variable` (of the environment), `ssm` (Parameter Store), `default`, `yaml` (a plain value), `unset`
+            (declared optional, and without a value), or `missing`.
+        name: the parameter's name, where one is declared; that of the variable where it has the value.
         version: the parameter's version, where it exists.
         changed_at: when that version was written (UTC).
         stale: the value is past its time, because Parameter Store does not answer.
@@ -60,11 +62,17 @@ class Resolver:
         documents: the files.
         parameters: the values in Parameter Store.
         placeholders: the environment and the application; None where not known.
+        variables: what goes before Parameter Store, if anything does.
     """
 
     def __init__(
-        self, documents: Documents, parameters: ParameterCache, placeholders: Mapping[str, str | None]
+        self,
+        documents: Documents,
+        parameters: ParameterCache,
+        placeholders: Mapping[str, str | None],
+        variables: Variables | None = None,
     ) -> None:
+        self.variables = variables
         self.documents = documents
         self.parameters = parameters
         self.placeholders = placeholders
@@ -86,6 +94,15 @@ class Resolver:
             if first.location != declaration.location:
                 raise duplicate_parameter(name, first, declaration)
         return tuple(seen)
+
+    @cached_property
+    def _names_to_read(self) -> tuple[str, ...]:
+        """All names that are read together: those of `names`, and the fallbacks whose placeholders are known."""
+        fallbacks: list[str] = []
+        for declaration in self.documents.declarations:
+            with suppress(PlaceholderError):
+                fallbacks += declaration.fallback_names(self.placeholders)
+        return tuple(dict.fromkeys((*self.names, *fallbacks)))
 
     def declared_names(self) -> dict[str, Declaration]:
         """Every declaration by its parameter's name; keys that share one by an alias count once.
@@ -165,6 +182,8 @@ class Resolver:
         """
         if declaration.schema.sensitive:
             return True
+        if self._is_variable(declaration):
+            return False
         stored = self.look_up(declaration).parameter
         return stored is not None and stored.sensitive
 
@@ -181,8 +200,15 @@ class Resolver:
                 return False
 
     def look_up(self, declaration: Declaration) -> CachedParameter:
-        """What Parameter Store has for a declaration."""
-        return self.parameters.look_up(declaration.name(self.placeholders), self.names)
+        """What Parameter Store has for a declaration: under its own name, else under the first fallback that exists."""
+        own = self.parameters.look_up(declaration.name(self.placeholders), self._names_to_read)
+        if own.parameter is not None:
+            return own
+        fallbacks = (
+            self.parameters.look_up(name, self._names_to_read)
+            for name in declaration.fallback_names(self.placeholders)
+        )
+        return next((found for found in fallbacks if found.parameter is not None), own)
 
     def source(self, path: str, below: Sequence[str] = ()) -> Source:
         """Where the value at a dotted path comes from."""
@@ -197,12 +223,14 @@ class Resolver:
 
     def source_of(self, declaration: Declaration) -> Source:
         """Where the value of a declaration comes from."""
+        if self.variables is not None and self._is_variable(declaration):
+            return Source("variable", self.variables.name(declaration), location=declaration.location)
         cached = self.look_up(declaration)
         name = declaration.name(self.placeholders)
         if (stored := cached.parameter) is not None:
             return Source(
                 kind="ssm",
-                name=name,
+                name=stored.name,
                 version=stored.version,
                 changed_at=stored.changed_at,
                 stale=cached.stale,
@@ -240,7 +268,12 @@ class Resolver:
             words += ["--config-dir", str(self.documents.directory)]
         return shlex.join(words)
 
+    def _is_variable(self, declaration: Declaration) -> bool:
+        return self.variables is not None and self.variables.is_set(declaration)
+
     def _value_of(self, declaration: Declaration) -> Any:
+        if self.variables is not None and self._is_variable(declaration):
+            return self.variables.value(declaration)
         cached = self.look_up(declaration)
         if (stored := cached.parameter) is None:
             return copy.deepcopy(declaration.default)

@@ -19,7 +19,7 @@ Tier: TypeAlias = Literal["Standard", "Advanced", "Intelligent-Tiering"]
 
 # `config.x.items` is the method of every mapping, so that a key of that name could not be read as an attribute.
 # A test holds both sets to the classes Section and Config.
-RESERVED_KEYS: Final = frozenset({"get", "items", "keys", "require", "resolve", "source", "values"})
+RESERVED_KEYS: Final = frozenset({"bind", "get", "items", "keys", "require", "resolve", "source", "values"})
 RESERVED_PREFIXES: Final = ("__", "_abc_", "_section_")
 RESERVED_NAMESPACES: Final = RESERVED_KEYS | {
     "declarations",
@@ -39,6 +39,10 @@ class ParameterSchema(BaseModel):
     ssm_param: str = Field(
         description="Name of the SSM parameter. May contain {environment} and {application}.",
         examples=["/fine-tune-slm/ec2/instance-id"],
+    )
+    fallbacks: list[str] = Field(
+        default_factory=list,
+        description="Other names of parameters, read in this order where ssm_param does not exist. Never written.",
     )
     default: JsonValue = Field(default=None, description="Used where Parameter Store has no value.")
     description: str = Field(

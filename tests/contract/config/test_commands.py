@@ -274,3 +274,20 @@ def test_a_denied_permission_is_named(project: Project) -> None:
     result = project.run("show", code=1)
     assert "Access denied: ssm:GetParameters" in result.stderr
     assert "Hint: " in result.stderr
+
+
+def test_values_are_copied_to_another_environment(project: Project) -> None:
+    project.run("set", "aws.stage", "first")
+    copy = ("copy", "--from", "prod", "--to", "dev")
+    planned = project.json(*copy, "--dry-run")
+    assert [(each["name"], each["before"], each["after"]) for each in planned["changes"]] == [
+        (f"/{project.name}/dev/stage", None, "first")
+    ]
+    refused = project.run(*copy, code=1)
+    assert "Store 1 value for dev?" in refused.output
+    stored = project.run(*copy, "aws.stage", "--yes")
+    assert "1 value stored; 0 the same already, 0 not copied." in stored.output
+    found = project.ssm.get_parameter(Name=f"/{project.name}/dev/stage")["Parameter"]
+    assert found["Value"] == "first"
+    assert project.json(*copy, "--yes") == {"changes": [], "same": ["aws.stage"], "left_out": []}
+    project.run("copy", "--from", "prod", "--to", "prod", code=1)
