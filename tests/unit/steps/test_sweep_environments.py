@@ -406,6 +406,22 @@ def test_a_latest_that_cannot_be_launched_is_told(account: Account) -> None:
     assert result.unpublished == ("prod",)
 
 
+def test_a_latest_whose_image_is_gone_is_told_after_several_looks(account: Account) -> None:
+    account.world.images.hidden.add(account.latest or "")
+    assert swept(account).findings[0] == reported(
+        f"`latest` names {account.latest}, which does not exist any more"
+    )
+    assert account.world.clock.pauses[:4] == [0.5] * 4
+
+
+def test_a_look_at_what_is_due_that_is_refused_is_told_by_its_environment(account: Account) -> None:
+    account.push("two")
+    account.world.network.fail("vpcs_of_subnets", DENIED)
+    assert swept(account) == SweepResult(
+        findings=(blocked("what is due in prod"),), blocked=("what is due in prod",), unpublished=("prod",)
+    )
+
+
 def test_an_environment_that_somebody_holds_is_left_to_its_holder(account: Account) -> None:
     account.push("two")
     account.world.images.disable(account.latest or "")
