@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
-from tests.unit.steps.account import Account, an_image
+from tests.unit.steps.account import Account, an_image, arn_of
 from tests.unit.steps.execution import Crash, Execution, FaultAt, FaultHook, converge, run
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.promoting import of_dev, promoted, promoting
@@ -71,8 +71,11 @@ def promotion() -> Scene:
     dev = Account(environment="dev", world=account.world)
     first = dev.publish(of_dev(1, digest=dev.push("one", "dev")))
     account.publish(promoted(2, first))
-    dev.publish(of_dev(3, digest=dev.push("two", "dev")))
+    second = dev.publish(of_dev(3, digest=dev.push("two", "dev")))
     account.world.images.deregister(first.image_id)
+    dev.record(first, status=RecordStatus.RETIRED, superseded_by=second.image_id)
+    # What its build has made is the sweep's business once Step Functions says that it has ended.
+    account.world.executions.end(arn_of("dev-1"), ExecutionStatus.SUCCEEDED)
     return Scene(account, BuildRequest(environment="prod", action=Action.PROMOTE, promote_from="dev"))
 
 
