@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from aws_emulator.machines import rpm_packages
 from aws_emulator.machines.archive import write_index
 from aws_emulator.machines.certificates import create_authority
 from aws_emulator.machines.commands import run
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 SUITE: Final = "bookworm"
 BASE_DISK_MIB: Final = 1536
 ECR_API: Final = "api.ecr.{region}.amazonaws.com"
+S3: Final = "s3.{region}.amazonaws.com"
 ECR_REGISTRY: Final = "{account_id}.dkr.ecr.{region}.amazonaws.com"
 # Services that programs on an instance call beside ECR, with the credentials of the instance's role.
 API_HOSTS: Final = ("ssm.{region}.amazonaws.com", "secretsmanager.{region}.amazonaws.com")
@@ -83,11 +85,27 @@ WantedBy=multi-user.target
 """
 
 
+_AGENT_CONTROL: Final = """\
+Package: amazon-ssm-agent
+Version: 3.3.4793.0
+Architecture: all
+Maintainer: nobody <nobody@example.com>
+Description: The emulator's agent
+"""
+
+
 class ImageStore(StrEnum):
     """Where the Docker of an archive keeps images."""
 
     GRAPH_DRIVER = "graph-driver"
     CONTAINERD = "containerd"
+
+
+class PackageFamily(StrEnum):
+    """What installs packages on a machine: apt as on Ubuntu and Debian, or dnf as on Amazon Linux 2023."""
+
+    APT = "apt"
+    DNF = "dnf"
 
 
 # The suite's own Docker has graph drivers. The newest that the distribution has is in its suite for development; only
@@ -109,6 +127,7 @@ class BaseImage:
         archive: directory with the packages and their index.
         certificates: directory with the certificate of what plays AWS.
         registry_program: the registry.
+        agent: directory with the agent as a package, for machines whose image has none.
         busybox: a program without libraries, for small Docker images.
     """
 
@@ -117,6 +136,7 @@ class BaseImage:
         self.disk = directory / "base.ext4"
         self.archive = directory / "archive"
         self.certificates = directory / "certificates"
+        self.agent = directory / "agent"
         self.registry_program = directory / "programs/usr/bin/docker-registry"
         self.busybox = directory / "programs/bin/busybox"
 
@@ -127,9 +147,20 @@ def cache_directory() -> Path:
 
 
 def prepare_base_image(
-    account_id: str, region: str, cache: Path | None = None, *, store: ImageStore = ImageStore.CONTAINERD
+    account_id: str,
+    region: str,
+    cache: Path | None = None,
+    *,
+    store: ImageStore = ImageStore.CONTAINERD,
+    family: PackageFamily = PackageFamily.APT,
+    has_agent: bool = True,
 ) -> BaseImage:
     """Return the base image, made now if it is not there or was made by other code than this.
+
+    Args:
+        store: where the archive's Docker keeps images.
+        family: what installs packages.
+        has_agent: whether the agent is in it, as in Ubuntu's images, or not, as in Debian's.
 
     Raises:
         CommandError: the packages could not be fetched, or a tool is missing.
@@ -138,20 +169,23 @@ def prepare_base_image(
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        image = BaseImage(folder / f"base-{store}-{_recipe(account_id, region)}")
+        own = [] if family is PackageFamily.APT else [family.value]
+        own += [] if has_agent else ["bare"]
+        kind = "-".join(["base", *own, store])
+        image = BaseImage(folder / f"{kind}-{_recipe(account_id, region)}")
         if not image.directory.is_dir():
             logger.warning("making the base image in %s; this takes a few minutes, once", image.directory)
-            for old in folder.glob(f"base-{store}-*"):
+            for old in folder.glob(f"{kind}-*"):
                 shutil.rmtree(old)
             new = BaseImage(image.directory.with_name("new-" + image.directory.name))
             shutil.rmtree(new.directory, ignore_errors=True)
-            _build(new, account_id, region, store)
+            _build(new, account_id, region, store, family, has_agent=has_agent)
             new.directory.replace(image.directory)
     return image
 
 
 def _recipe(account_id: str, region: str) -> str:
-    parts = ("base_image.py", "guest_agent.py", "archive.py", "certificates.py")
+    parts = ("base_image.py", "guest_agent.py", "archive.py", "certificates.py", "rpm_packages.py")
     text = (
         b"".join(Path(__file__).with_name(name).read_bytes() for name in parts)
         + f"{account_id} {region}".encode()
@@ -159,10 +193,18 @@ def _recipe(account_id: str, region: str) -> str:
     return hashlib.sha256(text).hexdigest()[:12]
 
 
-def _build(image: BaseImage, account_id: str, region: str, store: ImageStore) -> None:
+def _build(
+    image: BaseImage,
+    account_id: str,
+    region: str,
+    store: ImageStore,
+    family: PackageFamily,
+    *,
+    has_agent: bool,
+) -> None:
     hosts = [ECR_API.format(region=region), ECR_REGISTRY.format(account_id=account_id, region=region)]
-    hosts += [host.format(region=region) for host in API_HOSTS]
-    for directory in (image.directory, image.archive, image.certificates):
+    hosts += [host.format(region=region) for host in (*API_HOSTS, S3)]
+    for directory in (image.directory, image.archive, image.certificates, image.agent):
         directory.mkdir(parents=True)
     image.directory.chmod(0o700)
     create_authority(image.certificates, hosts)
@@ -171,7 +213,14 @@ def _build(image: BaseImage, account_id: str, region: str, store: ImageStore) ->
         run("debootstrap", "--variant=minbase", SUITE, str(root))
         _install_packages(root)
         _fetch_packages(image, root, store)
+        if family is PackageFamily.DNF:
+            _apt(root, "install", *rpm_packages.TOOLS)
+            _apt(root, "clean")
+            rpm_packages.pack(image.archive, root)
         _configure(image, root, hosts, store)
+        _install_agent(root, image, has_agent=has_agent)
+        if family is PackageFamily.DNF:
+            rpm_packages.take_over(root, _ARCHIVE_HOST)
         create_disk(image.disk, root, BASE_DISK_MIB)
 
 
@@ -235,8 +284,6 @@ def _configure(image: BaseImage, root: Path, hosts: list[str], store: ImageStore
         "etc/fstab": "",
         "etc/apt/sources.list": f"deb [trusted=yes] http://{_ARCHIVE_HOST}/ ./\n",
         "etc/cloud/cloud.cfg.d/90-emulator.cfg": _CLOUD_CONFIG,
-        "etc/systemd/system/amazon-ssm-agent.service": _AGENT_UNIT,
-        "usr/bin/amazon-ssm-agent": Path(__file__).with_name("guest_agent.py").read_text(encoding="utf-8"),
         "usr/local/share/ca-certificates/emulator.crt": (image.certificates / "ca.crt").read_text(
             encoding="ascii"
         ),
@@ -248,10 +295,8 @@ def _configure(image: BaseImage, root: Path, hosts: list[str], store: ImageStore
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    (root / "usr/bin/amazon-ssm-agent").chmod(0o755)
     inside = ("chroot", str(root))
     run(*inside, "update-ca-certificates")
-    run(*inside, "systemctl", "enable", "amazon-ssm-agent")
     run(*inside, "systemctl", "mask", "console-getty")
     (root / "usr/sbin/policy-rc.d").unlink()
     # As in a cloud image: no identity, no logs of the installation, no package lists.
@@ -265,3 +310,26 @@ def _configure(image: BaseImage, root: Path, hosts: list[str], store: ImageStore
     ):
         for leftover in root.glob(pattern):
             leftover.unlink()
+
+
+def _install_agent(root: Path, image: BaseImage, *, has_agent: bool) -> None:
+    """Make the agent's package, and install it where the vendor has."""
+    with tempfile.TemporaryDirectory(dir=image.directory) as scratch:
+        tree = Path(scratch)
+        files = {
+            "DEBIAN/control": _AGENT_CONTROL,
+            "usr/lib/systemd/system/amazon-ssm-agent.service": _AGENT_UNIT,
+            "usr/bin/amazon-ssm-agent": Path(__file__)
+            .with_name("guest_agent.py")
+            .read_text(encoding="utf-8"),
+        }
+        for path, text in files.items():
+            target = tree / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        tree.chmod(0o755)
+        (tree / "usr/bin/amazon-ssm-agent").chmod(0o755)
+        run("dpkg-deb", "--build", "--root-owner-group", str(tree), str(image.agent / "amazon-ssm-agent.deb"))
+    if has_agent:
+        run("dpkg-deb", "--extract", str(image.agent / "amazon-ssm-agent.deb"), str(root))
+        run("chroot", str(root), "systemctl", "enable", "amazon-ssm-agent")

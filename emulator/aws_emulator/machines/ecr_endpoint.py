@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 from aws_emulator.machines.http_endpoint import Handler, HttpEndpoint
@@ -129,6 +130,7 @@ class EcrEndpoint(HttpEndpoint):
         api: answers what is called of other services than ECR; without it there are none.
         pushed: called with repository, reference, media type and manifest after each manifest that came in;
             returns why it is refused, or None. A registry without it cannot be pushed to.
+        packages: directory of what S3 has, on the same socket under its own name.
     """
 
     def __init__(
@@ -141,12 +143,14 @@ class EcrEndpoint(HttpEndpoint):
         faults: RegistryFaults | None = None,
         api: ServiceApi | None = None,
         pushed: Callable[[str, str, str, bytes], str | None] | None = None,
+        packages: Path | None = None,
     ) -> None:
         self.registry = registry
         self.authority = authority
         self.faults = faults or RegistryFaults()
         self.api = api
         self.pushed = pushed
+        self.packages = packages
         super().__init__(listener, _EcrHandler, tls)
 
 
@@ -154,9 +158,19 @@ class _EcrHandler(Handler):
     server: EcrEndpoint
 
     def do_GET(self) -> None:  # noqa: N802 - the standard library's names
-        self._content()
+        if self.server.packages is not None and self.headers.get("Host", "").startswith("s3."):
+            self._package(self.server.packages)
+        else:
+            self._content()
 
     do_HEAD = do_GET  # noqa: N815
+
+    def _package(self, directory: Path) -> None:
+        path = directory / Path(self.path).name
+        if path.is_file():
+            self.reply(HTTPStatus.OK, path.read_bytes())
+        else:
+            self.reply(HTTPStatus.NOT_FOUND, b"")
 
     def do_PUT(self) -> None:  # noqa: N802
         self._push()

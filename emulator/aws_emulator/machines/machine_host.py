@@ -133,6 +133,7 @@ class MachineHost:
                 self._tls,
                 faults=self.faults,
                 api=self._call_service,
+                packages=self.base.agent,
             )
             stack.callback(ecr.close)
             if identity.credentials is not None:

@@ -33,6 +33,13 @@ def first_build() -> Scene:
     return Scene(account, BuildRequest(environment="prod"))
 
 
+def first_build_from_the_newest_of_a_name() -> Scene:
+    account = Account({"base": {"newest": {"owner": "self", "name": "golden-*"}}})
+    account.world.images.add(an_image(9, name="golden-1", environment=None))
+    account.push("one")
+    return Scene(account, BuildRequest(environment="prod"))
+
+
 def update() -> Scene:
     account = Account()
     account.publish(an_image(1, digest=account.push("one")))
@@ -83,6 +90,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     scene.__name__: scene
     for scene in (
         first_build,
+        first_build_from_the_newest_of_a_name,
         update,
         update_of_an_image_in_use,
         retirement_and_adoption,
@@ -118,6 +126,7 @@ READS = {
     "images_of_snapshots",
     "permissions_of",
     "list_below",
+    "newest",
     "result",
     "status",
     "uri",
