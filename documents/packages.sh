@@ -80,9 +80,10 @@ apt_findings() {
   dpkg --audit
 }
 
-# A transaction that was interrupted leaves a package in two versions (dnf(8), check; rpm has no half installed ones).
+# A transaction that was interrupted leaves a package in two versions (dnf(8), check; rpm has no half installed ones). What
+# dnf remarks beside them, as a release that it cannot tell, is no finding.
 dnf_findings() {
-  dnf --quiet --cacheonly check --duplicates
+  dnf --quiet --cacheonly check --duplicates 2>>"$LOG"
 }
 
 apt() {

@@ -110,7 +110,7 @@ printf '{{"Username":"AWS","Secret":"{TOKEN}"}}'""",
 # dnf with Amazon Linux's packages: its own Docker, whose client comes with it.
 DNF = """
 [[ ! -e $FAKE_DIR/no-network ]] || exit 1
-[[ " $* " != *" check "* ]] || { cat "$FAKE_DIR/dnf-check"; [[ ! -s $FAKE_DIR/dnf-check ]]; exit; }
+[[ " $* " != *" check "* ]] || { echo "Unable to detect release version" >&2; cat "$FAKE_DIR/dnf-check"; [[ ! -s $FAKE_DIR/dnf-check ]]; exit; }
 [[ " $* " != *" install "* ]] || for command in dockerd docker-credential-ecr-login nvidia-ctk; do
   cp "$FAKE_DIR/installable/$command" "$FAKE_BIN/"
 done
