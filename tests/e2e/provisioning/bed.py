@@ -130,6 +130,8 @@ class Instance:
         folder = self.machine.root / "run/impatient"
         folder.mkdir(exist_ok=True)
         for name, body in IMPATIENT.items():
+            if not any((self.machine.root / place / name).exists() for place in ("bin", "usr/bin")):
+                continue
             (folder / name).write_text(f"#!/bin/bash\n{body}\n")
             (folder / name).chmod(0o755)
         self.environment["PATH"] = (
