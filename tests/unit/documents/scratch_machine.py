@@ -110,7 +110,12 @@ printf '{{"Username":"AWS","Secret":"{TOKEN}"}}'""",
 # dnf with Amazon Linux's packages: its own Docker, whose client comes with it.
 DNF = """
 [[ ! -e $FAKE_DIR/no-network ]] || exit 1
-[[ " $* " != *" check "* ]] || { echo "Unable to detect release version" >&2; cat "$FAKE_DIR/dnf-check"; [[ ! -s $FAKE_DIR/dnf-check ]]; exit; }
+if [[ " $* " == *" check "* ]]; then
+  echo "Unable to detect release version" >&2
+  cat "$FAKE_DIR/dnf-check"
+  [[ ! -s $FAKE_DIR/dnf-check ]]
+  exit
+fi
 [[ " $* " != *" install "* ]] || for command in dockerd docker-credential-ecr-login nvidia-ctk; do
   cp "$FAKE_DIR/installable/$command" "$FAKE_BIN/"
 done
