@@ -200,7 +200,8 @@ def test_a_block_of_python_runs(
     }
     if "load_config" in block.text:
         names["load_config"] = load_config
-    exec(compile(block.text, name_of(block), "exec"), names)  # noqa: S102 - the product's own documentation
+    code = compile(block.text, name_of(block), "exec", dont_inherit=True)
+    exec(code, names)  # noqa: S102 - the product's own documentation
     if config := names.get("config"):
         assert config.get("training.lora.r") == 16
     if "ami_id" in names:
