@@ -21,9 +21,12 @@ PAGES: Final = (
 _PINNING: Final = (
     "uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \\"
 )
+_TWO_ENVIRONMENTS: Final = "it needs a second environment; tests/workflows/test_promotion.py types the same"
 # Blocks that are not run, each with the reason.
 NOT_RUN: Final = {
     ("CONTRIBUTING.md", _PINNING): "it asks a package index for the newest versions",
+    ("docs/promotion.md", "ami-lifecycle promote staging prod --dry-run"): _TWO_ENVIRONMENTS,
+    ("docs/promotion.md", "ami-lifecycle status"): _TWO_ENVIRONMENTS,
     (
         "docs/fleets.md",
         (

@@ -29,6 +29,7 @@ from tests.e2e.documents.readers import (
 from tests.e2e.documents.shell_session import Done, Room, exported
 
 from ami_lifecycle.domain.outcomes import OUTCOMES
+from ami_lifecycle.domain.request import BuildRequest
 from aws_emulator.faults.rules import FAULTS
 from parameter_config import load_config
 
@@ -174,6 +175,9 @@ def test_a_block_of_json_is_what_its_page_says(block: Block) -> None:
     if block.page == "docs/dev/reliability.md":
         for line in block.text.splitlines():
             FAULTS.validate_python(json.loads(line))
+        return
+    if block.page == "docs/promotion.md":
+        assert BuildRequest.model_validate_json(block.text).promote_from == "staging"
         return
     assert block.page == "docs/events.md", f"say here what holds of the JSON of {name_of(block)}"
     event = json.loads(block.text)
