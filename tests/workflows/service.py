@@ -344,12 +344,17 @@ class Environment:
         until(f"{number} executions start", lambda: len(self.executions()) >= number)
         self.wait_until_idle()
 
-    def wait_for_state(self, name: str) -> str:
-        """Wait until the newest execution enters a state; its ARN."""
+    def wait_for_state(self, name: str, after: Collection[str] = ()) -> str:
+        """Wait until the newest execution enters a state; its ARN.
+
+        Args:
+            after: executions that there were before; a push starts the next one an instant later.
+        """
 
         def look() -> str | None:
             arn = next(reversed(self.executions()), None)
-            return arn if arn is not None and name in self.service.states(arn) else None
+            started = arn is not None and arn not in after
+            return arn if started and name in self.service.states(arn) else None
 
         arn = until(f"{self.name} comes to {name}", look)
         assert arn is not None
