@@ -128,8 +128,24 @@ def test_builds_are_placed_at_their_times_under_dates() -> None:
     # Builds of the hours 3, 2 and 1: the distances are those of the times.
     assert places[0] - places[1] == pytest.approx(places[1] - places[2], abs=0.02)
     assert places[0] > places[1] > places[2] > 0
-    dates = re.findall(r'<span style="left:[\d.]+%">(\w{3} \d\d(?: \d\d:\d\d)?)</span>', text)
+    dates = re.findall(r'<span style="left:[\d.]+%">(\w{3} \d\d)</span>', text)
     assert len(dates) >= 2
+
+
+def test_a_day_stands_below_the_first_time_of_it() -> None:
+    """Beside it, it would cover the next date on a phone."""
+    text = page(a_report(builds=(a_build(1, started=NOW - timedelta(hours=4), stopped=NOW),)))
+    first, *others = re.findall(r'<span style="left:[\d.]+%">(.*?)</span>', text)
+    assert re.fullmatch(r"\d\d:\d\d<br>\w{3} \d\d", first)
+    assert others
+    assert [date for date in others if not re.fullmatch(r"\d\d:\d\d", date)] == []
+
+
+def test_what_an_image_is_of_is_told_whole_at_any_width() -> None:
+    text = page()
+    about = re.findall(r"\.lineage li \{.*?\}|\.about \{.*?\}", text)
+    assert len(about) == 2
+    assert [rule for rule in about if "nowrap" in rule or "ellipsis" in rule] == []
 
 
 def test_phases_can_be_read_without_a_pointer() -> None:

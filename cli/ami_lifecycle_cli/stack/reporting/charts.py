@@ -18,7 +18,7 @@ from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.stack.formatting import duration, parse_date, short_digest, utc_date
 from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, EnvironmentReport
 
-_ROW: Final = 54
+_ROW: Final = 80
 _LANE: Final = 46
 # Candidate intervals between the dates of the axis.
 _STEPS: Final = tuple(
@@ -65,7 +65,7 @@ def timeline(reports: Sequence[EnvironmentReport], now: datetime) -> str:
         for report in reports
     )
     ticks = "".join(
-        f'<span style="left:{at(tick):.2f}%">{escape(label)}</span>'
+        f'<span style="left:{at(tick):.2f}%">{escape(label).replace(chr(10), "<br>")}</span>'
         for tick, label in _dates(begin, now)
         if at(tick) <= _LAST_LABEL
     )
@@ -89,13 +89,13 @@ def _column(build: Build, left: float, share: float) -> str:
 
 
 def _dates(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
-    """Round moments of the axis, with their labels."""
+    """Round moments of the axis, with their labels; a day stands below the first time of it."""
     step = next((step for step in _STEPS if (end - begin) / step <= _TICKS), (end - begin) / _TICKS)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     tick = epoch + step * ceil((begin - epoch) / step)
     found, day = [], None
     while tick <= end:
-        form = "%b %d" if step >= timedelta(days=1) else ("%b %d %H:%M" if tick.date() != day else "%H:%M")
+        form = "%b %d" if step >= timedelta(days=1) else ("%H:%M\n%b %d" if tick.date() != day else "%H:%M")
         found.append((tick, tick.strftime(form)))
         day, tick = tick.date(), tick + step
     return found
@@ -154,7 +154,7 @@ def _image(report: EnvironmentReport, record: HistoryRecord, rows: dict[str, int
         f"<li><div>{image_reference(report, record.ami_id)} "
         f'<span class="status-{record.status.value}">{record.status.value}{back}'
         f'<span class="wide"> since {since}</span></span></div>'
-        f'<div class="soft cut">{escape(" · ".join(filter(None, about)))}</div></li>'
+        f'<div class="soft about">{escape(" · ".join(filter(None, about)))}</div></li>'
     )
 
 

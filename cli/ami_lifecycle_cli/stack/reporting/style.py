@@ -51,7 +51,7 @@ ol, ul { list-style: none; margin: 0; padding: 0; }
 .lane { display: grid; grid-template-columns: 68px minmax(0, 1fr); align-items: end; }
 .lane b { font-size: 13px; overflow: hidden; text-overflow: ellipsis; }
 .track { position: relative; height: 46px; border-bottom: 1px solid var(--soft); }
-.track.dates { height: 24px; border: 0; color: var(--soft); font-size: 12px; }
+.track.dates { height: 38px; border: 0; color: var(--soft); font-size: 12px; }
 .dates span { position: absolute; top: 5px; padding-left: 4px; white-space: nowrap; }
 .dates span::before { content: ""; position: absolute; left: 0; top: -5px; height: 12px;
   border-left: 1px solid var(--soft); }
@@ -65,8 +65,8 @@ ol, ul { list-style: none; margin: 0; padding: 0; }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin: 0 5px 0 10px;
   vertical-align: -1px; }
 .lineage { display: grid; grid-template-columns: 48px minmax(0, 1fr); } .lineage svg { display: block; }
-.lineage li { height: 54px; padding: 6px 0 0 10px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.cut { overflow: hidden; text-overflow: ellipsis; font-size: 12.5px; }
+.lineage li { height: 80px; padding: 6px 0 0 10px; overflow: hidden; }
+.about { font-size: 12.5px; line-height: 1.3; overflow-wrap: anywhere; }
 .card > :last-child { margin-bottom: 0; }
 .edge { fill: none; stroke: var(--soft); stroke-width: 2; }
 [class^="node-"] { fill: var(--card); stroke: var(--soft); stroke-width: 2.5; }
