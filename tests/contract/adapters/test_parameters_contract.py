@@ -24,6 +24,12 @@ def test_a_missing_parameter_is_none(rig: Rig) -> None:
     assert get(rig, "metadata") is None
 
 
+@pytest.mark.parametrize("selector", ["7", "golden"])
+def test_a_version_or_label_that_a_parameter_does_not_have_is_none(rig: Rig, selector: str) -> None:
+    put(rig, "base", "first")
+    assert get(rig, f"base:{selector}") is None
+
+
 def test_a_parameter_is_created_and_then_overwritten(rig: Rig) -> None:
     assert put(rig, "metadata", "first") == 1
     assert get(rig, "metadata") == StoredParameter("first", 1, "text")

@@ -13,6 +13,8 @@ from ami_lifecycle.adapters.translation import aws_errors, code_of, message_of
 from ami_lifecycle.ports import StoredParameter
 
 _ADVANCED: Final = "advanced-parameter tier"
+# SSM API reference, GetParameter, Errors.
+_MISSING: Final = frozenset({"ParameterNotFound", "ParameterVersionNotFound"})
 # SSM API reference, GetParameters: ten names at most.
 _NAMES_PER_CALL: Final = 10
 
@@ -34,12 +36,12 @@ class SsmParameters:
 
     @calls("ssm:GetParameter")
     def get(self, name: str) -> StoredParameter | None:
-        """One parameter; None when it does not exist."""
+        """One parameter, or the version or label of it behind a colon; None when it does not exist."""
         with aws_errors("ssm:GetParameter", name):
             try:
                 answer = self._client.get_parameter(Name=name)
             except ClientError as error:
-                if code_of(error) == "ParameterNotFound":
+                if code_of(error) in _MISSING:
                     return None
                 raise
             return _stored(answer["Parameter"])
