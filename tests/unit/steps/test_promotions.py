@@ -13,7 +13,7 @@ from tests.unit.steps.test_publishing import holder_of
 
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.model import TAG_BUILT_FOR, TAG_DIGEST, TAG_RELEASE, Image
-from ami_lifecycle.domain.plan import Promotion
+from ami_lifecycle.domain.plan import BuildPlan, Promotion
 from ami_lifecycle.domain.publication import dump
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.release import release_name
@@ -212,6 +212,18 @@ def test_a_source_without_a_usable_image_is_refused(both: Both) -> None:
     assert "is no image that was built or promoted there" in both.refused()
     with pytest.raises(UnknownEnvironmentError):
         both.plan(promote_from="nowhere")
+
+
+@pytest.mark.parametrize("name", ["nightly@2026", "feature+login", "(again)", "grün"])
+def test_a_release_is_promoted_whatever_its_execution_is_called(name: str) -> None:
+    """Step Functions takes these names, and the next steps read the request of the plan again."""
+    both = Both()
+    tags = both.tested.tags | {TAG_RELEASE: arn_of(name)}
+    both.dev.publish(both.tested.model_copy(update={"tags": tags}))
+    plan = both.plan(release=name)
+    assert plan.promotion.release == arn_of(name)
+    assert BuildPlan.model_validate_json(plan.model_dump_json()) == plan
+    assert both.promote().outcome == "published"
 
 
 # What does not fit.

@@ -33,8 +33,9 @@ class Action(StrEnum):
 
 
 ShortText = Annotated[str, Field(max_length=200)]
-# An execution's ARN or name, or the short name that people read.
-ReleaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,256}$")]
+# An execution's ARN or name, or the short name that people read. Whoever starts an execution names it, with any but
+# these characters (Step Functions API reference, StartExecution).
+ReleaseName = Annotated[str, Field(pattern=r"""^[^\s<>{}\[\]?*"#%\\^|~`$&,;/\x00-\x1f\x7f-\x9f]{1,256}$""")]
 
 
 class BuildRequest(Frozen):
