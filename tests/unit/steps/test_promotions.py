@@ -214,6 +214,14 @@ def test_a_source_without_a_usable_image_is_refused(both: Both) -> None:
         both.plan(promote_from="nowhere")
 
 
+def test_an_image_of_an_older_way_of_building_is_refused(both: Both) -> None:
+    """What `migrate` adopts has no Docker image that anybody knows of."""
+    tags = {key: value for key, value in both.tested.tags.items() if key != TAG_DIGEST}
+    both.dev.publish(both.tested.model_copy(update={"tags": tags}))
+    assert "PromotionRefusedError: nothing says which Docker image is in" in (said := both.refused())
+    assert "build dev" in said
+
+
 @pytest.mark.parametrize("name", ["nightly@2026", "feature+login", "(again)", "grün"])
 def test_a_release_is_promoted_whatever_its_execution_is_called(name: str) -> None:
     """Step Functions takes these names, and the next steps read the request of the plan again."""

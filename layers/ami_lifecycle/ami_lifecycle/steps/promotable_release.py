@@ -108,7 +108,8 @@ class ReleaseFinder:
 
         Raises:
             RecordNotFoundError: nothing of it can be launched, or nobody knows that it was ever published.
-            PromotionRefusedError: it is one that somebody has gone back from, or whose publication goes on.
+            PromotionRefusedError: it is one that somebody has gone back from, whose publication goes on, or of an older
+                way of building.
         """
         records = PublishedRecords(self.parameters, source.parameter_names)
         live = records.read_live(self.account_id, self.images, self.clock)
@@ -139,6 +140,11 @@ class ReleaseFinder:
                 f"ever published there; promote a release that was, {see}"
             )
         self._require_published(source, image, record, live.value, force=force)
+        if not (image.tags.get(TAG_DIGEST) or record.image_digest):
+            raise PromotionRefusedError(
+                f"nothing says which Docker image is in {image.image_id} of {environment}, so an older way of building "
+                f"has made it; build {environment}, and promote that"
+            )
         return Offer(source, image, record, self._release_of(image, records))
 
     def _images_of(
