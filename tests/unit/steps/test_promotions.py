@@ -12,7 +12,7 @@ from tests.unit.steps.promoting import of_dev, promoted, promoting
 from tests.unit.steps.test_publishing import holder_of
 
 from ami_lifecycle.domain.environment import Pin
-from ami_lifecycle.domain.model import TAG_BUILT_FOR, TAG_DIGEST, TAG_RELEASE, Image
+from ami_lifecycle.domain.model import TAG_BASE, TAG_BUILT_FOR, TAG_DIGEST, TAG_RELEASE, Image
 from ami_lifecycle.domain.plan import BuildPlan, Promotion
 from ami_lifecycle.domain.publication import dump
 from ami_lifecycle.domain.record import RecordStatus
@@ -262,6 +262,26 @@ def test_what_is_on_the_disks_and_not_as_the_settings_want_it_is_refused(prod: A
     assert words in said
     assert "very-secret" not in said
     assert "build dev again, and promote that" in said
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        {"newest": {"owner": "123456789012", "name": "golden-base-*"}},
+        {"parameter": "/golden/{architecture}", "owners": ["self"]},
+        {"image_id": "ami-0123456789abcdef0", "owners": ["123456789012"]},
+    ],
+)
+def test_a_base_is_the_same_however_it_is_written(base: Any) -> None:
+    """Its tag cannot have the wildcards and braces of the setting."""
+    both = Both(base=base)
+    named = both.prod.catalogue.get("prod").base
+    built = both.tested.model_copy(update={"tags": both.tested.tags | {TAG_BASE: named.tag}})
+    both.prod.world.images.add(built)
+    assert both.plan().promotion.image_id == built.image_id
+    built = built.model_copy(update={"tags": both.tested.tags | {TAG_BASE: "debian-12"}})
+    both.prod.world.images.add(built)
+    assert f"its base is debian-12, and base of prod is {named.text}" in both.refused()
 
 
 def test_settings_that_changed_after_the_build_are_told_apart(both: Both) -> None:

@@ -67,7 +67,7 @@ class Offer:
         if gib is not None and gib > room:
             yield f"its root volume has {gib} GiB, and builder.root_volume_gib of {target.environment} is {room}"
         base = base_setting_of(self.image)
-        if base != target.base.text:
+        if base != target.base.tag:
             yield f"its base is {base}, and base of {target.environment} is {target.base.text}"
         hooks, wanted_hooks = baked_part(self.image.tags.get(TAG_RECIPE)), baked_part(target.recipe)
         if hooks != wanted_hooks:
