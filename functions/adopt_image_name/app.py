@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client, prepare_clients
+from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.parameters import SsmParameters
@@ -22,5 +23,6 @@ def handler(step: AdoptInput, deadline: datetime) -> Adoption | ImageRef:
         images=Ec2Images(client("ec2")),
         parameters=SsmParameters(client("ssm")),
         environments=DynamoEnvironments(environment().TABLE_NAME, client("dynamodb")),
+        clock=SystemClock(),
         deadline=deadline,
     ).register(step)

@@ -152,7 +152,9 @@ class Functions:
     @property
     def adopter(self) -> NameAdopter:
         world = self.account.world
-        return NameAdopter(world.images, world.parameters, world.environments, self.account.deadline)
+        return NameAdopter(
+            world.images, world.parameters, world.environments, world.clock, self.account.deadline
+        )
 
     @property
     def releaser(self) -> Releaser:

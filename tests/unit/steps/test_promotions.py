@@ -388,6 +388,23 @@ def test_a_source_that_goes_after_the_plan_ends_the_promotion_with_what_to_do(bo
     assert both.prod.own_images() == []
 
 
+def test_one_answer_without_the_source_proves_nothing(both: Both) -> None:
+    """EC2 API reference, Eventual consistency."""
+    images = both.prod.world.images
+    interfere(both, lambda: images.hidden.add(both.tested.image_id))
+
+    class Shows:
+        def before(self, port: Any, call: Any) -> None:
+            """Nothing."""
+
+        def after(self, port: Any, call: Any) -> None:
+            if call.method == "get" and call.args == (both.tested.image_id,):
+                images.hidden.discard(both.tested.image_id)
+
+    both.prod.world.watch(Shows())
+    assert both.promote().outcome == "published"
+
+
 def test_a_source_that_loses_its_tags_is_nobodys_to_promote(both: Both) -> None:
     images = both.prod.world.images
     interfere(both, lambda: images.add(both.tested.model_copy(update={"tags": {}})))

@@ -19,7 +19,7 @@ from ami_lifecycle.domain.model import (
 )
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.errors import ResourceNotVisibleError
-from ami_lifecycle.ports import Environments, Images, Parameters
+from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.register_image import register_image
@@ -42,12 +42,13 @@ class NameAdopter:
     images: Images
     parameters: Parameters
     environments: Environments
+    clock: Clock
     deadline: datetime
 
     def register(self, step: AdoptInput) -> Adoption | ImageRef:
         """Register disks under another name: the candidate of a promotion, or the canonical one."""
         if step.registers == "candidate":
-            return register_image(step, self.images, self.environments, self.deadline)
+            return register_image(step, self.images, self.environments, self.clock, self.deadline)
         return self.adopt(step)
 
     def adopt(self, step: AdoptInput) -> Adoption:

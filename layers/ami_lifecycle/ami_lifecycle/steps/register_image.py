@@ -27,13 +27,14 @@ from ami_lifecycle.errors import (
     RecordNotFoundError,
     ResourceNotVisibleError,
 )
-from ami_lifecycle.ports import Environments, Images
+from ami_lifecycle.ports import Clock, Environments, Images
 from ami_lifecycle.steps.create_image import find_candidate
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.lookups import find_image
 
 
 def register_image(
-    step: ClaimedInput, images: Images, environments: Environments, deadline: datetime
+    step: ClaimedInput, images: Images, environments: Environments, clock: Clock, deadline: datetime
 ) -> ImageRef:
     """Register the candidate from the source's snapshots, or find the one that an earlier attempt registered.
 
@@ -49,7 +50,7 @@ def register_image(
     with writing(environments, step, deadline):
         if found := find_candidate(plan, step.execution_arn, images):
             return found
-        source = images.get(promotion.image_id)
+        source = find_image(promotion.image_id, images, clock)
         application = plan.configured.application
         if source is None or source.state is not ImageState.AVAILABLE:
             raise _gone(promotion)
