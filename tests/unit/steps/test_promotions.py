@@ -234,6 +234,19 @@ def test_a_release_is_promoted_whatever_its_execution_is_called(name: str) -> No
     assert both.promote().outcome == "published"
 
 
+def test_a_record_that_was_made_again_from_tags_names_no_repository(both: Both) -> None:
+    """The canary's document takes no empty one."""
+    record = both.dev.history(both.tested.image_id)
+    assert record is not None
+    known = record.model_copy(update={"docker_image": ""})
+    both.prod.world.parameters.set(f"{both.dev.prefix}/history/{both.tested.image_id}", dump(known))
+    source = both.plan().source
+    assert source.repository_uri == both.prod.world.repository.uri("comfyui")
+    assert (source.digest, source.tag) == (both.tested.tags[TAG_DIGEST], None)
+    assert both.promote().outcome == "published"
+    assert both.prod.metadata.docker_image == f"{source.repository_uri}@{source.digest}"
+
+
 # What does not fit.
 
 

@@ -308,12 +308,21 @@ class _Planning:
         reason = f"promoted from {offer.source.environment}: the release {offer.name}, {offer.image.image_id} there"
         plan = self._planned(Action.PROMOTE, self._reasons(reason, offer.digest), offer.digest).model_copy(
             update={
-                "source": offer.docker_image,
+                "source": self._docker_image_of(offer),
                 "generation": generation_of(offer.image),
                 "promotion": offer.promotion,
             }
         )
         return BuildState(plan=plan)
+
+    def _docker_image_of(self, offer: Offer) -> Source:
+        """What the source's record says. One that was made again from an image's tags names no repository."""
+        found = offer.docker_image
+        if found.repository_uri:
+            return found
+        return found.model_copy(
+            update={"repository_uri": self.planner.repository.uri(offer.source.repository)}
+        )
 
     def _is_live(self, offer: Offer) -> bool:
         live = self.live.image
