@@ -19,6 +19,7 @@ from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.release import release_name
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import (
+    AccessDeniedError,
     AmiLifecycleError,
     RecordNotFoundError,
     UnknownEnvironmentError,
@@ -333,6 +334,35 @@ def test_a_pinned_environment_needs_force_which_lifts_the_pin(both: Both) -> Non
     assert both.promote().outcome == "nothing"
     assert both.promote("e2", force=True).outcome == "published"
     assert both.prod.world.environments.get("prod").pin is None
+
+
+def test_a_promotion_that_was_interrupted_after_its_pin_is_not_made_good_by_a_build(both: Both) -> None:
+    old = both.prod.publish(promoted(2, both.tested))
+    newer = both.dev.publish(of_dev(3, digest=both.dev.push("two", "dev")))
+    name, world = f"{both.prod.prefix}/latest", both.prod.world
+
+    class Denies:
+        def before(self, port: Any, call: Any) -> None:
+            if call.method == "put" and call.args[0] == name:
+                raise AccessDeniedError("denied. Grant it.")
+
+        def after(self, port: Any, call: Any) -> None:
+            """Nothing."""
+
+    world.watch(Denies())
+    assert both.promote(pin=True).outcome == "failed"
+    pin = world.environments.get("prod").pin
+    assert pin is not None
+    assert pin.digest == newer.tags[TAG_DIGEST]
+    findings = {found.finding for found in both.prod.sweeper.sweep().findings if found.environment == "prod"}
+    told = (
+        f"pinned to {pin.image_id}, which is not live, is gone, and is not built again, because prod publishes "
+        "promotions; promote again, unpin the environment, or roll it back to another image"
+    )
+    assert told in findings
+    started = [each.request for each in world.executions.started if each.request.environment == "prod"]
+    assert Action.BUILD not in {each.action for each in started}
+    assert both.prod.latest == old.image_id
 
 
 def test_what_is_live_already_is_only_pinned(both: Both) -> None:

@@ -391,7 +391,7 @@ class Sweeper:
                 return _Due(what, problem, build)
             if observed.record.pin is None:
                 return _Due(what, f"{problem}: {reason}")
-        if observed.record.pin is not None and (problem := _pin_problem(observed.record.pin, live)):
+        if observed.record.pin is not None and (problem := _pin_problem(observed.record.pin, live, settings)):
             return _Due("pin", problem)
         return None
 
@@ -517,7 +517,10 @@ class Sweeper:
         is_ours = image is not None and image.belongs_to(settings.application, settings.environment)
         if image is not None and is_ours and image.state is ImageState.AVAILABLE:
             return request.model_copy(update={"action": Action.PUBLISH, "publish_image_id": image.image_id})
-        if pin.digest is None or reason_of_failures(pin.digest, record, settings) is not None:
+        # A promotion may have pinned it, and a build would be another release than was asked for.
+        if settings.takes_promotions or pin.digest is None:
+            return None
+        if reason_of_failures(pin.digest, record, settings) is not None:
             return None
         if self.repository.has_digest(settings.repository, pin.digest):
             return request.model_copy(update={"image_digest": pin.digest})
@@ -676,13 +679,16 @@ def _failed_rebuilds(observed: _Observed) -> int:
     return held.tries if held else 0
 
 
-def _pin_problem(pin: Pin, live: Live) -> str:
+def _pin_problem(pin: Pin, live: Live, settings: EnvironmentSettings) -> str:
     """The problem with a pin that the sweep cannot restore; empty where there is none."""
     if live.value == pin.image_id:
         return ""
+    why = "cannot be built again; "
+    if settings.takes_promotions:
+        why = f"is not built again, because {settings.environment} publishes promotions; promote again, "
     return (
-        f"pinned to {pin.image_id}, which is not live, is gone, and cannot be built again; unpin the environment, or "
-        "roll it back to another image"
+        f"pinned to {pin.image_id}, which is not live, is gone, and {why}unpin the environment, or roll it back to "
+        "another image"
     )
 
 
