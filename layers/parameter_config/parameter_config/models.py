@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from parameter_config.declarations import Declaration
 from parameter_config.documents import Node
 from parameter_config.errors import ConfigError, InvalidDeclarationError, Location, ModelMismatchError
-from parameter_config.resolution import Nowhere, Resolver
+from parameter_config.resolution import NOWHERE, Nowhere, Resolver
 from parameter_config.sensitive import Sensitive
 
 Model = TypeVar("Model")
@@ -37,11 +37,12 @@ def bind(resolver: Resolver, path: Sequence[str], model: type[Model]) -> Model:
         bound = adapter.validate_python(values)
     except ValidationError as error:
         raise _mismatch(resolver, path, model, error) from None
-    shown = set(_plain_texts(adapter.dump_python(bound, warnings=False)))
-    for dotted, secret in _secrets(values, tuple(path)):
-        if str.__str__(secret) in shown:
+    # Keys are names of fields or their aliases.
+    dumps = [adapter.dump_python(bound, by_alias=by_alias, warnings=False) for by_alias in (False, True)]
+    for keys, secret in _secrets(values, ()):
+        if _is_shown(str.__str__(secret), keys, dumps):
             raise InvalidDeclarationError(
-                f"{model.__name__} would show {dotted}, which is sensitive.",
+                f"{model.__name__} would show {'.'.join((*path, *keys))}, which is sensitive.",
                 remedy="Make the field a pydantic.SecretStr.",
             )
     return bound
@@ -79,9 +80,25 @@ def _mismatch(
     )
 
 
+def _is_shown(text: str, keys: Sequence[str], dumps: Sequence[Any]) -> bool:
+    """Whether the text can be seen where it belongs, or, where the model has put it elsewhere, anywhere.
+
+    Another field may have the same text by chance.
+    """
+    for dump in dumps:
+        value = dump
+        for key in keys:
+            value = value.get(key, NOWHERE) if isinstance(value, Mapping) else NOWHERE
+        if not isinstance(value, Nowhere):
+            return text in _plain_texts(value)
+    return any(text in _plain_texts(dump) for dump in dumps)
+
+
 def _plain_texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield str.__str__(value)
+    elif isinstance(value, bytes):
+        yield value.decode(errors="replace")
     elif isinstance(value, Mapping):
         for each in value.values():
             yield from _plain_texts(each)
@@ -90,9 +107,9 @@ def _plain_texts(value: Any) -> Iterator[str]:
             yield from _plain_texts(each)
 
 
-def _secrets(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Sensitive]]:
+def _secrets(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Sensitive]]:
     if isinstance(value, Sensitive):
-        yield ".".join(path), value
+        yield path, value
     elif isinstance(value, Mapping):
         for key, each in value.items():
             yield from _secrets(each, (*path, str(key)))

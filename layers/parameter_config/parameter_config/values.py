@@ -133,7 +133,8 @@ def _parse_bool(text: str) -> bool:
 
 
 def _parse_list(text: str) -> list[str]:
-    items = [item.strip() for item in text.split(",")]
+    # What `format_value` makes of an empty list; Parameter Store itself has no empty values.
+    items = [item.strip() for item in text.split(",")] if text else []
     if not all(items):
         raise ValueError("a list of strings, separated by commas, none of them empty")
     return items

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from parameter_config import Config, MissingValueError, load_config
 from parameter_config.errors import InvalidDeclarationError, ModelMismatchError
@@ -117,4 +118,32 @@ def test_a_model_that_would_show_what_is_sensitive_is_refused(config: Config) ->
         key: str
 
     with pytest.raises(InvalidDeclarationError, match=r"aws\.key, which is sensitive.*SecretStr"):
+        config["aws"].bind(Shows)
+
+
+@pytest.mark.parametrize("name", ["password", "pass-word"])
+def test_a_plain_value_that_is_the_same_text_by_chance_is_none_of_the_secret(
+    write_config: WriteConfig, ssm: FakeSsm, name: str
+) -> None:
+    class Login(BaseModel):
+        user: str
+        password: SecretStr = Field(alias=name)
+
+    ssm.put("/app/password", "postgres", kind="SecureString")
+    text = f"user: postgres\n{name}: {{ssm_param: /app/password, sensitive: true}}\n"
+    bound = load_config(write_config(db=text), ssm)["db"].bind(Login)
+    assert (bound.user, bound.password.get_secret_value()) == ("postgres", "postgres")
+
+
+@pytest.mark.parametrize("kind", [str, bytes, list[str]])
+def test_a_sensitive_value_is_refused_wherever_the_model_shows_it(config: Config, kind: type) -> None:
+    class Shows(BaseModel):
+        token: kind = Field(alias="key")  # type: ignore[valid-type]
+
+        @field_validator("token", mode="before")
+        @classmethod
+        def _as_list(cls, value: str) -> Any:
+            return [value] if kind == list[str] else value
+
+    with pytest.raises(InvalidDeclarationError, match=r"aws\.key"):
         config["aws"].bind(Shows)

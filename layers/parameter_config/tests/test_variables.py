@@ -73,6 +73,15 @@ def test_what_exec_passes_on_is_what_a_child_reads(load: Any, monkeypatch: pytes
     assert (child.get("aws.ec2.size"), child.get("aws.ec2.zones")) == (200, ["a", "b"])
 
 
+def test_an_empty_list_that_exec_passes_on_is_one_for_the_child(
+    write_config: WriteConfig, ssm: FakeSsm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = write_config(aws="zones: {ssm_param: /app/zones, type: list, default: []}")
+    passed = environment_variables(load_config(directory, ssm), include_sensitive=False, prefix="APP_")
+    monkeypatch.setenv("APP_AWS_ZONES", passed["APP_AWS_ZONES"])
+    assert load_config(directory, ssm, variable_prefix="APP_").get("aws.zones") == []
+
+
 def test_a_sensitive_variable_is_kept_from_view(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_AWS_KEY", "hush")
     value = load().get("aws.key")
