@@ -27,7 +27,10 @@ def wait(
     environment: EnvironmentArgument,
     *,
     digest: Annotated[
-        str | None, typer.Option("--digest", help="Digest that was pushed.  [default: what the tag names]")
+        str | None,
+        typer.Option(
+            "--digest", help="Digest that was pushed.  [default: what the tag names, or the newest promotion]"
+        ),
     ] = None,
     commit: Annotated[
         str | None, typer.Option("--commit", help="Commit that its label ami-lifecycle.commit has.")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, EnvironmentRecord
 from ami_lifecycle.domain.planning import Live, reason_for_nothing
-from ami_lifecycle.domain.request import BuildRequest, Trigger
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import TransientError
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -48,19 +48,25 @@ EXIT_CODES: Final = {
 
 @dataclass(frozen=True)
 class WaitTarget:
-    """What is awaited: a digest, or the image of a commit; with neither, the digest that the tag names."""
+    """What is awaited: a digest, or the image of a commit; with neither, the digest that the tag names, or the newest
+    promotion where the environment takes these.
+    """
 
     environment: str
     digest: str | None = None
     commit: str | None = None
+
+    @property
+    def names_nothing(self) -> bool:
+        """Whether it is left to the environment what is awaited."""
+        return self.digest is None and self.commit is None
 
 
 @dataclass(frozen=True)
 class WaitObservation:
     """An observation of the environment. `is_final`: neither an execution nor the sweep will replace the live image
     by another one of the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the
-    environment, the
-    newest first.
+    environment, the newest first. `takes_promotions`: no tag says what is to come.
     """
 
     record: EnvironmentRecord
@@ -71,6 +77,7 @@ class WaitObservation:
     digest: str | None
     recipe: str | None = None
     runs: tuple[Run, ...] = ()
+    takes_promotions: bool = False
 
     @property
     def is_occupied(self) -> bool:
@@ -80,6 +87,14 @@ class WaitObservation:
             or self.record.queued_request
             or any(run.outcome == "running" for run in self.runs)
         )
+
+    @property
+    def newest_promotion(self) -> Run | None:
+        """The newest execution that a person or a pipeline has asked for, and that had something to do."""
+        asked = (
+            run for run in self.runs if run.trigger is not Trigger.PUSH and run.action is not Action.RETIRE
+        )
+        return next((run for run in asked if not run.is_idle), None)
 
 
 @dataclass(frozen=True)
@@ -112,11 +127,20 @@ def verdict_for(target: WaitTarget, observed: WaitObservation) -> Verdict | None
     # A claim without a digest is of a retirement, which may adopt the canonical name by another image.
     if claim is not None and (claim.digest is None or digest is None or claim.digest == digest):
         return None
+    if _awaits_newest_promotion(target, observed):
+        if observed.is_occupied:
+            return None
+        if (ended := _unsuccessful_end_of(observed.newest_promotion)) is not None:
+            return Verdict(*ended, observed)
     if _is_live(target, observed):
         return Verdict(Outcome.PUBLISHED, str(observed.live.value), observed) if observed.is_final else None
     if digest is None or observed.is_occupied:
         return None
     return _unpublished_verdict(target, observed, digest)
+
+
+def _awaits_newest_promotion(target: WaitTarget, observed: WaitObservation) -> bool:
+    return observed.takes_promotions and target.names_nothing
 
 
 def _is_live(target: WaitTarget, observed: WaitObservation) -> bool:
@@ -154,11 +178,14 @@ def _unsuccessful_end(observed: WaitObservation, digest: str) -> tuple[Outcome, 
         outcome = Outcome.STOPPED if failed.count >= STOPPED_BY_A_PERSON else Outcome.FAILED
         return outcome, failed.error or failed.explanation
     # An execution that ended before its claim is in no record.
-    newest = next((run for run in observed.runs if run.digest == digest), None)
-    if newest is None or newest.status in {"RUNNING", "SUCCEEDED"}:
+    return _unsuccessful_end_of(next((run for run in observed.runs if run.digest == digest), None))
+
+
+def _unsuccessful_end_of(run: Run | None) -> tuple[Outcome, str] | None:
+    if run is None or run.status in {"RUNNING", "SUCCEEDED"}:
         return None
-    outcome = Outcome.STOPPED if newest.status == "ABORTED" else Outcome.FAILED
-    return outcome, newest.explanation or newest.outcome
+    outcome = Outcome.STOPPED if run.status == "ABORTED" else Outcome.FAILED
+    return outcome, run.explanation or run.outcome
 
 
 def wait(stack: Stack, target: WaitTarget, seconds: float, report: Callable[[str], None]) -> Verdict:
@@ -181,11 +208,18 @@ def wait(stack: Stack, target: WaitTarget, seconds: float, report: Callable[[str
             reported = now
         confirmations = confirmations + 1 if verdict and verdict.outcome is before else 1
         before = verdict.outcome if verdict else None
-        if verdict is not None and (verdict.outcome is Outcome.PUBLISHED or confirmations >= _CONFIRMATIONS):
+        if verdict is not None and (_is_sure(target, verdict) or confirmations >= _CONFIRMATIONS):
             return verdict
         if time.monotonic() > limit:
             return Verdict(Outcome.TIMED_OUT, f"not within {seconds:.0f} s; {reported}", observed)
         time.sleep(_PAUSE_SECONDS)
+
+
+def _is_sure(target: WaitTarget, verdict: Verdict) -> bool:
+    """Whether no execution that is not listed yet can contradict the verdict."""
+    observed = verdict.observed
+    follows = observed is not None and _awaits_newest_promotion(target, observed)
+    return verdict.outcome is Outcome.PUBLISHED and not follows
 
 
 def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
@@ -202,8 +236,8 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
         other_hooks = _is_built_with_other_hooks(live, tag_digest, record, settings)
         if settings.takes_promotions:
             # No tag says what is to come: a promotion does, when somebody starts it.
-            tag_digest = digest = digest or live.digest
-            other_hooks = False
+            claimed = record.claim.digest if record.claim else None
+            tag_digest = digest = digest or claimed or live.digest
         can_change = live.image is not None and (
             stack.retirement_review(settings).can_adopt(live.image)[0] or other_hooks
         )
@@ -221,6 +255,7 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
                 digest,
                 settings.recipe,
                 tuple(found),
+                settings.takes_promotions,
             )
 
 
@@ -258,4 +293,6 @@ def _activity(target: WaitTarget, observed: WaitObservation) -> str:
             if not observed.is_final
             else (f"{observed.live.value} is live")
         )
+    if observed.takes_promotions:
+        return f"nothing runs for {target.environment}, which publishes what is promoted to it"
     return f"nothing runs for {target.environment}; the sweep finds a lost push within 15 minutes"

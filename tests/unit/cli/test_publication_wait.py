@@ -15,7 +15,7 @@ from ami_lifecycle.domain.environment import (
     FailedAttempts,
     Pin,
 )
-from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import publication_wait
 from ami_lifecycle_cli.stack.publication_wait import (
@@ -124,6 +124,94 @@ def test_each_end_has_its_outcome_and_its_reason(
     assert verdict is not None
     assert verdict.outcome is outcome
     assert words in verdict.explanation
+
+
+def promoted(live: int = 3, **changes: Any) -> WaitObservation:
+    """An environment that takes promotions: without a claim, all that is known is what is live."""
+    claim = changes.get("claim")
+    known = claim.digest if claim is not None else digest(live)
+    return observation(live, tag_digest=known, digest=known, takes_promotions=True, **changes)
+
+
+def a_promotion(**changes: Any) -> Any:
+    return a_run(9, trigger=Trigger.MANUAL, action=Action.PROMOTE, digest=None, **changes)
+
+
+NEWEST_PROMOTION = WaitTarget("prod")
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        promoted(runs=[a_promotion(status="RUNNING", stopped=None, output={})]),
+        promoted(queued_request=BuildRequest(environment="prod")),
+        promoted(claim=a_claim(digest(4), Action.PROMOTE)),
+        promoted(4, claim=a_claim(digest(4), Action.PROMOTE)),
+    ],
+)
+def test_what_is_live_does_not_end_the_wait_for_a_promotion_that_is_under_way(
+    observed: WaitObservation,
+) -> None:
+    assert verdict_for(NEWEST_PROMOTION, observed) is None
+
+
+@pytest.mark.parametrize(
+    ("observed", "outcome", "words"),
+    [
+        (promoted(), Outcome.PUBLISHED, image_id(3)),
+        (promoted(runs=[a_promotion(output={"action": "promote"})]), Outcome.PUBLISHED, image_id(3)),
+        (
+            promoted(runs=[a_promotion(status="FAILED", error="CanaryLostError")]),
+            Outcome.FAILED,
+            "CanaryLost",
+        ),
+        (promoted(runs=[a_promotion(status="ABORTED", output={})]), Outcome.STOPPED, "a person or a tool"),
+        # Pushes build nothing there, and a promotion of what is live changes nothing.
+        (promoted(runs=[a_run(9, status="FAILED", error="E")]), Outcome.PUBLISHED, image_id(3)),
+        (
+            promoted(
+                runs=[
+                    a_promotion(output={"action": "none"}),
+                    a_promotion(status="FAILED", error="CanaryLostError"),
+                ]
+            ),
+            Outcome.FAILED,
+            "CanaryLost",
+        ),
+    ],
+)
+def test_the_newest_promotion_is_awaited_where_nothing_else_says_what_is_to_come(
+    observed: WaitObservation, outcome: Outcome, words: str
+) -> None:
+    verdict = verdict_for(NEWEST_PROMOTION, observed)
+    assert verdict is not None
+    assert verdict.outcome is outcome
+    assert words in verdict.explanation
+
+
+def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = a_claim(digest(4), Action.PROMOTE)
+    record = EnvironmentRecord(environment="prod", claim=claim)
+    settings = {"environment": "prod", "takes_promotions": True, "recipe": None}
+    stack: Any = SimpleNamespace(
+        catalogue=SimpleNamespace(get=lambda _: SimpleNamespace(**settings)),
+        environments=SimpleNamespace(get=lambda _: record),
+        retirement_review=lambda _: SimpleNamespace(can_adopt=lambda _: (False, "")),
+        published=lambda _: SimpleNamespace(read_record=lambda _: None),
+        client=lambda _: None,
+    )
+    monkeypatch.setattr(publication_wait, "read_environment_live", lambda *_: a_live(3))
+    observed = publication_wait.observe(stack, NEWEST_PROMOTION)
+    assert (observed.digest, observed.takes_promotions) == (digest(4), True)
+    assert verdict_for(NEWEST_PROMOTION, observed) is None
+
+
+def test_a_promotion_that_is_not_listed_yet_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported = observations(
+        monkeypatch, promoted(), promoted(claim=a_claim(digest(4), Action.PROMOTE)), promoted(4)
+    )
+    verdict = publication_wait.wait(STACK, NEWEST_PROMOTION, 60, reported.append)
+    assert (verdict.outcome, verdict.explanation) == (Outcome.PUBLISHED, image_id(4))
 
 
 def test_a_commit_is_published_when_the_live_image_is_of_it() -> None:
