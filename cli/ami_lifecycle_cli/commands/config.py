@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import typer
 
 from ami_lifecycle_cli.commands import config_check, config_read, config_write
@@ -14,16 +17,20 @@ app = typer.Typer(
     add_completion=False,
 )
 
-register(app, "init")(config_write.init)
-register(app, "show")(config_read.show)
-register(app, "validate")(config_check.validate)
-register(app, "diff")(config_check.diff)
-register(app, "set")(config_write.set_value)
-register(app, "history")(config_read.history)
-register(app, "rollback")(config_write.rollback)
-register(app, "export")(config_read.export)
-register(app, "import")(config_write.import_values)
-register(app, "copy")(config_write.copy_values)
-register(app, "exec")(config_read.execute)
-register(app, "prune")(config_write.prune)
-register(app, "schema")(config_read.schema)
+_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "init": config_write.init,
+    "show": config_read.show,
+    "validate": config_check.validate,
+    "diff": config_check.diff,
+    "set": config_write.set_value,
+    "history": config_read.history,
+    "rollback": config_write.rollback,
+    "export": config_read.export,
+    "import": config_write.import_values,
+    "copy": config_write.copy_values,
+    "exec": config_read.execute,
+    "prune": config_write.prune,
+    "schema": config_read.schema,
+}
+for _name, _command in _COMMANDS.items():
+    register(app, _name)(_command)

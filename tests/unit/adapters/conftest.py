@@ -1,33 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import boto3
 import pytest
-from botocore.stub import Stubber
-
-Stub = Callable[[str], tuple[Any, Stubber]]
+from tests.unit.aws_clients import Stub, stubbed_clients
 
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    """Low-level clients whose answers the test dictates, and has to use up; nothing leaves the process."""
-    stubbers: list[Stubber] = []
-    clients: list[Any] = []
-
-    def make(service: str) -> tuple[Any, Stubber]:
-        client = boto3.client(
-            service, region_name="us-east-1", aws_access_key_id="AKIATEST", aws_secret_access_key="test"
-        )
-        stubber = Stubber(client)
-        stubber.activate()
-        stubbers.append(stubber)
-        clients.append(client)
-        return client, stubber
-
-    yield make
-    for stubber in stubbers:
-        stubber.assert_no_pending_responses()
-    for client in clients:
-        client.close()
+    """See `stubbed_clients`."""
+    with stubbed_clients() as make:
+        yield make

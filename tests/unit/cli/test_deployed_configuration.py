@@ -11,9 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
+from tests.unit.aws_clients import stubbed_clients
 
 from ami_lifecycle_cli.stack import deployed_configuration
 from ami_lifecycle_cli.stack.deployed_configuration import (
@@ -28,12 +28,8 @@ LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:ami-lifecycle-configuration
 
 @pytest.fixture
 def functions() -> Iterator[Stubber]:
-    client = boto3.client(
-        "lambda", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    with Stubber(client) as stubber:
-        yield stubber
-    client.close()
+    with stubbed_clients() as make:
+        yield make("lambda")[1]
 
 
 def an_archive(stubber: Stubber) -> bytes:

@@ -8,9 +8,9 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import ANY, Stubber
+from tests.unit.aws_clients import stubbed_clients
 from tests.unit.cli.samples import NOW, a_run
 
 from ami_lifecycle_cli.stack.runs import Runs
@@ -21,13 +21,8 @@ ARN = "arn:aws:states:us-east-1:123456789012:execution:build-image:one"
 
 @pytest.fixture
 def step_functions() -> Iterator[Stubber]:
-    client = boto3.client(
-        "stepfunctions", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
-    client.close()
+    with stubbed_clients() as make:
+        yield make("stepfunctions")[1]
 
 
 def runs_of(stubber: Stubber) -> Runs:
