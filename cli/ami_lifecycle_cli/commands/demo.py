@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from ami_lifecycle_cli.commands.emulator import find_project, needs_extra
+from ami_lifecycle_cli.commands.emulator import emulated_account, find_project
 from ami_lifecycle_cli.console.output import errors_told, print_json
 from ami_lifecycle_cli.demo.output import DemoOutput
 from ami_lifecycle_cli.demo.story import AccountSummary, EmulatedTarget, Scene, Story
@@ -45,14 +45,11 @@ def demo(
 
 
 def _tell(time_scale: float, *, as_json: bool) -> None:
-    with needs_extra():
-        from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
-
     console = Console(stderr=as_json, highlight=False)
     began = time.monotonic()
     console.print("Starting an emulated AWS account and deploying to it ...", soft_wrap=True)
     output = DemoOutput(console, time_scale)
-    with Emulator(find_project(), time_scale=time_scale) as emulator:
+    with emulated_account(find_project(), time_scale=time_scale) as emulator:
         output.introduce(time.monotonic() - began, emulator.endpoint_url)
         target = EmulatedTarget(emulator.stack_name, emulator.region, emulator.endpoint_url)
         story = Story(target, output)

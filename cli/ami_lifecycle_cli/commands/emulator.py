@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import yaml
@@ -23,6 +23,9 @@ from ami_lifecycle_cli.console.output import errors_told, print_json, print_line
 from ami_lifecycle_cli.console.stack_target import EnvironmentArgument, OperatorTarget, command
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_cli.stack.deployment import Stack
+
+if TYPE_CHECKING:
+    from ami_lifecycle_testbed.emulator import Emulator
 
 app = typer.Typer(
     name="emulator",
@@ -37,10 +40,6 @@ _APPLICATION: Final = "comfyui"
 
 class NotAnEmulatorError(InputError):
     """A command for emulated accounts was given another endpoint."""
-
-
-class EmulatorNotStartedError(InputError):
-    """The emulator could not be started with what was given."""
 
 
 class PackageMissingError(InputError):
@@ -121,34 +120,28 @@ def start(
     """
     with errors_told(as_json=as_json):
         project = find_project()
-        with _emulator_errors(), needs_extra():
-            from ami_lifecycle_testbed.durations import BuildDurations  # noqa: PLC0415 - moto is slow to import
-
-            settings: dict[str, Any] = {
-                "port": port,
-                "time_scale": time_scale,
-                "durations": BuildDurations.load(durations) if durations else None,
-                "seed": seed,
-                "config_dir": config_dir,
-                "function_endpoint_url": function_endpoint_url,
-                "builder": builder.value,
-                "log_level": log_level.value,
-                **names_of(config_dir or project / "config", application, repository),
-            }
-            _serve(project, settings, faults, with_exports=not as_json)
+        settings: dict[str, Any] = {
+            "port": port,
+            "time_scale": time_scale,
+            "durations": durations,
+            "faults": faults,
+            "seed": seed,
+            "config_dir": config_dir,
+            "function_endpoint_url": function_endpoint_url,
+            "builder": builder.value,
+            "log_level": log_level.value,
+            **names_of(config_dir or project / "config", application, repository),
+        }
+        _serve(project, settings, with_exports=not as_json)
 
 
-def _serve(project: Path, settings: Mapping[str, Any], faults: Path | None, *, with_exports: bool) -> None:
+def _serve(project: Path, settings: Mapping[str, Any], *, with_exports: bool) -> None:
     """Serve until the process is told to stop."""
-    from ami_lifecycle_testbed.emulator import Emulator  # noqa: PLC0415 - moto is slow to import
-
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with Emulator(project, **settings) as emulator:
-        if faults is not None:
-            emulator.faults.load(faults)
+    with emulated_account(project, **settings) as emulator:
         print_json(emulator.ready, in_one_line=True)
         if with_exports:
             print_note(exports(emulator.ready))
@@ -156,19 +149,19 @@ def _serve(project: Path, settings: Mapping[str, Any], faults: Path | None, *, w
 
 
 @contextmanager
-def _emulator_errors() -> Iterator[None]:
-    """Name what keeps the emulator from starting."""
-    with needs_extra():
-        from aws_emulator.cloudformation.template import TemplateError  # noqa: PLC0415 - moto is slow to import
-        from aws_emulator.durations import DurationsError  # noqa: PLC0415
-        from aws_emulator.gateway.http_server import PortInUseError  # noqa: PLC0415
-        from aws_emulator.machines.errors import ProvisioningError  # noqa: PLC0415
-    try:
-        yield
-    except PortInUseError as error:
-        raise EmulatorNotStartedError(str(error.strerror)) from error
-    except (TemplateError, DurationsError, ProvisioningError, ValueError) as error:
-        raise EmulatorNotStartedError(str(error)) from error
+def emulated_account(project: Path, **settings: Any) -> Iterator[Emulator]:
+    """The account of `demo.emulated_account.started`, until the block ends.
+
+    Raises:
+        PackageMissingError: what it needs is not installed.
+        EmulatorNotStartedError: see there.
+    """
+    with _needs_extra():
+        # Commands that start no emulator need neither the time nor the packages.
+        from ami_lifecycle_cli.demo.emulated_account import started  # noqa: PLC0415 - moto is slow to import
+
+        with started(project, **settings) as emulator:
+            yield emulator
 
 
 @command(app, "push")
@@ -226,12 +219,8 @@ def _require_emulator(url: str) -> None:
 
 
 @contextmanager
-def needs_extra() -> Iterator[None]:
-    """Print how to install the emulator's dependencies if they are missing.
-
-    Raises:
-        PackageMissingError: it is.
-    """
+def _needs_extra() -> Iterator[None]:
+    """Raise `PackageMissingError`, which says how to install it, where a dependency of the emulator is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -113,7 +113,7 @@ class Story:
 
     Args:
         target: the stack in the emulator.
-        teller: receives scenes and states.
+        listener: receives scenes and states.
     """
 
     def __init__(self, target: EmulatedTarget, listener: StoryListener) -> None:

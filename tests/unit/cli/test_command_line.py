@@ -181,7 +181,7 @@ def test_a_package_that_only_the_emulator_needs_is_named_with_its_extra(
     assert f"the emulator needs the package {package}" in done.stderr
     assert "[emulator]" in done.stderr
     if "--json" in words:
-        assert json.loads(done.stderr)["error"]["code"] == "PackageMissingError"
+        assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "PackageMissingError"
 
 
 def test_why_the_emulator_does_not_start_is_told_as_json(tmp_path: Path) -> None:
