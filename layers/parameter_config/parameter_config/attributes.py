@@ -20,7 +20,7 @@ class AttributeChange:
 
     Attributes:
         attribute: as the declaration calls it.
-        argument: of PutParameter; None where AWS cannot change it.
+        argument: of PutParameter; None where AWS cannot change it, or would keep older values plain.
     """
 
     attribute: str
@@ -101,7 +101,7 @@ def remedy_for(name: str, changes: Iterable[AttributeChange]) -> str:
     """What brings changes about."""
     if any(change.argument is None for change in changes):
         return (
-            "AWS cannot change that. Delete the parameter, with its history "
+            "That is not changed in place. Delete the parameter, with its history "
             f"(aws ssm delete-parameter --name {name}), wait 30 seconds, and create it again."
         )
     return "`ami-lifecycle config init` brings it about."

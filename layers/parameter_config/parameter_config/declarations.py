@@ -48,6 +48,10 @@ class Declaration:
             fill_template(each, placeholders, self.location, self.path) for each in self.schema.fallbacks
         )
 
+    def names(self, placeholders: Mapping[str, str | None]) -> tuple[str, ...]:
+        """All names that can have the value, in the order in which they are read; raises as `name` does."""
+        return (self.name(placeholders), *self.fallback_names(placeholders))
+
     @property
     def characters(self) -> int:
         """How many characters a value may have.

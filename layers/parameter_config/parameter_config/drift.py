@@ -66,14 +66,17 @@ def _names(config: Config) -> list[str]:
 
 def _declared_drift(config: Config) -> list[Drift]:
     declared = list(declared_parameters(config))
-    stored = config.parameter_store.read(name for _, name, _ in declared)
+    stored = config.parameter_store.read(
+        each for own, _, declaration in declared for each in declaration.names(own.resolver.placeholders)
+    )
     changes = read_changes(
         config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}
     )
     found: list[Drift] = []
     for own, name, declaration in declared:
         default = declaration.default_text
-        parameter = stored.get(name) or own.resolver.look_up(declaration).parameter
+        names = declaration.names(own.resolver.placeholders)
+        parameter = next((stored[each] for each in names if each in stored), None)
         if parameter is None:
             if default is None and declaration.schema.optional:
                 continue

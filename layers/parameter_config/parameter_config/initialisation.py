@@ -73,9 +73,7 @@ def plan_init(config: Config, *, adopt: bool = False) -> list[PlannedParameter]:
     """
     declared = list(declared_parameters(config))
     stored = config.parameter_store.read(
-        each
-        for own, name, declaration in declared
-        for each in (name, *declaration.fallback_names(own.resolver.placeholders))
+        each for own, _, declaration in declared for each in declaration.names(own.resolver.placeholders)
     )
     changes = read_changes(
         config.parameter_store, {name: declaration for _, name, declaration in declared if name in stored}

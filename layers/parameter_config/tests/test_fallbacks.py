@@ -81,6 +81,11 @@ def test_a_fallback_is_neither_missing_nor_an_orphan(config: Config, ssm: FakeSs
     assert (drift.kind, drift.path, drift.stored) == ("differs", "aws.size", "7")
 
 
+def test_what_is_not_stored_costs_the_comparison_no_further_call(config: Config, ssm: FakeSsm) -> None:
+    assert {drift.kind for drift in find_drift(config)} == {"missing"}
+    assert ssm.count("GetParameters") == 1
+
+
 def test_what_an_environment_reads_by_a_fallback_can_be_copied(config: Config, ssm: FakeSsm) -> None:
     ssm.put("/app/size", "7")
     (change,) = plan_copy(config, "dev", "prod").changes
