@@ -1,6 +1,7 @@
 #!/bin/bash
-# Hook for `provision`: installs the CloudWatch agent, once, and has it start at boot with the configuration in Parameter
-# Store that CONFIGURATION names. The role of your instances needs CloudWatchAgentServerPolicy; the builder needs nothing.
+# Hook for `provision` on Ubuntu: installs the CloudWatch agent, once, and has it start at boot with the configuration in
+# Parameter Store that CONFIGURATION names. The role of your instances needs CloudWatchAgentServerPolicy; the builder needs
+# nothing.
 set -euo pipefail
 : "${CONFIGURATION:?set parameters.CONFIGURATION to the name of a parameter, as AmazonCloudWatch-fleet}"
 if ! dpkg --status amazon-cloudwatch-agent >/dev/null 2>&1; then
