@@ -66,6 +66,7 @@ class Record(Part):
     snapshot_ids: list[str]
     replaces: str | None
     reason: str
+    gates: dict[str, dict[str, Any]]
     facts: dict[str, Any]
     schema_version: int
     status: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from aws_emulator.api.operations import ApiError
 FUNCTION = "function"
 LATEST = "/comfyui/ami/prod/latest"
 DIGEST = "sha256:" + "1" * 64
+EXECUTION = "ami-lifecycle:execution"
+Gates = Mapping[str, Callable[[str, Mapping[str, str]], bool]]
 LOOK_UPS: dict[str, dict[str, Any]] = {
     "DescribeImageReferences": {"IncludeAllResourceTypes": True},
     "DescribeInstances": {},
@@ -32,7 +34,7 @@ LOOK_UPS: dict[str, dict[str, Any]] = {
 class Watched:
     """An account with observers; `act` is what the stack does, `account` is in the hands of a person."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, gates: Gates | None = None) -> None:
         self.account = account
         self.items: dict[str, dict[str, Any]] = {}
         self.running: set[str] = set()
@@ -44,7 +46,7 @@ class Watched:
             account.registry,
             account.clock.elapsed,
             Settings("comfyui", sources={"prod": Source("comfyui", "prod-latest")}),
-            Workings(lambda: self.items, self.running.__contains__, "arn:forced".__eq__),
+            Workings(lambda: self.items, self.running.__contains__, "arn:forced".__eq__, gates or {}),
         )
         self.observers = Observers(view, FUNCTION.__eq__)
         self.observers.attach(account.gateway)
@@ -670,3 +672,30 @@ def test_p5_history_says_live_of_the_image_in_latest_alone(
     watched.observers.check_at_rest()
     found = [what for promise, what in watched.found() if promise == "P5" and "history" in what]
     assert (found == []) is holds
+
+
+def test_p7_what_a_gate_has_not_let_pass(account: Account) -> None:
+    passed: set[str] = set()
+    gates = {"approval": lambda environment, tags: f"{environment} {tags[EXECUTION]}" in passed}
+    watched = Watched(account, gates)
+    image_id = verified_image(watched)
+    watched.write_latest(image_id)
+    watched.write_latest(image_id)
+    assert watched.found() == [
+        ("P7", f"{LATEST} was written as {image_id}, which the gate approval has not let pass")
+    ]
+    watched.observers.violations.clear()
+    passed.add("prod arn:run")
+    watched.write_latest(image_id)
+    passed.clear()
+    watched.write_latest(image_id)
+    assert watched.found() == [], "what has passed once has passed"
+
+
+def test_p7_what_people_publish_is_theirs(account: Account) -> None:
+    watched = Watched(account, {"approval": lambda *_: False})
+    image_id = verified_image(watched)
+    account.ssm.put_parameter(Name=LATEST, Value=image_id, Type="String", DataType="aws:ec2:image")
+    account.advance(1)
+    watched.write_latest(image_id)
+    assert watched.found() == []

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ami_lifecycle_testbed.promises import LookUp, Verified, View
+from ami_lifecycle_testbed.promises import view as promises
 from ami_lifecycle_testbed.promises.view import ENVIRONMENT_TAG, Thing, Volume
 from aws_emulator.api.operations import ApiError
 from aws_emulator.auto_scaling import AutoScaling
@@ -86,11 +87,14 @@ class Workings:
         items: the environments' records in the stack's table, each with its attributes.
         is_running: whether an execution runs, by its ARN.
         is_forced: whether whoever started an execution wanted this build whatever is published.
+        gates: each gate by its name, which says of an environment and an image's tags whether it has let that pass; one
+            that the environment does not have lets everything pass.
     """
 
     items: Callable[[], Mapping[str, Mapping[str, Any]]]
     is_running: Callable[[str], bool]
     is_forced: Callable[[str], bool] = lambda _arn: False
+    gates: Mapping[str, Callable[[str, Mapping[str, str]], bool]] = field(default_factory=dict)
 
 
 class AccountView(View):
@@ -232,6 +236,11 @@ class AccountView(View):
     def is_hooked(self, environment: str) -> bool:
         """Whether its settings have hooks for the canary."""
         return environment in self._settings.hooked
+
+    def unpassed_gates(self, environment: str, image: promises.Image) -> list[str]:
+        """The gates of an environment that have not let an image pass."""
+        gates = self._workings.gates.items()
+        return [name for name, has_passed in gates if not has_passed(environment, image.tags)]
 
     def is_running(self, execution_arn: str) -> bool:
         """Whether an execution runs."""

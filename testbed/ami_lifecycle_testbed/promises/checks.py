@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ami_lifecycle_testbed.promises.acts import NONE, Act, Effect
 from ami_lifecycle_testbed.promises.changes import ChangeCheck
+from ami_lifecycle_testbed.promises.gates import GateCheck
 from ami_lifecycle_testbed.promises.publication import PublicationCheck, Verified
 from ami_lifecycle_testbed.promises.remains import Created, RemainsCheck
 from ami_lifecycle_testbed.promises.view import View
@@ -20,7 +21,7 @@ class Suspicion(NamedTuple):
 
 
 class PromiseChecks:
-    """Holds P1 to P6 over one world.
+    """Holds P1 to P7 over one world.
 
     Whoever runs the world calls `before` and `after` (or `failed`) around each call, and `passed`, `available` and
     `check` when something has happened by itself.
@@ -29,6 +30,7 @@ class PromiseChecks:
     def __init__(self, view: View) -> None:
         self.violations = Violations(view.elapsed)
         self._publication = PublicationCheck(view, self.violations)
+        self._gates = GateCheck(view, self.violations)
         self._changes = ChangeCheck(view, self.violations)
         self._remains = RemainsCheck(view, self.violations)
         self.begin()
@@ -41,6 +43,7 @@ class PromiseChecks:
     def begin(self) -> None:
         """Take the world as it is now; what is not ours in it must stay."""
         self._publication.trust_what_is_there()
+        self._gates.trust_what_is_there()
         self._changes.remember_foreign()
 
     def before(self, act: Act) -> list[Suspicion]:
@@ -67,6 +70,8 @@ class PromiseChecks:
             self._remains.note_created(act, effect)
         if act.parameter is not None:
             self._publication.notice_name(act.parameter)
+            if act.value is not None:
+                self._gates.note_write(act.parameter, act.value, by_person=act.by_person)
             if act.value is not None and not act.by_person:
                 self._publication.note_write(act.parameter, act.value)
         self.check()

@@ -184,6 +184,10 @@ class View(ABC):
         """Whether its settings have hooks for the canary."""
 
     @abstractmethod
+    def unpassed_gates(self, environment: str, image: Image) -> list[str]:
+        """The gates of an environment that have not let an image pass."""
+
+    @abstractmethod
     def is_running(self, execution_arn: str) -> bool:
         """Whether an execution runs."""
 

@@ -15,7 +15,7 @@ class Violation:
     """A promise that did not hold.
 
     Attributes:
-        promise: P1 to P6.
+        promise: P1 to P7.
         what: the resource and what is wrong with it.
         cause: the call after which it was seen.
         at: seconds since the start.

@@ -319,6 +319,7 @@ def test_a_built_image_is_described_with_all_that_the_build_knows() -> None:
         "snapshot_ids": list(an_image(1).snapshot_ids),
         "replaces": image_id(2),
         "reason": "a new digest; an update",
+        "gates": {},
         "facts": {
             "image_size_bytes": 7,
             "os": {"VERSION_ID": "22.04"},

@@ -1,8 +1,8 @@
-"""The promises P1 to P6 over the fakes, held after every single port call."""
+"""The promises P1 to P7 over the fakes, held after every single port call."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.fakes import Call, Faulty, World
@@ -12,6 +12,7 @@ from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import TAG_ENVIRONMENT, Image, ImageState, Instance, Snapshot
 from ami_lifecycle_testbed.promises import Act, Effect, LookUp, PromiseChecks, Verified, View
+from ami_lifecycle_testbed.promises import view as promises
 from ami_lifecycle_testbed.promises.acts import invocation_of
 from ami_lifecycle_testbed.promises.checks import Suspicion
 from ami_lifecycle_testbed.promises.view import Thing, Volume
@@ -42,13 +43,20 @@ _WRITES = frozenset({"PutParameter", "DeleteParameter"})
 _CHANGES = frozenset(_OPERATIONS.values()) - _WRITES - {"RegisterImage"}
 
 
+# Each gate by its name: whether it has let an image of an environment with these tags pass.
+Gates = Mapping[str, Callable[[str, Mapping[str, str]], bool]]
+
+
 class FakesView(View):
     """The world of the fakes, as the promises look at it."""
 
     application = "comfyui"
 
-    def __init__(self, world: World, unverified: Collection[str], hooked: Collection[str]) -> None:
+    def __init__(
+        self, world: World, unverified: Collection[str], hooked: Collection[str], gates: Gates
+    ) -> None:
         self._world = world
+        self._gates = gates
         self._unverified = unverified
         self._hooked = hooked
 
@@ -140,6 +148,10 @@ class FakesView(View):
     def is_hooked(self, environment: str) -> bool:
         return environment in self._hooked
 
+    def unpassed_gates(self, environment: str, image: promises.Image) -> list[str]:
+        gates = self._gates.items()
+        return [name for name, has_passed in gates if not has_passed(environment, image.tags)]
+
     def is_running(self, execution_arn: str) -> bool:
         return self._world.executions.statuses.get(execution_arn) in _GOING_ON
 
@@ -154,11 +166,18 @@ class Promises:
     Args:
         unverified: environments whose settings switch verification off.
         hooked: environments whose settings have hooks for the canary.
+        gates: the gates that environments have.
     """
 
-    def __init__(self, world: World, unverified: Collection[str] = (), hooked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        world: World,
+        unverified: Collection[str] = (),
+        hooked: Collection[str] = (),
+        gates: Gates | None = None,
+    ) -> None:
         self.world = world
-        self.checks = PromiseChecks(FakesView(world, unverified, hooked))
+        self.checks = PromiseChecks(FakesView(world, unverified, hooked, gates or {}))
         self._on_their_way: dict[int, tuple[Act, list[Suspicion]]] = {}
         self._instances = set(world.instances.all)
         self._images = dict(world.images.all)

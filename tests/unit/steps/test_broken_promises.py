@@ -251,6 +251,10 @@ def _delete_metadata(account: Account) -> None:
     account.world.parameters.delete(METADATA)
 
 
+def _publish_what_no_gate_has_let_pass(account: Account) -> None:
+    _publish_unverified(account)
+
+
 class Break(NamedTuple):
     """What the stack does to an account, and the promise that this breaks."""
 
@@ -297,6 +301,7 @@ BREAKS = [
     Break("P6", _write_foreign_parameter),
     Break("P6", _write_beside_what_is_published),
     Break("P6", _delete_metadata),
+    Break("P7", _publish_what_no_gate_has_let_pass),
 ]
 
 
@@ -307,7 +312,7 @@ def test_what_is_as_it_has_to_be_breaks_nothing() -> None:
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda each: f"{each.promise}{each.act.__name__}")
 def test_what_breaks_a_promise_is_seen(broken: Break) -> None:
     account = an_account()
-    promises = Promises(account.world)
+    promises = Promises(account.world, gates={"approval": lambda environment, _: environment != "prod"})
     broken.act(account)
     assert broken.promise in {each.partition(":")[0] for each in promises.at_rest()}
 
@@ -340,6 +345,37 @@ def test_a_verification_without_the_hooks_that_are_wanted_is_none() -> None:
     account.push("two")
     run(account)
     assert [each[:2] for each in promises.broken] == ["P2", "P2"]
+
+
+def test_what_an_environment_has_published_has_passed_its_gates() -> None:
+    account = an_account()
+    kept = add(account.world)
+    account.record(kept, status=RecordStatus.KEPT)
+    asked: list[object] = []
+    promises = Promises(account.world, gates={"approval": lambda *each: bool(asked.append(each))})
+    write(account.world, kept)
+    write(account.world, an_image(1))
+    assert (promises.broken, asked) == ([], [])
+
+
+def test_the_gates_that_were_not_passed_are_named() -> None:
+    account = an_account()
+    image = add(account.world)
+    passed = {"approval": False, "scan": False, "other": True}
+    gates = {name: lambda *_, name=name: passed[name] for name in passed}
+    promises = Promises(account.world, unverified={"prod"}, gates=gates)
+    write(account.world, image)
+    write(account.world, image)
+    assert [each.partition("; seen")[0] for each in promises.broken] == [
+        f"P7: {LATEST} was written as {image.image_id}, which the gate {name} has not let pass"
+        for name in ("approval", "scan")
+    ]
+    promises.checks.violations.clear()
+    passed.update(approval=True, scan=True)
+    write(account.world, image)
+    passed.update(approval=False)
+    write(account.world, image)
+    assert promises.broken == [], "what has passed once has passed"
 
 
 def test_what_was_looked_at_by_another_invocation_is_not_looked_at() -> None:

@@ -46,6 +46,7 @@ class Metadata(BaseModel):
     snapshot_ids: tuple[str, ...] = ()
     replaces: str | None = None
     reason: str = ""
+    gates: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     facts: Mapping[str, Any] = Field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
@@ -41,6 +42,7 @@ from ami_lifecycle.errors import (
 )
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.gates import Gate, pass_gates
 from ami_lifecycle.steps.lookups import find_image
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter
 
@@ -83,6 +85,7 @@ class Publisher:
     clock: Clock
     region: str
     deadline: datetime
+    gates: Sequence[Gate] = ()
 
     def publish(self) -> Published:
         """Make `latest` name the image. Idempotent.
@@ -90,6 +93,7 @@ class Publisher:
         Raises:
             ClaimLostError: the environment is not held any more.
             ForeignResourceError, ImageNotVerifiedError, ImageMismatchError: it must not be published.
+            RefusedError: a gate of the environment does not let it pass.
             ResourceNotVisibleError: EC2 does not show the image as available.
             PublicationPendingError: `latest` does not read back yet.
         """
@@ -104,9 +108,11 @@ class Publisher:
             is_copy_of_live = old_id is not None and old_id == step.copy_of
             origin = self._origin(image)
             verified_at = self._require_verified(image, origin, is_live=is_live or is_copy_of_live)
+            gates = self._passed_gates(image, origin)
             number = self._number(origin, is_live=is_live)
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(image, origin, number, replaces, verified_at)
+            metadata = metadata.model_copy(update={"gates": gates})
             if old_id is not None:
                 left = self._mark_rolled_back(old_id, image)
                 self._record_superseded(old_id, image.image_id, is_rolled_back=old_id in left)
@@ -171,6 +177,10 @@ class Publisher:
                 "digest. Only the setting verification.enabled switches verification off"
             )
         return timestamp(self.clock.now())
+
+    def _passed_gates(self, image: Image, origin: HistoryRecord | None) -> Mapping[str, Mapping[str, Any]]:
+        """What the gates say of disks that are published for the first time; of others, what they have said then."""
+        return origin.gates if origin is not None else pass_gates(self.gates, self.step.plan, image)
 
     def _number(self, origin: HistoryRecord | None, *, is_live: bool) -> int:
         """Number of the published build; adopting a name and repairing a record publish no new one."""
