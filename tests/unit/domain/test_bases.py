@@ -378,6 +378,19 @@ def test_a_preset_that_is_not_published_in_a_partition_is_anybodys_and_so_nobody
     assert f"which {an_image(1).owner_id} owns, and not anybody known; find out" in told
 
 
+@pytest.mark.parametrize(("owner_id", "is_taken"), [(ACCOUNT_ID, True), ("999999999999", False)])
+def test_self_is_the_account_that_builds(owner_id: str, is_taken: bool) -> None:
+    own = base({"image_id": image_id(1), "owners": ["self"]})
+    problem = problem_of_image(
+        own,
+        an_image(1, owner_id=owner_id),
+        architecture="x86_64",
+        partition="aws",
+        account_id=ACCOUNT_ID,
+    )
+    assert (problem is None) is is_taken
+
+
 def test_several_owners_are_told_as_alternatives() -> None:
     several = base({"image_id": image_id(1), "owners": [CANONICAL, "self"]})
     told = problem_of_image(

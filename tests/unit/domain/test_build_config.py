@@ -15,6 +15,7 @@ from ami_lifecycle.domain.build_config import (
     problems_of,
     settings_of,
     shared_tags,
+    takes_promotions,
     value_problems,
 )
 
@@ -384,4 +385,33 @@ def test_a_device_is_told_by_its_path_in_the_container(devices: list[str], twice
     told = [problem.message for problem in problems_of(build, "comfyui")]
     assert told == (
         [] if twice is None else [f"devices give the container {twice} twice; give each its own path"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        ({"environments": {"dev": {}, "prod": {"publishes": "promotions"}}}, ["prod"]),
+        ({"environments": {"dev": {"publishes": "builds"}, "prod": None}}, []),
+        (
+            {
+                "environments": {"dev": {"publishes": "builds"}, "prod": None},
+                "defaults": {"publishes": "promotions"},
+            },
+            ["prod"],
+        ),
+        ({"environments": {"dev": None, "prod": {}}, "defaults": None}, []),
+    ],
+)
+def test_who_takes_promotions_is_said_by_the_environment_or_the_defaults(
+    build: dict[str, Any], names: list[str]
+) -> None:
+    assert [name for name in build["environments"] if takes_promotions(build, name)] == names
+
+
+def test_an_unknown_key_of_an_item_is_told_with_the_items_keys() -> None:
+    hook = {"script": "config/hooks/a.sh", "parametres": {}}
+    assert said(prod(hooks={"verify": [hook]}))[0] == (
+        "environments.prod.hooks.verify.0.parametres: is an unknown key; did you mean parameters? the keys here are "
+        "script, parameters, timeout_seconds (got {})"
     )

@@ -40,6 +40,7 @@ REQUESTS = st.sampled_from(
 
 
 PROMOTION = a_request(action=Action.PROMOTE, promote_from="dev", release="first")
+PINNED = PROMOTION.model_copy(update={"pin": True})
 PROMOTED_LATER = a_request(action=Action.PROMOTE, promote_from="dev", release="second")
 
 
@@ -72,7 +73,12 @@ PROMOTED_LATER = a_request(action=Action.PROMOTE, promote_from="dev", release="s
         (PROMOTION, ROLLBACK, ROLLBACK),
         (ROLLBACK, PROMOTION, PROMOTION),
         (RETIRE, PROMOTION, PROMOTION),
-        (PROMOTION.model_copy(update={"pin": True}), PUSHED, PROMOTION.model_copy(update={"pin": True})),
+        (PINNED, PUSHED, PINNED),
+        # Whoever names what is to be published means it, and a pin gives way.
+        (PINNED, EXPLICIT, EXPLICIT),
+        (PINNED, TAGGED, TAGGED),
+        (PINNED, ROLLBACK, ROLLBACK),
+        (PINNED, PROMOTED_LATER, PROMOTED_LATER),
         # Neither inherits what the other was asked with.
         (a_request(fresh=True, force=True), PROMOTION, PROMOTION),
         (PROMOTION.model_copy(update={"force": True}), PUSHED, PUSHED),

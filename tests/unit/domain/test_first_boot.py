@@ -44,6 +44,12 @@ def test_a_regions_own_price_and_quota_take_the_place_of_the_documented_ones() -
     assert (found.cents_per_launch, found.launches_at_once) == (5.0, 66)
 
 
+def test_a_price_is_told_in_hundredths_of_a_cent() -> None:
+    found = at(300, GIB, initialization_usd_per_gib=0.012345)
+    assert found is not None
+    assert found.cents_per_launch == 1.23
+
+
 @pytest.mark.parametrize("sizes", [(), (None,), (GIB, None), (0,)])
 def test_what_is_not_known_is_not_guessed(sizes: tuple[int | None, ...]) -> None:
     assert at(300, *sizes) is None

@@ -161,3 +161,91 @@ def test_documents_take_a_dash_for_nothing(value: Any) -> None:
 )
 def test_docker_takes_a_port_and_a_directory_once(values: dict[str, Any], problem: str) -> None:
     assert refusal(ContainerSettings, values) == problem
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (
+            {"network": "host", "ports": ("80:1", "81:2")},
+            (
+                "network is host, with which Docker publishes no ports, but ports are 80:1, 81:2; set ports: [], or another "
+                "network"
+            ),
+        ),
+        (
+            {"network": "none", "ports": ("80:1",)},
+            "network is none, with which Docker publishes no ports, but ports are 80:1; set ports: [], or another network",
+        ),
+        ({"network": "bridge", "ports": ("80:1",)}, None),
+        ({"network": "host", "ports": ()}, None),
+        (
+            {"ipc": "host", "shm_mib": 64},
+            (
+                "ipc is host, with which the container has no /dev/shm of its own, but shm_mib is 64; set shm_mib: 0, or "
+                "another ipc"
+            ),
+        ),
+        (
+            {"ipc": "none", "shm_mib": 64},
+            (
+                "ipc is none, with which the container has no /dev/shm of its own, but shm_mib is 64; set shm_mib: 0, or "
+                "another ipc"
+            ),
+        ),
+        ({"ipc": "private", "shm_mib": 64}, None),
+        ({"ipc": "host", "shm_mib": 0}, None),
+    ],
+)
+def test_what_docker_would_pass_over_is_refused(values: dict[str, Any], problem: str | None) -> None:
+    assert refusal(ContainerSettings, values) == problem
+
+
+@pytest.mark.parametrize("limit", ["nofile=-1", "nofile=-1:-1", "nofile=1024:-1"])
+def test_open_files_have_a_number(limit: str) -> None:
+    """setrlimit(2): beyond fs.nr_open the kernel refuses it."""
+    told = f"ulimits has {limit}, which no kernel takes; name a number, nofile=1048576 at most"
+    assert refusal(ContainerSettings, {"ulimits": (limit,)}) == told
+
+
+@pytest.mark.parametrize("limit", ["nofile=2:1", "memlock=-1:1", "stack=10:9"])
+def test_a_soft_limit_above_the_hard_one_is_refused(limit: str) -> None:
+    told = f"ulimits has {limit}, whose soft limit is above the hard one; write soft:hard"
+    assert refusal(ContainerSettings, {"ulimits": (limit,)}) == told
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        ("nofile=1024",),
+        ("nofile=1:1",),
+        ("nofile=1024:65536", "memlock=-1", "stack=1"),
+        ("memlock=-1:-1",),
+        ("memlock=9:-1",),
+    ],
+)
+def test_limits_that_a_kernel_takes_are_taken(limits: tuple[str, ...]) -> None:
+    assert refusal(ContainerSettings, {"ulimits": limits}) is None
+
+
+def test_a_limit_is_given_once() -> None:
+    told = "ulimits name nofile twice; give it one limit"
+    assert refusal(ContainerSettings, {"ulimits": ("nofile=1", "stack=1", "nofile=2")}) == told
+
+
+@pytest.mark.parametrize("device", ["/dev/../etc/passwd", "/dev/fuse:/dev/..", "/dev/..:/dev/fuse:r"])
+def test_a_device_is_named_by_its_own_path(device: str) -> None:
+    told = "devices have a path with ..; write the path itself"
+    assert refusal(ContainerSettings, {"devices": (device,)}) == told
+
+
+@pytest.mark.parametrize("name", ["utc", "Europe/Atlantis", "localtime"])
+def test_a_time_zone_is_one_of_the_database(name: str) -> None:
+    told = f"write the name of a time zone of the IANA database: Europe/Berlin, or UTC (got {name!r})"
+    assert refusal(forms.TimeZone, name) == told
+    assert refusal(forms.TimeZone, "Europe/Berlin") is None
+
+
+def test_for_utc_which_is_the_default_no_database_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "_zones", lambda: pytest.fail("the database was read"))
+    assert refusal(forms.TimeZone, "UTC") is None

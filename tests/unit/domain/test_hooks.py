@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks, script_problems
 from ami_lifecycle.domain.model import TAG_RECIPE
-from ami_lifecycle.domain.recipe import baked_part, named_hooks, recipe_of, recipe_tags
+from ami_lifecycle.domain.recipe import baked_part, hooks_part, named_hooks, recipe_of, recipe_tags
 
 NAME = "config/hooks/a.sh"
 TEXT = "#!/bin/bash\ntrue\n"
@@ -97,6 +97,7 @@ def test_a_document_gets_its_stages_and_no_others() -> None:
 def test_without_hooks_there_is_no_recipe() -> None:
     assert recipe_of(HookSettings(), {}) is None
     assert baked_part(None) is None
+    assert hooks_part(None) is None
 
 
 def test_text_parameters_and_stage_change_the_recipe_and_name_and_time_do_not() -> None:
@@ -277,3 +278,15 @@ def test_a_recipe_stays_the_same_from_version_to_version() -> None:
 def test_a_recipe_is_told_in_a_tag_where_there_is_one() -> None:
     assert recipe_tags(None) == {}
     assert recipe_tags("provision:x") == {TAG_RECIPE: "provision:x"}
+
+
+def test_a_hook_is_named_the_same_from_version_to_version() -> None:
+    """The order in which a file lists parameters says nothing, and a script that is missing counts as empty."""
+
+    def named(text: str, parameters: dict[str, str]) -> str:
+        told = json.dumps([text, parameters])
+        return f"a.sh {hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+    settings = hooks(provision=one(parameters={"B": "2", "A": "1"}))
+    assert named_hooks(settings, {NAME: TEXT}) == {"provision": named(TEXT, {"A": "1", "B": "2"})}
+    assert named_hooks(hooks(verify=one()), {}) == {"verify": named("", {})}

@@ -130,6 +130,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
         image_id=OLD,
         image_digest="sha256:1",
         release="arn:maker",
+        promoted_from="staging",
         replaced=NEW,
     )
     about = {
@@ -144,7 +145,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
     assert published.model_dump(mode="json") == about | {
         "image_digest": "sha256:1",
         "release": "arn:maker",
-        "promoted_from": None,
+        "promoted_from": "staging",
         "parameter": "/comfyui/ami/prod/latest",
         "trigger": "rollback",
         "reasons": ["because"],

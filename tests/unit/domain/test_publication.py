@@ -14,8 +14,18 @@ from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_i
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.first_boot import FirstBoot
-from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_DIGEST, TAG_GENERATION
-from ami_lifecycle.domain.plan import Base, BuildMode, BuildPlan, Source
+from ami_lifecycle.domain.model import (
+    TAG_BASE,
+    TAG_BASE_CREATED,
+    TAG_BASE_IMAGE,
+    TAG_DIGEST,
+    TAG_EXECUTION,
+    TAG_GENERATION,
+    TAG_RECIPE,
+    TAG_RELEASE,
+    Image,
+)
+from ami_lifecycle.domain.plan import Base, BuildMode, BuildPlan, Promotion, Source
 from ami_lifecycle.domain.publication import (
     dump,
     history_of,
@@ -23,8 +33,10 @@ from ami_lifecycle.domain.publication import (
     metadata_from,
     metadata_from_tags,
     metadata_of,
+    metadata_of_promotion,
     timestamp,
 )
+from ami_lifecycle.domain.recipe import named_hooks
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.domain.request import Action, Trigger
 
@@ -233,6 +245,10 @@ def test_an_image_that_is_known_by_its_tags_alone_is_described_by_them() -> None
         TAG_GENERATION: "4",
         TAG_BASE_CREATED: "2025-12-01T00:00:00Z",
         TAG_DIGEST: DIGEST,
+        TAG_EXECUTION: "arn:maker",
+        TAG_RECIPE: "provision:0123456789ab",
+        TAG_BASE: "debian-12",
+        TAG_BASE_IMAGE: image_id(8),
         "docker_image": "registry/comfyui:v1",
     }
     assert metadata_from_tags(an_image(1, tags=tags), "prod", "us-east-1", "repaired") == Metadata(
@@ -248,6 +264,10 @@ def test_an_image_that_is_known_by_its_tags_alone_is_described_by_them() -> None
         image_digest=DIGEST,
         generation=4,
         base_created="2025-12-01T00:00:00Z",
+        release="arn:maker",
+        recipe="provision:0123456789ab",
+        base_setting="debian-12",
+        original_ami_id=image_id(8),
         snapshot_ids=an_image(1).snapshot_ids,
         reason="repaired",
     )
@@ -350,6 +370,127 @@ def test_an_image_of_which_little_is_known_is_described_by_that() -> None:
     assert (metadata.creation_date, metadata.branch, metadata.commit_sha) == ("", None, None)
     assert (metadata.workflow_run_id, metadata.base_ami_id, metadata.base_created) == ("run-1", None, None)
     assert metadata.facts == {"boot_to_healthy_seconds": 3, "first_boot": FIRST_BOOT.model_dump()}
+
+
+def test_an_image_is_of_the_release_and_recipe_that_its_tags_say() -> None:
+    image = an_image(1, tags={TAG_RELEASE: "arn:maker", TAG_RECIPE: "verify:0123456789ab"})
+    metadata = metadata_of(
+        a_plan(),
+        image,
+        region="us-east-1",
+        number=1,
+        replaces=None,
+        provisioned=None,
+        verified_at=None,
+        verified=None,
+        run_name="run-1",
+    )
+    assert (metadata.release, metadata.recipe) == ("arn:maker", "verify:0123456789ab")
+
+
+HOOKED = settings(
+    hooks={"verify": [{"script": "config/hooks/a.sh"}]}, hook_scripts={"config/hooks/a.sh": "#!/bin/sh\n"}
+)
+
+
+def test_the_hooks_that_made_an_image_are_among_its_facts() -> None:
+    plan = a_plan().model_copy(update={"settings": HOOKED})
+    assert a_metadata(plan=plan).facts == {"hooks": named_hooks(HOOKED.hooks, HOOKED.hook_scripts)}
+
+
+# Promotions.
+
+PROMOTED = an_image(5, tags={TAG_DIGEST: DIGEST, TAG_GENERATION: "3", TAG_RECIPE: "verify:0123456789ab"})
+VERIFIED = CommandFacts(
+    kind="verify", image_digest=DIGEST, boot_to_healthy_seconds=41.5, first_read_seconds=12.5
+)
+
+
+def a_promotion(source: Metadata | None, image: Image = PROMOTED, **changes: Any) -> Metadata:
+    values: dict[str, Any] = {
+        "action": Action.PROMOTE,
+        "promotion": Promotion(
+            environment="staging", image_id=image_id(4), release="arn:maker", built_for="dev"
+        ),
+        "request": a_request(action=Action.PROMOTE, promote_from="staging"),
+    }
+    plan = a_plan().model_copy(update=values | changes)
+    return metadata_of_promotion(
+        plan,
+        image,
+        source,
+        region="eu-west-1",
+        number=7,
+        replaces=image_id(2),
+        verified_at=timestamp(NOW),
+        verified=VERIFIED,
+        run_name="run-9",
+        first_boot=FIRST_BOOT,
+    )
+
+
+def test_a_promoted_image_keeps_what_its_build_said_and_tells_what_is_of_its_environment() -> None:
+    source = a_metadata(
+        provisioned(kernel="6.8"),
+        environment="staging",
+        branch="main",
+        commit_sha="abc",
+        base_setting="debian-12",
+        recipe="provision:ba9876543210",
+        release="arn:older",
+        reason="its build",
+    )
+    source = source.model_copy(
+        update={"facts": {**source.facts, "hooks": {"verify": "old.sh 0"}, "first_boot": {"data_bytes": 1}}}
+    )
+    reasons = ("asked for", "x" * 500)
+    promoted = a_promotion(source, reasons=reasons)
+    assert promoted == source.model_copy(
+        update={
+            "ami_id": image_id(5),
+            "environment": "prod",
+            "creation_date": "2026-01-15T12:00:00Z",
+            "region": "eu-west-1",
+            "workflow_run_id": "run-9",
+            "workflow_run_number": "7",
+            "release": "arn:maker",
+            "promoted_from": "staging",
+            "recipe": "verify:0123456789ab",
+            "verified_at": timestamp(NOW),
+            "snapshot_ids": PROMOTED.snapshot_ids,
+            "replaces": image_id(2),
+            "reason": "; ".join(reasons)[:400],
+            "facts": {
+                "kernel": "6.8",
+                "boot_to_healthy_seconds": 41.5,
+                "first_read_seconds": 12.5,
+                "first_boot": FIRST_BOOT.model_dump(),
+            },
+        }
+    )
+
+
+def test_who_promotes_may_say_more_than_the_build_did() -> None:
+    request = a_request(
+        action=Action.PROMOTE,
+        promote_from="staging",
+        branch="release",
+        commit_sha="cafe",
+        workflow_run_id="77",
+    )
+    promoted = a_promotion(a_metadata(branch="main", commit_sha="abc"), request=request)
+    assert (promoted.branch, promoted.commit_sha, promoted.workflow_run_id) == ("release", "cafe", "77")
+    without = a_promotion(a_metadata(branch="main", commit_sha="abc"), request=None)
+    assert (without.branch, without.commit_sha, without.workflow_run_id) == ("main", "abc", "run-9")
+
+
+def test_a_promoted_image_without_a_record_to_copy_says_what_its_tags_say() -> None:
+    promoted = a_promotion(None, settings=HOOKED)
+    assert (promoted.docker_image, promoted.image_digest) == ("registry/comfyui:prod-latest", DIGEST)
+    assert (promoted.generation, promoted.environment, promoted.region) == (3, "prod", "eu-west-1")
+    assert (promoted.release, promoted.promoted_from, promoted.branch) == ("arn:maker", "staging", None)
+    assert promoted.facts["hooks"] == named_hooks(HOOKED.hooks, HOOKED.hook_scripts)
+    assert a_promotion(None, an_image(5, creation_date=None)).creation_date == ""
 
 
 def test_a_history_record_adds_what_became_of_the_image() -> None:

@@ -22,7 +22,7 @@ from tests.unit.domain.builders import (
     settings,
 )
 
-from ami_lifecycle.domain.model import TAG_BASE_CREATED, TAG_IMAGED, Image
+from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_BASE_CREATED, TAG_ENVIRONMENT, TAG_IMAGED, Image
 from ami_lifecycle.domain.scheduled_rebuild import (
     OVERDUE_AFTER,
     Rebuild,
@@ -128,6 +128,7 @@ def test_a_window_that_crosses_midnight_belongs_to_the_day_on_which_it_begins(
         (date(2026, 3, 29), "02:30", "05:00", (utc(2026, 3, 29, 1, 30), utc(2026, 3, 29, 3))),
         (date(2026, 3, 29), "01:00", "02:30", (utc(2026, 3, 29, 0), utc(2026, 3, 29, 0, 30))),
         (date(2026, 3, 29), "02:15", "02:45", (utc(2026, 3, 29, 1, 15), utc(2026, 3, 29, 1, 45))),
+        (date(2026, 3, 29), "02:00", "03:00", (utc(2026, 3, 29, 1), utc(2026, 3, 29, 2))),
         (date(2026, 3, 28), "23:00", "03:30", (utc(2026, 3, 28, 22), utc(2026, 3, 29, 1, 30))),
         # 2026-10-25: at 03:00, clocks show 02:00 again.
         (date(2026, 10, 25), "01:00", "04:00", (utc(2026, 10, 24, 23), utc(2026, 10, 25, 3))),
@@ -139,6 +140,15 @@ def test_a_window_follows_the_clocks_when_they_are_changed(
     day: date, opens: str, closes: str, expected: tuple[datetime, datetime]
 ) -> None:
     assert opening(window(opens=opens, closes=closes, zone=BERLIN), day) == expected
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("00:00", "00:00"), ("12:00", "14:00"), ("02:15", "02:45")])
+def test_moments_are_told_in_utc_whatever_the_zones_and_the_machines(opens: str, closes: str) -> None:
+    found = window(opens=opens, closes=closes, zone=BERLIN)
+    assert [each.tzinfo for each in opening(found, date(2026, 3, 29))] == [UTC, UTC]
+    for hour in (0, 13):
+        after = datetime(2026, 3, 29, hour, tzinfo=ZoneInfo(BERLIN))
+        assert next_open(found, after).tzinfo is UTC
 
 
 @given(windows, st.dates(date(2025, 1, 1), date(2029, 12, 31)))
@@ -223,6 +233,21 @@ def test_a_newer_base_is_followed(base_days: int, newest_days: int, *, is_due: b
         assert "the base of" in found.reason
 
 
+def test_both_bases_are_told_with_their_dates() -> None:
+    image = aged(1, **{TAG_BASE_CREATED: (NOW - timedelta(days=20)).isoformat()})
+    found = rebuild_of(live(image), newer_base(10), with_refresh(follow_base=True))
+    assert found is not None
+    assert found.reason == (
+        f"the base of {image.image_id} is of 2025-12-26, and {newer_base(10).image_id} is of 2026-01-05"
+    )
+
+
+@pytest.mark.parametrize("newest", [None, an_image(9, creation_date=None, tags={})])
+def test_a_base_of_which_no_date_is_known_is_not_followed(newest: Image | None) -> None:
+    image = aged(1, **{TAG_BASE_CREATED: (NOW - timedelta(days=20)).isoformat()})
+    assert rebuild_of(live(image), newest, with_refresh(follow_base=True)) is None
+
+
 def test_what_is_due_first_is_the_reason() -> None:
     image = aged(29, **{TAG_BASE_CREATED: (NOW - timedelta(days=60)).isoformat()})
     found = rebuild_of(live(image), newer_base(3), with_refresh(rebuild_after_days=30, follow_base=True))
@@ -231,7 +256,14 @@ def test_what_is_due_first_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [None, an_image(1, environment="dev"), an_image(1, tags={}), an_image(1, creation_date=None)]
+    "image",
+    [
+        None,
+        an_image(1, environment="dev"),
+        an_image(1, tags={}),
+        an_image(1, tags={TAG_APPLICATION: "comfyui", TAG_ENVIRONMENT: "prod"}),
+        an_image(1, creation_date=None),
+    ],
 )
 def test_only_an_image_of_the_environment_is_rebuilt(image: Image | None) -> None:
     assert rebuild_of(live(image), None, with_refresh(rebuild_after_days=1)) is None

@@ -222,13 +222,10 @@ def hook_problems(
 def _unknown(where: tuple[str, ...]) -> str:
     model: Any = EnvironmentSettings
     for name in where[:-1]:
-        if name.isdecimal():
-            # An item of a list is of the list's model.
-            model = get_args(model)[0]
-            continue
-        annotation = model.model_fields[name].annotation
-        # Of a setting that may be left out, what it is otherwise.
-        model = next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
+        if not name.isdecimal():
+            annotation = model.model_fields[name].annotation
+            # Of a setting that may be left out, what it is otherwise; of a list, what its items are.
+            model = next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
     known = [field.alias or name for name, field in model.model_fields.items() if name not in _FROM_ELSEWHERE]
     return f"is an unknown key; {_suggested(where[-1], known)}the keys here are {', '.join(known)}"
 

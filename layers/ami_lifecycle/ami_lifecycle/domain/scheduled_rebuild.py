@@ -138,7 +138,7 @@ def opening(window: RefreshWindow, day: date) -> tuple[datetime, datetime]:
         ends += timedelta(days=1)
     opens = begins.replace(tzinfo=zone).astimezone(UTC)
     closes = ends.replace(tzinfo=zone).astimezone(UTC)
-    if closes.astimezone(zone).replace(tzinfo=None, fold=0) != ends:
+    if closes.astimezone(zone).replace(tzinfo=None) != ends:
         closes = ends.replace(tzinfo=zone, fold=1).astimezone(UTC)
     return opens, closes if closes > opens else opens + (ends - begins)
 
