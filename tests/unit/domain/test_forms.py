@@ -163,36 +163,27 @@ def test_docker_takes_a_port_and_a_directory_once(values: dict[str, Any], proble
     assert refusal(ContainerSettings, values) == problem
 
 
+NO_PORTS = "with which Docker publishes no ports, but ports are"
+NO_MEMORY = (
+    "with which the container has no /dev/shm of its own, but shm_mib is 64; set shm_mib: 0, or another ipc"
+)
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
         (
             {"network": "host", "ports": ("80:1", "81:2")},
-            (
-                "network is host, with which Docker publishes no ports, but ports are 80:1, 81:2; set ports: [], or another "
-                "network"
-            ),
+            f"network is host, {NO_PORTS} 80:1, 81:2; set ports: [], or another network",
         ),
         (
             {"network": "none", "ports": ("80:1",)},
-            "network is none, with which Docker publishes no ports, but ports are 80:1; set ports: [], or another network",
+            f"network is none, {NO_PORTS} 80:1; set ports: [], or another network",
         ),
         ({"network": "bridge", "ports": ("80:1",)}, None),
         ({"network": "host", "ports": ()}, None),
-        (
-            {"ipc": "host", "shm_mib": 64},
-            (
-                "ipc is host, with which the container has no /dev/shm of its own, but shm_mib is 64; set shm_mib: 0, or "
-                "another ipc"
-            ),
-        ),
-        (
-            {"ipc": "none", "shm_mib": 64},
-            (
-                "ipc is none, with which the container has no /dev/shm of its own, but shm_mib is 64; set shm_mib: 0, or "
-                "another ipc"
-            ),
-        ),
+        ({"ipc": "host", "shm_mib": 64}, f"ipc is host, {NO_MEMORY}"),
+        ({"ipc": "none", "shm_mib": 64}, f"ipc is none, {NO_MEMORY}"),
         ({"ipc": "private", "shm_mib": 64}, None),
         ({"ipc": "host", "shm_mib": 0}, None),
     ],

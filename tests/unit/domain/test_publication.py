@@ -439,6 +439,9 @@ def test_a_promoted_image_keeps_what_its_build_said_and_tells_what_is_of_its_env
         recipe="provision:ba9876543210",
         release="arn:older",
         reason="its build",
+        creation_date="2025-12-24T00:00:00Z",
+        verified_at="2025-12-24T01:00:00Z",
+        replaces=image_id(3),
     )
     source = source.model_copy(
         update={"facts": {**source.facts, "hooks": {"verify": "old.sh 0"}, "first_boot": {"data_bytes": 1}}}

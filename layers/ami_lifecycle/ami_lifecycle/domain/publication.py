@@ -136,9 +136,13 @@ def metadata_of(
 
 def metadata_from(record: HistoryRecord, *, number: int, replaces: str | None, reason: str) -> Metadata:
     """Metadata of an image that is published again, from its history record."""
-    values = record.model_dump(include=set(Metadata.model_fields))
     return Metadata.model_validate(
-        {**values, "workflow_run_number": str(number), "replaces": replaces, "reason": reason[:400]}
+        {
+            **record.model_dump(),
+            "workflow_run_number": str(number),
+            "replaces": replaces,
+            "reason": reason[:400],
+        }
     )
 
 
@@ -162,11 +166,10 @@ def metadata_of_promotion(
     """
     request, promotion = plan.request, plan.promoted
     known = source or metadata_from_tags(image, plan.environment, region, "")
-    said = known.model_dump(include=set(Metadata.model_fields))
     facts = {key: value for key, value in known.facts.items() if key not in {FACT, "hooks"}}
     return Metadata.model_validate(
         {
-            **said,
+            **known.model_dump(),
             "ami_id": image.image_id,
             "docker_image": known.docker_image or plan.image.reference,
             "environment": plan.environment,
