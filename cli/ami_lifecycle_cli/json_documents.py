@@ -374,10 +374,14 @@ class Unpinned(Document):
 
 
 class Retire(Document):
-    """`retire --dry-run`, and where nothing is to be retired."""
+    """`retire --dry-run`, and where nothing is to be retired. `at_most`: how many images may go at once, null for any
+    number; `refused`: those that are too many.
+    """
 
     dry_run: bool
     decisions: list[Decision]
+    at_most: int | None
+    refused: list[str]
 
 
 class Migrate(Document):

@@ -130,6 +130,14 @@ MEANINGS: Final[dict[str, str]] = {
         "constant name, the live image goes by a name of its own, because EC2 has no two images of one name: consumers "
         "must look it up by `latest` then. What somebody rolled back from takes no other's place."
     ),
+    "retirement.max_images": (
+        "More images than this never go at once: then none does, until somebody allows it: "
+        "[runbook.md](runbook.md#too-many-images-would-go-at-once)."
+    ),
+    "retirement.max_percent": (
+        "The same as a share of the environment's images, the live one included. One image may always go, because a "
+        "publication replaces one."
+    ),
     "retirement.launch_template_versions": (
         "`used`: a launch template keeps the images of the versions that something launches. `all`: of every version."
     ),

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.links import execution_link, image_link
+from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin, work_of_building
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.release import release_name, release_of
 from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.retirement_limit import what_is_refused
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.base_images import current_base
+from ami_lifecycle.steps.retire_images import within_limit
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.records import (
@@ -169,10 +172,11 @@ def observe(stack: Stack, environment: str) -> Observation:
     state = Runs(stack).current_state(record.claim.execution_arn) if record.claim else None
     settings = stack.catalogue.get(environment) if stack.has_configuration else None
     decisions: tuple[Decision, ...] = ()
+    refusal: str | None = None
     unread: list[str] = []
     if settings is not None and live.image is not None:
         try:
-            decisions = tuple(stack.retirement_review(settings).decide(live.image))
+            decisions, refusal = _decide(stack, settings, live.image)
         except AmiLifecycleError as error:
             unread.append(f"other images could not be looked at: {error}")
     next_rebuild = None
@@ -190,6 +194,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         *_live_drift(live, metadata, record, stack.clock.now(), settings),
         *_source_drift(stack, settings, live, record),
         *_blocked_drift(record, stack.clock.now()),
+        *([refusal] if refusal and record.held(what_is_refused(environment)) is None else []),
         *_pin_drift(record, live),
         *_retirement_drift(
             stack, settings, live, decisions, record, is_explained=name_explanation is not None
@@ -210,6 +215,16 @@ def observe(stack: Stack, environment: str) -> Observation:
         next_rebuild,
         settings.publishes if settings else None,
     )
+
+
+def _decide(
+    stack: Stack, settings: EnvironmentSettings, live: Image
+) -> tuple[tuple[Decision, ...], str | None]:
+    """What becomes of the other images, and why too many of them would go."""
+    review = stack.retirement_review(settings)
+    decisions, limit = review.decide(live), review.limit()
+    refused = limit.refused([each.image_id for each in decisions if each.action is RetireAction.RETIRE])
+    return tuple(within_limit(decisions, refused)), limit.refusal(refused) if refused else None
 
 
 def _next_rebuild(

@@ -30,6 +30,7 @@
     │   ├── ImageNotAllowedError         the account's setting Allowed AMIs hides an image that is needed
     │   ├── ImageNotVerifiedError        nothing unverified is published
     │   ├── PromotionRefusedError        the release does not fit the environment, or is none to go on with
+    │   ├── RetirementLimitError         more images would go at once than the settings allow
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
         ├── AgentTooOldError             the SSM agent in the base image cannot run our documents
@@ -172,6 +173,10 @@ class ImageNotVerifiedError(RefusedError):
 
 class PromotionRefusedError(RefusedError):
     """The release was built for other settings than the environment has, or must not or need not be promoted."""
+
+
+class RetirementLimitError(RefusedError):
+    """More images of an environment would go at once than the settings, or a person, allow."""
 
 
 class ImageMismatchError(RefusedError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen
 from ami_lifecycle.domain.settings import EnvironmentName, ImageTag
@@ -44,7 +44,7 @@ class BuildRequest(Frozen):
     With neither `image_tag` nor `image_digest`, the environment's own tag is built. `publish_image_id`
     makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
     where the image is gone by then. `promote_from` names the environment whose release is promoted: the `release`,
-    or what is live there.
+    or what is live there. `retire_at_most` takes the place of the settings' limits on how many images may go at once.
     """
 
     environment: EnvironmentName
@@ -58,6 +58,7 @@ class BuildRequest(Frozen):
     fresh: StrictBool = False
     force: StrictBool = False
     pin: StrictBool = False
+    retire_at_most: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
     branch: ShortText | None = None
     commit_sha: Annotated[str, Field(max_length=64)] | None = None
     workflow_run_id: ShortText | None = None

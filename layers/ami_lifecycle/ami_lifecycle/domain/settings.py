@@ -280,9 +280,13 @@ class PublicationSettings(Frozen):
 
 
 class RetirementSettings(Frozen):
-    """What keeps an old image: how many are kept anyway, and which uses protect beyond the usual ones."""
+    """What keeps an old image: how many are kept anyway, which uses protect beyond the usual ones, and how many may go
+    at once.
+    """
 
     keep_previous: StrictInt = Field(0, ge=0, le=50)
+    max_images: StrictInt | None = Field(None, ge=1, le=10_000)
+    max_percent: StrictInt | None = Field(None, ge=1, le=100)
     launch_template_versions: Literal["used", "all"] = Field(
         "used",
         description="which versions of launch templates count as uses: those that something launches, or all",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import history_of
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import PreviousImages, decide, previous_images
+from ami_lifecycle.domain.retirement_limit import NO_LIMIT, RetirementLimit, limit_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.ports import (
     Clock,
@@ -93,10 +94,40 @@ class RetirementReview:
         )
         return self.decide_from(usages)
 
-    def first_retirable(self, usages: Sequence[Usage]) -> list[str]:
-        """The first image that can be retired by these uses, if any."""
+    def limit(self, confirmed: int | None = None) -> RetirementLimit:
+        """How many images may go at once.
+
+        Args:
+            confirmed: so many may, whatever the settings say.
+        """
+        policy = self.settings.retirement
+        if confirmed is None and policy.max_images is None and policy.max_percent is None:
+            return NO_LIMIT
+        owned = self.images.find(environment_tags(self.settings))
+        return limit_of(self.settings.environment, policy, owned, confirmed)
+
+    def refused_by(self, limit: RetirementLimit, decisions: Sequence[Decision]) -> list[str]:
+        """The images that would go by these decisions and are too many.
+
+        The decisions may not have looked at launch permissions. Those are read until it is certain.
+        """
+        refused = limit.refused([each.image_id for each in decisions if each.action is RetireAction.RETIRE])
+        certain: list[str] = []
+        shared: list[str] = []
+        for image_id in refused:
+            (certain if self._has_no_launch_permissions(image_id) else shared).append(image_id)
+            if limit.refused(certain):
+                return [image_id for image_id in refused if image_id not in shared]
+        return []
+
+    def first_retirable(self, usages: Sequence[Usage], refused: Collection[str] = ()) -> list[str]:
+        """The first image that can be retired by these uses, if any; none that the limit has refused."""
         for decision in self.decide_from(usages) if usages else ():
-            if decision.action is RetireAction.RETIRE and self._has_no_launch_permissions(decision.image_id):
+            if (
+                decision.action is RetireAction.RETIRE
+                and decision.image_id not in refused
+                and self._has_no_launch_permissions(decision.image_id)
+            ):
                 return [decision.image_id]
         return []
 
@@ -169,12 +200,14 @@ class Retirer:
                     *(image.image_id for image in previous.undecided),
                 ]
             )
+            limit = review.limit(self._confirmed)
+            refused: list[Decision] = []
             snapshots = self._snapshots(previous.undecided)
             removed = ImageRemover(self.images, self.usage, self.clock, self.deadline).remove(
                 previous.undecided,
                 frozenset(snapshots) - frozenset(live.image.snapshot_ids),
                 self._settings.retirement,
-                partial(self._review, review, live),
+                partial(self._review, review, live, limit, refused),
                 partial(updates.write, status=RecordStatus.RETIRED),
             )
             if removed.abort_reason is not None and not removed.retired:
@@ -198,16 +231,30 @@ class Retirer:
                 if removed.abort_reason is None
                 else (False, removed.abort_reason)
             )
+        over_limit = [limit.blocked([each.image_id for each in refused])] if refused else []
         decisions, blocked, omitted = most_relevant(
-            [*kept, *removed.retired, *blocked_images],
-            [*removed.tried.blocked, *updated.blocked, *deleted.blocked],
+            [*kept, *removed.retired, *blocked_images, *refused],
+            [*over_limit, *removed.tried.blocked, *updated.blocked, *deleted.blocked],
         )
         return Retirement(
             decisions=decisions, blocked=blocked, omitted=omitted, adopt_name=adopt, adopt_reason=reason
         )
 
-    def _review(self, review: RetirementReview, live: Live, images: Sequence[Image]) -> RemovalReview:
-        decided: BatchResult[Decision] = BatchResult(done=review.decide_for(images))
+    def _review(
+        self,
+        review: RetirementReview,
+        live: Live,
+        limit: RetirementLimit,
+        refused: list[Decision],
+        images: Sequence[Image],
+    ) -> RemovalReview:
+        """Decide for several images. Those that the limit refuses get no decision here, but in `refused`."""
+        found = review.decide_for(images)
+        too_many = frozenset(review.refused_by(limit, found))
+        refused += [_kept_by_limit(image_id) for image_id in sorted(too_many)]
+        decided: BatchResult[Decision] = BatchResult(
+            done=[each for each in found if each.image_id not in too_many]
+        )
         # The live image is not a candidate, so a stale value of `latest` would remove it: `latest` is read again
         # after everything else and before the first removal.
         reread = self._records.read_latest()
@@ -222,6 +269,11 @@ class Retirer:
     @property
     def _settings(self) -> EnvironmentSettings:
         return self.step.plan.configured
+
+    @property
+    def _confirmed(self) -> int | None:
+        request = self.step.plan.request
+        return request.retire_at_most if request else None
 
     @cached_property
     def _records(self) -> PublishedRecords:
@@ -321,6 +373,16 @@ def _contradiction(value: str | None, step: RetireInput) -> str | None:
 def environment_tags(settings: EnvironmentSettings) -> dict[str, str]:
     """The tags that make a resource one of this application and environment."""
     return {TAG_APPLICATION: settings.application, TAG_ENVIRONMENT: settings.environment}
+
+
+def within_limit(decisions: Sequence[Decision], refused: Collection[str]) -> list[Decision]:
+    """The decisions, with those images kept that are too many."""
+    return [_kept_by_limit(each.image_id) if each.image_id in refused else each for each in decisions]
+
+
+def _kept_by_limit(image_id: str) -> Decision:
+    reason = "nothing uses it, but too many images would go at once"
+    return Decision(image_id=image_id, action=RetireAction.KEEP, reason=reason)
 
 
 def _kept_blocked(blocked: Blocked) -> Decision:

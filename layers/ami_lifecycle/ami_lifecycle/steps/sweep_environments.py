@@ -4,7 +4,7 @@ difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,6 +37,7 @@ from ami_lifecycle.domain.planning import (
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
+from ami_lifecycle.domain.retirement_limit import NO_LIMIT, RetirementLimit, limit_of, what_is_refused
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, is_overdue, rebuild_of, rebuild_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.domain.texts import one_line
@@ -155,10 +156,10 @@ class Sweeper:
     def _remove_orphans(self, state: _SweepState) -> _Findings:
         owners = self._owners(state)
         for execution_arn, owned in owners.items():
-            state.run_check(owned.environment, partial(self._clean_up_after, execution_arn, owned))
+            state.run_check(owned.environment, partial(self._clean_up_after, state, execution_arn, owned))
         return iter(())
 
-    def _clean_up_after(self, execution_arn: str, owned: _Owned) -> _Findings:
+    def _clean_up_after(self, state: _SweepState, execution_arn: str, owned: _Owned) -> _Findings:
         status = self.executions.status(execution_arn)
         # While it holds a claim, a function of it may still publish an image.
         if not self._is_over(status, owned.since) or self.environments.held_by(execution_arn):
@@ -166,7 +167,7 @@ class Sweeper:
         known = owned.environment in self.catalogue.environments
         record = self.environments.get(owned.environment) if known and owned.environment else None
         now = self.clock.now()
-        held_back = record.not_due(now) if record else frozenset()
+        held_back = (record.not_due(now) if record else frozenset()) | state.spared
         # An execution that Step Functions has forgotten ended 90 days ago, so an interrupted publication of it was
         # handled long since.
         has_succeeded = status in {ExecutionStatus.SUCCEEDED, ExecutionStatus.UNKNOWN}
@@ -196,6 +197,7 @@ class Sweeper:
             [image for image in images if image.tags.get(TAG_EXECUTION) not in {None, "", *owners}]
         )
         state.report(None, orphaned)
+        self._spare_too_many(state, images, orphaned.done)
         for image in orphaned.done:
             owned = _Owned(image.tags.get(TAG_ENVIRONMENT), image.creation_date)
             owners.setdefault(image.tags[TAG_EXECUTION], owned)
@@ -206,6 +208,44 @@ class Sweeper:
             if owner := snapshot.tags.get(TAG_EXECUTION):
                 owners.setdefault(owner, _Owned(snapshot.tags.get(TAG_ENVIRONMENT), snapshot.start_time))
         return owners
+
+    def _spare_too_many(self, state: _SweepState, images: Sequence[Image], orphaned: Sequence[Image]) -> None:
+        """Keep the unpublished images of an environment whose limit they exceed: where history is lost, published
+        images look like them. What one build has left is one image.
+        """
+        for environment in self.catalogue.environments:
+            found = [image for image in orphaned if image.tags.get(TAG_ENVIRONMENT) == environment]
+            if len(found) < 2:
+                continue
+            limits = process_each(
+                [environment],
+                lambda name: f"images that {name} has not published",
+                lambda name: self._limit_of_orphans(name, images),
+            )
+            state.report(environment, limits)
+            for limit in limits.done:
+                refused = limit.refused([image.image_id for image in found if self._has_ended(limit, image)])
+                if refused:
+                    state.spared |= set(refused)
+                    state.blocked.append(what_is_refused(environment))
+                    text = f"history knows nothing of them: {limit.refusal(refused)}"
+                    state.findings.append(SweepFinding(environment=environment, finding=text, repaired=False))
+            if not limits.done:
+                # An unknown limit allows nothing.
+                state.spared |= {image.image_id for image in found}
+
+    def _limit_of_orphans(self, environment: str, images: Sequence[Image]) -> RetirementLimit:
+        settings = self.catalogue.get(environment)
+        owned = [image for image in images if image.belongs_to(settings.application, environment)]
+        return limit_of(environment, settings.retirement, owned)
+
+    def _has_ended(self, limit: RetirementLimit, image: Image) -> bool:
+        """Whether nobody will publish an image any more; not looked up where nothing is limited."""
+        if limit.at_most is None:
+            return False
+        owner = image.tags[TAG_EXECUTION]
+        status = self.executions.status(owner)
+        return self._is_over(status, image.creation_date) and not self.environments.held_by(owner)
 
     def _is_over(self, status: ExecutionStatus, since: datetime | None) -> bool:
         if status is ExecutionStatus.UNKNOWN:
@@ -410,9 +450,11 @@ class Sweeper:
         return _Due(f"publish {live.value}", f"{wrong} does not agree with latest ({live.value})", request)
 
     def _due_retirement(self, state: _SweepState, observed: _Observed) -> _Due | None:
-        due = self._retirable(state, observed)
+        due, refusal = self._retirable(state, observed)
+        if refusal is not None:
+            state.blocked.append(what_is_refused(observed.settings.environment))
         if not due:
-            return None
+            return refusal
         why = "an image can be retired, or the name be adopted"
         request = BuildRequest(
             environment=observed.settings.environment,
@@ -538,22 +580,26 @@ class Sweeper:
             "history" if records.contradicting_records(live.image.image_id, self.images, self.clock) else None
         )
 
-    def _retirable(self, state: _SweepState, observed: _Observed) -> list[str]:
+    def _retirable(self, state: _SweepState, observed: _Observed) -> tuple[list[str], _Due | None]:
         """An image that can be retired, and the canonical name where it can be adopted; without those whose retry is
-        not due.
+        not due. And the refusal where too many images would go.
         """
         settings, live = observed.settings, observed.live
         if live.image is None:
-            return []
+            return [], None
         not_due = observed.record.not_due(self.clock.now())
         review = self._review(observed)
         image_ids = state.undecided_images.get(settings.environment, [])
+        usages = [state.usages[each] for each in image_ids if each in state.usages]
+        limit = review.limit() if usages else NO_LIMIT
+        refused = review.refused_by(limit, review.decide_from(usages)) if limit.at_most is not None else []
+        refusal = _Due(what_is_refused(settings.environment), limit.refusal(refused)) if refused else None
         # One retirable image is enough to start a retirement, which decides about all.
-        due = review.first_retirable([state.usages[each] for each in image_ids if each in state.usages])
+        due = review.first_retirable(usages, refused)
         is_ours = live.image.belongs_to(settings.application, settings.environment)
         if is_ours and review.can_adopt(live.image)[0]:
             due.append(settings.image_name)
-        return [what for what in due if what not in not_due]
+        return [what for what in due if what not in not_due], refusal
 
     def _prune_history(self, settings: EnvironmentSettings, state: _SweepState) -> _Findings:
         """Delete the oldest records of retired images beyond the configured number."""
@@ -619,6 +665,7 @@ class _SweepState:
     unpublished: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     observed: list[_Observed] = field(default_factory=list)
+    spared: set[str] = field(default_factory=set)
     undecided_images: dict[str, list[str]] = field(default_factory=dict)
     usages: dict[str, Usage] = field(default_factory=dict)
     bases: dict[tuple[BaseSettings, str], Image | AmiLifecycleError] = field(default_factory=dict)

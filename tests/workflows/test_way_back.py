@@ -1,0 +1,64 @@
+"""What keeps a wrong retirement from being final: limits on how many images go at once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from tests.workflows.conftest import Running
+from tests.workflows.operators import Operator
+from tests.workflows.service import Service
+
+SETTINGS: Final[dict[str, Any]] = {
+    "environments": {"limited": {"retirement": {"max_images": 1}}},
+}
+
+
+@pytest.fixture(scope="module")
+def operator(running: Running) -> Operator:
+    return Operator(running.service)
+
+
+def test_too_many_images_go_only_when_a_person_says_so(operator: Operator, service: Service) -> None:
+    limited = service.environment("limited")
+    templates = []
+    for revision in ("1", "2"):
+        limited.must_build(revision * 40)
+        template = {"ImageId": limited.latest(), "InstanceType": "g5.xlarge"}
+        answer = service.client("ec2").create_launch_template(
+            LaunchTemplateName=f"fleet-{revision}", LaunchTemplateData=template
+        )
+        templates.append(answer["LaunchTemplate"]["LaunchTemplateId"])
+    limited.must_build("3" * 40)
+    images = set(limited.left().images)
+    assert len(images) == 3
+    # Somebody deletes what a fleet needs to launch again.
+    for template in templates:
+        service.client("ec2").delete_launch_template(LaunchTemplateId=template)
+
+    known = limited.executions()
+    found = [each["finding"] for each in service.sweep() if each["environment"] == "limited"]
+    assert len(found) == 1
+    assert found[0].endswith("ami-lifecycle retire limited --at-most 2")
+    assert limited.executions() == known, "no retirement is started that would be refused"
+    assert any("retirement.max_images allows 1" in each for each in operator.status("limited")["drift"])
+
+    looked = operator.ask("retire", "limited", "--dry-run")
+    assert (looked["at_most"], set(looked["refused"])) == (1, images - {limited.latest()})
+    refused = operator.run("retire", "limited", "--yes", "--json")
+    assert (refused.exit_code, '"code": "RetirementLimitError"' in refused.notes) == (1, True)
+    too_few = operator.run("retire", "limited", "--yes", "--at-most", "1")
+    assert (too_few.exit_code, "1 at most were asked for" in too_few.notes) == (1, True)
+    assert set(limited.left().images) == images
+
+    allowed = operator.ask("retire", "limited", "--yes", "--at-most", "2")
+    assert allowed["outcome"] == "retired"
+    limited.wait_until_idle()
+    limited.has_one_image()
+
+
+def test_a_publication_replaces_one_image_within_every_limit(service: Service) -> None:
+    limited = service.environment("limited")
+    limited.must_build("4" * 40)
+    limited.must_build("5" * 40)
+    limited.has_one_image()
