@@ -18,7 +18,8 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from tests.unit.adapters.test_ports_are_met import AWS
-from tests.unit.adapters.test_rare_answers import AMI, image, launch_request
+from tests.unit.adapters.test_rare_answers import AMI, image
+from tests.unit.domain.builders import a_launch
 
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.environments import DynamoEnvironments
@@ -281,7 +282,7 @@ CASES = [
     Case(
         _instances,
         "launch",
-        {"request": launch_request()},
+        {"request": a_launch()},
         {"RunInstances": {"Instances": [RUNNING]}},
         _OF_INSTANCES,
     ),

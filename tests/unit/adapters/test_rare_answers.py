@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 from tests.fakes import FakeClock
+from tests.unit.domain.builders import a_launch
 
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.images import Ec2Images
@@ -21,7 +22,7 @@ from ami_lifecycle.adapters.usage.groups import read_refreshes
 from ami_lifecycle.adapters.usage.parameters import resolve_aliases
 from ami_lifecycle.adapters.usage.usage_query import TimeLimit
 from ami_lifecycle.domain.command import CommandStatus
-from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
+from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.launchers import Launcher, Resolution, TemplateReference
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, UsageKind, VolatileDevice
 from ami_lifecycle.errors import (
@@ -76,30 +77,12 @@ def registered(stub: Stub, source: Image, uefi: dict[str, Any] | None = None) ->
     return seen
 
 
-def launch_request() -> LaunchRequest:
-    return LaunchRequest(
-        client_token="token",
-        image_id=AMI,
-        instance_type="m5.large",
-        subnet_id="subnet-1",
-        security_group_ids=("sg-1",),
-        instance_profile_arn="arn:aws:iam::123456789012:instance-profile/builder",
-        root_device_name="/dev/sda1",
-        root_volume_gib=40,
-        volume_type="gp3",
-        iops=3000,
-        throughput=250,
-        user_data="",
-        tags={"Name": "builder"},
-    )
-
-
 @pytest.mark.parametrize("code", sorted(REFUSALS))
 def test_each_code_about_a_type_in_a_subnet_is_a_refusal_and_no_error(stub: Stub, code: str) -> None:
     client, stubber = stub("ec2")
     # EC2 answers InsufficientInstanceCapacity with a status of 500.
     stubber.add_client_error("run_instances", code, "try another zone", 500)
-    result = Ec2Instances(client).launch(launch_request())
+    result = Ec2Instances(client).launch(a_launch())
     assert result.instance is None
     assert result.refusal is REFUSALS[code]
     assert f"{code}: try another zone" in result.message
@@ -141,7 +124,7 @@ def test_a_type_that_the_account_or_the_image_does_not_allow_is_passed_over(
 ) -> None:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", code, message)
-    result = Ec2Instances(client).launch(launch_request())
+    result = Ec2Instances(client).launch(a_launch())
     assert result.refusal is LaunchRefusal.INELIGIBLE
     assert message in result.message
 
@@ -163,7 +146,7 @@ def test_what_another_type_or_subnet_may_have_goes_to_the_next_pair(
 ) -> None:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", code, "refused")
-    assert Ec2Instances(client).launch(launch_request()).refusal is refusal
+    assert Ec2Instances(client).launch(a_launch()).refusal is refusal
 
 
 @pytest.mark.parametrize(
@@ -184,7 +167,7 @@ def test_other_wrong_parameters_are_told_at_once_in_ec2s_words(stub: Stub, code:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", code, message)
     with pytest.raises(SettingsError) as raised:
-        Ec2Instances(client).launch(launch_request())
+        Ec2Instances(client).launch(a_launch())
     assert message.rstrip(".") in str(raised.value)
     assert "settings" in str(raised.value)
 
@@ -206,7 +189,7 @@ def test_a_quota_that_has_no_room_for_one_instance_is_told_from_one_that_is_in_u
     if vcpus is not None:
         found = {"InstanceTypes": [{"InstanceType": "m5.large", "VCpuInfo": {"DefaultVCpus": vcpus}}]}
         stubber.add_response("describe_instance_types", found, {"InstanceTypes": ["m5.large"]})
-    assert Ec2Instances(client).launch(launch_request()).refusal is expected
+    assert Ec2Instances(client).launch(a_launch()).refusal is expected
     stubber.assert_no_pending_responses()
 
 
@@ -216,7 +199,7 @@ def test_a_quota_that_has_no_room_for_one_instance_is_told_from_one_that_is_in_u
 def test_a_quota_that_is_not_named_counts_as_in_use(stub: Stub, message: str) -> None:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", "VcpuLimitExceeded", message)
-    assert Ec2Instances(client).launch(launch_request()).refusal is LaunchRefusal.QUOTA_IN_USE
+    assert Ec2Instances(client).launch(a_launch()).refusal is LaunchRefusal.QUOTA_IN_USE
 
 
 @pytest.mark.parametrize(
@@ -241,7 +224,7 @@ def test_what_concerns_the_account_is_no_refusal_of_a_type(
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", code, "refused")
     with pytest.raises(error, match=words):
-        Ec2Instances(client).launch(launch_request())
+        Ec2Instances(client).launch(a_launch())
 
 
 def test_data_volumes_keep_the_type_that_they_have_in_the_image(stub: Stub) -> None:
@@ -281,7 +264,7 @@ def test_data_volumes_keep_the_type_that_they_have_in_the_image(stub: Stub) -> N
     )
     answer = {"Instances": [{"InstanceId": "i-0123456789abcdef0", "State": {"Name": "pending"}}]}
     stubber.add_response("run_instances", answer, {**parameters, "BlockDeviceMappings": expected})
-    request = launch_request().model_copy(update={"volatile_devices": volatile})
+    request = a_launch(volatile_devices=volatile)
     assert Ec2Instances(client).launch(request).instance is not None
 
 
@@ -289,14 +272,14 @@ def test_a_launch_from_an_image_that_is_gone_is_refused(stub: Stub) -> None:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", "InvalidAMIID.Unavailable", "no longer available")
     with pytest.raises(RefusedError, match=AMI):
-        Ec2Instances(client).launch(launch_request())
+        Ec2Instances(client).launch(a_launch(image_id=AMI))
 
 
 def test_a_launch_from_an_image_that_is_not_shown_yet_is_tried_again(stub: Stub) -> None:
     client, stubber = stub("ec2")
     stubber.add_client_error("run_instances", "InvalidAMIID.NotFound", "does not exist")
     with pytest.raises(ResourceNotVisibleError, match=AMI):
-        Ec2Instances(client).launch(launch_request())
+        Ec2Instances(client).launch(a_launch(image_id=AMI))
 
 
 @pytest.mark.parametrize(

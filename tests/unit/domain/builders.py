@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ami_lifecycle.domain.environment import Claim, EnvironmentRecord, FailedAttempts, Pin
+from ami_lifecycle.domain.launch import LaunchRequest
 from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_DIGEST,
@@ -105,6 +106,25 @@ def live(image: Image | None = None, problem: str = "`latest` does not exist yet
 
 def a_request(**changes: Any) -> BuildRequest:
     return BuildRequest(**{"environment": "prod"} | changes)
+
+
+def a_launch(**changes: Any) -> LaunchRequest:
+    values: dict[str, Any] = {
+        "client_token": "token",
+        "image_id": image_id(1),
+        "instance_type": "m5.large",
+        "subnet_id": "subnet-1",
+        "security_group_ids": ("sg-1",),
+        "instance_profile_arn": f"arn:aws:iam::{ACCOUNT_ID}:instance-profile/builder",
+        "root_device_name": "/dev/sda1",
+        "root_volume_gib": 40,
+        "volume_type": "gp3",
+        "iops": 3000,
+        "throughput": 250,
+        "user_data": "",
+        "tags": {"Name": "builder"},
+    }
+    return LaunchRequest(**values | changes)
 
 
 def a_claim(digest: str | None = DIGEST, action: Action = Action.BUILD, **changes: Any) -> Claim:

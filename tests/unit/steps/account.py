@@ -231,6 +231,13 @@ class Account:
         stored = self.world.parameters.all.get(f"{self.prefix}/history/{image_id}")
         return load(HistoryRecord, stored.value) if stored else None
 
+    def change_record(self, image_id: str, **changes: Any) -> None:
+        """Let the record of an image say something else."""
+        record = self.history(image_id)
+        assert record is not None
+        changed = record.model_copy(update=changes)
+        self.world.parameters.set(f"{self.prefix}/history/{image_id}", dump(changed))
+
     def own_images(self) -> list[Image]:
         return [
             image

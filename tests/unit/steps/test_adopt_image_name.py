@@ -10,7 +10,6 @@ from tests.unit.steps.test_publishing import Build, a_copy
 
 from ami_lifecycle.domain.execution import Adoption
 from ami_lifecycle.domain.model import TAG_EXECUTION, TAG_IMAGED, TAG_RELEASE, ImageState
-from ami_lifecycle.errors import ResourceNotVisibleError
 
 NAME = "comfyui-multitenant-prod"
 
@@ -103,17 +102,6 @@ def test_a_live_image_that_is_not_ours_keeps_its_name(build: Build) -> None:
     assert build.adopt() == Adoption(
         adopted=False,
         reason=f"{build.candidate.image_id} does not carry the tags of comfyui prod, so it keeps its own name",
-    )
-
-
-def test_a_name_that_nobody_is_seen_to_have_is_asked_for_again_with_a_hint(build: Build) -> None:
-    binned = build.account.world.images.add(an_image(9, environment=None, name=NAME))
-    build.account.world.images.hidden.add(binned.image_id)
-    with pytest.raises(ResourceNotVisibleError) as raised:
-        build.adopt()
-    assert str(raised.value) == (
-        f"the name {NAME} is taken, and EC2 shows no image of that name yet; if this persists, look for it in the "
-        "Recycle Bin"
     )
 
 

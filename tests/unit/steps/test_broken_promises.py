@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.fakes import World
+from tests.unit.domain.builders import a_launch
 from tests.unit.steps.account import UBUNTU, Account, an_image, arn_of
 from tests.unit.steps.execution import run
 from tests.unit.steps.leftovers import an_orphan_image, an_orphan_instance, an_orphan_snapshot, tags_of
@@ -15,7 +16,6 @@ from tests.unit.steps.promises import Promises
 
 from ami_lifecycle.domain.environment import Claim
 from ami_lifecycle.domain.execution import ExecutionStatus
-from ami_lifecycle.domain.launch import LaunchRequest
 from ami_lifecycle.domain.model import (
     TAG_DIGEST,
     TAG_ROLE,
@@ -51,22 +51,7 @@ def write(world: World, image: Image) -> None:
 
 def launch(world: World, tags: Mapping[str, str]) -> Instance:
     """Have the stack launch an instance."""
-    request = LaunchRequest(
-        client_token="token",
-        image_id=UBUNTU,
-        instance_type="m7i.large",
-        subnet_id="subnet-1",
-        security_group_ids=("sg-1",),
-        instance_profile_arn="arn:profile",
-        root_device_name="/dev/sda1",
-        root_volume_gib=40,
-        volume_type="gp3",
-        iops=3000,
-        throughput=125,
-        user_data="",
-        tags=dict(tags),
-    )
-    instance = world.instances.launch(request).instance
+    instance = world.instances.launch(a_launch(image_id=UBUNTU, tags=dict(tags))).instance
     assert instance is not None
     world.settle()
     return instance

@@ -8,7 +8,13 @@ from tests.unit.steps.account import an_image, arn_of, image_id_of
 
 from ami_lifecycle.domain.model import Instance, InstanceState
 from ami_lifecycle.errors import BuilderLostError, BuildError, CanaryLostError
-from ami_lifecycle.steps.lookups import account_of, find_image, missing_images, require_alive
+from ami_lifecycle.steps.lookups import (
+    account_of,
+    find_image,
+    missing_images,
+    require_alive,
+    unseen_holder,
+)
 
 
 class Late(FakeImages):
@@ -70,6 +76,13 @@ def test_nothing_is_asked_of_nothing() -> None:
     images, clock = FakeImages(), FakeClock()
     assert missing_images([], images, clock) == set()
     assert (images.calls, clock.pauses) == ([], [])
+
+
+def test_a_name_that_nobody_is_seen_to_have_is_told_with_where_to_look() -> None:
+    assert str(unseen_holder("prod")) == (
+        "the name prod is taken, and EC2 shows no image of that name yet; if this persists, look for it in the "
+        "Recycle Bin"
+    )
 
 
 def test_the_account_is_read_from_the_arn() -> None:

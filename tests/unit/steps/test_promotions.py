@@ -195,10 +195,7 @@ def test_what_is_being_retired_is_refused(both: Both) -> None:
 
 
 def test_what_somebody_has_gone_back_from_needs_force(both: Both) -> None:
-    record = both.dev.history(both.tested.image_id)
-    assert record is not None
-    left = record.model_copy(update={"rolled_back": True})
-    both.prod.world.parameters.set(f"{both.dev.prefix}/history/{both.tested.image_id}", dump(left))
+    both.dev.change_record(both.tested.image_id, rolled_back=True)
     assert "PromotionRefusedError: somebody has rolled dev back" in both.refused()
     assert both.plan(force=True).action is Action.PROMOTE
 
@@ -300,10 +297,7 @@ def test_a_base_is_the_same_however_it_is_written(base: Any) -> None:
 
 def test_settings_that_changed_after_the_build_are_told_apart(both: Both) -> None:
     """The image says what it was built with, whatever the settings of its environment are now."""
-    record = both.dev.history(both.tested.image_id)
-    assert record is not None
-    old = record.model_copy(update={"container": "0123456789ab"})
-    both.prod.world.parameters.set(f"{both.dev.prefix}/history/{both.tested.image_id}", dump(old))
+    both.dev.change_record(both.tested.image_id, container="0123456789ab")
     assert "which has been changed since as it has there" in both.refused()
 
 
@@ -446,6 +440,15 @@ def test_one_answer_without_the_source_proves_nothing(both: Both) -> None:
 
     both.prod.world.watch(Shows())
     assert both.promote().outcome == "published"
+
+
+def test_a_candidates_name_that_nobody_is_seen_to_have_is_asked_for_again_and_told(both: Both) -> None:
+    name, images = both.plan().candidate_name, both.prod.world.images
+    images.hidden.add(images.add(an_image(8, name=name, environment=None)).image_id)
+    ended = both.promote()
+    assert (ended.outcome, ended.error) == ("failed", "ResourceNotVisibleError")
+    assert f"the name {name} is taken" in ended.reason
+    assert len(images.called("register_copy")) == 11
 
 
 def test_a_source_that_loses_its_tags_is_nobodys_to_promote(both: Both) -> None:

@@ -376,21 +376,13 @@ def test_a_repair_of_what_is_live_keeps_number_publisher_and_verification(build:
 
 
 def test_a_repair_of_what_has_no_number_yet_gives_it_one(build: Build) -> None:
-    record = build.account.history(build.old.image_id)
-    assert record is not None
-    name = f"{build.account.prefix}/history/{build.old.image_id}"
-    numberless = record.model_copy(update={"workflow_run_number": "0"})
-    build.account.world.parameters.set(name, numberless.model_dump_json())
+    build.account.change_record(build.old.image_id, workflow_run_number="0")
     again(build, 1, trigger=Trigger.RECONCILE)
     assert build.publish(build.old, verified=None).number == 1
 
 
 def test_a_text_that_a_person_wrote_for_what_was_replaced_is_no_id_of_an_image(build: Build) -> None:
-    record = build.account.history(build.old.image_id)
-    assert record is not None
-    name = f"{build.account.prefix}/history/{build.old.image_id}"
-    by_hand = record.model_copy(update={"replaces": "the one before"})
-    build.account.world.parameters.set(name, by_hand.model_dump_json())
+    build.account.change_record(build.old.image_id, replaces="the one before")
     again(build, 1, trigger=Trigger.RECONCILE)
     assert build.publish(build.old, verified=None).replaced is None
 
@@ -398,11 +390,7 @@ def test_a_text_that_a_person_wrote_for_what_was_replaced_is_no_id_of_an_image(b
 def test_a_repair_keeps_that_somebody_has_gone_back_from_it_and_a_publication_does_not(build: Build) -> None:
     image = older(build)
     for each in (build.old, image):
-        record = build.account.history(each.image_id)
-        assert record is not None
-        name = f"{build.account.prefix}/history/{each.image_id}"
-        left = record.model_copy(update={"rolled_back": True})
-        build.account.world.parameters.set(name, left.model_dump_json())
+        build.account.change_record(each.image_id, rolled_back=True)
     again(build, 1, trigger=Trigger.RECONCILE).publish(build.old, verified=None)
     kept = build.account.history(build.old.image_id)
     assert kept is not None
@@ -415,11 +403,7 @@ def test_a_repair_keeps_that_somebody_has_gone_back_from_it_and_a_publication_do
 
 def test_a_rollback_gets_a_number_of_its_own_and_all_its_reasons(build: Build) -> None:
     image = older(build)
-    record = build.account.history(image.image_id)
-    assert record is not None
-    name = f"{build.account.prefix}/history/{image.image_id}"
-    numbered = record.model_copy(update={"workflow_run_number": "5"})
-    build.account.world.parameters.set(name, numbered.model_dump_json())
+    build.account.change_record(image.image_id, workflow_run_number="5")
     again(build, OLDER, trigger=Trigger.ROLLBACK)
     build.plan = build.plan.model_copy(update={"reasons": ("one", "two")})
     assert build.publish(image, verified=None).number == 1
@@ -512,11 +496,7 @@ def test_the_copy_of_a_rollback_is_recorded_as_itself(build: Build) -> None:
     build.publish(copy, copy_of=build.candidate.image_id, verified=None)
     metadata = build.account.metadata
     assert (metadata.ami_id, metadata.snapshot_ids) == (copy.image_id, copy.snapshot_ids)
-    other = build.account.history(build.candidate.image_id)
-    assert other is not None
-    changed = other.model_copy(update={"ami_id": image_id_of(OLDER), "snapshot_ids": ()})
-    name = f"{build.account.prefix}/history/{build.candidate.image_id}"
-    build.account.world.parameters.set(name, changed.model_dump_json())
+    build.account.change_record(build.candidate.image_id, ami_id=image_id_of(OLDER), snapshot_ids=())
     build.account.world.parameters.delete(f"{build.account.prefix}/history/{copy.image_id}")
     build.publish(copy, copy_of=build.candidate.image_id, verified=None)
     metadata = build.account.metadata

@@ -509,7 +509,7 @@ def test_a_name_that_an_unseen_image_holds_is_waited_for(build: Build) -> None:
     build.retire()
     binned = build.account.world.images.add(an_image(9, environment=None))
     build.account.world.images.hidden.add(binned.image_id)
-    with pytest.raises(ResourceNotVisibleError, match="Recycle Bin"):
+    with pytest.raises(ResourceNotVisibleError, match="the name comfyui-multitenant-prod is taken"):
         build.adopt()
 
 
@@ -540,7 +540,7 @@ def test_a_candidate_that_is_not_shown_yet_is_looked_for_again(build: Build) -> 
     a_stopped_builder(build)
     created = build.create()
     build.account.world.images.hidden.add(created.image_id)
-    with pytest.raises(ResourceNotVisibleError):
+    with pytest.raises(ResourceNotVisibleError, match=f"the name {build.plan.candidate_name} is taken"):
         build.create()
     build.account.world.images.hidden.clear()
     assert build.create() == created

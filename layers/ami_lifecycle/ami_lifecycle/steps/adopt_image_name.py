@@ -18,9 +18,9 @@ from ami_lifecycle.domain.model import (
     Role,
 )
 from ami_lifecycle.domain.release import release_of
-from ami_lifecycle.errors import ResourceNotVisibleError
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.lookups import unseen_holder
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.register_image import register_image
 
@@ -83,10 +83,7 @@ class NameAdopter:
                 return Adoption(adopted=True, image_id=registered, reason="registered")
             if (found := self._find(step, candidate)) is not None:
                 return found
-        raise ResourceNotVisibleError(
-            f"the name {settings.image_name} is taken, and EC2 shows no image of that name yet; if this persists, look "
-            "for it in the Recycle Bin"
-        )
+        raise unseen_holder(settings.image_name)
 
     def _find(self, step: AdoptInput, candidate: Image) -> Adoption | None:
         settings = step.plan.configured

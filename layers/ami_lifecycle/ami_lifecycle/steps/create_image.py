@@ -17,9 +17,10 @@ from ami_lifecycle.domain.model import (
 )
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.recipe import recipe_tags
-from ami_lifecycle.errors import ForeignResourceError, ResourceNotVisibleError
+from ami_lifecycle.errors import ForeignResourceError
 from ami_lifecycle.ports import Environments, Images
 from ami_lifecycle.steps.fencing import writing
+from ami_lifecycle.steps.lookups import unseen_holder
 
 
 class CreateImageInput(ClaimedInput):
@@ -54,10 +55,7 @@ def create_image(
             return ImageRef(image_id=created)
         if found := find_candidate(plan, step.execution_arn, images):
             return found
-    raise ResourceNotVisibleError(
-        f"the name {plan.candidate_name} is taken, and EC2 shows no image of that name yet; if this "
-        "persists, look for it in the Recycle Bin"
-    )
+    raise unseen_holder(plan.candidate_name)
 
 
 def image_tags(plan: BuildPlan, execution_arn: str, role: Role) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ami_lifecycle.domain.model import TAG_ROLE, Image, Role
-from ami_lifecycle.errors import BuilderLostError, CanaryLostError
+from ami_lifecycle.errors import BuilderLostError, CanaryLostError, ResourceNotVisibleError
 from ami_lifecycle.ports import Clock, Images, Instances
 
 # Two seconds in all, spent only when the image is really gone.
@@ -43,6 +43,14 @@ def _not_shown(image_ids: set[str], images: Images) -> set[str]:
     if not image_ids:
         return image_ids
     return image_ids - {image.image_id for image in images.find_each(sorted(image_ids))}
+
+
+def unseen_holder(name: str) -> ResourceNotVisibleError:
+    """The error for a name that EC2 calls taken while it shows no image that has it."""
+    return ResourceNotVisibleError(
+        f"the name {name} is taken, and EC2 shows no image of that name yet; if this persists, look for it in the "
+        "Recycle Bin"
+    )
 
 
 def account_of(execution_arn: str) -> str:

@@ -25,12 +25,11 @@ from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageCreationFailedError,
     RecordNotFoundError,
-    ResourceNotVisibleError,
 )
 from ami_lifecycle.ports import Clock, Environments, Images
 from ami_lifecycle.steps.create_image import find_candidate
 from ami_lifecycle.steps.fencing import writing
-from ami_lifecycle.steps.lookups import find_image
+from ami_lifecycle.steps.lookups import find_image, unseen_holder
 
 
 def register_image(
@@ -71,10 +70,7 @@ def register_image(
             return ImageRef(image_id=registered)
         if found := find_candidate(plan, step.execution_arn, images):
             return found
-    raise ResourceNotVisibleError(
-        f"the name {plan.candidate_name} is taken, and EC2 shows no image of that name yet; if this persists, look for "
-        "it in the Recycle Bin"
-    )
+    raise unseen_holder(plan.candidate_name)
 
 
 def _gone(promotion: Promotion) -> RecordNotFoundError:
