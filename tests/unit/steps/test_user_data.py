@@ -36,8 +36,9 @@ class Boots:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.log = directory / "calls"
-        for name in ("shutdown", "systemctl", "sleep", "python3", "timeout"):
+        for name in ("shutdown", "systemctl", "sleep", "python3"):
             self.stub(name)
+        self.stub("timeout", 'shift 2; exec "$@"')
         self.stub("uname", "echo x86_64")
         (directory / "rm").symlink_to(shutil.which("rm") or "/bin/rm")
 
@@ -110,6 +111,15 @@ def test_a_download_that_fails_is_tried_again_and_ends_the_user_data_with_an_err
         f"sleep {n}" for n in (5, 10, 20, 40, 0)
     ]
     assert not [call for call in boot.calls if call.startswith("systemctl")]
+
+
+def test_a_download_that_stands_still_is_ended(boots: Boots) -> None:
+    boots.stub("apt-get")
+    boots.stub("timeout", '[ "$3" != python3 ] || exit 124')
+    boot = boots.run(script())
+    assert boot.code == 1
+    assert [call.split()[2] for call in boot.calls if " python3 " in call] == ["120"] * 5
+    assert not [call for call in boot.calls if call.startswith("python3")]
 
 
 # Which instances get it.

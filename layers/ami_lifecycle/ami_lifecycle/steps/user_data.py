@@ -22,6 +22,7 @@ timeout --kill-after=5 60 snap refresh --hold=3h amazon-ssm-agent || true
 """
 # Systems Manager user guide, "Manually installing SSM Agent on EC2 instances for Linux": the Region's own bucket, and
 # the names of packages. cloud-init is written in Python, so that is there where curl may not be.
+# It waits for ever where nothing comes any more.
 _AGENT: Final = """\
 if command -v amazon-ssm-agent || snap list amazon-ssm-agent; then exit 0; fi
 case $(uname -m) in aarch64) arch=arm64 ;; *) arch=amd64 ;; esac
@@ -29,7 +30,7 @@ if command -v apt-get; then file=debian_$arch/amazon-ssm-agent.deb; else file=li
 package=/run/${{file#*/}}
 fetch='import sys, urllib.request; urllib.request.urlretrieve(*sys.argv[1:])'
 install() {{
-  python3 -c "$fetch" "{bucket}/latest/$file" "$package" || return 1
+  timeout --kill-after=5 120 python3 -c "$fetch" "{bucket}/latest/$file" "$package" || return 1
   if command -v apt-get; then
     apt-get --quiet --yes -o DPkg::Lock::Timeout=300 install "$package"
   else
