@@ -339,7 +339,10 @@ def _source_drift(
         yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
     elif live.image is not None and live.recipe != settings.recipe:
         why = _why_not_built(digest, record, settings, stack.clock.now())
-        yield f"the hooks are {settings.recipe or 'none'}, and the live image's are {live.recipe or 'none'}: {why}"
+        yield (
+            f"the recipe, of base and hooks, is {settings.recipe or 'none'}, and the live image's is "
+            f"{live.recipe or 'none'}: {why}"
+        )
 
 
 def _why_not_built(

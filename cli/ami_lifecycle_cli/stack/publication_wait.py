@@ -262,7 +262,9 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
 def _is_built_with_other_hooks(
     live: Live, tag_digest: str | None, record: EnvironmentRecord, settings: EnvironmentSettings
 ) -> bool:
-    """Whether the sweep builds the live Docker image once more, because the hooks are not those of the live image."""
+    """Whether the sweep builds the live Docker image once more, because base or hooks are not those of the live
+    image.
+    """
     sweep = BuildRequest(environment=settings.environment, trigger=Trigger.RECONCILE)
     return (
         tag_digest is not None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.unit.cli.samples import NOW, a_live, digest, image_id
 from tests.unit.domain.builders import an_image, settings
 
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild
-from ami_lifecycle_cli.stack.observation import explain_name, explain_rebuild
+from ami_lifecycle_cli.stack.observation import _source_drift, explain_name, explain_rebuild
 
 REBUILD = Rebuild(NOW - timedelta(days=1), "its base is old")
 PINNED = EnvironmentRecord(environment="prod", pin=Pin(image_id=image_id(3), at=NOW))
@@ -65,3 +68,15 @@ def test_a_rebuild_that_cannot_start_says_what_it_waits_for(
     found = explain_rebuild(settings(), a_live(3), record, REBUILD, NOW, has_image=has_image)
     assert found.waits is not None
     assert found.waits.startswith(waits)
+
+
+def test_a_base_that_has_changed_is_not_taken_for_hooks() -> None:
+    live = a_live(3)
+    repository = SimpleNamespace(digest_of=lambda *_: live.digest)
+    stack: Any = SimpleNamespace(repository=repository, clock=SimpleNamespace(now=lambda: NOW))
+    wanted = settings(base=BaseSettings(preset="debian-12"))
+    (finding,) = _source_drift(stack, wanted, live, EnvironmentRecord(environment="prod"))
+    assert finding == (
+        f"the recipe, of base and hooks, is {wanted.recipe}, and the live image's is none: the sweep starts a build "
+        "within 15 minutes"
+    )

@@ -424,7 +424,7 @@ class Sweeper:
                 environment=settings.environment, trigger=Trigger.RECONCILE, reason="found by the sweep"
             )
             reason = reason_for_nothing(build, digest, live, observed.record, settings)
-            how = "" if live.digest != digest else " with the hooks of the settings"
+            how = "" if live.digest != digest else " with the base and hooks of the settings"
             problem = f"{settings.image_tag} names {digest}, which is not published{how}"
             what = work_of_building(digest, settings)
             if reason is None:
