@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import pathlib
@@ -34,15 +35,18 @@ def ask(opener: Any, request: urllib.request.Request) -> bytes:
     pause = 1
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with opener(request, timeout=TIMEOUT_SECONDS) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
-            passing = error.code >= 500 or "Throttl" in text or "TooManyRequests" in text
-            if attempt == ATTEMPTS or not passing:
-                error.msg = text
-                raise
-        except OSError as error:
+            try:
+                with opener(request, timeout=TIMEOUT_SECONDS) as answer:
+                    return bytes(answer.read())
+            except urllib.error.HTTPError as error:
+                error.msg = text = error.read().decode(errors="replace")
+                passing = error.code >= 500 or "Throttl" in text or "TooManyRequests" in text
+                if attempt == ATTEMPTS or not passing:
+                    raise
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            # HTTPException: an answer that ends before its end.
             if attempt == ATTEMPTS:
                 reason = getattr(error, "reason", error)
                 raise Refused(
@@ -57,14 +61,19 @@ def metadata(path: str) -> str | None:
     """A value of the instance metadata service, by a session; None where there is none of this name."""
     lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
     session = urllib.request.Request(f"{METADATA}/latest/api/token", method="PUT", headers=lifetime)  # noqa: S310
-    token = ask(direct.open, session).decode()
-    known = {"X-aws-ec2-metadata-token": token}
     try:
-        return ask(direct.open, urllib.request.Request(f"{METADATA}/latest/{path}", headers=known)).decode()  # noqa: S310
+        known = {"X-aws-ec2-metadata-token": ask(direct.open, session).decode()}
+        wanted = urllib.request.Request(f"{METADATA}/latest/{path}", headers=known)  # noqa: S310
+        # User data may be anything, such as compressed.
+        return ask(direct.open, wanted).decode(errors="replace")
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return None
-        raise Refused(f"the instance metadata answer {path} with status {error.code}") from None
+        # EC2 user guide, "Use the Instance Metadata Service": 403 where it is turned off.
+        raise Refused(
+            f"the instance metadata answer {path} with status {error.code}; launch the instance with "
+            "HttpEndpoint=enabled"
+        ) from None
 
 
 def call(service: str, region: str, target: str, content: dict[str, Any]) -> Any:
@@ -74,6 +83,11 @@ def call(service: str, region: str, target: str, content: dict[str, Any]) -> Any
     if not role:
         raise Refused("the instance has no role; launch it with an instance profile that may read it")
     keys = json.loads(metadata(path + role[0]) or "{}")
+    if "Token" not in keys:
+        # IAM user guide, "Troubleshoot IAM and Amazon EC2": `Code` says why there are none.
+        raise Refused(
+            f"the instance gets no keys of its role {role[0]} ({keys.get('Code')}); let ec2.amazonaws.com assume it"
+        )
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     address = ENDPOINT.format(service=service, region=region, domain=domain)
     body, now = json.dumps(content).encode(), dt.datetime.now(dt.timezone.utc)
@@ -181,7 +195,12 @@ def attempted(read: Callable[[str], str], source: str) -> tuple[str, str]:
 
 if sys.argv[1:] == ["condition"]:
     # On a builder, which boots an image that is updated, the application gets nothing (user data of the launch).
-    sys.exit(int("\n# ami-lifecycle builder\n" in (metadata("user-data") or "")))
+    try:
+        sys.exit(int("\n# ami-lifecycle builder\n" in (metadata("user-data") or "")))
+    except Refused as unknown:
+        print(unknown, file=sys.stderr)
+        # systemd.service(5), "ExecCondition=": with 1 to 254 the unit is skipped, and nothing starts it again.
+        sys.exit(255)
 asked = json.loads((root / "etc/ami-lifecycle/container-values.json").read_text(encoding="utf-8"))
 values, problems = {}, []
 for part, read in (("secrets", secret), ("instance_variables", variable)):

@@ -261,6 +261,8 @@ def test_what_a_document_or_its_script_refuses_the_settings_refuse_first(
         ({"instance_variables": {"A": "tag:Patch Group"}}, "tag:KEY of a tag"),
         ({"instance_variables": {"A": "tag:_index"}}, "EC2 reserves"),
         ({"instance_variables": {"A": "imds:iam/security-credentials/x"}}, "holds credentials"),
+        ({"instance_variables": {"A": "imds:iam//security-credentials/x"}}, "holds credentials"),
+        ({"instance_variables": {"A": "imds:iam/./security-credentials/x"}}, "holds credentials"),
         ({"instance_variables": {"A": "imds:placement/../../user-data"}}, "leaves meta-data"),
         (
             {"instance_variables": {"A": "tag:Shard"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import stat
@@ -42,7 +43,10 @@ BUILDER = {"user-data": "#!/bin/sh\n# ami-lifecycle builder\nset -e\n"}
 class Cloud:
     """Instance metadata and the services behind one address, and what was asked of them."""
 
-    metadata: dict[str, str] = field(default_factory=lambda: dict(METADATA))
+    metadata: dict[str, str | bytes] = field(default_factory=lambda: dict(METADATA))
+    session_status: int = 200
+    # How many of the next answers end before their end.
+    cut: int = 0
     values: dict[str, Any] = field(default_factory=dict)
     failures: list[tuple[int, Any]] = field(default_factory=list)
     asked: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
@@ -75,20 +79,22 @@ def served(cloud: Cloud) -> Iterator[None]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-        def reply(self, status: int, text: str) -> None:
+        def reply(self, status: int, text: str | bytes) -> None:
+            content = text if isinstance(text, bytes) else text.encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(text.encode())))
+            self.send_header("Content-Length", str(len(content) + (cloud.cut > 0)))
+            cloud.cut -= 1
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(content)
 
         def do_PUT(self) -> None:
             assert self.headers["X-aws-ec2-metadata-token-ttl-seconds"] == "60"
-            self.reply(200, "a-session")
+            self.reply(cloud.session_status, "a-session")
 
         def do_GET(self) -> None:
             known = cloud.metadata.get(self.path.removeprefix("/latest/"))
             assert self.headers["X-aws-ec2-metadata-token"] == "a-session"
-            self.reply(404 if known is None else 200, known or "")
+            self.reply(404 if known is None else 200, b"" if known is None else known)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -232,6 +238,22 @@ def test_a_call_is_signed_as_the_sdk_signs_it(
             {"metadata": {**METADATA, "meta-data/iam/security-credentials/": ""}},
             "the instance has no role",
         ),
+        # IAM user guide, "Troubleshoot IAM and Amazon EC2": the document of a role that EC2 cannot assume.
+        (
+            "ssm:/a",
+            {
+                "metadata": {
+                    **METADATA,
+                    "meta-data/iam/security-credentials/the-role": '{"Code": "AssumeRoleUnauthorizedAccess"}',
+                }
+            },
+            "no keys of its role the-role (AssumeRoleUnauthorizedAccess); let ec2.amazonaws.com assume it",
+        ),
+        (
+            "ssm:/a",
+            {"session_status": 403},
+            "meta-data/placement/region with status 403; launch the instance with HttpEndpoint=enabled",
+        ),
     ],
 )
 def test_a_secret_that_cannot_be_had_is_named_with_the_remedy(
@@ -262,6 +284,33 @@ def test_throttling_and_outages_are_waited_for(tmp_path: Path, cloud: Cloud) -> 
     cloud.failures = [(400, {"__type": "ThrottlingException"}), (503, "")]
     assert fetch(tmp_path, cloud, secrets={"A": "ssm:/a"}).returncode == 0
     assert fetched(tmp_path) == {"A": "v"}
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path: Path, cloud: Cloud) -> None:
+    cloud.cut = 1
+    assert fetch(tmp_path, cloud, instance_variables={"A": "tag:Shard"}).returncode == 0
+    assert fetched(tmp_path) == {"A": "7"}
+
+
+# What Terraform's `cloudinit_config` makes of user data by default, and a file that has everything in it.
+@pytest.mark.parametrize("given", [gzip.compress(b"#!/bin/sh\n"), bytes(range(256))])
+def test_user_data_that_are_no_text_are_no_builders(tmp_path: Path, cloud: Cloud, given: bytes) -> None:
+    cloud.metadata["user-data"] = given
+    done = fetch(tmp_path, cloud, "condition")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("status", [403, 400])
+def test_an_instance_that_cannot_tell_what_it_is_tries_again(
+    tmp_path: Path, cloud: Cloud, status: int
+) -> None:
+    # systemd.service(5), "ExecCondition=": with 1 to 254 the unit is skipped, and `Restart=` does not start it again.
+    cloud.session_status = status
+    done = fetch(tmp_path, cloud, "condition")
+    assert done.returncode == 255
+    assert done.stderr == (
+        f"the instance metadata answer user-data with status {status}; launch the instance with HttpEndpoint=enabled\n"
+    )
 
 
 def test_a_builder_starts_no_container_that_fetches_values(tmp_path: Path, cloud: Cloud) -> None:

@@ -156,7 +156,9 @@ class ContainerSettings(Frozen):
                 raise ValueError(
                     f"instance_variables has {name}: {source}, a name that EC2 reserves; use another tag"
                 )
-            if kind == "imds" and (".." in path.split("/") or path.startswith(_CREDENTIALS)):
+            # A web server takes a//b and a/./b for a/b.
+            parts = [part for part in path.split("/") if part not in {"", "."}]
+            if kind == "imds" and (".." in parts or "/".join(parts).startswith(_CREDENTIALS)):
                 raise ValueError(
                     f"instance_variables has {name}: {source}, which holds credentials or leaves meta-data; containers "
                     "fetch credentials themselves (verification.metadata_hop_limit), and values are below meta-data"
