@@ -106,10 +106,11 @@ is_healthy() {
 # Application logs may hold secrets, and what is printed here is kept by Systems Manager: cut and redact.
 # The last rule takes long words that look like keys; it spares absolute paths, which a traceback needs.
 container_log() {
-  local journal=(journalctl --boot --unit "$application.service" --no-pager --output cat --quiet)
+  local journal=(journalctl --boot --unit "$application.service" --no-pager --output cat --quiet) reasons
+  # Why a value that the container needs could not be fetched: our own words, which hold no value. So they are neither
+  # cut nor redacted, and come last, where nothing cuts them off.
+  reasons=$("${journal[@]}" --identifier container-values --lines 4 2>&1 | awk '!seen[$0]++' | tail -c 1400) || true
   {
-    # The reason, if a value that the container needs could not be fetched.
-    "${journal[@]}" --identifier container-values --lines 4 2>&1 || true
     # Docker's own reason, if it could not start the container.
     "${journal[@]}" --identifier docker --lines 2 2>&1 || true
     # Between two starts there may be no container, and the unit has put its last lines into the journal.
@@ -120,7 +121,8 @@ container_log() {
     -e 's#([a-z][a-z0-9+.-]*://)[^/@ ]+@#\1[redacted]@#g' \
     -e 's/((authorization|bearer)[^a-z0-9]+).*/\1[redacted]/Ig' \
     -e "s/([a-z0-9_-]*(password|passwd|pwd|secret|token|credential|api[_-]?key|access[_-]?key)[a-z0-9_-]*[\"']?[ ]*[:=][ ]*).*/\1[redacted]/Ig" \
-    -e 's#(^|[^A-Za-z0-9+/_.-])[A-Za-z0-9+_-][A-Za-z0-9+/_-]{31,}={0,2}#\1[redacted]#g' | tail -c 1800
+    -e 's#(^|[^A-Za-z0-9+/_.-])[A-Za-z0-9+_-][A-Za-z0-9+/_-]{31,}={0,2}#\1[redacted]#g' | tail -c $((1800 - ${#reasons}))
+  [[ -z $reasons ]] || printf '%s\n' "$reasons"
 }
 
 wait_for_health() {

@@ -64,6 +64,8 @@ except (ValueError, zlib.error) as error:
 # Files of a hook are for others to read, unless it says otherwise; our own directory is for root alone.
 os.umask(0o022)
 given = {name: os.environ[name] for name in ("PATH", "HOME", "LC_ALL") if name in os.environ}
+# needrestart(1): Ubuntu's apt calls it, and it would restart services, the agent that runs this command among them.
+quiet = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
 facts = {
     name: os.environ.get(name, "") for name in ("application", "environment", "region", "mode", "run_id")
 }
@@ -85,7 +87,7 @@ for number, hook in enumerate(hooks, 1):
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                env={**given, "DEBIAN_FRONTEND": "noninteractive", **hook["parameters"], **told},
+                env={**given, **quiet, **hook["parameters"], **told},
             )
             code = process.wait(timeout=hook["timeout_seconds"])
             if code < 0:

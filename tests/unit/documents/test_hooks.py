@@ -47,6 +47,14 @@ def test_a_hook_gets_its_parameters_as_they_are_and_what_is_built(canary: Machin
     assert lines[-1].strip() == "0022"
 
 
+def test_packages_of_a_hook_restart_no_services_on_the_builder(builder: Machine, tmp_path: Path) -> None:
+    # needrestart(1): Ubuntu's apt calls it, and it would restart the agent that runs the hook.
+    told = tmp_path / "told"
+    look = f'echo "${{NEEDRESTART_SUSPEND-}} $DEBIAN_FRONTEND" >>{told}'
+    assert builder.provision(Hooks=hooks(provision=(look, {}), provision_after=(look, {}))).code == 0
+    assert told.read_text().splitlines() == ["1 noninteractive"] * 2
+
+
 @pytest.mark.parametrize(
     ("lines", "more", "words"),
     [

@@ -247,6 +247,29 @@ def test_container_logs_are_cut_and_redacted(canary: Machine) -> None:
     assert len(result.stderr) < 4000
 
 
+def test_why_a_value_could_not_be_fetched_is_told_whole_and_after_a_long_log(canary: Machine) -> None:
+    secret = (
+        "the secret arn:aws:secretsmanager:us-east-1:123456789012:secret:app/a-long-name-of-a-database-AbCdEf"
+    )
+    ends = [
+        "in us-east-1 does not exist; create it, or correct the name",
+        "in us-east-1; grant it secretsmanager:GetSecretValue, and kms:Decrypt of its key",
+    ]
+    reasons = [f"no PASSWORD for the container, because {secret} {end}" for end in ends]
+    text = "\n".join(reasons)
+    canary.install("journalctl", f"""[[ $* != *container-values* ]] || cat <<'LINES'\n{text}\nLINES""")
+    dead = canary.docker_state["containers"]["comfyui"] | {"State": {"Running": False, "ExitCode": 1}}
+    canary.docker(
+        containers={"comfyui": dead}, container_log="PASSWORD=hunter2\n" + "a line of a log\n" * 500
+    )
+    result = canary.verify(HealthTimeoutSeconds="0")
+    assert result.code == 21
+    for reason in reasons:
+        assert reason in result.stderr
+    assert "a line of a log" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
 def test_a_check_without_a_command_is_refused(canary: Machine) -> None:
     assert canary.verify(HealthCheck="command").code == 10
     assert canary.verify(HealthTimeoutSeconds="1801").code == 10
