@@ -58,6 +58,16 @@ tr '\\0' '\\n' </proc/$pid/environ
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
+def wait_until(instance: Instance, command: str) -> None:
+    """Look again and again, for a minute at most."""
+    instance.shell(f"timeout 60 bash -c 'until {command}; do sleep 1; done' >/dev/null")
+
+
+def state(instance: Instance) -> set[str]:
+    """What systemd says of the unit."""
+    return set(instance.shell("systemctl show --property=Result,ActiveState comfyui").split())
+
+
 def test_values_are_in_the_container_and_neither_in_docker_nor_on_a_disk(
     bed: Bed, fresh: Built, images: Images, account: Account
 ) -> None:
@@ -76,12 +86,19 @@ def test_values_are_in_the_container_and_neither_in_docker_nor_on_a_disk(
             assert account.token not in canary.shell("docker inspect comfyui")
             # As an operator restarts it, and as systemd does.
             canary.shell("docker restart --time 1 comfyui; sleep 2; systemctl restart comfyui; sleep 2")
+        # Instance metadata that come late: systemd starts the unit again until they are there.
+        canary.shell("systemctl set-environment AMI_LIFECYCLE_METADATA=http://127.0.0.1:9")
+        canary.shell("systemctl stop comfyui; systemctl start --no-block comfyui")
+        wait_until(canary, "test $(systemctl show --property=NRestarts --value comfyui) -gt 0")
+        canary.shell("systemctl unset-environment AMI_LIFECYCLE_METADATA")
+        wait_until(canary, "systemctl is-active comfyui")
         used = bed.keep(canary.stop())
     assert raw_with(used, account.planted) == []
     # The next build starts from it, and starts no application that would fetch them.
     account.asked.clear()
     with bed.instance(disk, user_data=BUILDER) as builder:
-        assert builder.shell("systemctl show --property=ConditionResult,ActiveState comfyui") != ""
+        builder.shell("cloud-init status --wait")
+        assert state(builder) == {"Result=exec-condition", "ActiveState=inactive"}
         assert builder.shell("docker ps --all --quiet") == ""
         assert builder.provision(images.first.digest, **GIVEN).code == 0
     assert account.asked == []
