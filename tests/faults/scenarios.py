@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import KEEPING, OTHER, PROD, PROMOTED, World
+from tests.faults.world import BASED, KEEPING, OTHER, PROD, PROMOTED, World
 
 
 class Scenario(NamedTuple):
@@ -138,6 +138,17 @@ def _promote_while_the_source_goes_on(world: World) -> None:
     world.promote()
 
 
+def _publish_one_of_a_base(world: World) -> None:
+    world.share_base()
+    _publish_one(world, BASED)
+
+
+def _follow_the_base(world: World) -> None:
+    """A newer base is there, and the next sweep starts the rebuild of what is live."""
+    world.share_base()
+    world.sweep()
+
+
 FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
 UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
 UPDATE_IN_USE = Scenario(
@@ -208,6 +219,22 @@ PROMOTION = Scenario(
     # The rest is a build like the others.
     frozenset({"AdoptImageNameFunction", "RetireImagesFunction", "PublishImageFunction"}),
 )
+REBASE = Scenario(
+    "rebase",
+    BASED,
+    _publish_one_of_a_base,
+    _follow_the_base,
+    # Who looks for the newest base, launches it, and writes down which it was.
+    frozenset(
+        {
+            "SweepEnvironmentsFunction",
+            "SweepSchedule",
+            "PlanBuildFunction",
+            "LaunchBuilderFunction",
+            "CreateImageFunction",
+        }
+    ),
+)
 SWEEP = Scenario(
     "sweep",
     PROD,
@@ -229,6 +256,7 @@ SCENARIOS = {
         ROLLBACK,
         RETIREMENT,
         PROMOTION,
+        REBASE,
         SWEEP,
     )
 }

@@ -18,7 +18,8 @@ from aws_emulator.step_functions.execution import Execution
 
 REPOSITORY = "comfyui"
 APPLICATION = "comfyui"
-PROD, KEEPING, OTHER, PROMOTED = "prod", "keeping", "other", "promoted"
+PROD, KEEPING, OTHER, PROMOTED, BASED = "prod", "keeping", "other", "promoted", "based"
+_GOLDEN_OWNER, _GOLDEN_NAME = "210987654321", "golden"
 _HOOKS = {
     stage: [{"script": f"config/hooks/{stage}.sh", "parameters": {"LEVEL": "1"}}]
     for stage in ("provision", "provision_after", "verify")
@@ -30,6 +31,11 @@ ENVIRONMENTS: Mapping[str, Any] = {
     OTHER: {"hooks": _HOOKS},
     # From OTHER, whose provision hooks are on its disks.
     PROMOTED: {"publishes": "promotions", "hooks": _HOOKS},
+    # From the newest image that another account shares, and built again when that account shares a newer one.
+    BASED: {
+        "base": {"newest": {"owner": _GOLDEN_OWNER, "name": f"{_GOLDEN_NAME}-*"}},
+        "refresh": {"follow_base": True},
+    },
 }
 # No step of a build takes this long without anything to do.
 PATIENCE = 40 * 3600.0
@@ -125,6 +131,11 @@ class World:
         self.pass_time(30)
         self.foreign = [launched, image_id]
         self.observers.begin()
+
+    def share_base(self) -> str:
+        """Have another account share a newer image to start from; its id."""
+        ec2 = self.simulation.ec2
+        return ec2.seed_image(f"{_GOLDEN_NAME}-{len(ec2.images)}", owner_id=_GOLDEN_OWNER)
 
     def subnet(self) -> str:
         """A subnet of the account."""
