@@ -50,6 +50,9 @@ def overlay(
         ApiError: for a mapping that EC2 would refuse.
     """
     devices = {device.device_name: dataclasses.replace(device) for device in base}
+    for device in devices.values():
+        # An image may leave to its volumes what their type makes of them.
+        check_performance(device, {})
     for mapping in mappings or ():
         name = _device_name(mapping)
         if "NoDevice" in mapping:
@@ -177,6 +180,8 @@ def from_registration(
 ) -> list[BlockDevice]:
     """The devices of RegisterImage, which must name completed snapshots.
 
+    What was not given of IOPS and throughput the image does not have (a recorded call with gp3); its volumes do.
+
     Raises:
         ApiError: `InvalidParameter`, `InvalidBlockDeviceMapping`, `InvalidSnapshotID.NotFound` or
             `InvalidSnapshot.NotCompleted`.
@@ -200,6 +205,7 @@ def from_registration(
         device = _changed(None, _device_name(mapping), ebs, snapshots)
         if device.snapshot_id:
             device.encrypted = snapshots[device.snapshot_id].encrypted
+        device.iops, device.throughput = ebs.get("Iops"), ebs.get("Throughput")
         devices.append(device)
     if root is None or not any(each.device_name == root and each.snapshot_id for each in devices):
         raise ApiError("InvalidBlockDeviceMapping", "No root snapshot specified in device mapping.")
@@ -255,7 +261,7 @@ def shown_for_image(image: Image) -> list[dict[str, Any]]:
             "VolumeType": device.volume_type,
             "Encrypted": device.encrypted,
         }
-        if device.volume_type in _IOPS:
+        if device.volume_type in _IOPS and device.iops is not None:
             ebs["Iops"] = device.iops
         if device.throughput is not None:
             ebs["Throughput"] = device.throughput

@@ -168,17 +168,22 @@ class ImageViews:
         with self._store.lock:
             parameters = supported(request, "Attribute", "ImageId")
             image = require_own_image(self._store, parameters["ImageId"])
+            if parameters["Attribute"] == "blockDeviceMapping":
+                # Recorded calls; the EC2 API reference lists it all the same.
+                raise ApiError("AuthFailure", "Unauthorized attempt to access restricted resource")
             readers: dict[str, Callable[[], dict[str, Any]]] = {
-                "blockDeviceMapping": lambda: {"BlockDeviceMappings": shown_for_image(image)},
                 "bootMode": lambda: {"BootMode": _value(image.boot_mode)},
                 "deregistrationProtection": lambda: {
                     "DeregistrationProtection": _value(image.deregistration_protection)
                 },
                 "description": lambda: {"Description": _value(image.description)},
                 "imdsSupport": lambda: {"ImdsSupport": _value(image.imds_support)},
+                "kernel": lambda: {"KernelId": {}},
                 # EC2 reports a launch with a delay of 24 hours (EC2 user guide, Check when an AMI was last used).
                 "lastLaunchedTime": lambda: {"LastLaunchedTime": {}},
                 "launchPermission": lambda: {"LaunchPermissions": image.launch_permissions},
+                "productCodes": lambda: {"ProductCodes": []},
+                "ramdisk": lambda: {"RamdiskId": {}},
                 "sriovNetSupport": lambda: {"SriovNetSupport": _value(image.sriov_net_support)},
                 "tpmSupport": lambda: {"TpmSupport": _value(image.tpm_support)},
                 "uefiData": lambda: {"UefiData": _value(image.uefi_data)},

@@ -184,7 +184,7 @@ class Images:
             )
             self._require_free_name(parameters["Name"])
             tags = tags_for(parameters.get("TagSpecifications"), ("image",))
-            root = parameters.get("RootDeviceName")
+            root, ena = parameters.get("RootDeviceName"), parameters.get("EnaSupport", False)
             devices = from_registration(parameters.get("BlockDeviceMappings"), root, self._store.snapshots)
             self._require_own_snapshots(devices)
             refuse_dry_run(request)
@@ -198,8 +198,9 @@ class Images:
                 virtualization_type=parameters.get("VirtualizationType", "paravirtual"),
                 root_device_name=root,
                 devices=devices,
-                ena_support=parameters.get("EnaSupport", False),
-                sriov_net_support=parameters.get("SriovNetSupport"),
+                ena_support=ena,
+                # Recorded calls: EC2 adds it to an image with ENA, and to none without.
+                sriov_net_support=parameters.get("SriovNetSupport", "simple" if ena else None),
                 boot_mode=parameters.get("BootMode"),
                 tpm_support=parameters.get("TpmSupport"),
                 imds_support=parameters.get("ImdsSupport"),

@@ -84,7 +84,9 @@ def require_id(prefix: str, resource_id: str, code: str, expecting: str | None =
         ApiError: `<code>.Malformed`.
     """
     match = _ID.fullmatch(resource_id)
-    if match is None or match.group(1) != prefix:
+    # Recorded calls: of images, nothing but zeros is no id either; of snapshots it is one that does not exist.
+    is_zero = prefix == "ami" and not resource_id.removeprefix("ami-").strip("0")
+    if match is None or match.group(1) != prefix or is_zero:
         hint = expecting or f"{prefix}-..."
         raise ApiError(f"{code}.Malformed", f'Invalid id: "{resource_id}" (expecting "{hint}")')
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from emulator.tests.contract.account import Account
 from emulator.tests.contract.asserting import refused
 
@@ -14,6 +15,37 @@ def test_registering_starts_from_nothing(account: Account) -> None:
     assert (image["Architecture"], image["VirtualizationType"]) == ("i386", "paravirtual")
     assert image["BlockDeviceMappings"][0]["Ebs"]["VolumeType"] == "gp2"
     assert not {"EnaSupport", "BootMode", "ImdsSupport", "SourceInstanceId", "Tags"} & set(image)
+
+
+def test_what_is_not_given_of_a_disk_is_left_to_the_volumes(account: Account) -> None:
+    """Recorded calls: of gp3 without Iops the image shows neither Iops nor Throughput, a volume 3,000 and 125."""
+    snapshot_id = account.snapshot_of(account.image())
+    ebs = {"SnapshotId": snapshot_id, "VolumeType": "gp3"}
+    image_id = account.register(snapshot_id, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": ebs}])
+    shown = account.described(image_id)["BlockDeviceMappings"][0]["Ebs"]
+    assert not {"Iops", "Throughput"} & set(shown)
+    account.launch(ImageId=image_id)
+    volume = account.ec2.describe_volumes(Filters=[{"Name": "snapshot-id", "Values": [snapshot_id]}])[
+        "Volumes"
+    ][0]
+    assert (volume["Iops"], volume["Throughput"]) == (3000, 125)
+
+
+def test_what_is_given_of_a_disk_the_image_shows(account: Account) -> None:
+    snapshot_id = account.snapshot_of(account.image())
+    ebs = {"SnapshotId": snapshot_id, "VolumeType": "gp3", "Iops": 4000, "Throughput": 200}
+    image_id = account.register(snapshot_id, BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": ebs}])
+    shown = account.described(image_id)["BlockDeviceMappings"][0]["Ebs"]
+    assert (shown["Iops"], shown["Throughput"]) == (4000, 200)
+
+
+@pytest.mark.parametrize(("ena", "sriov"), [(True, "simple"), (None, None)])
+def test_an_image_with_ena_has_the_older_networking_too(
+    account: Account, ena: bool | None, sriov: str | None
+) -> None:
+    """Recorded calls: EC2 adds SriovNetSupport by itself; of an image without EnaSupport it shows none."""
+    image_id = account.register(account.snapshot_of(account.image()), EnaSupport=ena)
+    assert account.described(image_id).get("SriovNetSupport") == sriov
 
 
 def test_a_registered_image_is_available_after_about_a_second(account: Account) -> None:

@@ -359,6 +359,21 @@ def test_a_disabled_image_is_hidden_unshared_and_not_launched(account: Account) 
     assert account.launch(ImageId=image_id)
 
 
+def test_the_mapping_is_no_attribute_that_can_be_read(account: Account) -> None:
+    """Recorded calls: AuthFailure to the owner, too; DescribeImages shows it."""
+    with refused("AuthFailure") as refusal:
+        account.ec2.describe_image_attribute(ImageId=account.image(), Attribute="blockDeviceMapping")
+    assert refusal.message == "Unauthorized attempt to access restricted resource"
+
+
+def test_nothing_but_zeros_is_no_id_of_an_image(account: Account) -> None:
+    """Recorded calls: Malformed of an image, NotFound of a snapshot."""
+    with refused("InvalidAMIID.Malformed"):
+        account.ec2.describe_images(ImageIds=["ami-00000000000000000"])
+    with refused("InvalidSnapshotID.NotFound"):
+        account.register("snap-00000000000000000")
+
+
 def test_attributes_can_be_read_and_few_can_be_changed(account: Account) -> None:
     """EC2 API reference, ModifyImageAttribute: description, imdsSupport and launchPermission only."""
     image_id = account.image()
@@ -370,6 +385,12 @@ def test_attributes_can_be_read_and_few_can_be_changed(account: Account) -> None
         assert (
             account.ec2.describe_image_attribute(ImageId=image_id, Attribute=attribute)["ImageId"] == image_id
         )
+    for attribute, member, empty in (
+        ("kernel", "KernelId", {}),
+        ("ramdisk", "RamdiskId", {}),
+        ("productCodes", "ProductCodes", []),
+    ):
+        assert account.ec2.describe_image_attribute(ImageId=image_id, Attribute=attribute)[member] == empty
     with refused("InvalidParameterValue"):
         account.ec2.modify_image_attribute(ImageId=image_id, Attribute="name", Value="other")
 
