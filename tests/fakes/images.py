@@ -30,6 +30,7 @@ class FakeImages(Faulty):
         self.permissions: dict[str, list[str]] = {}
         self.protected: set[str] = set()
         self.hidden: set[str] = set()
+        self.gone: set[str] = set()
         self.allowed = AllowedImages(restricts=False)
         self.lost_on_register: dict[str, Any] = {}
         self._made_of: dict[str, list[str]] = {}
@@ -88,6 +89,11 @@ class FakeImages(Faulty):
         if image is not None and self.allowed.restricts and image.owner_id != OWNER:
             return None
         return None if image_id in self.hidden else image
+
+    @port_call
+    def is_deregistered(self, image_id: str) -> bool:
+        """Whether it was there, and is no more."""
+        return image_id in self.gone
 
     @port_call
     def allowed_images(self) -> AllowedImages:
@@ -177,7 +183,8 @@ class FakeImages(Faulty):
         """Deregister it; its snapshots stay, or those go that no other image is made of."""
         if image_id in self.protected:
             raise RefusedError(f"{image_id} is protected against deregistration")
-        self.all.pop(image_id, None)
+        if self.all.pop(image_id, None) is not None:
+            self.gone.add(image_id)
         snapshot_ids = self._made_of.pop(image_id, [])
         return [each for each in snapshot_ids if with_snapshots and self._deleted_within(each)]
 

@@ -77,6 +77,9 @@ class Images(Protocol):
     def get(self, image_id: str) -> Image | None:
         """One image of any owner; None when it does not exist or is deregistered."""
 
+    def is_deregistered(self, image_id: str) -> bool:
+        """Whether EC2 knows the id, and of no image any more; one that does not show yet it does not know."""
+
     def find(self, tags: Mapping[str, str]) -> list[Image]:
         """All own images that carry all these tags, disabled ones included, in any state."""
 

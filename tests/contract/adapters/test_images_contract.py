@@ -153,6 +153,14 @@ def test_deregistering_frees_the_name_and_keeps_the_snapshots(rig: Rig) -> None:
     assert rig.images.find_snapshots(tags(rig)) == snapshots
 
 
+def test_an_image_that_is_gone_is_told_from_one_that_does_not_show_yet(rig: Rig) -> None:
+    image_id = available_image(rig)
+    assert not rig.images.is_deregistered(image_id)
+    rig.images.deregister(image_id)
+    assert rig.images.is_deregistered(image_id)
+    assert not rig.images.is_deregistered(UNKNOWN)
+
+
 def test_deregistering_an_unknown_image_is_fine(rig: Rig) -> None:
     rig.images.deregister(UNKNOWN)
     assert rig.images.get(UNKNOWN) is None

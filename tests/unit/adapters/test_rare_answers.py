@@ -315,6 +315,22 @@ def test_an_image_shown_as_deregistered_is_none(stub: Stub) -> None:
     assert Ec2Images(client).get(AMI) is None
 
 
+@pytest.mark.parametrize(
+    ("shown", "is_gone"),
+    [([], True), ([{"State": "deregistered"}], True), ([{"State": "pending"}], False), (None, False)],
+)
+def test_an_id_that_ec2_knows_without_an_image_is_of_one_that_is_gone(
+    stub: Stub, shown: list[dict[str, str]] | None, is_gone: bool
+) -> None:
+    client, stubber = stub("ec2")
+    if shown is None:
+        stubber.add_client_error("describe_images", "InvalidAMIID.NotFound", "does not exist")
+    else:
+        images = [{"ImageId": AMI, "Name": "new", **each} for each in shown]
+        stubber.add_response("describe_images", {"Images": images})
+    assert Ec2Images(client).is_deregistered(AMI) is is_gone
+
+
 def test_a_copy_never_names_encryption_next_to_a_snapshot(stub: Stub) -> None:
     (mapping,) = registered(stub, image())["BlockDeviceMappings"]
     assert mapping["Ebs"] == {

@@ -41,15 +41,16 @@ def test_the_task_goes_on_with_what_was_found(build: Build) -> None:
 def test_a_failure_reaches_the_task_with_its_name_and_words(build: Build) -> None:
     build.await_(WaitKind.IMAGE, IMAGE)
     build.account.world.clock.advance(5)
-    assert resume(build, IMAGED, ImageId=IMAGE, State="deregistered") == Resumed(
+    build.account.world.images.add(an_image_in(ImageState.FAILED))
+    assert resume(build, IMAGED, ImageId=IMAGE, State="failed") == Resumed(
         resource_id=IMAGE, resumed=True, reason="the task goes on", kind=WaitKind.IMAGE, waited_seconds=5
     )
     assert build.account.world.executions.failures == {
         TOKEN: (
             "ImageCreationFailedError",
             (
-                f"image {IMAGE} was deregistered while the build waited for it. Find out who did in CloudTrail, and "
-                "build again"
+                f"image {IMAGE} is failed: Client.InternalError. Look at the snapshot's state and the quotas of EBS, "
+                "and build again"
             ),
         )
     }

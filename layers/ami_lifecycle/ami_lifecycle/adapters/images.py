@@ -42,10 +42,22 @@ class Ec2Images:
 
     @calls("ec2:DescribeImages")
     def get(self, image_id: str) -> Image | None:
-        """One image of any owner; None when it does not exist or is deregistered.
+        """One image of any owner; None when it does not exist or is deregistered."""
+        for image in self._known(image_id) or ():
+            return None if image.state is ImageState.DEREGISTERED else image
+        return None
 
-        Of a deregistered image EC2 shows an empty list, later an error (EC2 API reference,
-        DescribeImages).
+    @calls("ec2:DescribeImages")
+    def is_deregistered(self, image_id: str) -> bool:
+        """Whether EC2 knows the id, and of no image any more."""
+        known = self._known(image_id)
+        return known is not None and all(image.state is ImageState.DEREGISTERED for image in known)
+
+    def _known(self, image_id: str) -> list[Image] | None:
+        """The image of an id; None when EC2 does not know the id.
+
+        A deregistered image EC2 shows for a short while, then as an empty list, and with an error when it has
+        forgotten the id (EC2 API reference, DescribeImages); of one that does not show yet, the error.
         """
         with aws_errors("ec2:DescribeImages", image_id):
             try:
@@ -56,10 +68,7 @@ class Ec2Images:
                 if code_of(error) in ABSENT:
                     return None
                 raise
-            for found in answer["Images"]:
-                image = to_image(found)
-                return None if image.state is ImageState.DEREGISTERED else image
-        return None
+            return [to_image(found) for found in answer["Images"]]
 
     @calls("ec2:DescribeImages")
     def find(self, tags: Mapping[str, str]) -> list[Image]:

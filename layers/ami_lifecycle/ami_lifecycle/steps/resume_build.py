@@ -6,10 +6,9 @@ from typing import Final
 
 from ami_lifecycle.domain.events import Event
 from ami_lifecycle.domain.execution import Wait, WaitKind
-from ami_lifecycle.domain.model import Frozen, ImageState
+from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.errors import (
     BuildError,
-    ImageCreationFailedError,
     InvalidRequestError,
     ResourceNotVisibleError,
 )
@@ -53,7 +52,6 @@ def resume_build(
         return Resumed(resource_id=resource_id, resumed=False, reason="nothing waits for it")
     wait = Wait.model_validate(stored.wait)
     try:
-        _refuse_deregistered(event)
         found = check.check(wait)
     except BuildError as error:
         is_accepted = executions.send_failure(stored.token, type(error).__name__, str(error))
@@ -81,12 +79,3 @@ def _resource_of(event: Event) -> str:
             "correct the pattern of the rule"
         )
     return resource_id
-
-
-def _refuse_deregistered(event: Event) -> None:
-    # EC2 does not show a deregistered image; only the event distinguishes it from one that is not visible yet.
-    if event.detail.get("State") == ImageState.DEREGISTERED:
-        raise ImageCreationFailedError(
-            f"image {event.detail.get('ImageId')} was deregistered while the build waited for it. Find out who did "
-            "in CloudTrail, and build again"
-        )

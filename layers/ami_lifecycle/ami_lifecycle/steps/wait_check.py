@@ -25,9 +25,7 @@ from ami_lifecycle.errors import (
 from ami_lifecycle.ports import Commands, Images, Instances
 from ami_lifecycle.steps.lookups import require_alive
 
-_FAILED_IMAGE_STATES: Final = frozenset(
-    {ImageState.FAILED, ImageState.ERROR, ImageState.INVALID, ImageState.DEREGISTERED}
-)
+_FAILED_IMAGE_STATES: Final = frozenset({ImageState.FAILED, ImageState.ERROR, ImageState.INVALID})
 
 
 class WaitState(Frozen):
@@ -80,6 +78,12 @@ class WaitCheck:
     def _check_image(self, wait: Wait) -> WaitState:
         image = self.images.get(wait.resource_id)
         if image is None:
+            # One that does not show yet will; nothing else would end the wait for one that is gone.
+            if self.images.is_deregistered(wait.resource_id):
+                raise ImageCreationFailedError(
+                    f"image {wait.resource_id} was deregistered while the build waited for it. Find out who did in "
+                    "CloudTrail, and build again"
+                )
             return PENDING
         if image.state in _FAILED_IMAGE_STATES:
             raise ImageCreationFailedError(
