@@ -9,11 +9,13 @@ import pytest
 from tests.unit.steps.account import INFRASTRUCTURE, an_image
 from tests.unit.steps.test_instances_and_waits import Build, slow_build
 
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.environment import LaunchProgress
 from ami_lifecycle.domain.execution import InstanceRef
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest, LaunchResult
 from ami_lifecycle.domain.model import TAG_DIGEST, Instance, InstanceState, Role, VolatileDevice
 from ami_lifecycle.domain.naming import client_token
+from ami_lifecycle.domain.plan import BuildMode
 from ami_lifecycle.errors import (
     CapacityUnavailableError,
     ImageCreationFailedError,
@@ -26,6 +28,7 @@ from ami_lifecycle.errors import (
 from ami_lifecycle.steps.launch_builder import launch_builder
 from ami_lifecycle.steps.launch_canary import CanaryInput, launch_canary
 from ami_lifecycle.steps.launcher import LONGEST_CALL, Infrastructure, Launcher
+from ami_lifecycle.steps.user_data import user_data
 
 A, B = INFRASTRUCTURE.subnet_ids
 PAGE = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html"
@@ -122,6 +125,38 @@ def test_a_canary_is_launched_from_the_candidate_as_fleets_will_launch_it() -> N
     assert request.client_token == client_token(build.execution.arn, Role.CANARY, "c7i.large", A, 0)
     assert request.tags["Name"] == "comfyui-multitenant-prod canary"
     assert request.tags["ami-lifecycle:role"] == "canary"
+
+
+@pytest.mark.parametrize(
+    ("base", "mode", "installs"),
+    [
+        ("debian-12", BuildMode.FRESH, True),
+        ("debian-12", BuildMode.UPDATE, False),
+        ("ubuntu-22.04", BuildMode.FRESH, False),
+    ],
+)
+def test_an_agent_is_installed_where_the_base_may_have_none(
+    base: str, mode: BuildMode, installs: bool
+) -> None:
+    build = Build()
+    configured = build.plan.configured.model_copy(update={"base": BaseSettings.model_validate(base)})
+    plan = build.plan.model_copy(update={"mode": mode, "settings": configured})
+    step = build.claimed.model_copy(update={"plan": plan})
+    launched = launch_builder(step, launcher(build))
+    assert build.instances.requests[launched.instance_id].user_data == user_data(
+        Role.BUILDER,
+        configured.builder.self_destruct_minutes,
+        build.execution.arn,
+        installs_agent=installs,
+    )
+    candidate = canary(build).model_copy(update={"plan": plan})
+    launched = launch_canary(candidate, build.account.world.images, launcher(build))
+    assert build.instances.requests[launched.instance_id].user_data == user_data(
+        Role.CANARY,
+        configured.builder.self_destruct_minutes,
+        build.execution.arn,
+        installs_agent=False,
+    ), "every image that we have made has one"
 
 
 def test_a_candidate_that_is_gone_cannot_be_booted() -> None:

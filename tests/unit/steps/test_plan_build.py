@@ -7,15 +7,21 @@ from typing import Any
 
 import pytest
 from tests.fakes.repository import REGISTRY
-from tests.unit.steps.account import UBUNTU, Account, an_image, arn_of, catalogue, image_id_of
+from tests.unit.steps.account import INFRASTRUCTURE, UBUNTU, Account, an_image, arn_of, catalogue, image_id_of
+from tests.unit.steps.promoting import promoted
+from tests.unit.steps.test_promotions import Both
+from tests.unit.steps.test_recipes import hooked
 
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, Pin, UnusableBase
 from ami_lifecycle.domain.execution import BuildState, ImageRef
-from ami_lifecycle.domain.model import TAG_DIGEST, ImageState
+from ami_lifecycle.domain.hooks import HookSettings
+from ami_lifecycle.domain.model import TAG_DIGEST, TAG_GENERATION, TAG_RECIPE, ImageState
 from ami_lifecycle.domain.naming import run_id
-from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
-from ami_lifecycle.domain.planning import Live, base_of, choose_base
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Promotion, Source
+from ami_lifecycle.domain.planning import Live, base_of, choose_base, reason_of_source
+from ami_lifecycle.domain.recipe import hooks_part, recipe_tags
 from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.release import release_name
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import (
     AmiLifecycleError,
@@ -341,6 +347,146 @@ def test_a_text_that_is_no_id_in_latest_has_no_record_to_look_at() -> None:
     account.world.parameters.set(f"{account.prefix}/latest", "no id")
     plan(account)
     assert not [call for call in account.world.parameters.called("get") if "/history/" in call.args[0]]
+
+
+# Hooks.
+
+
+def with_recipe(account: Account, recipe: str | None) -> Account:
+    """The account, whose live image was made with a recipe."""
+    live = account.live
+    tags = {key: value for key, value in live.tags.items() if key != TAG_RECIPE}
+    account.world.images.add(live.model_copy(update={"tags": tags | recipe_tags(recipe)}))
+    return account
+
+
+@pytest.mark.parametrize("recipe", [None, "base:0123456789ab", "verify:0123456789ab"])
+def test_hooks_that_have_changed_are_a_reason_of_their_own(account: Account, recipe: str | None) -> None:
+    now = hooked(account).catalogue.get("prod").recipe
+    before = hooks_part(recipe) or "none"
+    assert plan(with_recipe(account, recipe)).plan.reasons[1:] == (f"the hooks are {now}, and were {before}",)
+
+
+def test_hooks_that_are_gone_are_a_reason_too(account: Account) -> None:
+    found = plan(with_recipe(account, "verify:0123456789ab")).plan
+    assert found.reasons[1:] == ("the hooks are none, and were verify:0123456789ab",)
+
+
+@pytest.mark.parametrize("digest", ["one", "two"])
+def test_hooks_are_no_reason_where_they_are_the_same_or_the_digest_is_another(
+    account: Account, digest: str
+) -> None:
+    account.push(digest)
+    recipe = hooked(account).catalogue.get("prod").recipe if digest == "one" else None
+    found = plan(with_recipe(account, recipe), force=True).plan
+    assert found.action is Action.BUILD
+    assert not [reason for reason in found.reasons if reason.startswith("the hooks")]
+
+
+# Promotions.
+
+
+@pytest.fixture
+def both() -> Both:
+    return Both()
+
+
+def test_where_promotions_are_published_nothing_is_built_without_force(both: Both) -> None:
+    both.prod.push("three")
+    assert plan(both.prod).plan.reasons == (reason_of_source(both.prod.catalogue.get("prod")),)
+    assert plan(both.prod).plan.action is Action.NONE
+    assert plan(both.prod, force=True).plan.action is Action.BUILD
+
+
+def test_where_pushes_are_published_a_promotion_is_told_what_to_do() -> None:
+    assert Both(prod={"publishes": "pushes"}).refused() == (
+        "PromotionRefusedError: prod is built from pushes (publishes: pushes), so the next one would undo a promotion; "
+        "set publishes: promotions in its settings, or promote with pin"
+    )
+
+
+def test_a_promotion_says_all_that_the_next_steps_will_use(both: Both) -> None:
+    tested = both.tested
+    tags = tested.tags | {TAG_GENERATION: "3"}
+    both.prod.world.images.add(tested.model_copy(update={"tags": tags}))
+    both.prod.world.environments.set(EnvironmentRecord(environment="prod", fencing=4))
+    digest = tested.tags[TAG_DIGEST]
+    name = release_name(both.release, digest)
+    assert plan(both.prod, action=Action.PROMOTE, promote_from="dev", reason="tested") == BuildState(
+        plan=BuildPlan(
+            action=Action.PROMOTE,
+            trigger=Trigger.MANUAL,
+            environment="prod",
+            reasons=(f"promoted from dev: the release {name}, {tested.image_id} there", "tested"),
+            run_id=run_id(ARN, digest),
+            settings=both.prod.catalogue.get("prod"),
+            fencing=4,
+            source=Source(
+                repository_uri=both.dev.metadata.docker_image.partition(":")[0],
+                digest=digest,
+                tag=both.dev.metadata.docker_image.partition(":")[2],
+            ),
+            generation=3,
+            promotion=Promotion(
+                environment="dev", image_id=tested.image_id, release=both.release, built_for="dev"
+            ),
+            request=both.request(reason="tested", release=both.release),
+        )
+    )
+
+
+def test_the_hooks_of_a_promotion_that_was_built_again_are_a_reason(both: Both) -> None:
+    """The canary runs the verify hooks of the environment that publishes it."""
+    hooked(both.prod, HookSettings.model_validate({"verify": [{"script": "config/hooks/check.sh"}]}))
+    both.prod.publish(promoted(2, both.tested))
+    reasons = both.plan(force=True).reasons
+    assert reasons[1] == f"the hooks are {both.prod.catalogue.get('prod').recipe}, and were none"
+
+
+def test_all_that_does_not_fit_is_told_at_once() -> None:
+    both = Both(prod={"builder": {"architecture": "arm64", "root_volume_gib": 30}})
+    assert (
+        "does not fit prod: it is x86_64, and builder.architecture of prod is arm64; its root volume has 40 GiB, and "
+        "builder.root_volume_gib of prod is 30. These are on its disks;"
+    ) in both.refused()
+
+
+def test_parameters_that_a_promotion_cannot_write_are_told_beside_the_network(both: Both) -> None:
+    account = both.prod
+    account.publish(an_image(7, digest=OTHER))
+    account.world.parameters.set(f"{account.prefix}/metadata", "x", kind="SecureString")
+    account.world.parameters.set(f"{account.prefix}/history/{account.latest}", "x", kind="StringList")
+    account.world.network.missing.update(INFRASTRUCTURE.subnet_ids)
+    kind, *told = both.refused().replace(": ", "; also: ", 1).split("; also: ")
+    assert kind == "ParameterUnusableError"
+    assert [words.split(" ")[0] for words in told[:2]] == [
+        f"{account.prefix}/metadata",
+        f"{account.prefix}/history/{account.latest}",
+    ]
+    assert len(told) > 2, "what the network lacks"
+
+
+def test_a_promotion_looks_for_no_record_of_a_text_that_is_no_id(both: Both) -> None:
+    both.prod.world.parameters.set(f"{both.prod.prefix}/latest", "no id")
+    both.plan()
+    asked = [call.args[0] for call in both.prod.world.parameters.called("get")]
+    assert not [name for name in asked if name.startswith(f"{both.prod.prefix}/history/")]
+
+
+def test_a_release_that_ec2_shows_late_is_planned(both: Both) -> None:
+    images = both.prod.world.images
+    images.hidden.add(both.tested.image_id)
+
+    class Shows:
+        def before(self, port: Any, call: Any) -> None:
+            """Nothing."""
+
+        def after(self, port: Any, call: Any) -> None:
+            if call.method == "get":
+                images.hidden.discard(both.tested.image_id)
+
+    both.prod.world.watch(Shows())
+    assert both.plan().promotion.image_id == both.tested.image_id
 
 
 # Publishing again.

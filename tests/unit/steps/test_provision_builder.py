@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.unit.steps.test_instances_and_waits import INSTANCE, Build, at_instance
 
+from ami_lifecycle.domain.packing import packed
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan
+from ami_lifecycle.domain.start_programs import START_PROGRAMS
 from ami_lifecycle.steps.provision_builder import provisioning_parameters
 
 CONTAINER = {
@@ -22,6 +24,8 @@ CONTAINER = {
     "ulimits": ["memlock=-1", "nofile=1024:2048"],
     "devices": ["/dev/fuse", "/dev/snd"],
     "restart": "on-failure",
+    "secrets": {"TOKEN": "ssm:/app/token"},
+    "instance_variables": {"SHARD": "tag:Shard|1"},
     "gpu": True,
     "nvidia_toolkit": True,
     "nvidia_driver": "535-server",
@@ -59,6 +63,10 @@ def test_every_setting_of_the_container_has_its_parameter() -> None:
             "ContainerUlimits": "memlock=-1,nofile=1024:2048",
             "ContainerDevices": "/dev/fuse,/dev/snd",
             "ContainerRestart": "on-failure",
+            "ContainerValues": base64.b64encode(
+                b'{"secrets": {"TOKEN": "ssm:/app/token"}, "instance_variables": {"SHARD": "tag:Shard|1"}}'
+            ).decode(),
+            "ContainerPrograms": packed(START_PROGRAMS),
             "GpuEnabled": "true",
             "NvidiaToolkit": "true",
             "NvidiaDriver": "535-server",
@@ -86,6 +94,8 @@ def test_what_is_not_set_is_said_by_a_word_of_its_own() -> None:
             "ContainerUlimits": "-",
             "ContainerDevices": "-",
             "ContainerRestart": "always",
+            "ContainerValues": "-",
+            "ContainerPrograms": "-",
             "GpuEnabled": "false",
             "NvidiaToolkit": "false",
             "NvidiaDriver": "none",

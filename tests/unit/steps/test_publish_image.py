@@ -9,11 +9,13 @@ import pytest
 from tests.unit.steps.account import LONG_AGO, an_image, arn_of, facts, image_id_of
 from tests.unit.steps.execution import Execution
 from tests.unit.steps.test_publishing import CANDIDATE, Build, a_copy
+from tests.unit.steps.test_register_image import Promotion
 
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import Published
+from ami_lifecycle.domain.first_boot import first_boot_of
 from ami_lifecycle.domain.model import TAG_DIGEST, ImageState
-from ami_lifecycle.domain.publication import history_of, timestamp
+from ami_lifecycle.domain.publication import history_of, metadata_of_promotion, timestamp
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import (
@@ -23,6 +25,7 @@ from ami_lifecycle.errors import (
     ImageNotVerifiedError,
     ResourceNotVisibleError,
 )
+from ami_lifecycle.steps.publish_image import PublishInput
 from ami_lifecycle.steps.wait_check import parse_facts
 
 OLDER = 7
@@ -313,6 +316,39 @@ def test_a_size_that_is_refused_is_told_with_the_image(
     assert [record.getMessage() for record in caplog.records] == [
         f"the record of {build.candidate.image_id} says nothing of first boots: denied. Grant it."
     ]
+
+
+# Promotions.
+
+
+def test_a_promotion_is_published_with_what_its_own_canary_found() -> None:
+    promotion = Promotion(launch={"initialization_rate": 300})
+    promotion.prod.publish(an_image(7, digest="sha256:" + "07" * 32))
+    registered = promotion.register()
+    account, source = promotion.prod, promotion.dev.metadata
+    images = account.world.images
+    for each in images.all[registered.image_id].snapshot_ids:
+        images.snapshots[each] = images.snapshots[each].model_copy(update={"data_bytes": 10 * 2**30})
+    verified = parse_facts(facts("verify", source.image_digest, boot_to_healthy_seconds=33.5))
+    step = PublishInput(**dict(promotion.step), image_id=registered.image_id, verified=verified)
+    now = timestamp(account.world.clock.now())
+    published = Execution(account, "e1").publisher(step).publish()
+    metadata = account.metadata
+    assert published.number == int(metadata.workflow_run_number)
+    assert metadata == metadata_of_promotion(
+        promotion.planned,
+        images.all[registered.image_id],
+        source,
+        region="us-east-1",
+        number=published.number,
+        replaces=image_id_of(7),
+        verified_at=now,
+        verified=verified,
+        run_name="e1",
+        first_boot=first_boot_of(promotion.planned.configured.launch, [10 * 2**30]),
+    )
+    assert metadata.facts["first_boot"]["data_bytes"] == 10 * 2**30
+    assert (metadata.promoted_from, metadata.verified_at) == ("dev", now)
 
 
 # Publishing again.

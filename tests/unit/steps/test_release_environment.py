@@ -13,6 +13,7 @@ from tests.unit.steps.test_publishing import Build
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, Unfinished
 from ami_lifecycle.domain.environment import FailedAttempts, HeldBack
 from ami_lifecycle.domain.execution import Published
+from ami_lifecycle.domain.plan import Promotion
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.result import ReleaseResult
 from ami_lifecycle.errors import AccessDeniedError, ClaimContendedError, ThrottledError
@@ -61,6 +62,15 @@ def test_a_build_ends_its_instances_and_gives_the_environment_back(build: Build)
     instances = build.account.world.instances.all
     assert instances[instance.instance_id].state.is_over
     assert not instances[other.instance_id].state.is_over
+
+
+def test_a_promotion_is_released_with_where_it_came_from(build: Build) -> None:
+    assert released(build).promoted_from is None
+    promotion = Promotion(
+        environment="dev", image_id=build.old.image_id, release="arn:maker", built_for="dev"
+    )
+    build.plan = build.plan.model_copy(update={"action": Action.PROMOTE, "promotion": promotion})
+    assert released(build).promoted_from == "dev"
 
 
 def test_what_is_no_build_says_nothing_of_failures(build: Build) -> None:
