@@ -23,8 +23,11 @@ from tests.unit.steps.leftovers import (
     an_orphan_snapshot,
     tags_of,
 )
+from tests.unit.steps.promoting import promoting
 from tests.unit.steps.test_claim_races import holder_of
+from tests.unit.steps.test_recipes import hooked
 
+from ami_lifecycle.domain.docker_image import Manifest
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack, Pin
 from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.model import ImageState, InstanceState, UsageKind
@@ -391,6 +394,28 @@ def test_what_the_plan_would_refuse_is_told_and_not_started(account: Account) ->
     assert account.world.executions.started == []
 
 
+def test_a_text_that_is_no_id_in_latest_has_no_record_to_look_at(account: Account) -> None:
+    account.world.parameters.set(f"{account.prefix}/latest", "no id")
+    swept(account)
+    asked = [call.args[0] for call in account.world.parameters.called("get")]
+    assert f"{account.prefix}/history/no id" not in asked
+
+
+def test_hooks_that_have_changed_are_told_as_what_is_not_published(account: Account) -> None:
+    digest = account.push("one")
+    hooked(account)
+    problem = f"prod-latest names {digest}, which is not published with the hooks of the settings"
+    assert repaired(f"{problem}; started {name_of(account, BUILD)}") in swept(account).findings
+
+
+def test_where_promotions_are_published_no_tag_is_looked_at() -> None:
+    account = promoting()
+    account.push("one")
+    assert swept(account).unpublished == ()
+    asked = [call.args[1] for call in account.world.repository.called("digest_of")]
+    assert asked == ["dev-latest"]
+
+
 def test_a_registry_that_refuses_is_told_by_repository_and_tag(account: Account) -> None:
     # After that of dev.
     account.world.repository.fail("digest_of", DENIED, skip=1)
@@ -539,6 +564,15 @@ def test_a_record_that_contradicts_latest_is_repaired_by_publishing_again(
     assert [each.what for each in record(account).held_back] == [f"publish {account.latest}"]
 
 
+def test_a_repair_starts_whatever_the_tag_names(account: Account) -> None:
+    """Only a build needs a Docker image that can be built in."""
+    digest = account.push("one")
+    account.world.repository.manifests[digest] = Manifest(media_type="text/plain")
+    account.world.parameters.delete(f"{account.prefix}/metadata")
+    swept(account)
+    assert [each.request.action for each in account.world.executions.started] == [Action.PUBLISH]
+
+
 def test_a_repair_that_waits_is_told_as_one(account: Account) -> None:
     account.world.parameters.delete(f"{account.prefix}/metadata")
     now = account.world.clock.now()
@@ -577,6 +611,26 @@ def test_an_image_that_can_go_is_reason_enough_and_the_name_another(account: Acc
     paths = account.catalogue.get("prod").retirement.parameter_paths
     assert call.args == ([old.image_id], paths)
     assert call.kwargs == {"with_permissions": False}
+
+
+def test_an_image_and_the_name_are_one_retirement() -> None:
+    account = Account()
+    account.publish(an_image(1, name=f"{NAME}.candidate.1", digest=account.push("one")))
+    old = account.world.images.add(an_image(7, name=f"{NAME}.candidate.7"))
+    account.record(old, status=RecordStatus.SUPERSEDED)
+    swept(account)
+    assert [each.what for each in record(account).held_back] == [f"retire {old.image_id} {NAME}"]
+
+
+def test_a_previous_image_that_is_kept_is_no_reason_to_retire() -> None:
+    """History tells which of them was live last."""
+    account = Account({"retirement": {"keep_previous": 1}})
+    for number in (7, 8):
+        old = account.world.images.add(an_image(number, name=f"{NAME}.candidate.{number}"))
+        account.record(old, status=RecordStatus.SUPERSEDED)
+    account.publish(an_image(9, digest=account.push("one")))
+    swept(account)
+    assert [each.what for each in record(account).held_back] == [f"retire {OLD}"]
 
 
 def test_a_name_that_is_free_can_be_adopted() -> None:
@@ -736,9 +790,12 @@ def test_a_rebuild_of_a_digest_that_is_gone_or_given_up_is_told() -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_no_more_rebuilds_are_started_than_the_settings_allow(number: int) -> None:
     refresh = {"rebuild_after_days": 30, "max_per_sweep": number}
-    account = Account({"refresh": refresh})
-    for index, name in enumerate(("prod", "dev"), 1):
-        one = Account({"refresh": refresh}, world=account.world, environment=name)
+    account = Account()
+    account.catalogue = catalogue(
+        environments={"dev": {}, "eu": {}, "prod": {}}, defaults={"refresh": refresh}
+    )
+    for index, name in enumerate(("prod", "eu", "dev"), 1):
+        one = Account(world=account.world, environment=name)
         image = f"comfyui-multitenant-{name}"
         one.publish(an_image(index, environment=name, name=image, digest=one.push(name)))
     result = swept(account)
@@ -759,6 +816,31 @@ def test_a_base_that_nobody_can_see_is_told_in_each_environment_and_looked_up_on
     assert all(UBUNTU in each.finding for each in result.findings)
     assert len([call for call in account.world.images.called("get") if call.args == (UBUNTU,)]) == 1
     assert account.world.executions.started == []
+
+
+def test_no_base_is_looked_up_where_nothing_is_live() -> None:
+    account = Account({"refresh": {"follow_base": True}})
+    swept(account)
+    assert account.world.parameters.called("get") != []
+    asked = [call.args[0] for call in account.world.parameters.called("get")]
+    assert not [name for name in asked if name.startswith("/aws/service/")]
+
+
+def test_what_never_failed_takes_its_turn_before_what_failed_once() -> None:
+    refresh = {"rebuild_after_days": 30}
+    account = Account({"refresh": refresh})
+    for index, name in enumerate(("dev", "prod"), 1):
+        one = Account({"refresh": refresh}, world=account.world, environment=name)
+        image = an_image(index, environment=name, name=f"comfyui-multitenant-{name}", digest=one.push(name))
+        one.publish(image)
+    now = account.world.clock.now()
+    held = HeldBack(
+        what=f"rebuild {image_id_of(1)}", since=now, tries=1, due=now, execution_arn=arn_of("dev")
+    )
+    account.world.environments.set(EnvironmentRecord(environment="dev", held_back=(held,)))
+    account.world.executions.end(arn_of("dev"))
+    swept(account)
+    assert [each.request.environment for each in account.world.executions.started] == ["prod"]
 
 
 def test_a_rebuild_that_is_not_due_any_more_is_forgotten() -> None:
@@ -898,6 +980,14 @@ def test_a_fault_that_nobody_knows_fails_the_sweep_and_is_a_finding(account: Acc
     assert "dev: ValueError: no such field. AWS answers with what this service does not know" in str(
         raised.value
     )
+
+
+def test_a_record_that_is_refused_at_the_end_is_told_with_its_environment(account: Account) -> None:
+    swept(account)
+    looks = len(account.world.environments.called("get"))
+    # The last looks are at what is held back in each environment.
+    account.world.environments.fail("get", DENIED, skip=looks - 1)
+    assert swept(account).findings == (blocked("prod"),)
 
 
 def test_a_blocked_thing_is_counted_once(account: Account) -> None:
