@@ -108,6 +108,15 @@ def test_what_can_be_asked_for_many_images_is_asked_once() -> None:
     assert set(build.account.world.images.snapshots) == set(build.candidate.snapshot_ids)
 
 
+def test_a_snapshot_that_went_with_its_image_is_not_asked_for_again() -> None:
+    build = Pile(3)
+    gone = {each for image in build.pile for each in image.snapshot_ids}
+    build.retire_for(180)
+    images = build.account.world.images
+    assert not gone & set(images.snapshots)
+    assert not gone & {each for call in images.called("images_of_snapshots") for each in call.args[0]}
+
+
 def test_images_without_records_cost_two_calls_each() -> None:
     costs = []
     for number in (10, 30):

@@ -482,7 +482,7 @@ def test_a_release_that_ec2_shows_late_is_planned(both: Both) -> None:
             """Nothing."""
 
         def after(self, port: Any, call: Any) -> None:
-            if call.method == "get":
+            if call.args == (both.tested.image_id,):
                 images.hidden.discard(both.tested.image_id)
 
     both.prod.world.watch(Shows())

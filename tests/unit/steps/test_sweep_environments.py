@@ -567,7 +567,12 @@ def test_a_record_that_contradicts_latest_is_repaired_by_publishing_again(
 def test_a_repair_starts_whatever_the_tag_names(account: Account) -> None:
     """Only a build needs a Docker image that can be built in."""
     digest = account.push("one")
-    account.world.repository.manifests[digest] = Manifest(media_type="text/plain")
+    account.world.repository.manifests[digest] = Manifest(
+        media_type="application/vnd.oci.image.manifest.v1+json",
+        artifact_type="application/vnd.cyclonedx+json",
+    )
+    problems, _ = account.preflight.build_problems(account.catalogue.get("prod"), digest, None)
+    assert problems != []
     account.world.parameters.delete(f"{account.prefix}/metadata")
     swept(account)
     assert [each.request.action for each in account.world.executions.started] == [Action.PUBLISH]
@@ -909,9 +914,10 @@ def test_a_rebuild_outside_of_its_window_keeps_its_turn_while_it_is_due(since: A
         account.publish(an_image(1, digest=account.push("one")))
     now = account.world.clock.now()
     held = HeldBack(what=f"rebuild {account.latest}", since=now, tries=2, due=now, execution_arn=arn_of("x"))
-    remember(account, held_back=(held,), rebuild_due_since=since)
+    other = HeldBack(what="snap-1", since=now, due=now)
+    remember(account, held_back=(held, other), rebuild_due_since=since)
     swept(account)
-    assert record(account).held_back == (() if since is None else (held,))
+    assert record(account).held_back == ((other,) if since is None else (other, held))
 
 
 # Faults.

@@ -229,7 +229,7 @@ class Publisher:
                 provisioned=step.provisioned,
                 verified_at=verified_at,
                 verified=step.verified,
-                run_name=step.execution_arn.rsplit(":", 1)[-1],
+                run_name=self._run_name,
                 first_boot=self._first_boot(image),
             )
         if plan.action is Action.PROMOTE and origin is None:
@@ -245,6 +245,10 @@ class Publisher:
         )
         return metadata_from(own, number=number, replaces=replaces, reason=reason)
 
+    @property
+    def _run_name(self) -> str:
+        return self.step.execution_arn.rsplit(":", 1)[-1]
+
     def _metadata_of_promotion(
         self, image: Image, number: int, replaces: str | None, verified_at: str | None
     ) -> Metadata:
@@ -259,7 +263,7 @@ class Publisher:
             replaces=replaces,
             verified_at=verified_at,
             verified=step.verified,
-            run_name=step.execution_arn.rsplit(":", 1)[-1],
+            run_name=self._run_name,
             first_boot=self._first_boot(image),
         )
 
