@@ -404,7 +404,7 @@ def test_a_text_that_is_no_id_in_latest_has_no_record_to_look_at(account: Accoun
 def test_hooks_that_have_changed_are_told_as_what_is_not_published(account: Account) -> None:
     digest = account.push("one")
     hooked(account)
-    problem = f"prod-latest names {digest}, which is not published with the hooks of the settings"
+    problem = f"prod-latest names {digest}, which is not published with the base and hooks of the settings"
     assert repaired(f"{problem}; started {name_of(account, BUILD)}") in swept(account).findings
 
 
