@@ -43,7 +43,8 @@ def limit(images: list[Image], confirmed: int | None = None, **policy: Any) -> R
 def test_the_smaller_of_number_and_share_holds_and_one_may_always_go(
     policy: dict[str, int], at_most: int | None
 ) -> None:
-    assert limit(owned(10), **policy).at_most == at_most
+    known = limit(owned(10), **policy)
+    assert (known.at_most, known.because == "") == (at_most, at_most is None)
 
 
 def test_exactly_so_many_may_go_and_of_more_none() -> None:
@@ -84,7 +85,7 @@ def test_a_person_allows_a_number_whatever_the_settings_say() -> None:
     known = limit(owned(5), 3, max_images=1)
     assert known.refused(ids(1, 2, 3)) == []
     assert known.refused(ids(1, 2, 3, 4)) == ids(1, 2, 3, 4)
-    assert known.because == "3 at most were asked for"
+    assert (known.environment, known.because) == ("prod", "3 at most were asked for")
     assert limit(owned(5), 3).at_most == 3
 
 

@@ -265,6 +265,16 @@ def test_all_that_have_the_name_are_told(build: Build) -> None:
     )
 
 
+def test_what_a_result_leaves_out_is_counted(build: Build) -> None:
+    """A state carries 256 KiB."""
+    for number in range(100, 161):
+        build.account.world.images.add(an_image(number, name=f"{CANDIDATE}{number}"))
+        build.account.world.usage.use(image_id_of(number), UsageKind.FLEET, "fleet-1")
+    retired = build.retire()
+    assert len(retired.decisions) == 60
+    assert retired.omitted == 2
+
+
 # What history is told.
 
 

@@ -16,6 +16,7 @@ from ami_lifecycle.domain.model import Image, UsageKind
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.errors import AccessDeniedError, CleanUpIncompleteError, ThrottledError
+from ami_lifecycle.steps.retire_images import within_limit
 
 TOO_MANY = "nothing uses it, but too many images would go at once"
 
@@ -106,6 +107,17 @@ def test_shared_images_are_not_among_those_that_are_too_many() -> None:
     (blocked,) = build.retire().blocked
     assert "2 images of prod" in blocked.reason
     assert left(build) == {image_id_of(number) for number in (1, 2, 3, 4)}
+
+
+def test_who_only_looks_is_told_of_each_image_what_would_become_of_it() -> None:
+    decisions = [
+        Decision(image_id=image_id_of(number), action=RetireAction.RETIRE, reason="nothing uses it")
+        for number in (1, 2)
+    ]
+    assert within_limit(decisions, [image_id_of(2)]) == [
+        decisions[0],
+        Decision(image_id=image_id_of(2), action=RetireAction.KEEP, reason=TOO_MANY),
+    ]
 
 
 def test_the_candidate_goes_all_the_same() -> None:

@@ -36,6 +36,7 @@ from ami_lifecycle.domain.publication import dump
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import FindingKind, SweepFinding, SweepResult
+from ami_lifecycle.domain.retirement_limit import limit_of
 from ami_lifecycle.errors import AccessDeniedError, CleanUpIncompleteError, ThrottledError
 
 DENIED = AccessDeniedError("denied. Grant it.")
@@ -268,6 +269,57 @@ def test_an_image_without_an_execution_is_nobodys_orphan(account: Account) -> No
         account.world.images.add(image.model_copy(update={"image_id": image_id_of(number), "tags": tags}))
     assert [each.kind for each in swept(account).findings] == [FindingKind.RETIREMENT_DUE]
     assert account.world.executions.called("status") == []
+
+
+def two_environments_with_orphans() -> tuple[Account, dict[str, list[str]]]:
+    """Two unpublished images in each of two environments that may lose one at once."""
+    account = Account()
+    retirement = {"max_images": 1}
+    account.catalogue = catalogue(environments={"dev": {}, "prod": {}}, defaults={"retirement": retirement})
+    added: dict[str, list[str]] = {}
+    for number, environment in enumerate(("dev", "prod", "dev", "prod"), 20):
+        image = an_image(
+            number,
+            name=f"comfyui-multitenant-{environment}.candidate.{number}",
+            environment=environment,
+            execution=f"gone-{number}",
+        )
+        account.world.images.add(image)
+        added.setdefault(environment, []).append(image.image_id)
+    return account, added
+
+
+def limited(account: Account, environment: str, image_ids: list[str]) -> SweepFinding:
+    settings = account.catalogue.get(environment)
+    owned = [account.world.images.all[each] for each in image_ids]
+    limit = limit_of(environment, settings.retirement, owned)
+    return reported(f"history knows nothing of them: {limit.refusal(image_ids)}", environment=environment)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_orphans_beyond_the_limit_stay_in_every_environment(knows: bool) -> None:
+    """Whether Step Functions still knows what made them, or has forgotten it."""
+    account, added = two_environments_with_orphans()
+    if knows:
+        for number in range(20, 24):
+            account.world.executions.end(arn_of(f"gone-{number}"), ExecutionStatus.FAILED)
+    result = swept(account)
+    assert result.findings == tuple(limited(account, each, added[each]) for each in ("dev", "prod"))
+    assert result.blocked == ("retirement of dev", "retirement of prod")
+    assert set(added["dev"] + added["prod"]) <= set(account.world.images.all)
+
+
+def test_where_the_limit_is_not_known_they_stay_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    account, added = two_environments_with_orphans()
+
+    def denied(*_: object) -> None:
+        raise DENIED
+
+    monkeypatch.setattr("ami_lifecycle.steps.sweep_environments.limit_of", denied)
+    assert swept(account).findings == tuple(
+        blocked(f"images that {each} has not published", each) for each in ("dev", "prod")
+    )
+    assert set(added["dev"] + added["prod"]) <= set(account.world.images.all)
 
 
 def test_a_look_at_all_that_is_refused_is_told_of_the_orphans(account: Account) -> None:
@@ -636,6 +688,33 @@ def test_a_previous_image_that_is_kept_is_no_reason_to_retire() -> None:
     account.publish(an_image(9, digest=account.push("one")))
     swept(account)
     assert [each.what for each in record(account).held_back] == [f"retire {OLD}"]
+
+
+def test_the_limit_is_asked_for_only_where_an_image_could_go(account: Account) -> None:
+    looks = []
+    for retirement in ({}, {"max_images": 1}):
+        account.catalogue = catalogue(
+            environments={"dev": {}, "prod": {}}, defaults={"retirement": retirement}
+        )
+        before = len(account.world.images.called("find"))
+        swept(account)
+        looks.append(len(account.world.images.called("find")) - before)
+    assert looks[0] == looks[1]
+
+
+def test_more_than_may_go_is_told_and_nothing_is_started(account: Account) -> None:
+    for number in (7, 8):
+        image = account.world.images.add(an_image(number, name=f"{NAME}.candidate.{number}"))
+        account.record(image, status=RecordStatus.SUPERSEDED)
+    account.catalogue = catalogue(
+        environments={"dev": {}, "prod": {}}, defaults={"retirement": {"max_images": 1}}
+    )
+    result = swept(account)
+    limit = limit_of("prod", account.catalogue.get("prod").retirement, account.own_images())
+    assert result == SweepResult(
+        findings=(reported(limit.refusal([OLD, image_id_of(8)])),), blocked=("retirement of prod",)
+    )
+    assert account.world.executions.started == []
 
 
 def test_a_name_that_is_free_can_be_adopted() -> None:

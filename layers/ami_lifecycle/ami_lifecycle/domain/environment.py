@@ -262,9 +262,8 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
     if waiting is None:
         return new
     confirmed = new.retire_at_most if new.retire_at_most is not None else waiting.retire_at_most
-    merged = _merged(waiting, new)
     # Whichever gives way: both would retire.
-    return merged if confirmed is None else merged.model_copy(update={"retire_at_most": confirmed})
+    return _merged(waiting, new).model_copy(update={"retire_at_most": confirmed})
 
 
 def _merged(waiting: BuildRequest, new: BuildRequest) -> BuildRequest:
