@@ -138,6 +138,14 @@ MEANINGS: Final[dict[str, str]] = {
         "The same as a share of the environment's images, the live one included. One image may always go, because a "
         "publication replaces one."
     ),
+    "retirement.deprecate_kept": (
+        "Set EC2's deprecation date on images that are kept, so that other accounts do not find them any more; one "
+        "that becomes live again loses it."
+    ),
+    "retirement.deregistration_protection": (
+        "Have EC2 refuse the deregistration of the live image, whoever asks. The service takes that back when it "
+        "retires the image, but not when you switch the setting off."
+    ),
     "retirement.launch_template_versions": (
         "`used`: a launch template keeps the images of the versions that something launches. `all`: of every version."
     ),

@@ -47,7 +47,11 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ec2", "DescribeImageReferences"): {"IncludeAllResourceTypes": True},
     ("ec2", "DescribeLaunchTemplateVersions"): {"Versions": ["$Latest"]},
     ("ec2", "DisableImage"): {"ImageId": "ami-1"},
+    ("ec2", "DisableImageDeprecation"): {"ImageId": "ami-1"},
+    ("ec2", "DisableImageDeregistrationProtection"): {"ImageId": "ami-1"},
     ("ec2", "EnableImage"): {"ImageId": "ami-1"},
+    ("ec2", "EnableImageDeprecation"): {"ImageId": "ami-1"},
+    ("ec2", "EnableImageDeregistrationProtection"): {"ImageId": "ami-1"},
     ("ec2", "ModifyImageAttribute"): {"ImageId": "ami-1"},
     ("ec2", "RebootInstances"): {"InstanceIds": ["i-1"]},
     ("ec2", "RegisterImage"): {

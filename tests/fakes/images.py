@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -181,7 +182,7 @@ class FakeImages(Faulty):
     @port_call
     def deregister(self, image_id: str, *, with_snapshots: bool = False) -> list[str]:
         """Deregister it; its snapshots stay, or those go that no other image is made of."""
-        if image_id in self.protected:
+        if image_id in self.protected or (image_id in self.all and self.all[image_id].is_protected):
             raise RefusedError(f"{image_id} is protected against deregistration")
         if self.all.pop(image_id, None) is not None:
             self.gone.add(image_id)
@@ -195,6 +196,32 @@ class FakeImages(Faulty):
         except (AmiLifecycleError, ClientError):
             # A code that no table names passes the adapters as what it is.
             return False
+
+    @port_call
+    def deprecate(self, image_id: str, at: datetime) -> None:
+        """Set the date from which others do not find it."""
+        if image_id in self.all:
+            self._change(image_id, deprecated_at=at)
+
+    @port_call
+    def undeprecate(self, image_id: str) -> None:
+        """Take the date away."""
+        if image_id in self.all:
+            self._change(image_id, deprecated_at=None)
+
+    @port_call
+    def protect(self, image_id: str) -> None:
+        """Have its deregistration refused."""
+        if image_id in self.all:
+            self._change(image_id, deregistration_protection="enabled-without-cooldown")
+
+    @port_call
+    def unprotect(self, image_id: str) -> None:
+        """Take the protection away, which takes a day where it has a cooldown."""
+        if image_id in self.all:
+            has_cooldown = self.all[image_id].deregistration_protection == "enabled-with-cooldown"
+            after = "disabled-after 2026-01-01T00:00:00Z" if has_cooldown else "disabled"
+            self._change(image_id, deregistration_protection=after)
 
     @port_call
     def launch_permissions(self, image_id: str) -> list[str]:

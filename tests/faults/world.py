@@ -27,7 +27,7 @@ _HOOKS = {
 SCRIPTS = {f"{stage}.sh": "#!/bin/bash\nexit 0\n" for stage in _HOOKS}
 ENVIRONMENTS: Mapping[str, Any] = {
     PROD: {},
-    KEEPING: {"retirement": {"keep_previous": 1}},
+    KEEPING: {"retirement": {"keep_previous": 1, "deprecate_kept": True, "deregistration_protection": True}},
     OTHER: {"hooks": _HOOKS},
     # From OTHER, whose provision hooks are on its disks.
     PROMOTED: {"publishes": "promotions", "hooks": _HOOKS},

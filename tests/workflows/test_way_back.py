@@ -1,16 +1,27 @@
-"""What keeps a wrong retirement from being final: limits on how many images go at once."""
+"""What keeps a wrong retirement from happening: limits on how many images go at once, and marks on those that stay."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.workflows.conftest import Running
 from tests.workflows.operators import Operator
-from tests.workflows.service import Service
+from tests.workflows.service import Service, failures
 
 SETTINGS: Final[dict[str, Any]] = {
-    "environments": {"limited": {"retirement": {"max_images": 1}}},
+    "environments": {
+        "limited": {"retirement": {"max_images": 1}},
+        "marked": {
+            "retirement": {
+                "keep_previous": 1,
+                "deprecate_kept": True,
+                "deregistration_protection": True,
+            }
+        },
+        "protected": {"retirement": {"deregistration_protection": True}},
+    },
 }
 
 
@@ -62,3 +73,39 @@ def test_a_publication_replaces_one_image_within_every_limit(service: Service) -
     limited.must_build("4" * 40)
     limited.must_build("5" * 40)
     limited.has_one_image()
+
+
+def marks(service: Service, image_id: str) -> tuple[bool, str]:
+    """Whether an image is deprecated, and how it is protected."""
+    (image,) = service.client("ec2").describe_images(ImageIds=[image_id], IncludeDeprecated=True)["Images"]
+    return "DeprecationTime" in image, image["DeregistrationProtection"]
+
+
+def test_what_stays_is_deprecated_and_what_is_live_is_not(service: Service) -> None:
+    marked = service.environment("marked")
+    marked.must_build("1" * 40)
+    first = str(marked.latest())
+    assert marks(service, first) == (False, "enabled-without-cooldown")
+    marked.must_build("2" * 40)
+    second = str(marked.latest())
+    assert marks(service, first) == (True, "enabled-without-cooldown")
+    assert marks(service, second) == (False, "enabled-without-cooldown")
+
+    request = {"environment": "marked", "action": "publish", "publish_image_id": first, "pin": False}
+    assert not failures([service.run(request)])
+    assert marks(service, first) == (False, "enabled-without-cooldown")
+    assert marks(service, second)[0]
+    # The kept image has the constant name, and goes when another one takes its place, protected or not.
+    marked.must_build("3" * 40)
+    marked.must_build("4" * 40)
+    assert len(marked.left().images) == 2
+
+
+def test_protection_does_not_keep_the_name_from_being_adopted(service: Service) -> None:
+    protected = service.environment("protected")
+    for revision in ("1", "2"):
+        protected.must_build(revision * 40)
+        live = protected.has_one_image()
+        assert marks(service, live) == (False, "enabled-without-cooldown")
+        with pytest.raises(ClientError, match="OperationNotPermitted"):
+            service.client("ec2").deregister_image(ImageId=live)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.ec2.image_views import notify_image, require_own_image
 from aws_emulator.ec2.requests import refuse_dry_run, supported
 from aws_emulator.ec2.store import Ec2Store
+
+
+def _to_the_minute(moment: datetime) -> datetime:
+    return (moment + timedelta(seconds=30)).replace(second=0, microsecond=0)
+
+
+def _years_after(moment: datetime, years: int) -> datetime:
+    return moment + timedelta(days=round(365.25 * years))
 
 
 class ImageSwitches:
@@ -76,14 +84,23 @@ class ImageSwitches:
 
     @operation("ec2", "EnableImageDeprecation")
     def enable_image_deprecation(self, request: Request) -> Response:
-        """Set the date from which others no longer see the image."""
+        """Set the date from which others no longer see the image.
+
+        It is rounded to the minute, not in the past, and at most ten years ahead, or for a public image two years
+        after its creation (EC2 API reference, EnableImageDeprecation).
+        """
         with self._store.lock:
             parameters = supported(request, "ImageId", "DeprecateAt")
             image = require_own_image(self._store, parameters["ImageId"])
-            if parameters["DeprecateAt"] <= self._store.clock.now():
-                raise ApiError("InvalidParameterValue", "The deprecation date must be in the future")
+            at, now = _to_the_minute(parameters["DeprecateAt"]), self._store.clock.now()
+            latest = _years_after(image.created, 2) if image.public else _years_after(now, 10)
+            if not now < at <= latest:
+                raise ApiError(
+                    "InvalidParameterValue",
+                    f"The deprecation date must be in the future, and no later than {latest:%Y-%m-%dT%H:%M:%SZ}",
+                )
             refuse_dry_run(request)
-            image.deprecation_time = parameters["DeprecateAt"]
+            image.deprecation_time = at
             return {"Return": True}
 
     @operation("ec2", "DisableImageDeprecation")

@@ -200,7 +200,15 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ec2", "DescribeImageReferences"): _describe_image_references,
     ("ec2", "DescribeLaunchTemplateVersions"): _describe_launch_template_versions,
     ("ec2", "DisableImage"): _on_one("DisableImage", "image", "ImageId"),
+    ("ec2", "DisableImageDeprecation"): _on_one("DisableImageDeprecation", "image", "ImageId"),
+    ("ec2", "DisableImageDeregistrationProtection"): _on_one(
+        "DisableImageDeregistrationProtection", "image", "ImageId"
+    ),
     ("ec2", "EnableImage"): _on_one("EnableImage", "image", "ImageId"),
+    ("ec2", "EnableImageDeprecation"): _on_one("EnableImageDeprecation", "image", "ImageId"),
+    ("ec2", "EnableImageDeregistrationProtection"): _on_one(
+        "EnableImageDeregistrationProtection", "image", "ImageId"
+    ),
     ("ec2", "ModifyImageAttribute"): _on_one("ModifyImageAttribute", "image", "ImageId"),
     ("ec2", "RebootInstances"): _on_instances("RebootInstances"),
     ("ec2", "RegisterImage"): _register_image,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -324,6 +325,46 @@ def test_a_protected_image_is_not_deregistered(account: Account) -> None:
     assert account.ec2.deregister_image(ImageId=image_id)["Return"] is True
 
 
+def test_a_deprecation_date_is_rounded_to_the_minute_and_can_be_taken_away(account: Account) -> None:
+    """EC2 API reference, EnableImageDeprecation."""
+    image_id = account.image()
+    now = account.clock.now().replace(second=0, microsecond=0)
+    for seconds, minutes in ((29, 5), (31, 6)):
+        account.ec2.enable_image_deprecation(
+            ImageId=image_id, DeprecateAt=now + timedelta(minutes=5, seconds=seconds)
+        )
+        shown = datetime.fromisoformat(account.described(image_id)["DeprecationTime"])
+        assert shown == now + timedelta(minutes=minutes)
+    account.ec2.disable_image_deprecation(ImageId=image_id)
+    assert "DeprecationTime" not in account.described(image_id)
+
+
+def test_a_deprecation_date_is_neither_past_nor_too_far_ahead(account: Account) -> None:
+    """EC2 API reference, EnableImageDeprecation: ten years, and for public images two after their creation."""
+    image_id = account.image()
+    now = account.clock.now()
+    for at in (now - timedelta(minutes=1), now + timedelta(days=3_700)):
+        with refused("InvalidParameterValue"):
+            account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt=at)
+    account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt=now + timedelta(days=3_600))
+    account.ec2.modify_image_attribute(ImageId=image_id, LaunchPermission={"Add": [{"Group": "all"}]})
+    with refused("InvalidParameterValue"):
+        account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt=now + timedelta(days=800))
+    account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt=now + timedelta(days=700))
+
+
+def test_the_owner_finds_a_deprecated_image_and_launches_it(account: Account) -> None:
+    """EC2 user guide, Deprecate an Amazon EC2 AMI: owners always see theirs; launches by id go on."""
+    image_id = account.image()
+    account.ec2.enable_image_deprecation(
+        ImageId=image_id, DeprecateAt=account.clock.now() + timedelta(minutes=2)
+    )
+    account.advance(600)
+    found = account.ec2.describe_images(Owners=["self"])["Images"]
+    assert image_id in {image["ImageId"] for image in found}
+    assert account.launch(ImageId=image_id)
+
+
 def test_a_cooldown_protects_for_another_day(account: Account) -> None:
     """EC2 user guide: with a cooldown, deregistration is possible 24 hours after protection was disabled."""
     image_id = account.image()
@@ -555,7 +596,7 @@ def test_launch_permissions_are_reset(account: Account) -> None:
 def test_a_deprecation_is_cancelled(account: Account) -> None:
     """EC2 user guide, Deprecate an AMI: its owner sees the date until the deprecation is cancelled."""
     image_id = account.image()
-    account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt="2099-01-01T00:00:00Z")
-    assert account.described(image_id)["DeprecationTime"].startswith("2099-01-01")
+    account.ec2.enable_image_deprecation(ImageId=image_id, DeprecateAt="2030-01-01T00:00:00Z")
+    assert account.described(image_id)["DeprecationTime"].startswith("2030-01-01")
     account.ec2.disable_image_deprecation(ImageId=image_id)
     assert "DeprecationTime" not in account.described(image_id)

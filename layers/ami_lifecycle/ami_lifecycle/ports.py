@@ -113,6 +113,18 @@ class Images(Protocol):
         Returns the snapshots that EC2 reports as deleted; the others may still exist.
         """
 
+    def deprecate(self, image_id: str, at: datetime) -> None:
+        """Set the date from which other accounts do not find it. Idempotent."""
+
+    def undeprecate(self, image_id: str) -> None:
+        """Take that date away. Idempotent."""
+
+    def protect(self, image_id: str) -> None:
+        """Have EC2 refuse its deregistration, until `unprotect`. Idempotent."""
+
+    def unprotect(self, image_id: str) -> None:
+        """Take the protection away, at once. Idempotent."""
+
     def launch_permissions(self, image_id: str) -> list[str]:
         """Account ids, groups (`all`), organizations and units that may launch it.
 

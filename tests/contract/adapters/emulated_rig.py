@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from tests.contract.adapters.emulated_account import EmulatedAccount
@@ -85,6 +86,9 @@ class EmulatedRig:
         self.repository_name = account.repository_name
         self.document = account.document
         self.state_machine_arn = account.state_machine_arn
+
+    def now(self) -> datetime:
+        return self.account.clock.now()
 
     def settle(self) -> None:
         tags = {"test": self.name}

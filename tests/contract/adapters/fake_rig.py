@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from tests.fakes import World
@@ -58,6 +59,9 @@ class FakeRig:
                 block_devices=(device,),
             )
         )
+
+    def now(self) -> datetime:
+        return self.world.clock.now()
 
     def settle(self) -> None:
         self.world.settle()

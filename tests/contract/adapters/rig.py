@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Protocol
 
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
@@ -44,6 +45,9 @@ class Rig(Protocol):
     document: str
     """Name of a document that takes the parameter `Message` and prints something."""
     state_machine_arn: str
+
+    def now(self) -> datetime:
+        """The time in that world."""
 
     def settle(self) -> None:
         """Wait until no instance and no image is in transition."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from tests.contract.adapters.emulated_rig import EmulatedRig
@@ -327,3 +328,46 @@ def test_a_snapshot_tells_the_size_of_its_data(emulated: EmulatedRig) -> None:
     assert image is not None
     (snapshot,) = emulated.images.find_each_snapshot(image.snapshot_ids)
     assert snapshot.data_bytes == 12 * 2**30
+
+
+def test_an_image_is_deprecated_from_a_date_on_until_that_is_taken_away(rig: Rig) -> None:
+    image_id = available_image(rig)
+    at = (rig.now() + timedelta(minutes=2)).replace(second=0, microsecond=0)
+    for _ in range(2):
+        rig.images.deprecate(image_id, at)
+    found = rig.images.get(image_id)
+    assert found is not None
+    assert found.deprecated_at == at
+    for _ in range(2):
+        rig.images.undeprecate(image_id)
+    found = rig.images.get(image_id)
+    assert found is not None
+    assert found.deprecated_at is None
+
+
+def test_a_protected_image_goes_as_soon_as_the_protection_is_taken_away(rig: Rig) -> None:
+    image_id = available_image(rig)
+    for _ in range(2):
+        rig.images.protect(image_id)
+    found = rig.images.get(image_id)
+    assert found is not None
+    assert found.is_protected_at_will
+    with pytest.raises(RefusedError):
+        rig.images.deregister(image_id)
+    for _ in range(2):
+        rig.images.unprotect(image_id)
+    found = rig.images.get(image_id)
+    assert found is not None
+    assert not found.is_protected
+    rig.images.deregister(image_id)
+    assert rig.images.get(image_id) is None
+
+
+def test_nothing_is_switched_at_an_image_that_is_gone(rig: Rig) -> None:
+    image_id = available_image(rig)
+    rig.images.deregister(image_id)
+    rig.images.deprecate(image_id, rig.now() + timedelta(minutes=2))
+    rig.images.undeprecate(image_id)
+    rig.images.protect(image_id)
+    rig.images.unprotect(image_id)
+    assert rig.images.get(image_id) is None

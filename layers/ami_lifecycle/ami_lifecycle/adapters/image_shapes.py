@@ -32,7 +32,7 @@ def _device(mapping: Mapping[str, Any]) -> BlockDevice:
 def to_image(image: Mapping[str, Any]) -> Image:
     """An image as DescribeImages shows it."""
     reason = image.get("StateReason") or {}
-    created = image.get("CreationDate")
+    created, deprecated = image.get("CreationDate"), image.get("DeprecationTime")
     return Image(
         image_id=image["ImageId"],
         name=image.get("Name", ""),
@@ -56,6 +56,7 @@ def to_image(image: Mapping[str, Any]) -> Image:
         usage_operation=image.get("UsageOperation"),
         state_reason=reason.get("Message") or reason.get("Code"),
         deregistration_protection=image.get("DeregistrationProtection"),
+        deprecated_at=datetime.fromisoformat(deprecated) if deprecated else None,
         tags=from_tags(image.get("Tags", ())),
     )
 

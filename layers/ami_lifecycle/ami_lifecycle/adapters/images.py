@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -32,6 +34,17 @@ WRONG_INSTANCE_STATE: Final = frozenset(
 MAXIMUM_PER_PAGE: Final = 500
 # EC2 API reference, Filter: 200 values at most.
 VALUES_PER_FILTER: Final = 200
+
+
+@contextmanager
+def _of_existing(operation: str, image_id: str) -> Iterator[None]:
+    """Translate errors; an image that is gone needs nothing any more."""
+    with aws_errors(operation, image_id):
+        try:
+            yield
+        except ClientError as error:
+            if code_of(error) not in ABSENT:
+                raise
 
 
 class Ec2Images:
@@ -180,6 +193,34 @@ class Ec2Images:
             for each in results
             if each.get("ReturnCode") == "success" and each.get("SnapshotId")
         ]
+
+    @calls("ec2:EnableImageDeprecation")
+    def deprecate(self, image_id: str, at: datetime) -> None:
+        """Set the date from which other accounts do not find it; launches by id go on (EC2 user guide, Deprecate an
+        Amazon EC2 AMI).
+        """
+        with _of_existing("ec2:EnableImageDeprecation", image_id):
+            self._client.enable_image_deprecation(ImageId=image_id, DeprecateAt=at)
+
+    @calls("ec2:DisableImageDeprecation")
+    def undeprecate(self, image_id: str) -> None:
+        """Take that date away."""
+        with _of_existing("ec2:DisableImageDeprecation", image_id):
+            self._client.disable_image_deprecation(ImageId=image_id)
+
+    @calls("ec2:EnableImageDeregistrationProtection")
+    def protect(self, image_id: str) -> None:
+        """Have EC2 refuse its deregistration. Never with a cooldown, which holds for a day after it is switched off
+        (EC2 API reference, EnableImageDeregistrationProtection).
+        """
+        with _of_existing("ec2:EnableImageDeregistrationProtection", image_id):
+            self._client.enable_image_deregistration_protection(ImageId=image_id, WithCooldown=False)
+
+    @calls("ec2:DisableImageDeregistrationProtection")
+    def unprotect(self, image_id: str) -> None:
+        """Take the protection away."""
+        with _of_existing("ec2:DisableImageDeregistrationProtection", image_id):
+            self._client.disable_image_deregistration_protection(ImageId=image_id)
 
     @calls("ec2:DescribeImageAttribute")
     def launch_permissions(self, image_id: str) -> list[str]:

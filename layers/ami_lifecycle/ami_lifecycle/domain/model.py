@@ -133,6 +133,7 @@ class Image(Frozen):
     usage_operation: str | None = None
     state_reason: str | None = None
     deregistration_protection: str | None = None
+    deprecated_at: datetime | None = None
     tags: Mapping[str, str] = Field(default_factory=dict)
 
     @property
@@ -172,6 +173,11 @@ class Image(Frozen):
     def is_protected(self) -> bool:
         """Whether EC2 refuses to deregister it (EC2 API reference, Image.DeregistrationProtection)."""
         return self.deregistration_protection not in {None, "", "disabled"}
+
+    @property
+    def is_protected_at_will(self) -> bool:
+        """Whether EC2 lets it go as soon as the protection is switched off: one with a cooldown holds for a day."""
+        return self.deregistration_protection == "enabled-without-cooldown"
 
     @property
     def is_copy(self) -> bool:

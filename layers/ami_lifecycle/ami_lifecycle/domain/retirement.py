@@ -28,6 +28,8 @@ def previous_images(
     keep_previous: int,
     reserved: Mapping[str, str] | None = None,
     history: Sequence[HistoryRecord] = (),
+    *,
+    unprotects: bool = False,
 ) -> PreviousImages:
     """Keep the previous images that the settings keep, those that were live last before others; the rest is open.
 
@@ -37,6 +39,7 @@ def previous_images(
     Args:
         awaited: images that are kept beside that number, by id, and why.
         history: the environment's records, which tell when an image was live, and who left it.
+        unprotects: the service protects live images itself, and takes that back when they go.
     """
     rolled_back = {lineage_key(record) for record in lineage(history) if record.rolled_back}
     result = PreviousImages([], [])
@@ -48,7 +51,7 @@ def previous_images(
                 f"carries our tags under the name {image.name}, so it is somebody's copy; remove its tags"
             )
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
-        elif image.is_protected:
+        elif image.is_protected and not (unprotects and image.is_protected_at_will):
             reason = (
                 f"deregistration protection is {image.deregistration_protection}; switch it off to let it go"
             )

@@ -282,13 +282,15 @@ class PublicationSettings(Frozen):
 
 
 class RetirementSettings(Frozen):
-    """What keeps an old image: how many are kept anyway, which uses protect beyond the usual ones, and how many may go
-    at once.
+    """What keeps an old image: how many are kept anyway, and which uses protect beyond the usual ones; how many may go
+    at once, and what is marked in EC2.
     """
 
     keep_previous: StrictInt = Field(0, ge=0, le=50)
     max_images: StrictInt | None = Field(None, ge=1, le=10_000)
     max_percent: StrictInt | None = Field(None, ge=1, le=100)
+    deprecate_kept: StrictBool = False
+    deregistration_protection: StrictBool = False
     launch_template_versions: Literal["used", "all"] = Field(
         "used",
         description="which versions of launch templates count as uses: those that something launches, or all",

@@ -11,6 +11,7 @@ from typing import Final
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, most_relevant
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import ClaimedInput, Published
+from ami_lifecycle.domain.image_switches import DueSwitch, due_switches
 from ami_lifecycle.domain.model import TAG_APPLICATION, TAG_ENVIRONMENT, TAG_EXECUTION, Image, Usage
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.publication import history_of
@@ -31,10 +32,12 @@ from ami_lifecycle.steps.batch import BatchResult, process_each, raise_transient
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.image_removal import (
     ImageRemover,
+    RemovalResult,
     RemovalReview,
     delete_unused_snapshots,
     snapshots_with,
 )
+from ami_lifecycle.steps.image_switches import ImageSwitcher
 from ami_lifecycle.steps.lookups import account_of
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter, parse_stored
 
@@ -76,7 +79,32 @@ class RetirementReview:
         record = self.environments.get(settings.environment)
         reserved = {**_reserved(record), **_made_by_holder(record, owned, execution_arn)}
         keep = settings.retirement.keep_previous
-        return previous_images(live, owned, keep, reserved, self._history() if keep else ())
+        return previous_images(
+            live,
+            owned,
+            keep,
+            reserved,
+            self._history() if keep else (),
+            unprotects=settings.retirement.deregistration_protection,
+        )
+
+    def due_switches(
+        self, live: Image, gone: Collection[str] = (), execution_arn: str | None = None, *, is_final: bool
+    ) -> list[DueSwitch]:
+        """What has to be switched at the images that stay.
+
+        Args:
+            gone: images that have just been deregistered, and that EC2 may still show.
+        """
+        policy = self.settings.retirement
+        is_ours = live.belongs_to(self.settings.application, self.settings.environment)
+        if not is_ours or not (policy.deprecate_kept or policy.deregistration_protection):
+            return []
+        owned = self.images.find(environment_tags(self.settings)) if policy.deprecate_kept else []
+        record = self.environments.get(self.settings.environment)
+        others = {live.image_id, *gone, *_reserved(record), *_made_by_holder(record, owned, execution_arn)}
+        previous = [image for image in owned if image.image_id not in others and not image.is_copy]
+        return due_switches(policy, live, previous, is_final=is_final)
 
     def decide_for(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
         """Look up the uses of the images, and decide.
@@ -200,6 +228,7 @@ class Retirer:
                     *(image.image_id for image in previous.undecided),
                 ]
             )
+            protected = frozenset(image.image_id for image in previous.undecided if image.is_protected)
             limit = review.limit(self._confirmed)
             refused: list[Decision] = []
             snapshots = self._snapshots(previous.undecided)
@@ -208,7 +237,7 @@ class Retirer:
                 frozenset(snapshots) - frozenset(live.image.snapshot_ids),
                 self._settings.retirement,
                 partial(self._review, review, live, limit, refused),
-                partial(updates.write, status=RecordStatus.RETIRED),
+                partial(self._let_go, updates, protected),
             )
             if removed.abort_reason is not None and not removed.retired:
                 return Retirement(adopt_reason=removed.abort_reason)
@@ -222,19 +251,20 @@ class Retirer:
                 [found for found in snapshots if found not in already_deleted],
                 just_deregistered=bool(removed.retired),
             )
-            # Everything is tried before a transient error or the lack of time has the step retried.
-            raise_transient(removed.tried, updated, deleted)
-            removed.raise_unfinished()
             # If `latest` has changed since, this image must not get the name.
             adopt, reason = (
                 review.can_adopt(live.image)
                 if removed.abort_reason is None
                 else (False, removed.abort_reason)
             )
+            switched = self._switch(review, live.image, removed, adopts=adopt)
+            # Everything is tried before a transient error or the lack of time has the step retried.
+            raise_transient(removed.tried, updated, deleted, switched)
+            removed.raise_unfinished()
         over_limit = [limit.blocked([each.image_id for each in refused])] if refused else []
         decisions, blocked, omitted = most_relevant(
             [*kept, *removed.retired, *blocked_images, *refused],
-            [*over_limit, *removed.tried.blocked, *updated.blocked, *deleted.blocked],
+            [*over_limit, *removed.tried.blocked, *updated.blocked, *deleted.blocked, *switched.blocked],
         )
         return Retirement(
             decisions=decisions, blocked=blocked, omitted=omitted, adopt_name=adopt, adopt_reason=reason
@@ -265,6 +295,22 @@ class Retirer:
             f"nothing is retired while `latest` reads {live.value}, and then "
             f"{reread.value if reread else 'nothing'}; the sweep decides again",
         )
+
+    def _let_go(self, updates: _RecordUpdates, protected: Collection[str], decision: Decision) -> None:
+        """What an image needs before it is deregistered."""
+        updates.write(decision, status=RecordStatus.RETIRED)
+        if decision.image_id in protected:
+            self.images.unprotect(decision.image_id)
+
+    def _switch(
+        self, review: RetirementReview, live: Image, removed: RemovalResult, *, adopts: bool
+    ) -> BatchResult[None]:
+        """Mark the images that stay; nothing while it is unclear which one is live."""
+        if removed.abort_reason is not None:
+            return BatchResult()
+        gone = [decision.image_id for decision in removed.retired]
+        due = review.due_switches(live, gone, self.step.execution_arn, is_final=not adopts)
+        return ImageSwitcher(self.images, self.clock).switch(due)
 
     @property
     def _settings(self) -> EnvironmentSettings:

@@ -455,7 +455,7 @@ class Sweeper:
             state.blocked.append(what_is_refused(observed.settings.environment))
         if not due:
             return refusal
-        why = "an image can be retired, or the name be adopted"
+        why = "an image can be retired or has to be marked, or the name be adopted"
         request = BuildRequest(
             environment=observed.settings.environment,
             action=Action.RETIRE,
@@ -597,8 +597,12 @@ class Sweeper:
         # One retirable image is enough to start a retirement, which decides about all.
         due = review.first_retirable(usages, refused)
         is_ours = live.image.belongs_to(settings.application, settings.environment)
-        if is_ours and review.can_adopt(live.image)[0]:
+        adopts = is_ours and review.can_adopt(live.image)[0]
+        if adopts:
             due.append(settings.image_name)
+        if is_ours and not due:
+            switches = review.due_switches(live.image, is_final=not adopts)
+            due += [found.image_id for found in switches if found.image_id not in not_due][:1]
         return [what for what in due if what not in not_due], refusal
 
     def _prune_history(self, settings: EnvironmentSettings, state: _SweepState) -> _Findings:
