@@ -35,6 +35,7 @@ from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.identities import CLIENT, Identities
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.account import AccountView
+from aws_emulator.iam.answers import as_recorded
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from aws_emulator.iam.sessions import Sessions
 from aws_emulator.lambda_.layers import DOWNLOAD_PATH
@@ -254,7 +255,7 @@ class Emulator:
             self.region,
             self.identities.caller_of,
             # Permissions are checked before faults apply.
-            middlewares=(self.enforcement, self.faults.around_call, Sessions(self.moto)),
+            middlewares=(self.enforcement, self.faults.around_call, Sessions(self.moto), as_recorded),
             routes={
                 **self.faults.routes(),
                 ("GET", "/_emulator/permissions"): self._show_permissions,

@@ -26,6 +26,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.moto_backend import MotoAccount
+from aws_emulator.iam.answers import as_recorded
 from aws_emulator.iam.sessions import Sessions
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult
@@ -207,7 +208,7 @@ class Account:
             ACCOUNT,
             REGION,
             lambda access_key: access_key or "nobody",
-            middlewares=[self.faults.around_call, Sessions(server.moto)],
+            middlewares=[self.faults.around_call, Sessions(server.moto), as_recorded],
             routes=self.faults.routes(),
         )
         server.gateway = self.gateway
