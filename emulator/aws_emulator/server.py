@@ -33,6 +33,7 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.identities import CLIENT, Identities
+from aws_emulator.gateway.json_answers import JsonAnswers
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.account import AccountView
 from aws_emulator.iam.answers import as_recorded
@@ -255,7 +256,13 @@ class Emulator:
             self.region,
             self.identities.caller_of,
             # Permissions are checked before faults apply.
-            middlewares=(self.enforcement, self.faults.around_call, Sessions(self.moto), as_recorded),
+            middlewares=(
+                self.enforcement,
+                self.faults.around_call,
+                Sessions(self.moto),
+                as_recorded,
+                JsonAnswers(),
+            ),
             routes={
                 **self.faults.routes(),
                 ("GET", "/_emulator/permissions"): self._show_permissions,

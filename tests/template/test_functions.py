@@ -103,6 +103,12 @@ def test_only_functions_that_read_the_configuration_get_it(name: str) -> None:
     assert ("CONFIG_DIR" in function.variables) == reads
 
 
+def test_only_who_plans_reads_settings_so_a_build_has_one_version_of_them() -> None:
+    """All others have them from the plan, which a deployment in the middle of a build does not change."""
+    reading = {name for name in FUNCTIONS if functions()[name].properties.get("Layers")}
+    assert reading == {"plan_build", "sweep_environments"}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_gets_the_variables_that_it_reads_and_no_others(name: str) -> None:
     known = set(FunctionEnvironment.model_fields)

@@ -304,6 +304,10 @@ def _first_half(http: HttpResponse) -> HttpResponse:
 
 
 def _require_operation(operation: str | None, service: str, http: HttpRequest) -> str:
+    target, _, asked = http.headers.get("x-amz-target", "").partition(".")
+    if operation is None and target.startswith("DynamoDBStreams_"):
+        # Signed for the service that it belongs to.
+        raise unsupported_operation("dynamodbstreams", asked)
     if operation is None:
         raise ApiError(
             "UnknownOperationException", f"{service} has no operation for {http.method} {http.path}"

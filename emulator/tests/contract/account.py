@@ -25,6 +25,7 @@ from aws_emulator.eventbridge.bus import EventBus
 from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
+from aws_emulator.gateway.json_answers import JsonAnswers
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.iam.answers import as_recorded
 from aws_emulator.iam.sessions import Sessions
@@ -208,7 +209,7 @@ class Account:
             ACCOUNT,
             REGION,
             lambda access_key: access_key or "nobody",
-            middlewares=[self.faults.around_call, Sessions(server.moto), as_recorded],
+            middlewares=[self.faults.around_call, Sessions(server.moto), as_recorded, JsonAnswers()],
             routes=self.faults.routes(),
         )
         server.gateway = self.gateway

@@ -1,4 +1,7 @@
-"""DynamoDB, as far as moto's is not what AWS's is."""
+"""DynamoDB, as far as moto's is not what AWS's is.
+
+Recorded calls are those of localstack/localstack, validated on AWS: services/dynamodb.
+"""
 
 from __future__ import annotations
 
@@ -154,3 +157,80 @@ def _answer(table: Any, operation: str, parameters: dict[str, Any]) -> dict[str,
         answer = error.response
     status = answer.pop("ResponseMetadata")["HTTPStatusCode"]
     return {"operation": operation, "status": status, **answer}
+
+
+def a_table(account: Account, name: str, **more: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5},
+    }
+    return dict(account.client("dynamodb").create_table(TableName=name, **(given | more))["TableDescription"])
+
+
+def test_a_table_is_created_described_and_deleted_as_recorded(account: Account) -> None:
+    """Recorded calls: what a provisioned table shows at each of the three."""
+    made = a_table(account, "provisioned")
+    always = {
+        "DeletionProtectionEnabled",
+        "ItemCount",
+        "ProvisionedThroughput",
+        "TableArn",
+        "TableId",
+        "TableName",
+        "TableSizeBytes",
+        "TableStatus",
+    }
+    described = {"AttributeDefinitions", "CreationDateTime", "KeySchema", *always}
+    assert (set(made), made["TableStatus"]) == (described, "CREATING")
+    client = account.client("dynamodb")
+    shown = client.describe_table(TableName="provisioned")["Table"]
+    assert (set(shown), shown["TableStatus"]) == ({"WarmThroughput", *described}, "ACTIVE")
+    gone = client.delete_table(TableName="provisioned")["TableDescription"]
+    assert (set(gone), gone["TableStatus"]) == (always, "DELETING")
+    assert made["TableId"] == shown["TableId"] == gone["TableId"]
+
+
+def test_a_table_that_is_paid_by_request_says_since_when(account: Account) -> None:
+    """Recorded calls: since when is shown by DescribeTable, and not yet by CreateTable; indexes have ARNs."""
+    index = {
+        "IndexName": "by-other",
+        "KeySchema": [{"AttributeName": "other", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    made = a_table(
+        account,
+        "on-demand",
+        ProvisionedThroughput={},
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "other", "AttributeType": "S"},
+        ],
+        GlobalSecondaryIndexes=[index],
+    )
+    assert made["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
+    (shown,) = made["GlobalSecondaryIndexes"]
+    assert (shown["IndexArn"], shown["ItemCount"]) == (f"{made['TableArn']}/index/by-other", 0)
+    assert shown["ProvisionedThroughput"]["NumberOfDecreasesToday"] == 0
+    assert "WarmThroughput" not in shown
+    later = account.client("dynamodb").describe_table(TableName="on-demand")["Table"]
+    assert later["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"] == later["CreationDateTime"]
+
+
+def test_what_a_batch_took_is_told_if_asked(table: Any) -> None:
+    """Recorded calls: neither capacity nor metrics without ReturnConsumedCapacity and its like."""
+    requests = {"items": [{"PutRequest": {"Item": {"pk": {"S": "batch"}}}}]}
+    assert set(table.batch_write_item(RequestItems=requests)) == {"UnprocessedItems", "ResponseMetadata"}
+    asked = table.batch_write_item(RequestItems=requests, ReturnConsumedCapacity="TOTAL")
+    assert [each["TableName"] for each in asked["ConsumedCapacity"]] == ["items"]
+    keys = {"items": {"Keys": [{"pk": {"S": "batch"}}]}}
+    assert "ConsumedCapacity" not in table.batch_get_item(RequestItems=keys)
+
+
+def test_streams_are_refused_by_their_own_name(account: Account) -> None:
+    """They are signed for DynamoDB, and are another service."""
+    with pytest.raises(ClientError, match=r"EmulatorUnsupportedOperation.*dynamodbstreams:DescribeStream"):
+        account.client("dynamodbstreams").describe_stream(
+            StreamArn="arn:aws:dynamodb:us-east-1:1:table/x/stream/y"
+        )
