@@ -40,6 +40,10 @@ _KEY_PREFIXES: Final = (
     "ssm:resourcetag/",
     "ecr:resourcetag/",
 )
+# Keys with several values: an operator without a set prefix never holds for them, not even a negated one (recorded
+# calls; IAM user guide, Single-valued vs. multivalued context keys, says to use one).
+_MULTIVALUED: Final = frozenset({"aws:calledvia", "aws:tagkeys", "dynamodb:leadingkeys"})
+_ARN_PARTS: Final = 6
 _SET_PREFIX: Final = re.compile(r"(ForAllValues|ForAnyValue):")
 _NEGATIONS: Final = {
     "StringNotEquals": "StringEquals",
@@ -61,14 +65,27 @@ def pattern_of(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
+def _is_like_arn(actual: str, expected: str) -> bool:
+    """Each of the six parts for itself (IAM user guide, ARN condition operators)."""
+    pairs = zip(actual.split(":", _ARN_PARTS - 1), expected.split(":", _ARN_PARTS - 1), strict=False)
+    return expected.count(":") >= _ARN_PARTS - 1 and all(
+        pattern_of(pattern).fullmatch(part) is not None for part, pattern in pairs
+    )
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
+
+
 _POSITIVE: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "StringEquals": lambda actual, expected: actual == expected,
     "StringEqualsIgnoreCase": lambda actual, expected: actual.lower() == expected.lower(),
     "StringLike": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
     # ArnEquals and ArnLike behave identically (IAM user guide, ARN condition operators).
-    "ArnEquals": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
-    "ArnLike": lambda actual, expected: pattern_of(expected).fullmatch(actual) is not None,
-    "Bool": lambda actual, expected: actual.lower() == expected.lower(),
+    "ArnEquals": _is_like_arn,
+    "ArnLike": _is_like_arn,
+    # Whatever is not true is false (recorded calls).
+    "Bool": lambda actual, expected: _is_true(actual) == _is_true(expected),
 }
 
 
@@ -95,6 +112,7 @@ class Condition:
         if compare is None and not self._null:
             raise PolicyError(f"the emulator does not know the condition operator {operator}")
         self._compare = compare
+        self._of_arns = name.startswith("Arn")
 
     def holds(self, context: Context) -> bool:
         """Whether a call with these condition keys meets the condition."""
@@ -103,6 +121,8 @@ class Condition:
             return (not actual) == (self._expected[0].lower() == "true")
         if not actual:
             return self._without_key()
+        if not self._set and self._key in _MULTIVALUED:
+            return False
         results = (self._matches(value) for value in actual)
         return all(results) if self._set == "ForAllValues" else any(results)
 
@@ -114,6 +134,9 @@ class Condition:
 
     def _matches(self, value: str) -> bool:
         assert self._compare is not None  # noqa: S101 - only Null has none, and it does not compare
+        if self._of_arns and value.count(":") < _ARN_PARTS - 1:
+            # Of what is no ARN nothing is said, not even that it is another one (recorded calls).
+            return False
         found = any(self._compare(value, expected) for expected in self._expected)
         return found != self._negated
 
