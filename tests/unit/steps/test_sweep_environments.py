@@ -659,7 +659,7 @@ def test_a_repair_that_waits_is_told_as_one(account: Account) -> None:
 def test_an_image_that_can_go_is_reason_enough_and_the_name_another(account: Account) -> None:
     old = account.world.images.add(an_image(7, name=f"{NAME}.candidate.7"))
     account.record(old, status=RecordStatus.SUPERSEDED)
-    why = "an image can be retired, or the name be adopted"
+    why = "an image can be retired or has to be marked, or the name be adopted"
     request = reconcile(action=Action.RETIRE, reason=why)
     name = name_of(account, request)
     assert swept(account).findings == (repaired(f"{why}; started {name}", FindingKind.RETIREMENT_DUE),)
