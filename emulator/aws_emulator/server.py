@@ -35,8 +35,8 @@ from aws_emulator.gateway.http_server import HttpServer
 from aws_emulator.gateway.identities import CLIENT, Identities
 from aws_emulator.gateway.json_answers import JsonAnswers
 from aws_emulator.gateway.moto_backend import MotoAccount
+from aws_emulator.gateway.xml_answers import as_recorded
 from aws_emulator.iam.account import AccountView
-from aws_emulator.iam.answers import as_recorded
 from aws_emulator.iam.enforcement import ASSUMING_SERVICES, Enforcement, answers_as_json
 from aws_emulator.iam.sessions import Sessions
 from aws_emulator.lambda_.layers import DOWNLOAD_PATH

@@ -49,14 +49,15 @@ class JsonAnswers:
         elif request.service != "dynamodb":
             return proceed()
         response = proceed()
-        if not isinstance(response, MotoResponse) or response.http.status >= _FIRST_ERROR:
+        if not isinstance(response, MotoResponse):
             return response
         content = json.loads(response.http.body or b"{}")
-        corrected = (
-            self._of_secrets(request.operation, content)
-            if request.service == "secretsmanager"
-            else _of_tables(request.operation, request.parameters, content)
-        )
+        if response.http.status >= _FIRST_ERROR:
+            corrected = _of_errors(content)
+        elif request.service == "secretsmanager":
+            corrected = self._of_secrets(request.operation, content)
+        else:
+            corrected = _of_tables(request.operation, request.parameters, content)
         if corrected is None:
             return response
         headers = {name: value for name, value in response.http.headers.items() if name != "x-amz-crc32"}
@@ -89,12 +90,21 @@ def _require_secret_name(asked: Mapping[str, Any]) -> None:
         )
 
 
+def _of_errors(content: dict[str, Any]) -> dict[str, Any] | None:
+    """A failed condition that shows its item writes its message with a capital letter."""
+    if "Item" not in content or "message" not in content:
+        return None
+    return {"Message" if name == "message" else name: value for name, value in content.items()}
+
+
 def _of_tables(operation: str, asked: Mapping[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
     match operation:
         case "CreateTable":
             table = _described(content["TableDescription"])
             for each in (table, *table.get("GlobalSecondaryIndexes", ())):
                 each.pop("WarmThroughput", None)
+            if "WarmThroughput" in asked:
+                table["WarmThroughput"] = asked["WarmThroughput"] | {"Status": "UPDATING"}
             table.get("BillingModeSummary", {}).pop("LastUpdateToPayPerRequestDateTime", None)
             return {"TableDescription": table | {"TableStatus": "CREATING"}}
         case "DescribeTable":

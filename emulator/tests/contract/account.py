@@ -27,7 +27,7 @@ from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.json_answers import JsonAnswers
 from aws_emulator.gateway.moto_backend import MotoAccount
-from aws_emulator.iam.answers import as_recorded
+from aws_emulator.gateway.xml_answers import as_recorded
 from aws_emulator.iam.sessions import Sessions
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult

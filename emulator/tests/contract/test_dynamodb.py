@@ -63,6 +63,7 @@ def test_a_condition_that_fails_shows_the_item_when_asked(table: Any) -> None:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     assert caught.value.response["Item"]["by"] == {"S": "one"}
+    assert set(caught.value.response) == {"Error", "Item", "ResponseMetadata"}, "recorded"
 
 
 def test_transactions_are_refused_loudly(table: Any) -> None:
@@ -216,6 +217,12 @@ def test_a_table_that_is_paid_by_request_says_since_when(account: Account) -> No
     assert "WarmThroughput" not in shown
     later = account.client("dynamodb").describe_table(TableName="on-demand")["Table"]
     assert later["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"] == later["CreationDateTime"]
+
+
+def test_warm_throughput_that_was_asked_for_is_on_its_way(account: Account) -> None:
+    """Recorded calls: CreateTable shows it only then."""
+    warm = {"ReadUnitsPerSecond": 1000, "WriteUnitsPerSecond": 1200}
+    assert a_table(account, "warm", WarmThroughput=warm)["WarmThroughput"] == warm | {"Status": "UPDATING"}
 
 
 def test_what_a_batch_took_is_told_if_asked(table: Any) -> None:

@@ -411,3 +411,15 @@ def test_the_account_is_safe_for_many_callers_at_once(account: Account) -> None:
         ids = set(pool.map(lambda _index: account.launch(ClientToken="once"), range(16)))
     assert len(ids) == 1
     assert list(account.state.instances) == list(ids)
+
+
+def test_zones_name_their_group(account: Account) -> None:
+    """Recorded calls (localstack/localstack, validated on AWS: services/ec2)."""
+    (zone,) = account.ec2.describe_availability_zones(ZoneNames=["us-east-1a"])["AvailabilityZones"]
+    shown = {name: zone[name] for name in ("GroupName", "GroupLongName", "NetworkBorderGroup", "OptInStatus")}
+    assert shown == {
+        "GroupName": "us-east-1-zg-1",
+        "GroupLongName": "US East (N. Virginia) 1",
+        "NetworkBorderGroup": "us-east-1",
+        "OptInStatus": "opt-in-not-required",
+    }

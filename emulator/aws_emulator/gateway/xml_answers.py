@@ -1,6 +1,6 @@
-"""Answers of IAM and STS as AWS gives them, where moto, which answers for both here, gives others.
+"""Answers of IAM, STS and EC2 as AWS gives them, where moto, which gives them here, gives others.
 
-Sources: IAM and STS API references; localstack/localstack (validated on AWS), tests/aws/services/iam and sts.
+Sources: their API references; localstack/localstack (validated on AWS), tests/aws/services/iam, sts and ec2.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from botocore.session import get_session
+
 from aws_emulator.api.operations import ApiError, Request, Response
 from aws_emulator.gateway.passthrough import MotoResponse
 from aws_emulator.gateway.wire.http import HttpResponse
 
+_ZONE: Final = re.compile(r"<zoneId>[^<]*</zoneId>")
+_REGIONS: Final = "partitions"
 _FIRST_ERROR: Final = 400
 _SECOND_MESSAGE: Final = re.compile(r"<message>.*?</message>", re.DOTALL)
 _LAST_USED: Final = re.compile(r"<RoleLastUsed>.*?</RoleLastUsed>|<RoleLastUsed\s*/>", re.DOTALL)
@@ -28,6 +32,8 @@ _PACKING: Final = ("Policy", "PolicyArns", "Tags")
 
 def as_recorded(request: Request, proceed: Callable[[], Response]) -> Response:
     """The gateway's middleware around what moto answers for IAM and STS."""
+    if request.service == "ec2" and request.operation == "DescribeAvailabilityZones":
+        return _with_zone_groups(request.region, proceed())
     if request.service not in {"iam", "sts"}:
         return proceed()
     policy = request.parameters.get("PolicyArn")
@@ -41,6 +47,19 @@ def as_recorded(request: Request, proceed: Callable[[], Response]) -> Response:
     if http.status < _FIRST_ERROR:
         text = _corrected(request.operation, request.parameters, text)
     return MotoResponse(HttpResponse(http.status, text.encode(), http.headers))
+
+
+def _with_zone_groups(region: str, response: Response) -> Response:
+    if not isinstance(response, MotoResponse):
+        return response
+    known = (each["regions"] for each in get_session().get_data(_REGIONS)["partitions"])
+    name = next((regions[region]["description"] for regions in known if region in regions), region)
+    more = (
+        f"<groupName>{region}-zg-1</groupName><groupLongName>{name} 1</groupLongName>"
+        f"<networkBorderGroup>{region}</networkBorderGroup><optInStatus>opt-in-not-required</optInStatus>"
+    )
+    text = _ZONE.sub(lambda match: match[0] + more, response.http.body.decode())
+    return MotoResponse(HttpResponse(response.http.status, text.encode(), response.http.headers))
 
 
 def _corrected(operation: str, asked: Any, text: str) -> str:
