@@ -67,7 +67,7 @@ def test_only_our_own_kind_of_protection_lets_an_image_go(
     protection: str, unprotects: bool, goes: bool
 ) -> None:
     old = an_image(2, deregistration_protection=protection)
-    kept, open_ = previous_images(an_image(1), [old], 0, unprotects=unprotects)
+    kept, open_ = previous_images(an_image(1), [old], 0, **({"unprotects": True} if unprotects else {}))
     assert [image.image_id for image in open_] == ([old.image_id] if goes else [])
     assert [decision.reason for decision in kept] == (
         [] if goes else [f"deregistration protection is {protection}; switch it off to let it go"]

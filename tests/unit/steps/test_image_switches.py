@@ -44,6 +44,7 @@ def test_off_switches_nothing() -> None:
 
 def test_kept_images_are_deprecated_from_the_next_minutes_on() -> None:
     build = published(keep_previous=1, deprecate_kept=True)
+    build.account.world.clock.advance(12.345)
     before = build.account.world.clock.now()
     build.retire()
     at = image(build, 1).deprecated_at

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.steps.account import Account, an_image, arn_of, image_id_of
 from tests.unit.steps.leftovers import tags_of
+from tests.unit.steps.test_claim_races import holder_of
 from tests.unit.steps.test_publishing import CANDIDATE, Build
 
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import Pin
 from ami_lifecycle.domain.execution import Published
-from ami_lifecycle.domain.model import ImageUse, Instance, InstanceState, UsageKind
+from ami_lifecycle.domain.image_switches import DueSwitch, Switch
+from ami_lifecycle.domain.model import (
+    TAG_APPLICATION,
+    TAG_ENVIRONMENT,
+    ImageUse,
+    Instance,
+    InstanceState,
+    UsageKind,
+)
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.request import Action, BuildRequest
-from ami_lifecycle.errors import AccessDeniedError, ThrottledError
-from ami_lifecycle.steps.retire_images import RetirementReview
+from ami_lifecycle.errors import AccessDeniedError, CleanUpIncompleteError, ThrottledError
+from ami_lifecycle.steps.retire_images import RetireInput, RetirementReview
 
 OTHER = "ami-0ffffffffffffffff"
 
@@ -273,6 +284,110 @@ def test_what_a_result_leaves_out_is_counted(build: Build) -> None:
     retired = build.retire()
     assert len(retired.decisions) == 60
     assert retired.omitted == 2
+
+
+# What is marked.
+
+
+def marks(
+    account: Account, gone: tuple[str, ...] = (), arn: str | None = None, **final: Any
+) -> list[DueSwitch]:
+    return review(account).due_switches(account.live, gone, arn, **{"is_final": True} | final)
+
+
+def marking(**retirement: Any) -> Account:
+    """A live image and three that stay for now."""
+    account = Account({"retirement": retirement})
+    for number in (3, 4, 5):
+        account.world.images.add(an_image(number, name=f"{CANDIDATE}{number}", execution=f"e{number}"))
+    account.publish(an_image(1, digest=account.push("one")))
+    return account
+
+
+def dated(*numbers: int) -> list[DueSwitch]:
+    return [DueSwitch(image_id_of(number), Switch.DEPRECATE) for number in numbers]
+
+
+def test_what_stays_is_marked_and_what_has_just_gone_is_not() -> None:
+    account = marking(deprecate_kept=True)
+    assert marks(account) == dated(3, 4, 5)
+    assert marks(account, gone=(image_id_of(4),)) == dated(3, 5)
+    account.world.images.add(an_image(6, name="backup", tags={"Name": "x"}))
+    assert marks(account) == dated(3, 4, 5), "somebody's copy is his"
+
+
+def test_what_will_be_live_again_is_not_marked() -> None:
+    account = marking(deprecate_kept=True)
+    account.world.environments.set_pin("prod", Pin(image_id=image_id_of(3), at=account.world.clock.now()))
+    assert marks(account) == dated(4, 5)
+
+
+def test_what_the_holder_has_made_is_marked_by_nobody_else() -> None:
+    account = marking(deprecate_kept=True)
+    holder = holder_of(account, "e4")
+    assert marks(account) == dated(3, 5)
+    assert marks(account, arn=holder.execution_arn) == dated(3, 4, 5)
+
+
+def test_each_mark_has_a_setting_of_its_own() -> None:
+    protected = [DueSwitch(image_id_of(1), Switch.PROTECT)]
+    assert marks(marking()) == []
+    account = marking(deregistration_protection=True)
+    looks = len(account.world.images.called("find"))
+    assert marks(account) == protected
+    assert len(account.world.images.called("find")) == looks, "no other image is looked at"
+    assert marks(account, is_final=False) == []
+    both = marking(deprecate_kept=True, deregistration_protection=True)
+    assert marks(both) == [*dated(3, 4, 5), *protected]
+
+
+@pytest.mark.parametrize("tags", [{TAG_ENVIRONMENT: "dev"}, {TAG_APPLICATION: "other"}])
+def test_an_image_that_is_not_ours_is_not_marked(tags: dict[str, str]) -> None:
+    account = marking(deprecate_kept=True, deregistration_protection=True)
+    account.world.images.add(account.live.model_copy(update={"tags": account.live.tags | tags}))
+    assert marks(account) == []
+
+
+@pytest.mark.parametrize("unprotects", [True, False])
+def test_who_protects_images_may_take_the_protection_away(unprotects: bool) -> None:
+    account = marking(deregistration_protection=unprotects)
+    account.world.images.protect(image_id_of(3))
+    undecided = review(account).previous_images(account.live).undecided
+    assert (image_id_of(3) in {each.image_id for each in undecided}) is unprotects
+
+
+@pytest.mark.parametrize("seconds", [0, 180])
+def test_images_go_while_there_is_time(build: Build, seconds: float) -> None:
+    deadline = build.account.world.clock.now() + timedelta(seconds=seconds)
+    retirer = replace(build.account.retirer(RetireInput(**build.held)), deadline=deadline)
+    if seconds:
+        assert retirer.retire().decisions == (gone(1),)
+    else:
+        with pytest.raises(CleanUpIncompleteError):
+            retirer.retire()
+
+
+def test_marks_that_fail_for_now_repeat_the_retirement() -> None:
+    build = Build(retirement={"deprecate_kept": True})
+    build.publish()
+    build.account.world.usage.use(image_id_of(1), UsageKind.FLEET, "fleet-1")
+    build.account.world.images.fail("deprecate", ThrottledError("slower"))
+    with pytest.raises(ThrottledError):
+        build.retire()
+    build.account.world.images.add(an_image(9, name=f"{CANDIDATE}9", execution="e1"))
+    build.account.world.usage.use(image_id_of(9), UsageKind.FLEET, "fleet-1")
+    build.retire()
+    marked = [call.args[0] for call in build.account.world.images.called("deprecate")]
+    assert marked[1:] == [image_id_of(1), image_id_of(9)], "what this execution has made, too"
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+def test_an_image_is_protected_under_the_name_that_it_keeps(adopts: bool) -> None:
+    naming = {} if adopts else {"image_naming": "unique"}
+    build = Build(retirement={"deregistration_protection": True}, publication=naming)
+    build.publish()
+    assert build.retire().adopt_name is adopts
+    assert build.account.live.is_protected is not adopts
 
 
 # What history is told.

@@ -717,6 +717,32 @@ def test_more_than_may_go_is_told_and_nothing_is_started(account: Account) -> No
     assert account.world.executions.started == []
 
 
+def test_an_image_that_can_go_comes_before_one_that_has_to_be_marked() -> None:
+    account = Account({"retirement": {"deprecate_kept": True}})
+    account.publish(an_image(1, digest=account.push("one")))
+    for number in (7, 8, 9):
+        image = account.world.images.add(an_image(number, name=f"{NAME}.candidate.{number}"))
+        account.record(image, status=RecordStatus.SUPERSEDED)
+    for number in (8, 9):
+        account.world.usage.use(image_id_of(number), UsageKind.FLEET, "fleet-1")
+    swept(account)
+    assert [each.what for each in record(account).held_back] == [f"retire {OLD}"]
+
+
+def test_of_images_that_have_to_be_marked_one_is_reason_enough() -> None:
+    account = Account({"retirement": {"deprecate_kept": True}})
+    account.publish(an_image(1, digest=account.push("one")))
+    for number in (7, 8, 9):
+        image = account.world.images.add(an_image(number, name=f"{NAME}.candidate.{number}"))
+        account.record(image, status=RecordStatus.SUPERSEDED)
+        account.world.usage.use(image.image_id, UsageKind.FLEET, "fleet-1")
+    now = account.world.clock.now()
+    remember(account, held_back=(HeldBack(what=OLD, since=now, due=now + timedelta(minutes=10)),))
+    swept(account)
+    held = [each.what for each in record(account).held_back]
+    assert held == [OLD, f"retire {image_id_of(8)}"], "what was refused waits for its time"
+
+
 def test_a_name_that_is_free_can_be_adopted() -> None:
     account = Account()
     account.publish(an_image(1, name=f"{NAME}.candidate.1", digest=account.push("one")))

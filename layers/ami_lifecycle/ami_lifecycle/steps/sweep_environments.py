@@ -602,7 +602,7 @@ class Sweeper:
             due.append(settings.image_name)
         if is_ours and not due:
             switches = review.due_switches(live.image, is_final=not adopts)
-            due += [found.image_id for found in switches if found.image_id not in not_due][:1]
+            due = [found.image_id for found in switches if found.image_id not in not_due][:1]
         return [what for what in due if what not in not_due], refusal
 
     def _prune_history(self, settings: EnvironmentSettings, state: _SweepState) -> _Findings:
