@@ -58,6 +58,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
         "BlockDeviceMappings": [{"Ebs": {"SnapshotId": "snap-1"}}],
         "TagSpecifications": [{"ResourceType": "image", "Tags": TAGS}],
     },
+    ("ec2", "RestoreSnapshotFromRecycleBin"): {"SnapshotId": "snap-1"},
     ("ec2", "RunInstances"): {
         "ImageId": "ami-1",
         "KeyName": "key",

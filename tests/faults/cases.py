@@ -36,6 +36,7 @@ NOT_FOUND: Mapping[str, str] = {
     "EnableImageDeprecation": "InvalidAMIID.NotFound",
     "EnableImageDeregistrationProtection": "InvalidAMIID.NotFound",
     "RegisterImage": "InvalidSnapshotID.NotFound",
+    "RestoreSnapshotFromRecycleBin": "InvalidSnapshot.NotFound",
     "SendCommand": "InvalidInstanceId",
     "GetCommandInvocation": "InvocationDoesNotExist",
 }

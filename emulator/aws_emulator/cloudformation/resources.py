@@ -354,6 +354,20 @@ def create_key_alias(account: Account, _logical_id: str, properties: dict[str, A
     return Created(name)
 
 
+def create_retention_rule(account: Account, _logical_id: str, properties: dict[str, Any]) -> Created:
+    """AWS::Rbin::Rule."""
+    period = properties.pop("RetentionPeriod")
+    rule = account.call(
+        "rbin",
+        "CreateRule",
+        ResourceType=properties.pop("ResourceType"),
+        Description=properties.pop("Description", None),
+        ResourceTags=properties.pop("ResourceTags", None),
+        RetentionPeriod=period | {"RetentionPeriodValue": int(period["RetentionPeriodValue"])},
+    )
+    return Created(rule["Identifier"], {"Identifier": rule["Identifier"], "Arn": rule["RuleArn"]})
+
+
 def _text(value: Any) -> str:
     """An attribute's value as SQS and SNS take it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -370,6 +384,7 @@ CREATORS: Final[dict[str, Creator]] = {
     "AWS::KMS::Alias": create_key_alias,
     "AWS::KMS::Key": create_key,
     "AWS::Logs::LogGroup": create_log_group,
+    "AWS::Rbin::Rule": create_retention_rule,
     "AWS::SNS::Subscription": create_subscription,
     "AWS::SNS::Topic": create_topic,
     "AWS::SNS::TopicPolicy": create_topic_policy,

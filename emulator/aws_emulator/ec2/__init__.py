@@ -14,6 +14,7 @@ from aws_emulator.ec2.instance_views import InstanceViews
 from aws_emulator.ec2.instances import Instances
 from aws_emulator.ec2.launch_templates import LaunchTemplates
 from aws_emulator.ec2.launches import Launches
+from aws_emulator.ec2.recycle_bin import RecycleBin
 from aws_emulator.ec2.references import References
 from aws_emulator.ec2.snapshots import Snapshots
 from aws_emulator.ec2.store import Ec2Store, ImageParameters
@@ -49,6 +50,7 @@ def ec2_operations(
         InstanceViews(store),
         Launches(store, instances, parameters, refused_key),
         LaunchTemplates(store, parameters),
+        RecycleBin(store),
         References(store, parameters),
         ResourceTags(store),
         snapshots,

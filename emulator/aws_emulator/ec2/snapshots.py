@@ -55,7 +55,7 @@ class Snapshots:
         """Complete a snapshot; one whose deletion was asked for meanwhile goes away."""
         snapshot.state, snapshot.completed = "completed", self._store.clock.now()
         if snapshot.deletion_requested:
-            self._store.snapshots.pop(snapshot.snapshot_id, None)
+            self._discard(snapshot)
 
     def complete_later(self, snapshot: Snapshot, seconds: float) -> None:
         """Complete a snapshot after some seconds, with EBS's event."""
@@ -89,7 +89,11 @@ class Snapshots:
         if snapshot.state == "pending":
             snapshot.deletion_requested = True
         else:
-            self._store.snapshots.pop(snapshot.snapshot_id, None)
+            self._discard(snapshot)
+
+    def _discard(self, snapshot: Snapshot) -> None:
+        if self._store.snapshots.pop(snapshot.snapshot_id, None) is not None:
+            self._store.bin.take(snapshot, self._store.clock.now())
 
     @operation("ec2", "CreateSnapshot")
     def create_snapshot(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from aws_emulator.clock import Clock
 from aws_emulator.durations import Durations
+from aws_emulator.ec2.bin import Bin
 from aws_emulator.ec2.model import (
     BlockDevice,
     Content,
@@ -80,6 +81,7 @@ class Ec2Store:
         self.instances: dict[str, Instance] = {}
         self.volumes: dict[str, Volume] = {}
         self.snapshots: dict[str, Snapshot] = {}
+        self.bin = Bin()
         self.images: dict[str, Image] = {}
         self.templates: dict[str, LaunchTemplate] = {}
         self.fleets: dict[str, Fleet] = {}

@@ -212,6 +212,9 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ec2", "ModifyImageAttribute"): _on_one("ModifyImageAttribute", "image", "ImageId"),
     ("ec2", "RebootInstances"): _on_instances("RebootInstances"),
     ("ec2", "RegisterImage"): _register_image,
+    ("ec2", "RestoreSnapshotFromRecycleBin"): _on_one(
+        "RestoreSnapshotFromRecycleBin", "snapshot", "SnapshotId"
+    ),
     ("ec2", "RunInstances"): _run_instances,
     ("ec2", "StartInstances"): _on_instances("StartInstances"),
     ("ec2", "StopInstances"): _on_instances("StopInstances"),

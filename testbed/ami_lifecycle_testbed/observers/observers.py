@@ -29,6 +29,7 @@ _CHANGES: Final[Mapping[str, str]] = {
     "EnableImageDeregistrationProtection": "ImageId",
     "ModifyImageAttribute": "ImageId",
     "ModifyInstanceAttribute": "InstanceId",
+    "RestoreSnapshotFromRecycleBin": "SnapshotId",
     "SendCommand": "InstanceIds",
     "StopInstances": "InstanceIds",
     "TerminateInstances": "InstanceIds",

@@ -30,6 +30,7 @@ SERVICES: Final = (
     "logs",
     "iam",
     "sts",
+    "rbin",
     "scheduler",
     "cloudformation",
     "cloudwatch",
