@@ -75,6 +75,7 @@ class Record(Part):
     superseded_by: str | None = None
     published_by: str | None = None
     rolled_back: bool | None = None
+    registration: dict[str, Any] | None = None
 
 
 class FirstBoot(first_boot.FirstBoot):
@@ -210,6 +211,13 @@ class RollbackPlan(Part):
     commit_sha: str | None
     how: Literal["build", "at once"]
     why: str
+
+
+class BinnedSnapshot(Part):
+    """A snapshot of a retired image; null for one that is not in the Recycle Bin."""
+
+    snapshot_id: str
+    in_bin_until: Moment | None
 
 
 # A document for each command.
@@ -371,6 +379,19 @@ class Unpinned(Document):
     dry_run: bool
     pin: Pin | None
     next: str | None
+
+
+class PlannedUndeletion(Document):
+    """`undelete --dry-run`: the image that was retired, and where its snapshots are."""
+
+    dry_run: Literal[True]
+    environment: str
+    live: str | None
+    to: str
+    release: str | None
+    image_digest: str
+    commit_sha: str | None
+    snapshots: list[BinnedSnapshot]
 
 
 class Retire(Document):
@@ -676,6 +697,7 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "diff": (Diff,),
     "promote": (Ended, Started, PlannedBuild),
     "rollback": (Ended, Started, StartedRollback, PlannedRollback),
+    "undelete": (Ended, Started, PlannedUndeletion),
     "unpin": (Unpinned, Ended, Started),
     "retire": (Retire, Ended, Started),
     "migrate": (Migrate,),

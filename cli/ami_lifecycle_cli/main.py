@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "diff": "What changed between two images.",
     "promote": "Publish in one environment what another one has tested, without a build.",
     "rollback": "Publish an earlier image again, and keep pushes from undoing it.",
+    "undelete": "Publish a retired image again, from the Recycle Bin.",
     "unpin": "End a rollback: let the newest push through.",
     "retire": "Which images would go and which stay, and why.",
     "migrate": "Adopt images of an older way of building.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -33,6 +33,9 @@ class FakeImages(Faulty):
         self.hidden: set[str] = set()
         self.gone: set[str] = set()
         self.allowed = AllowedImages(restricts=False)
+        self.bin_days = 0
+        self._recovers: dict[str, datetime] = {}
+        self.bin: dict[str, tuple[Snapshot, datetime]] = {}
         self.lost_on_register: dict[str, Any] = {}
         self._made_of: dict[str, list[str]] = {}
         self._number = 0
@@ -238,7 +241,29 @@ class FakeImages(Faulty):
     @port_call
     def find_each_snapshot(self, snapshot_ids: Sequence[str]) -> list[Snapshot]:
         """Those of the snapshots that exist."""
+        self._recover()
         return [found for found in self.snapshots.values() if found.snapshot_id in snapshot_ids]
+
+    @port_call
+    def snapshots_in_bin(self, snapshot_ids: Sequence[str]) -> dict[str, datetime]:
+        """Those of the snapshots that are in the bin, each with the date when it goes."""
+        now = self.clock.now()
+        held = {key: when for key, (_, when) in self.bin.items() if now < when}
+        return {each: held[each] for each in snapshot_ids if each in held}
+
+    @port_call
+    def restore_snapshot(self, snapshot_id: str) -> None:
+        """Take it out of the bin; it can be used a second later."""
+        if snapshot_id in self.bin:
+            snapshot, _ = self.bin.pop(snapshot_id)
+            self.snapshots[snapshot_id] = snapshot.model_copy(update={"state": "recovering"})
+            self._recovers[snapshot_id] = self.clock.now() + timedelta(seconds=1)
+
+    def _recover(self) -> None:
+        for snapshot_id, at in self._recovers.items():
+            known = self.snapshots.get(snapshot_id)
+            if known is not None and known.state == "recovering" and self.clock.now() >= at:
+                self.snapshots[snapshot_id] = known.model_copy(update={"state": "completed"})
 
     @port_call
     def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -253,7 +278,9 @@ class FakeImages(Faulty):
         """Delete it, unless an image is made of it."""
         if any(snapshot_id in made_of for made_of in self._made_of.values()):
             return False
-        self.snapshots.pop(snapshot_id, None)
+        deleted = self.snapshots.pop(snapshot_id, None)
+        if deleted is not None and self.bin_days:
+            self.bin[snapshot_id] = (deleted, self.clock.now() + timedelta(days=self.bin_days))
         return True
 
     def _own(self) -> list[Image]:

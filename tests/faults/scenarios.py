@@ -86,6 +86,22 @@ def _roll_back(world: World) -> None:
     )
 
 
+def _retire_one(world: World) -> None:
+    """The snapshots of the first image are in the Recycle Bin."""
+    _publish_one(world)
+    world.push("two")
+    world.settle()
+
+
+def _undelete(world: World) -> None:
+    retired = next(
+        image.image_id
+        for image in world.simulation.ec2.images.values()
+        if image.state == "deregistered" and image.name.endswith(f"-multitenant-{PROD}")
+    )
+    world.start(environment=PROD, action="undelete", trigger="rollback", publish_image_id=retired, pin=True)
+
+
 def _leave_a_mess(world: World) -> None:
     """A build that was stopped, and whose clean-up nobody called; a push that nobody heard of."""
     _publish_one(world)
@@ -235,6 +251,14 @@ REBASE = Scenario(
         }
     ),
 )
+UNDELETION = Scenario(
+    "undeletion",
+    PROD,
+    _retire_one,
+    _undelete,
+    # The rest is a build like the others.
+    frozenset({"PlanBuildFunction", "AdoptImageNameFunction", "PublishImageFunction"}),
+)
 SWEEP = Scenario(
     "sweep",
     PROD,
@@ -257,6 +281,7 @@ SCENARIOS = {
         RETIREMENT,
         PROMOTION,
         REBASE,
+        UNDELETION,
         SWEEP,
     )
 }

@@ -56,7 +56,14 @@ class World:
         self, directory: Path, seed: int = 0, environments: Mapping[str, Any] = ENVIRONMENTS
     ) -> None:
         configuration = write_configuration(directory, environments, {"reconcile_attempts": 3}, SCRIPTS)
-        self.simulation = Simulation(PROJECT, seed=seed, config_dir=configuration, durations=DURATIONS)
+        # What is retired stays in the Recycle Bin, which is no leak.
+        self.simulation = Simulation(
+            PROJECT,
+            seed=seed,
+            config_dir=configuration,
+            durations=DURATIONS,
+            parameters={"RecycleBinDays": "7"},
+        )
         self.simulation.start()
         self.clock = self.simulation.clock
         self.observers = self.simulation.observers

@@ -63,6 +63,7 @@ CHANGES_OF_TAGGED = {
     "ec2:EnableImageDeprecation",
     "ec2:EnableImageDeregistrationProtection",
     "ec2:RegisterImage",
+    "ec2:RestoreSnapshotFromRecycleBin",
     "ec2:StopInstances",
     "ec2:TerminateInstances",
 }

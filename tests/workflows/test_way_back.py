@@ -1,4 +1,4 @@
-"""What keeps a wrong retirement from happening: limits on how many images go at once, and marks on those that stay."""
+"""What keeps a wrong retirement from happening, and the way back from one: limits, marks, the Recycle Bin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.workflows.operators import Operator
 from tests.workflows.service import Service, failures
 
 SETTINGS: Final[dict[str, Any]] = {
+    "parameters": {"RecycleBinDays": "7"},
     "environments": {
         "limited": {"retirement": {"max_images": 1}},
         "marked": {
@@ -21,6 +22,7 @@ SETTINGS: Final[dict[str, Any]] = {
             }
         },
         "protected": {"retirement": {"deregistration_protection": True}},
+        "binned": {},
     },
 }
 
@@ -109,3 +111,41 @@ def test_protection_does_not_keep_the_name_from_being_adopted(service: Service) 
         assert marks(service, live) == (False, "enabled-without-cooldown")
         with pytest.raises(ClientError, match="OperationNotPermitted"):
             service.client("ec2").deregister_image(ImageId=live)
+
+
+def test_a_retired_image_comes_back_from_the_bin(operator: Operator, service: Service) -> None:
+    binned = service.environment("binned")
+    first = binned.push("1" * 40)
+    binned.wait_for_execution()
+    old = binned.has_one_image()
+    (snapshot_id,) = binned.snapshots()
+    nothing = operator.run("undelete", "binned", "--dry-run")
+    assert (nothing.exit_code, "none has its snapshots in the Recycle Bin" in nothing.notes) == (1, True)
+    binned.must_build("2" * 40)
+    second = binned.has_one_image()
+
+    planned = operator.ask("undelete", "binned", "--dry-run")
+    assert (planned["live"], planned["to"], planned["image_digest"]) == (second, old, first)
+    (snapshot,) = planned["snapshots"]
+    assert (snapshot["snapshot_id"], snapshot["in_bin_until"] is not None) == (snapshot_id, True)
+    assert binned.latest() == second
+
+    done = operator.ask("undelete", "binned", "--to", old, "--yes", "--reason", "it was needed")
+    assert done["outcome"] == "published"
+    binned.wait_until_idle()
+    restored = binned.has_one_image()
+    assert restored not in {old, second}
+    assert binned.snapshots() == {snapshot_id}
+    assert binned.metadata()["image_digest"] == first
+    assert operator.status("binned")["pin"]["image_id"] == restored
+    assert binned.history()[old]["status"] == "retired"
+    assert binned.history()[second]["rolled_back"]
+
+    # What it took the place of is in the bin now, and comes back by its release.
+    release = binned.history()[second]["release"]
+    again = operator.ask("undelete", "binned", "--release", release, "--yes")
+    assert again["outcome"] == "published"
+    binned.wait_until_idle()
+    assert binned.metadata()["release"] == release
+    still = operator.run("undelete", "binned", "--to", str(binned.latest()))
+    assert (still.exit_code, "is still there" in still.notes) == (1, True)

@@ -114,6 +114,7 @@ class Observation:
             "build": "building",
             "publish": "publishing",
             "promote": "promoting",
+            "undelete": "undeleting",
             "retire": "retiring",
         }.get(claim.action.value, "busy")
         return f"{what} {short_digest(claim.digest)}" if claim.digest else what

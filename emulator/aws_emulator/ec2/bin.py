@@ -1,8 +1,8 @@
 """The Recycle Bin for snapshots (EBS user guide, Recycle Bin; Recycle Bin API reference, CreateRule).
 
-A rule of tag level retains what has one of its tags when it is deleted; of several the longest holds. What is in the bin
-is in no other answer, keeps its tags with one of EC2's own beside them, cannot be deleted by hand, and goes when its time
-is over.
+A rule of tag level retains what has one of its tags when it is deleted; of several the longest holds. What is in the
+bin is in no other answer, keeps its tags with one of EC2's own beside them, cannot be deleted by hand, and goes when
+its time is over.
 """
 
 from __future__ import annotations

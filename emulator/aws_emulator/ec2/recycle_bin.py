@@ -29,7 +29,10 @@ class RecycleBin:
         with self._store.lock:
             parameters = supported(request, "Description", "ResourceTags", "ResourceType", "RetentionPeriod")
             kind, period = parameters["ResourceType"], parameters["RetentionPeriod"]
-            tags = {each["ResourceTagKey"]: each.get("ResourceTagValue", "") for each in parameters["ResourceTags"]}
+            tags = {
+                each["ResourceTagKey"]: each.get("ResourceTagValue", "")
+                for each in parameters.get("ResourceTags") or ()
+            }
             days = period["RetentionPeriodValue"]
             if kind != "EBS_SNAPSHOT":
                 raise ApiError("EmulatorUnsupportedParameter", "the emulator's bin takes snapshots", 501)

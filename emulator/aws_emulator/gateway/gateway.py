@@ -44,6 +44,7 @@ _CONSTRAINT_ERRORS: Final = {
     "events": "ValidationException",
     "lambda": "ValidationException",
     "logs": "InvalidParameterException",
+    "rbin": "ValidationException",
     "scheduler": "ValidationException",
     "ssm": "ValidationException",
     "stepfunctions": "ValidationException",

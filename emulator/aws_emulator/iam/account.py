@@ -73,6 +73,11 @@ class AccountView:
         }
         with self.ec2.lock:
             found = stores.get(kind, {}).get(resource_id)
+            if found is None and kind == "snapshot":
+                # The condition key is of what is in the bin, too (service authorization reference,
+                # RestoreSnapshotFromRecycleBin).
+                binned = self.ec2.bin.content(self.ec2.clock.now()).get(resource_id)
+                found = binned.snapshot if binned else None
             return dict(found.tags) if found else {}
 
     def subnet_of(self, subnet_id: str | None, zone: str | None) -> str:

@@ -143,6 +143,12 @@ class Images(Protocol):
     def find_each(self, image_ids: Sequence[str]) -> list[Image]:
         """Those of the images that this account owns and that exist, disabled ones included, in any state."""
 
+    def snapshots_in_bin(self, snapshot_ids: Sequence[str]) -> dict[str, datetime]:
+        """Those of the snapshots that are in the Recycle Bin, each with the date when it goes for good."""
+
+    def restore_snapshot(self, snapshot_id: str) -> None:
+        """Take it out of the Recycle Bin; it can be used a little later. Idempotent."""
+
     def images_of_snapshots(self, snapshot_ids: Sequence[str]) -> dict[str, list[str]]:
         """Ids of own images that use each snapshot; an empty list for an unused one."""
 

@@ -97,6 +97,13 @@ class EmulatedRig:
             lambda: all(found.state is not ImageState.PENDING for found in self.images.find(tags))
         )
 
+    def keep_deleted(self, days: int) -> None:
+        self.account.client("rbin").create_rule(
+            ResourceType="EBS_SNAPSHOT",
+            ResourceTags=[{"ResourceTagKey": "test", "ResourceTagValue": self.name}],
+            RetentionPeriod={"RetentionPeriodValue": days, "RetentionPeriodUnit": "DAYS"},
+        )
+
     def pass_time(self, seconds: float) -> None:
         self.account.clock.advance(seconds)
 

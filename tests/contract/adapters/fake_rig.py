@@ -66,6 +66,9 @@ class FakeRig:
     def settle(self) -> None:
         self.world.settle()
 
+    def keep_deleted(self, days: int) -> None:
+        self.world.images.bin_days = days
+
     def pass_time(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
 

@@ -52,6 +52,9 @@ class Rig(Protocol):
     def settle(self) -> None:
         """Wait until no instance and no image is in transition."""
 
+    def keep_deleted(self, days: int) -> None:
+        """Have the Recycle Bin keep this test's snapshots."""
+
     def pass_time(self, seconds: float) -> None:
         """Let the account's time pass."""
 

@@ -371,3 +371,33 @@ def test_nothing_is_switched_at_an_image_that_is_gone(rig: Rig) -> None:
     rig.images.protect(image_id)
     rig.images.unprotect(image_id)
     assert rig.images.get(image_id) is None
+
+
+def test_a_snapshot_comes_out_of_the_bin_again(rig: Rig) -> None:
+    rig.keep_deleted(7)
+    image_id = available_image(rig)
+    image = rig.images.get(image_id)
+    assert image is not None
+    (snapshot_id,) = image.snapshot_ids
+    assert rig.images.snapshots_in_bin([snapshot_id]) == {}
+    rig.images.deregister(image_id, with_snapshots=True)
+    assert rig.images.find_each_snapshot([snapshot_id]) == []
+    binned = rig.images.snapshots_in_bin([snapshot_id, "snap-0ffffffffffffffff"])
+    assert binned == {snapshot_id: pytest.approx(rig.now() + timedelta(days=7), abs=timedelta(minutes=5))}
+    for _ in range(2):
+        rig.images.restore_snapshot(snapshot_id)
+    rig.pass_time(5)
+    (restored,) = rig.images.find_each_snapshot([snapshot_id])
+    assert restored.state == "completed"
+    assert dict(restored.tags) == tags(rig)
+    assert rig.images.snapshots_in_bin([snapshot_id]) == {}
+    copy_id = rig.images.register_copy(image, f"{rig.name}-again", tags(rig, role="canonical"))
+    rig.settle()
+    copy = rig.images.get(copy_id or "")
+    assert copy is not None
+    assert copy.snapshot_ids == (snapshot_id,)
+
+
+def test_what_was_never_in_the_bin_is_restored_by_nobody(rig: Rig) -> None:
+    rig.images.restore_snapshot("snap-0ffffffffffffffff")
+    assert rig.images.find_each_snapshot(["snap-0ffffffffffffffff"]) == []

@@ -28,6 +28,7 @@ OPERATORS = {
     "diff": ("diff", "ami-0123456789abcdef0", "ami-0123456789abcdef1"),
     "promote": ("promote", "staging", "prod", "--yes"),
     "rollback": ("rollback", "prod", "--yes"),
+    "undelete": ("undelete", "prod", "--yes"),
     "unpin": ("unpin", "prod", "--yes"),
     "retire": ("retire", "prod", "--yes"),
     "migrate": ("migrate", "prod", "--yes"),

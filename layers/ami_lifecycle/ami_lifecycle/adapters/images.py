@@ -274,6 +274,31 @@ class Ec2Images:
             ]
         return [snapshot for snapshot in found if snapshot.snapshot_id in criteria]
 
+    @calls("ec2:ListSnapshotsInRecycleBin")
+    def snapshots_in_bin(self, snapshot_ids: Sequence[str]) -> dict[str, datetime]:
+        """Those of the snapshots that are in the Recycle Bin, each with the date when it goes for good.
+
+        All are listed: what is answered for an id that is not in the bin is documented nowhere.
+        """
+        with aws_errors("ec2:ListSnapshotsInRecycleBin", ", ".join(snapshot_ids)):
+            pages = self._client.get_paginator("list_snapshots_in_recycle_bin").paginate(
+                PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}
+            )
+            binned = {
+                each["SnapshotId"]: each["RecycleBinExitTime"] for page in pages for each in page["Snapshots"]
+            }
+        return {each: binned[each] for each in snapshot_ids if each in binned}
+
+    @calls("ec2:RestoreSnapshotFromRecycleBin")
+    def restore_snapshot(self, snapshot_id: str) -> None:
+        """Take it out of the Recycle Bin; one that is not there any more was taken out, or is gone."""
+        with aws_errors("ec2:RestoreSnapshotFromRecycleBin", snapshot_id):
+            try:
+                self._client.restore_snapshot_from_recycle_bin(SnapshotId=snapshot_id)
+            except ClientError as error:
+                if code_of(error) not in {"InvalidSnapshot.NotFound", "InvalidSnapshotID.NotFound"}:
+                    raise
+
     def _own_snapshots(self, criteria: list[dict[str, Any]]) -> list[Snapshot]:
         pages = self._client.get_paginator("describe_snapshots").paginate(
             OwnerIds=["self"], Filters=criteria, PaginationConfig={"PageSize": MAXIMUM_PER_PAGE}

@@ -25,6 +25,7 @@ from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.recipe import named_hooks
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.domain.release import release_of
+from ami_lifecycle.domain.request import Action
 
 # SSM user guide, Parameter Store tiers: a standard parameter holds at most 4,096 characters.
 MAXIMUM_CHARACTERS: Final = 4_096
@@ -159,7 +160,7 @@ def metadata_of_promotion(
     run_name: str,
     first_boot: FirstBoot | None = None,
 ) -> Metadata:
-    """Metadata of an image that was promoted: what its build said, and what is of this environment.
+    """Metadata of an image that was promoted or undeleted: what its build said, and what is of this environment.
 
     Args:
         source: the record of the image that it was promoted from; None where that cannot be read any more.
@@ -180,7 +181,7 @@ def metadata_of_promotion(
             "workflow_run_id": (request.workflow_run_id if request else None) or run_name,
             "workflow_run_number": str(number),
             "release": promotion.release,
-            "promoted_from": promotion.environment,
+            "promoted_from": promotion.environment if plan.action is Action.PROMOTE else known.promoted_from,
             "recipe": image.tags.get(TAG_RECIPE),
             "verified_at": verified_at,
             "snapshot_ids": image.snapshot_ids,
@@ -225,9 +226,10 @@ def history_of(
     published_by: str | None = None,
     *,
     rolled_back: bool = False,
+    registration: Mapping[str, Any] | None = None,
 ) -> HistoryRecord:
-    """The history record of an image; the mark of a rollback is kept."""
-    known = isinstance(metadata, HistoryRecord) and metadata.rolled_back
+    """The history record of an image; the mark of a rollback and the registration are kept."""
+    before = metadata if isinstance(metadata, HistoryRecord) else None
     return HistoryRecord.model_validate(
         {
             **metadata.model_dump(include=set(Metadata.model_fields)),
@@ -236,7 +238,8 @@ def history_of(
             "status_since": timestamp(now),
             "superseded_by": superseded_by,
             "published_by": published_by,
-            "rolled_back": rolled_back or known,
+            "rolled_back": rolled_back or (before is not None and before.rolled_back),
+            "registration": registration or (before.registration if before is not None else None),
         }
     )
 

@@ -64,7 +64,8 @@ class HistoryRecord(Metadata):
     """The value of `history/{ami-id}`: the metadata, and what became of the image.
 
     `published_by` is the ARN of the execution that made `latest` name it, or was about to. `rolled_back` says that a
-    person has gone back from it since; its next publication says no again.
+    person has gone back from it since; its next publication says no again. `registration` is what it takes to register
+    its snapshots again.
     """
 
     status: RecordStatus = RecordStatus.LIVE
@@ -73,3 +74,4 @@ class HistoryRecord(Metadata):
     superseded_by: str | None = None
     published_by: str | None = None
     rolled_back: bool = False
+    registration: Mapping[str, Any] | None = None

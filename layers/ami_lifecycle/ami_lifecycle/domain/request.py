@@ -28,6 +28,7 @@ class Action(StrEnum):
     BUILD = "build"
     PUBLISH = "publish"
     PROMOTE = "promote"
+    UNDELETE = "undelete"
     RETIRE = "retire"
     NONE = "none"
 
@@ -44,11 +45,14 @@ class BuildRequest(Frozen):
     With neither `image_tag` nor `image_digest`, the environment's own tag is built. `publish_image_id`
     makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
     where the image is gone by then. `promote_from` names the environment whose release is promoted: the `release`,
-    or what is live there. `retire_at_most` takes the place of the settings' limits on how many images may go at once.
+    or what is live there. With `action` undelete, `publish_image_id` is an image that was retired. `retire_at_most`
+    takes the place of the settings' limits on how many images may go at once.
     """
 
     environment: EnvironmentName
-    action: Literal[Action.BUILD, Action.PUBLISH, Action.PROMOTE, Action.RETIRE] = Action.BUILD
+    action: Literal[Action.BUILD, Action.PUBLISH, Action.PROMOTE, Action.UNDELETE, Action.RETIRE] = (
+        Action.BUILD
+    )
     trigger: Trigger = Trigger.MANUAL
     image_tag: ImageTag | None = None
     image_digest: Digest | None = None
@@ -86,6 +90,21 @@ class BuildRequest(Frozen):
             raise ValueError(
                 f"action is promote, which builds nothing and knows no {', '.join(given or ['fresh'])}; leave it out, "
                 "and name a release"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _undeletes_one_image(self) -> Self:
+        if self.action is not Action.UNDELETE:
+            return self
+        if self.publish_image_id is None:
+            raise ValueError(
+                "action is undelete, but publish_image_id is missing; name the image that was retired"
+            )
+        given = [name for name in ("image_tag", "image_digest", "fresh") if getattr(self, name)]
+        if given:
+            raise ValueError(
+                f"action is undelete, which builds nothing and knows no {', '.join(given)}; leave it out"
             )
         return self
 

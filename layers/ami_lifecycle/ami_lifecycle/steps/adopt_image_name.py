@@ -18,11 +18,13 @@ from ami_lifecycle.domain.model import (
     Role,
 )
 from ami_lifecycle.domain.release import release_of
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.ports import Clock, Environments, Images, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.lookups import unseen_holder
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.register_image import register_image
+from ami_lifecycle.steps.restore_image import restore_image
 
 
 class AdoptInput(ClaimedInput):
@@ -46,7 +48,9 @@ class NameAdopter:
     deadline: datetime
 
     def register(self, step: AdoptInput) -> Adoption | ImageRef:
-        """Register disks under another name: the candidate of a promotion, or the canonical one."""
+        """Register disks under another name: the candidate of a promotion or an undeletion, or the canonical one."""
+        if step.registers == "candidate" and step.plan.action is Action.UNDELETE:
+            return restore_image(step, self.images, self.parameters, self.environments, self.deadline)
         if step.registers == "candidate":
             return register_image(step, self.images, self.environments, self.clock, self.deadline)
         return self.adopt(step)

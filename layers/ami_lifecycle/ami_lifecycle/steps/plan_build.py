@@ -11,7 +11,7 @@ from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.execution import BuildState, ImageRef
 from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
-from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Source
+from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Promotion, Source
 from ami_lifecycle.domain.planning import (
     BaseChoice,
     Live,
@@ -24,6 +24,7 @@ from ami_lifecycle.domain.planning import (
 )
 from ami_lifecycle.domain.preflight import Problem
 from ami_lifecycle.domain.recipe import hooks_part
+from ami_lifecycle.domain.registration import built_for, image_of
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
@@ -43,7 +44,7 @@ from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
-from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder
+from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder, docker_image_of
 from ami_lifecycle.steps.published_records import PublishedRecords
 
 # As the contract of requests bounds it.
@@ -172,6 +173,8 @@ class _Planning:
             return self._retirement()
         if self.request.action is Action.PROMOTE:
             return self._promotion()
+        if self.request.action is Action.UNDELETE:
+            return self._undeletion()
         if self.request.action is Action.PUBLISH or self.request.publish_image_id:
             return self._publication()
         return self._build()
@@ -323,6 +326,42 @@ class _Planning:
         return found.model_copy(
             update={"repository_uri": self.planner.repository.uri(offer.source.repository)}
         )
+
+    def _undeletion(self) -> BuildState:
+        """Plan to register a retired image's disks again, and to publish them once a canary has passed them."""
+        settings, image_id = self.settings, self.request.publish_image_id or ""
+        image = find_image(image_id, self.planner.images, self.planner.clock)
+        if image is not None and image.state is ImageState.AVAILABLE:
+            return replace(self, request=self.request.model_copy(update={"action": Action.PUBLISH})).plan()
+        record = self.records.read_record(image_id)
+        if record is None or image_of(record) is None or not record.image_digest:
+            why = "has no readable record of" if record is None else "does not say how to register"
+            raise RecordNotFoundError(
+                f"history of {settings.environment} {why} {image_id}, so it cannot be taken out of the Recycle Bin; "
+                f"build its digest instead: ami-lifecycle rollback {settings.environment} --to {image_id}"
+            )
+        problems = self.planner.preflight.parameter_problems(settings)
+        if settings.verification.enabled:
+            problems += self.planner.preflight.network_problems(settings)
+        _refuse(problems)
+        source = docker_image_of(record, record.image_digest)
+        if not source.repository_uri:
+            uri = self.planner.repository.uri(settings.repository)
+            source = source.model_copy(update={"repository_uri": uri})
+        reasons = self._reasons(f"{image_id} is taken out of the Recycle Bin", record.image_digest)
+        plan = self._planned(Action.UNDELETE, reasons, record.image_digest).model_copy(
+            update={
+                "source": source,
+                "generation": record.generation,
+                "promotion": Promotion(
+                    environment=settings.environment,
+                    image_id=image_id,
+                    release=record.release or image_id,
+                    built_for=built_for(record),
+                ),
+            }
+        )
+        return BuildState(plan=plan)
 
     def _is_live(self, offer: Offer) -> bool:
         live = self.live.image

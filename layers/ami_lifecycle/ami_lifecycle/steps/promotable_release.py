@@ -41,12 +41,7 @@ class Offer:
     @property
     def docker_image(self) -> Source:
         """The Docker image as it is on the disks, whatever the settings name by now."""
-        uri, _, _ = self.record.docker_image.partition("@")
-        head, colon, tag = uri.rpartition(":")
-        tagged = bool(colon) and "/" not in tag
-        return Source(
-            repository_uri=head if tagged else uri, digest=self.digest, tag=tag if tagged and tag else None
-        )
+        return docker_image_of(self.record, self.digest)
 
     @property
     def promotion(self) -> Promotion:
@@ -188,6 +183,14 @@ class ReleaseFinder:
                 f"somebody has rolled {source.environment} back from {image.image_id}; promote another release, or ask "
                 "with force"
             )
+
+
+def docker_image_of(record: HistoryRecord, digest: str) -> Source:
+    """The Docker image as a record names it."""
+    uri, _, _ = record.docker_image.partition("@")
+    head, colon, tag = uri.rpartition(":")
+    tagged = bool(colon) and "/" not in tag
+    return Source(repository_uri=head if tagged else uri, digest=digest, tag=tag if tagged and tag else None)
 
 
 def _is_called(release: str, image: Image, wanted: str) -> bool:

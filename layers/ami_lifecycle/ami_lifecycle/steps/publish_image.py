@@ -31,6 +31,7 @@ from ami_lifecycle.domain.publication import (
     timestamp,
 )
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.registration import registration_of
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
@@ -47,7 +48,7 @@ from ami_lifecycle.steps.lookups import find_image
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter
 
 # They make a candidate, which a canary has to pass.
-_VERIFYING: Final = frozenset({Action.BUILD, Action.PROMOTE})
+_VERIFYING: Final = frozenset({Action.BUILD, Action.PROMOTE, Action.UNDELETE})
 _LOGGER = logging.getLogger(__name__)
 # RegisterImage inherits nothing, and derives the last two from the snapshots, which they may contradict
 # (EC2 API reference, RegisterImage).
@@ -117,7 +118,7 @@ class Publisher:
                 left = self._mark_rolled_back(old_id, image)
                 self._record_superseded(old_id, image.image_id, is_rolled_back=old_id in left)
             writer.correct_history(image.image_id, self.images)
-            self._write_record(metadata, is_live=is_live)
+            self._write_record(metadata, image, is_live=is_live)
             writer.write_metadata(metadata)
             # Before `latest` is written: the next push would undo a rollback that is live but not pinned.
             self._move_pin(image)
@@ -232,7 +233,7 @@ class Publisher:
                 run_name=self._run_name,
                 first_boot=self._first_boot(image),
             )
-        if plan.action is Action.PROMOTE and origin is None:
+        if plan.action in {Action.PROMOTE, Action.UNDELETE} and origin is None:
             return self._metadata_of_promotion(image, number, replaces, verified_at)
         if origin is None:
             return metadata_from_tags(image, plan.environment, self.region, reason)
@@ -323,7 +324,7 @@ class Publisher:
         if record is None or _state(record) != _state(archived):
             self._writer.write_record(old_id, archived)
 
-    def _write_record(self, metadata: Metadata, *, is_live: bool) -> None:
+    def _write_record(self, metadata: Metadata, image: Image, *, is_live: bool) -> None:
         known = self._records.read_record(metadata.ami_id)
         publisher = known.published_by if known and is_live else self.step.execution_arn
         record = history_of(
@@ -334,6 +335,7 @@ class Publisher:
             published_by=publisher,
             # A new publication clears the mark of a rollback; writing the record again does not.
             rolled_back=known is not None and is_live and known.rolled_back,
+            registration=registration_of(image),
         )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
             return

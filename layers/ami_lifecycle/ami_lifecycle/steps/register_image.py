@@ -12,6 +12,7 @@ from ami_lifecycle.domain.model import (
     TAG_BUILT_FOR,
     TAG_GENERATION,
     TAG_IMAGED,
+    TAG_RECIPE,
     TAG_RELEASE,
     Image,
     ImageState,
@@ -21,6 +22,7 @@ from ami_lifecycle.domain.model import (
 from ami_lifecycle.domain.plan import Promotion
 from ami_lifecycle.domain.planning import imaged_of
 from ami_lifecycle.domain.recipe import recipe_tags
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import (
     ForeignResourceError,
     ImageCreationFailedError,
@@ -58,11 +60,8 @@ def register_image(
                 f"{source.image_id} does not carry the tags of {application} {promotion.environment} any more, so it "
                 "is not promoted; put them back, or promote another release"
             )
-        described = source.model_copy(
-            update={"description": f"{application} {plan.environment} {plan.image.digest[:19]}"}
-        )
         try:
-            registered = images.register_copy(described, plan.candidate_name, _tags(step, source))
+            registered = images.register_copy(*candidate_of(step, source))
         except ImageCreationFailedError as error:
             # EC2 may show an image a moment longer than its snapshots.
             raise _gone(promotion) from error
@@ -71,6 +70,14 @@ def register_image(
         if found := find_candidate(plan, step.execution_arn, images):
             return found
     raise unseen_holder(plan.candidate_name)
+
+
+def candidate_of(step: ClaimedInput, source: Image) -> tuple[Image, str, dict[str, str]]:
+    """What is registered as the candidate: the image whose attributes and disks it has, its name, and its tags."""
+    plan = step.plan
+    description = f"{plan.configured.application} {plan.environment} {plan.image.digest[:19]}"
+    described = source.model_copy(update={"description": description})
+    return described, plan.candidate_name, _tags(step, source)
 
 
 def _gone(promotion: Promotion) -> RecordNotFoundError:
@@ -99,7 +106,9 @@ def _tags(step: ClaimedInput, source: Image) -> dict[str, str]:
     }
     if imaged is not None:
         own[TAG_IMAGED] = imaged.isoformat()
-    # The provision hooks are the same by the plan, and the canary runs the verify hooks of this environment.
-    own |= recipe_tags(plan.configured.recipe)
+    # The provision hooks of a promotion are the same by the plan, and the canary runs the verify hooks of this
+    # environment. What is undeleted may have been made with other hooks than the settings have now.
+    undeleted = plan.action is Action.UNDELETE
+    own |= recipe_tags(source.tags.get(TAG_RECIPE) if undeleted else plan.configured.recipe)
     of_base = (TAG_BASE, TAG_BASE_IMAGE, TAG_BASE_CREATED)
     return own | {key: source.tags[key] for key in of_base if key in source.tags}

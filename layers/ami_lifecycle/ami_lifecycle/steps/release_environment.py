@@ -70,7 +70,9 @@ class Releaser:
             image_id=step.published.image_id if step.published else None,
             image_digest=plan.source.digest if plan.source else None,
             release=step.published.release if step.published else None,
-            promoted_from=plan.promotion.environment if plan.promotion else None,
+            promoted_from=plan.promotion.environment
+            if plan.promotion and plan.action is Action.PROMOTE
+            else None,
             replaced=step.published.replaced if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             blocked=(*left, *noted.blocked, *given_back.blocked, *queued.blocked),
@@ -110,7 +112,10 @@ class Releaser:
         digest = record.claim.digest
         # Failures of other digests stay recorded.
         failures = record.without_failure_of(digest)
-        if step.plan.action in {Action.BUILD, Action.PROMOTE} and failures != record.failures:
+        if (
+            step.plan.action in {Action.BUILD, Action.PROMOTE, Action.UNDELETE}
+            and failures != record.failures
+        ):
             self.environments.record_failures(environment, failures)
         if not self.environments.release(environment, record.claim, revision=record.revision):
             raise ClaimContendedError(f"a request for {environment} is queued at this moment; look again")

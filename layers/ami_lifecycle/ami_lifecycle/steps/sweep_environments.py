@@ -756,7 +756,7 @@ def _kind_of(request: BuildRequest) -> FindingKind:
     if request.trigger is not Trigger.RECONCILE:
         return FindingKind.OTHER
     match request.action:
-        case Action.BUILD | Action.PROMOTE:
+        case Action.BUILD | Action.PROMOTE | Action.UNDELETE:
             return FindingKind.OTHER
         case Action.PUBLISH:
             return FindingKind.METADATA
