@@ -39,6 +39,7 @@ class Actor:
         number: counts the actors of a clock.
         subject: what it acts for, which a scheduler of interleavings may ask for.
         strand: its greenlet; for the driver, the one that created the clock.
+        begun: whether it has acted yet.
     """
 
     def __init__(self, name: str, number: int) -> None:
@@ -49,6 +50,7 @@ class Actor:
         self.due: float | None = None
         self.stopped = False
         self.strand: greenlet | None = None
+        self.begun = False
 
 
 Chooser = Callable[[list[Actor]], Actor]
@@ -73,7 +75,13 @@ class VirtualClock(Clock):
         self._made_by = threading.get_ident()
         self._driver = Actor("driver", next(self._numbers))
         self._driver.strand = _greenlets().getcurrent()
+        self._driver.begun = True
         self._acting = self._driver
+        # A greenlet begins below whoever switches to it for the first time, in calls as on the stack, and many that
+        # wait would be a tower. So all are begun by one that is never deep.
+        self._beginning: Actor | None = None
+        self._beginner = _greenlets().greenlet(self._begin_others, parent=self._driver.strand)
+        self._beginner.switch()
         self._in_timer = False
         self._stopped = False
 
@@ -186,7 +194,7 @@ class VirtualClock(Clock):
         following = self._following()
         if following is not actor:
             self._acting = following
-            _greenlet_of(following).switch()
+            self._strand_to(following).switch()
         if actor.stopped:
             raise StoppedError
         return ready()
@@ -202,7 +210,23 @@ class VirtualClock(Clock):
         if not self._stopped:
             self._acting = self._following()
             # A greenlet that ends goes on in its parent.
-            greenlets.getcurrent().parent = _greenlet_of(self._acting)
+            greenlets.getcurrent().parent = self._strand_to(self._acting)
+
+    def _strand_to(self, actor: Actor) -> greenlet:
+        """The greenlet to go on in for an actor to act: its own, or the one that begins it."""
+        if actor.begun:
+            return _greenlet_of(actor)
+        actor.begun, self._beginning = True, actor
+        beginner: greenlet = self._beginner
+        return beginner
+
+    def _begin_others(self) -> None:
+        strand = _greenlet_of(self._driver)
+        while True:
+            strand.switch()
+            # Somebody has come back because of an actor that is to begin.
+            assert self._beginning is not None  # noqa: S101 - nobody comes back for anything else
+            strand = _greenlet_of(self._beginning)
 
     def _following(self) -> Actor:
         """Who acts next; lets time pass until there is somebody."""

@@ -35,6 +35,23 @@ def test_calls_are_made_when_they_are_due_in_order(clock: VirtualClock) -> None:
     assert made == [("early", 1), ("late", 5)]
 
 
+def test_any_number_of_actors_wait_at_once_however_deep_in_their_calls(clock: VirtualClock) -> None:
+    """Whoever begins while another one waits does not begin below it."""
+    ended: list[int] = []
+
+    def wait(number: int, depth: int) -> None:
+        if depth:
+            wait(number, depth - 1)
+            return
+        if number:
+            clock.spawn(f"actor {number}", wait, number - 1, 60)
+        clock.sleep(60)
+        ended.append(number)
+
+    clock.spawn("actor 300", wait, 300, 60)
+    assert clock.run_until(lambda: len(ended) == 301, 600)
+
+
 def test_actors_take_turns_where_they_wait(clock: VirtualClock) -> None:
     steps: list[str] = []
 
