@@ -18,6 +18,7 @@ from aws_emulator.gateway.api import Api
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.identities import Identities
 from aws_emulator.iam.enforcement import Enforcement
+from aws_emulator.s3 import Buckets
 from aws_emulator.ssm import ParameterStore, RunCommand
 from aws_emulator.ssm.provisioner import Provisioner, ShellProvisioner
 
@@ -36,6 +37,7 @@ class Services(Protocol):
     ec2: Ec2Store
     auto_scaling: AutoScaling
     registry: Registry
+    buckets: Buckets
     parameter_store: ParameterStore
     run_command: RunCommand
     enforcement: Enforcement

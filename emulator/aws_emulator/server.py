@@ -46,6 +46,7 @@ from aws_emulator.lambda_.workflow_invoker import WorkflowInvoker
 from aws_emulator.logs import Logs
 from aws_emulator.logs.store import Line
 from aws_emulator.project import Project
+from aws_emulator.s3 import S3, Buckets
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.ssm.command_logs import CommandLogs
 from aws_emulator.ssm.parameters import ParameterTable
@@ -90,6 +91,7 @@ class Emulator:
         state_taps: called whenever an execution has entered a state.
         enforcement: the check of permissions, which remembers every question that was asked.
         ec2: what EC2 has; all of it is under its lock.
+        buckets: what S3 has; all of it is under its lock.
         auto_scaling, parameter_store, run_command, registry, step_functions, functions, rules, scheduler:
             the emulated services, for tests that need more than the API shows.
     """
@@ -202,7 +204,8 @@ class Emulator:
             **place,
         )
         parameters = ParameterTable()
-        account = AccountView(self.account_id, self.region, self.ec2, parameters, self.moto)
+        self.buckets = Buckets()
+        account = AccountView(self.account_id, self.region, self.ec2, parameters, self.moto, self.buckets)
         self.enforcement = Enforcement(account, self.identities, enabled=self._enforce_permissions)
         self.parameter_store = ParameterStore(
             self.clock,
@@ -245,6 +248,7 @@ class Emulator:
             self.parameter_store,
             self.run_command,
             self.logs,
+            S3(self.clock, self.buckets),
             ResourceTags(self.parameter_store, self.run_command),
         )
         return Gateway(

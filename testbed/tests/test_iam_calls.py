@@ -80,6 +80,9 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("events", "PutEvents"): {"Entries": [{"Source": "ami-lifecycle", "DetailType": "Image Published"}]},
     ("lambda", "GetLayerVersionByArn"): {"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:ami-lifecycle:1"},
     ("lambda", "Invoke"): {"FunctionName": "plan"},
+    ("s3", "DeleteObject"): {"Bucket": "lists", "Key": "packages/prod/a.json"},
+    ("s3", "GetObject"): {"Bucket": "lists", "Key": "packages/prod/a.json"},
+    ("s3", "PutObject"): {"Bucket": "lists", "Key": "packages/prod/a.json"},
     ("secretsmanager", "GetSecretValue"): {
         "SecretId": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a1b2c3"
     },
@@ -159,6 +162,9 @@ class Account:
 
     def parameter_tags(self, _name: str) -> dict[str, str]:
         return {}
+
+    def has_object(self, _bucket: str, key: str) -> bool:
+        return key != "missing"
 
     def hash_key(self, _table: str) -> str:
         return "pk"
@@ -357,3 +363,14 @@ def _same_kind(resource: str, template: str) -> bool:
         return False
     mine, theirs = (each.split(":", 5) for each in (resource, template))
     return mine[2] == theirs[2] and re.split(r"[/:]", mine[5])[0] == re.split(r"[/:]", theirs[5])[0]
+
+
+def test_an_object_that_is_missing_is_shown_as_such_to_those_who_may_list() -> None:
+    """S3 API reference, GetObject: without s3:ListBucket the answer is 403 and not 404."""
+    (reading,) = needs("s3", "GetObject", Bucket="lists", Key="there")
+    assert (reading.action, reading.resource) == ("s3:GetObject", "arn:aws:s3:::lists/there")
+    checks = needs("s3", "GetObject", Bucket="lists", Key="missing")
+    assert [(each.action, each.resource) for each in checks] == [
+        ("s3:GetObject", "arn:aws:s3:::lists/missing"),
+        ("s3:ListBucket", "arn:aws:s3:::lists"),
+    ]

@@ -45,6 +45,7 @@ from aws_emulator.lambda_.functions import Function
 from aws_emulator.lambda_.layers import Layers
 from aws_emulator.lambda_.service import Lambda
 from aws_emulator.logs import Logs
+from aws_emulator.s3.buckets import StoredObject
 from aws_emulator.server import Emulator
 from aws_emulator.simulation.virtual_clock import VirtualClock
 from aws_emulator.ssm.commands import Invocation
@@ -217,7 +218,7 @@ class _Text:
         self._kept.append(value)  # so that no other one gets its id
         return self._inside(value)
 
-    def _inside(self, value: Any) -> str:  # noqa: C901, PLR0911 - one for each kind
+    def _inside(self, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - one for each kind
         match value:
             case Execution():
                 return self._string(value.name)
@@ -231,6 +232,9 @@ class _Text:
                 return self._shown([value.name, value.tags, value.issued, older, value.latest])
             case Created():
                 return self._set(self._there((*value.instances, *value.images)))
+            case StoredObject():
+                # Its checksums are of the ids in it.
+                return self._shown([value.body, value.content_type])
             case Mapping():
                 return (
                     "{"

@@ -104,6 +104,33 @@ def create_table(account: Account, logical_id: str, properties: dict[str, Any]) 
     return Created(name, {"Arn": account.arn("dynamodb", f"table/{name}")})
 
 
+# What S3 does with these is not emulated.
+_BUCKET_SETTINGS: Final = (
+    "BucketEncryption",
+    "LifecycleConfiguration",
+    "OwnershipControls",
+    "PublicAccessBlockConfiguration",
+)
+
+
+def create_bucket(account: Account, logical_id: str, properties: dict[str, Any]) -> Created:
+    """AWS::S3::Bucket."""
+    # Names of buckets have no capitals, and CloudFormation cuts what is in front of its own part.
+    made = f"{account.stack_name}-{logical_id}".lower()[:49] + f"-{secrets.token_hex(6)}"
+    name = properties.pop("BucketName", None) or made
+    for setting in _BUCKET_SETTINGS:
+        properties.pop(setting, None)
+    account.call("s3", "CreateBucket", Bucket=name)
+    return Created(name, {"Arn": f"arn:aws:s3:::{name}"})
+
+
+def create_bucket_policy(account: Account, logical_id: str, properties: dict[str, Any]) -> Created:
+    """AWS::S3::BucketPolicy; calls come without TLS here, which such policies refuse."""
+    properties.pop("Bucket")
+    properties.pop("PolicyDocument")
+    return Created(account.name(logical_id))
+
+
 def create_log_group(account: Account, logical_id: str, properties: dict[str, Any]) -> Created:
     """AWS::Logs::LogGroup."""
     name = properties.pop("LogGroupName", None) or account.name(logical_id)
@@ -388,6 +415,8 @@ CREATORS: Final[dict[str, Creator]] = {
     "AWS::SNS::Subscription": create_subscription,
     "AWS::SNS::Topic": create_topic,
     "AWS::SNS::TopicPolicy": create_topic_policy,
+    "AWS::S3::Bucket": create_bucket,
+    "AWS::S3::BucketPolicy": create_bucket_policy,
     "AWS::SQS::Queue": create_queue,
     "AWS::SQS::QueuePolicy": create_queue_policy,
     "AWS::SSM::Document": create_document,

@@ -26,7 +26,7 @@ from aws_emulator.gateway.passthrough import (
     is_passed_on,
 )
 from aws_emulator.gateway.wire import json as json_wire
-from aws_emulator.gateway.wire import models, query
+from aws_emulator.gateway.wire import models, query, rest_xml
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 from aws_emulator.gateway.wire.validation import check_constraints, require_members
 
@@ -322,7 +322,7 @@ def _decode(protocol: str, model: Any, http: HttpRequest, labels: Mapping[str, s
             return query.decode(model, http)
         case "json":
             return json_wire.decode(model, http)
-        case "rest-json":
+        case "rest-json" | "rest-xml":
             return json_wire.decode_rest(model, http, labels)
         case _:
             return {}
@@ -334,6 +334,8 @@ def _encode(protocol: str, model: Any, response: Response, request_id: str) -> H
             return query.encode(model, response, request_id)
         case "rest-json":
             return json_wire.encode_rest(model, response, request_id)
+        case "rest-xml":
+            return rest_xml.encode(model, response, request_id)
         case _:
             return json_wire.encode(model, response, request_id)
 
@@ -342,6 +344,8 @@ def _encode_error(protocol: str, service: str, error: ApiError, request_id: str)
     model = models.service_model(service)
     if protocol in {"ec2", "query"}:
         return query.encode_error(model, error, request_id)
+    if protocol == "rest-xml":
+        return rest_xml.encode_error(error, request_id)
     return json_wire.encode_error(model, error, request_id)
 
 

@@ -10,6 +10,7 @@ from aws_emulator.api.operations import ApiError
 from aws_emulator.ec2.model import Resource
 from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.gateway.moto_backend import MotoAccount
+from aws_emulator.s3 import Buckets
 from aws_emulator.ssm.parameters import ParameterTable
 
 
@@ -17,13 +18,20 @@ class AccountView:
     """Reads the services' state. Read-only."""
 
     def __init__(
-        self, account_id: str, region: str, ec2: Ec2Store, parameters: ParameterTable, moto: MotoAccount
+        self,
+        account_id: str,
+        region: str,
+        ec2: Ec2Store,
+        parameters: ParameterTable,
+        moto: MotoAccount,
+        buckets: Buckets,
     ) -> None:
         self.account_id = account_id
         self.region = region
         self.ec2 = ec2
         self._parameters = parameters
         self._moto = moto
+        self._buckets = buckets
 
     def arn(self, service: str, resource: str, *, owned: bool = True) -> str:
         """An ARN of this account and Region; `owned` is False for what has no account in its ARN."""
@@ -129,6 +137,10 @@ class AccountView:
         with self._moto.backend("kms") as kms:
             key = kms.keys.get(key_arn.rpartition("/")[2])
         return str(key.key_state) if key else "Unknown"
+
+    def has_object(self, bucket: str, key: str) -> bool:
+        """Whether a bucket has an object."""
+        return self._buckets.has(bucket, key)
 
     def queue_policy(self, arn: str) -> str:
         """A queue's policy; one that admits nobody if it has none."""

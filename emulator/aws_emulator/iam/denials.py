@@ -16,6 +16,7 @@ _CODES: Final = {
     "ec2": ("UnauthorizedOperation", 403),
     "iam": ("AccessDenied", 403),
     "lambda": ("AccessDeniedException", 403),
+    "s3": ("AccessDenied", 403),
     "scheduler": ("AccessDeniedException", 403),
     "sns": ("AuthorizationError", 403),
     "sqs": ("AccessDenied", 403),

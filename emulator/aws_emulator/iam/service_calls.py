@@ -106,6 +106,22 @@ def _put_events(parameters: Parameters, account: AccountView) -> list[Check]:
     return checks
 
 
+def _on_object(operation: str) -> Needs:
+    def needs(parameters: Parameters, _account: AccountView) -> list[Check]:
+        return [check(f"s3:{operation}", f"arn:aws:s3:::{parameters['Bucket']}/{parameters['Key']}")]
+
+    return needs
+
+
+def _get_object(parameters: Parameters, account: AccountView) -> list[Check]:
+    """Who may not list a bucket is not told that it lacks an object (S3 API reference, GetObject)."""
+    bucket, key = parameters["Bucket"], parameters["Key"]
+    reading = check("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+    if account.has_object(bucket, key):
+        return [reading]
+    return [reading, check("s3:ListBucket", f"arn:aws:s3:::{bucket}")]
+
+
 CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("dynamodb", "DeleteItem"): _on_item("DeleteItem", "Key"),
     ("dynamodb", "GetItem"): _on_item("GetItem", "Key"),
@@ -122,6 +138,9 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("events", "PutEvents"): _put_events,
     ("lambda", "GetLayerVersionByArn"): _on_arn("lambda:GetLayerVersion", "Arn"),
     ("lambda", "Invoke"): _function,
+    ("s3", "DeleteObject"): _on_object("DeleteObject"),
+    ("s3", "GetObject"): _get_object,
+    ("s3", "PutObject"): _on_object("PutObject"),
     ("secretsmanager", "GetSecretValue"): _on_arn("secretsmanager:GetSecretValue", "SecretId"),
     ("sns", "Publish"): _on_arn("sns:Publish", "TopicArn"),
     ("sqs", "SendMessage"): _queue("SendMessage"),

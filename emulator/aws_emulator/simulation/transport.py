@@ -65,17 +65,28 @@ class Transport:
 
 
 class _Body:
+    """Read whole by most of botocore, and as a stream where a response is data."""
+
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._content = io.BytesIO(content)
 
     def stream(self) -> Iterable[bytes]:
-        return [self._content]
+        return [self._content.read()]
+
+    def read(self, amount: int | None = None) -> bytes:
+        return self._content.read(amount)
+
+
+def _content(body: Any) -> bytes:
+    """The bytes of a request's body, which for data is a stream."""
+    if hasattr(body, "read"):
+        return bytes(body.read())
+    return body.encode() if isinstance(body, str) else bytes(body)
 
 
 def _environ(request: Any, access_key_id: str | None) -> dict[str, Any]:
     url = urlsplit(request.url)
-    body = request.body or b""
-    content = body.encode() if isinstance(body, str) else bytes(body)
+    content = _content(request.body or b"")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "PATH_INFO": url.path or "/",

@@ -29,6 +29,7 @@ from aws_emulator.gateway.json_answers import JsonAnswers
 from aws_emulator.gateway.moto_backend import MotoAccount
 from aws_emulator.gateway.xml_answers import as_recorded
 from aws_emulator.iam.sessions import Sessions
+from aws_emulator.s3 import S3, Buckets
 from aws_emulator.ssm import ParameterStore, Provisioner, ResourceTags, RunCommand, ShellProvisioner
 from aws_emulator.ssm.provisioner import CommandResult, PendingResult
 
@@ -186,6 +187,7 @@ class Account:
         self.run_command = RunCommand(self.clock, bus, durations, self.state, provisioner, **place)
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
         self.auto_scaling = AutoScaling(self.state, self.store)
+        self.buckets = Buckets()
         self.unusable_keys: dict[str, str] = {}
         self.undeletable_snapshots: set[str] = set()
         services = (
@@ -200,6 +202,7 @@ class Account:
             self.run_command,
             self.store,
             ResourceTags(self.store, self.run_command),
+            S3(self.clock, self.buckets),
         )
         self.gateway = Gateway(
             handlers_of(*services),

@@ -28,6 +28,7 @@ from aws_emulator.faults import Faults
 from aws_emulator.gateway.calls import CallLog
 from aws_emulator.gateway.gateway import Gateway
 from aws_emulator.gateway.moto_backend import MotoAccount
+from aws_emulator.s3 import S3, Buckets
 from aws_emulator.ssm import ParameterStore, ResourceTags, RunCommand
 from aws_emulator.step_functions.service import StepFunctions
 from aws_emulator.step_functions.tasks import Invocation
@@ -81,6 +82,7 @@ class EmulatedAccount:
             role_tag=LifecycleProject.role_tag,
         )
         self.tokens: dict[str, str] = {}
+        self.buckets = Buckets()
         self.calls = CallLog()
         self.step_functions = StepFunctions(
             self.clock, self.bus, ACCOUNT, REGION, invoke=self._invoke, caller_of=lambda _role: "tests"
@@ -173,6 +175,8 @@ class EmulatedAccount:
             Name=self.document, Content=json.dumps(SAYING_DOCUMENT), DocumentType="Command"
         )
         self.topic_arn = self.client("sns").create_topic(Name=f"outcomes-{unique}")["TopicArn"]
+        self.bucket = f"lists-{unique}"
+        self.client("s3").create_bucket(Bucket=self.bucket)
         self.queue_url = self.client("sqs").create_queue(QueueName=f"outcomes-{unique}")["QueueUrl"]
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:outcomes-{unique}"
         self.client("sns").subscribe(TopicArn=self.topic_arn, Protocol="sqs", Endpoint=queue_arn)
@@ -190,6 +194,7 @@ class EmulatedAccount:
             commands,
             store,
             ResourceTags(store, commands),
+            S3(self.clock, self.buckets),
         ]
 
     def _invoke(self, function: str, payload: str, *, caller: str, asynchronous: bool) -> Future[Invocation]:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 
+from aws_emulator.gateway.wire import rest_xml
 from aws_emulator.gateway.wire.http import HttpRequest
 
 # The name in the credential scope of a signature, where it differs from botocore's name of the service.
@@ -38,6 +39,7 @@ SERVICES: Final = (
     "secretsmanager",
     "kms",
     "resourcegroupstaggingapi",
+    "s3",
 )
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
 _CBOR_PATH: Final = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)$")
@@ -110,6 +112,8 @@ def _service_by(key: str, value: str) -> str | None:
 def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
     """The operation's name, if the service has it, and the labels in a REST path."""
     protocol = protocol_of(service, request)
+    if protocol == "rest-xml":
+        return rest_xml.operation_of(request)
     if protocol.startswith("rest"):
         return _rest_operation(service, request)
     if protocol == "json":
