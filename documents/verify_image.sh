@@ -14,7 +14,7 @@ readonly LOOKS_AFTER_RESTARTS=10
 
 # Exported, because the Python parts below read them too.
 export image_uri='' image_digest='' region='' application='' environment='' built_for='' run_id=''
-export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib='' hooks='' mode=''
+export health_check='' health_port='' health_path='' health_command='' health_timeout_seconds='' minimum_free_gib='' hooks='' mode='' package_list=''
 read_parameters() {
   parameter image_uri ImageUri '^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$'
   parameter image_digest ImageDigest '^sha256:[0-9a-f]{64}$'
@@ -31,6 +31,7 @@ read_parameters() {
   parameter health_timeout_seconds HealthTimeoutSeconds '^[0-9]{1,4}$' 300
   parameter minimum_free_gib MinimumFreeGiB '^[0-9]{1,5}$' 1
   parameter hooks Hooks '^(-|[A-Za-z0-9+/]+={0,2})$' -
+  parameter package_list PackageList '^(true|false)$' false
   decode health_command HealthCommand
   ((10#$health_port > 0 && 10#$health_port < 65536)) || fail 10 "HealthPort is $health_port, which is no port" "correct the health check and run again"
   # A leading zero would make the shell read an octal number.
@@ -172,6 +173,15 @@ verify_cleanliness() {
   fi
 }
 
+# What is in the image, as the rest of a JSON object; before hooks, which may install what they check with. A list is no reason
+# to refuse an image.
+list_packages() {
+  [[ $package_list == true ]] || return 0
+  timeout 300 python3 - "$RUN/image.json" "$ROOT" "$(docker --version)" <<'PYTHON' || printf ',"packages_problem":"its program ended with status %s"' "$?"
+# program: documents/programs/package_list.py
+PYTHON
+}
+
 verify_free_space() {
   local free
   free=$(free_bytes)
@@ -180,7 +190,7 @@ verify_free_space() {
 }
 
 main() {
-  local times=() since=0 uptime booted_to_container read_sample own_facts
+  local times=() since=0 uptime booted_to_container read_sample own_facts packages
   read_parameters
   take_lock
   lap() {
@@ -203,9 +213,10 @@ main() {
   verify_cleanliness
   verify_free_space
   lap cleanliness
+  packages=$(list_packages)
   run_hooks verify
-  printf -v own_facts '{"health_check":"%s","boot_to_container_seconds":%s,"boot_to_healthy_seconds":%s,"first_read_bytes":%s,"first_read_seconds":%s}' \
-    "$health_check" "$booted_to_container" "$uptime" "${read_sample% *}" "${read_sample#* }"
+  printf -v own_facts '{"health_check":"%s","boot_to_container_seconds":%s,"boot_to_healthy_seconds":%s,"first_read_bytes":%s,"first_read_seconds":%s%s}' \
+    "$health_check" "$booted_to_container" "$uptime" "${read_sample% *}" "${read_sample#* }" "$packages"
   print_facts "$own_facts" "${times[@]}" "total=$SECONDS"
 }
 

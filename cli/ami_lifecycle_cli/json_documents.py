@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ami_lifecycle.domain import first_boot
+from ami_lifecycle.domain import first_boot, package_list, package_summary
 from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.environment import Claim, FailedAttempts, HeldBack, Pin
 from ami_lifecycle.domain.model import Image, ImageUse
@@ -182,6 +182,53 @@ class Change(Part):
     new: Any
 
 
+class Packages(package_summary.PackageSummary):
+    """What is in an image, counted, and where its list is; or why it has none. Null where nothing is recorded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PackageChange(Part):
+    """A package in two versions: `old` is null for a new one, `new` for one that is gone."""
+
+    kind: Literal["component", "deb", "rpm", "snap"]
+    name: str
+    architecture: str
+    old: str | None
+    new: str | None
+
+
+class PackageDifference(Part):
+    """What differs between two package lists; `problem` says why they cannot be compared."""
+
+    summary: str | None
+    problem: str | None
+    components: list[PackageChange]
+    updated: list[PackageChange]
+    new: list[PackageChange]
+    removed: list[PackageChange]
+    new_layers: list[str]
+    removed_layers: list[str]
+
+
+class Package(package_list.Package):
+    """A package of the image's system."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ListedPackages(Part):
+    """The package list of a release, as it is in the bucket; null without `--packages`."""
+
+    schema_version: Literal[1]
+    environment: str
+    release: str
+    image_digest: str
+    components: dict[str, str]
+    packages: list[Package]
+    layers: list[str]
+
+
 class ExaminationFinding(Part):
     """What an examination found."""
 
@@ -345,6 +392,8 @@ class ShownImage(Document):
     first_boot: FirstBoot | None
     uses: list[ImageUse]
     console: str | None
+    packages: Packages | None
+    package_list: ListedPackages | None
 
 
 class ShownBuild(Document, OneBuild):
@@ -359,6 +408,7 @@ class Diff(Document):
     old: str
     new: str
     changes: list[Change]
+    packages: PackageDifference | None
 
 
 class PlannedRollback(Document, RollbackPlan):

@@ -8,6 +8,7 @@ from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
+from ami_lifecycle.adapters.package_lists import package_lists
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.domain.execution import Published
 from ami_lifecycle.entry import environment, lambda_handler, parsed_by
@@ -28,4 +29,5 @@ def handler(step: PublishInput, deadline: datetime) -> Published:
         clock=SystemClock(),
         region=variables.AWS_REGION,
         deadline=deadline,
+        package_lists=package_lists(variables.PACKAGE_BUCKET),
     ).publish()

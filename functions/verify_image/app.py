@@ -25,4 +25,5 @@ def handler(step: CommandInput, deadline: datetime) -> CommandRef:
         instances=Ec2Instances(client("ec2")),
         document=variables.DOCUMENT_NAME,
     )
-    return verify_image(step, runner, variables.AWS_REGION)
+    lists_packages = bool(variables.PACKAGE_BUCKET)
+    return verify_image(step, runner, variables.AWS_REGION, lists_packages=lists_packages)

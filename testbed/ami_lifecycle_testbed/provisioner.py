@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ami_lifecycle_testbed.durations import BuildDurations
+from ami_lifecycle_testbed.packages import told_packages
 from aws_emulator.ec2.model import Content, Instance
 from aws_emulator.ec2.store import Ec2Store
 from aws_emulator.ecr import Registry
@@ -157,6 +158,8 @@ class SimulatedProvisioner(ShellProvisioner):
                 },
             ),
         }
+        if parameters.get("PackageList") == "true":
+            facts["packages"] = told_packages(digest, _OS, {"docker": _DOCKER, "kernel": _KERNEL})
         check = f"waiting for {content.get('application', '')} to be healthy: {facts['health_check']}"
         lines = (check, "looking for what must not be in an image", _line(facts))
         return CommandResult(seconds, 0, "".join(f"{line}\n" for line in lines), "")

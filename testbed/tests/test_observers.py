@@ -38,6 +38,7 @@ class Watched:
         self.account = account
         self.items: dict[str, dict[str, Any]] = {}
         self.running: set[str] = set()
+        self.package_lists: list[str] = []
         view = AccountView(
             account.state,
             account.auto_scaling,
@@ -46,7 +47,13 @@ class Watched:
             account.registry,
             account.clock.elapsed,
             Settings("comfyui", sources={"prod": Source("comfyui", "prod-latest")}),
-            Workings(lambda: self.items, self.running.__contains__, "arn:forced".__eq__, gates or {}),
+            Workings(
+                lambda: self.items,
+                self.running.__contains__,
+                "arn:forced".__eq__,
+                gates or {},
+                lambda: self.package_lists,
+            ),
         )
         self.observers = Observers(view, FUNCTION.__eq__)
         self.observers.attach(account.gateway)

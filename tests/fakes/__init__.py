@@ -11,6 +11,7 @@ from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
 from tests.fakes.network import FakeNetwork
 from tests.fakes.notifier import FakeNotifier
+from tests.fakes.package_lists import FakePackageLists
 from tests.fakes.parameters import FakeParameters
 from tests.fakes.repository import FakeRepository
 from tests.fakes.usage import FakeImageUsage
@@ -28,6 +29,7 @@ __all__ = [
     "FakeInstances",
     "FakeNetwork",
     "FakeNotifier",
+    "FakePackageLists",
     "FakeParameters",
     "FakeRepository",
     "FakeWaits",

@@ -13,6 +13,7 @@ from tests.fakes.images import FakeImages
 from tests.fakes.instances import FakeInstances
 from tests.fakes.network import FakeNetwork
 from tests.fakes.notifier import FakeNotifier
+from tests.fakes.package_lists import FakePackageLists
 from tests.fakes.parameters import FakeParameters
 from tests.fakes.repository import FakeRepository
 from tests.fakes.usage import FakeImageUsage
@@ -35,6 +36,7 @@ class World:
     environments: FakeEnvironments = field(default_factory=FakeEnvironments)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    package_lists: FakePackageLists = field(default_factory=FakePackageLists)
 
     def __post_init__(self) -> None:
         self.instances = FakeInstances(self.clock)
@@ -63,6 +65,7 @@ class World:
             self.environments,
             self.executions,
             self.notifier,
+            self.package_lists,
         )
 
     def watch(self, hook: Hook) -> None:

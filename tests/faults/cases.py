@@ -20,9 +20,10 @@ THROTTLED: Mapping[str, tuple[str, int]] = {
     "ecr": ("ThrottlingException", 400),
     "sns": ("Throttling", 400),
     "autoscaling": ("Throttling", 400),
+    "s3": ("SlowDown", 503),
     "lambda": ("TooManyRequestsException", 429),
 }
-REFUSED: Mapping[str, str] = {"ec2": "UnauthorizedOperation"}
+REFUSED: Mapping[str, str] = {"ec2": "UnauthorizedOperation", "s3": "AccessDenied"}
 NOT_FOUND: Mapping[str, str] = {
     "DescribeImages": "InvalidAMIID.NotFound",
     "DescribeInstances": "InvalidInstanceID.NotFound",

@@ -62,7 +62,7 @@ class World:
             seed=seed,
             config_dir=configuration,
             durations=DURATIONS,
-            parameters={"RecycleBinDays": "7"},
+            parameters={"RecycleBinDays": "7", "KeepPackageLists": "true"},
         )
         self.simulation.start()
         self.clock = self.simulation.clock

@@ -26,6 +26,7 @@ FEW_ENVIRONMENTS: dict[str, Any] = {
         "busy": {**_LITTLE_HISTORY, "retirement": {"keep_previous": 2}},
     },
     "durations": replace(DURATIONS, provision=200),
+    "parameters": {"KeepPackageLists": "true"},
 }
 
 

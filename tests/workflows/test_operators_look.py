@@ -81,6 +81,7 @@ def test_show_takes_an_environment_for_its_live_image(operator: Operator, built:
         "old": built.latest(),
         "new": built.latest(),
         "changes": [],
+        "packages": None,
     }
     assert "ami-lifecycle builds ENV" in operator.run("show", "no-such-build").notes
 

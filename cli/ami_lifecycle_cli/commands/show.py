@@ -22,6 +22,12 @@ from ami_lifecycle_cli.stack.formatting import (
     utc_date,
 )
 from ami_lifecycle_cli.stack.images import LATEST, KnownImage, find_image
+from ami_lifecycle_cli.stack.package_lists import (
+    print_packages,
+    read_packages,
+    summary_of,
+    summary_text,
+)
 from ami_lifecycle_cli.stack.runs import totals_by_phase
 
 app = typer.Typer(add_completion=False)
@@ -37,7 +43,14 @@ WhatArgument = Annotated[
 
 
 @command(app, "show")
-def show(target: OperatorTarget, what: WhatArgument) -> None:
+def show(
+    target: OperatorTarget,
+    what: WhatArgument,
+    *,
+    packages: Annotated[
+        bool, typer.Option("--packages", help="What is in the image, as the stack has kept it.")
+    ] = False,
+) -> None:
     """Show one image: state, Docker image, commit, base, facts of its build, and everything that uses it.
 
     Or one build: how it went, where the time went, why it failed. `builds ENV` lists them.
@@ -46,9 +59,20 @@ def show(target: OperatorTarget, what: WhatArgument) -> None:
     if not what.startswith("ami-") and what not in {LATEST, *stack.environment_names()}:
         _show_build(stack, find_build(stack, what), as_json=target.as_json)
         return
-    known = find_image(stack, what, with_uses=True)
+    known = find_image(stack, what, with_uses=not packages)
+    listed = read_packages(stack, known) if packages else None
     if target.as_json:
-        print_json(known.as_json())
+        summary = summary_of(known)
+        print_json(
+            {
+                **known.as_json(),
+                "packages": summary.model_dump() if summary else None,
+                "package_list": listed.model_dump(mode="json") if listed else None,
+            }
+        )
+        return
+    if listed is not None:
+        print_packages(listed)
         return
     _print(stack, known)
 
@@ -111,6 +135,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
             ("Verified", record.verified_at or "no"),
             ("Replaces", record.replaces),
             ("Reason", record.reason),
+            ("Packages", summary_text(summary_of(known))),
             *(
                 (name, shown(name, value))
                 for name, value in known.comparable().items()

@@ -7,6 +7,7 @@ from typing import Any
 
 from ami_lifecycle.domain.links import image_link
 from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, TAG_EXECUTION, TAG_ROLE, Image, ImageUse
+from ami_lifecycle.domain.package_summary import FACT as PACKAGES
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
@@ -49,7 +50,9 @@ class KnownImage:
             fields = record_as_json(self.record)
             fields["release"] = self.release
             flat |= {name: value for name, value in fields.items() if name in COMPARED and value is not None}
-            _flatten("", self.facts, flat)
+            # Package lists are compared themselves.
+            facts = {name: value for name, value in self.facts.items() if name != PACKAGES}
+            _flatten("", facts, flat)
         return flat
 
     def as_json(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.errors import AccessDeniedError
 from ami_lifecycle_cli.stack.deployment import Stack
-from ami_lifecycle_cli.stack.logs import BuildLogs, Line, SentCommand, Tail, commands_of
+from ami_lifecycle_cli.stack.logs import BuildLogs, Line, SentCommand, Tail, commands_of, readable
 from ami_lifecycle_cli.stack.runs import Run, StateRun
 from ami_lifecycle_cli.stack.states import COMMAND_OF
 
@@ -88,7 +88,7 @@ class LogReader:
         if result is None or result.status is CommandStatus.RUNNING:
             return []
         lines = [
-            Line(ended, sent.source, level, text)
+            Line(ended, sent.source, level, readable(text))
             for level, output in (("stdout", result.stdout), ("stderr", result.stderr))
             for text in output.splitlines()
             if text.strip()

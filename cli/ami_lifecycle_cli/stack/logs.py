@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _BEFORE: Final = timedelta(minutes=1)
 _AFTER: Final = timedelta(minutes=10)
 # CloudWatch Logs quotas: FilterLogEvents has few requests a second in most Regions.
 _THREADS: Final = 4
+_PACKAGES: Final = re.compile(r'("packages":")[A-Za-z0-9+/=]+(")')
 _TROUBLE: Final = frozenset({"WARNING", "ERROR", "CRITICAL", "stderr"})
 
 
@@ -160,6 +162,11 @@ class BuildLogs:
                 raise
 
 
+def readable(text: str) -> str:
+    """A line of a command without its package list, which is thousands of letters that nobody reads."""
+    return _PACKAGES.sub(r"\1...\2", text)
+
+
 def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
@@ -169,7 +176,7 @@ def _of_command(source: str, stream: str, event: Mapping[str, Any]) -> Iterator[
     time = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
     for number, text in enumerate(event["message"].splitlines()):
         if text.strip():
-            yield Line(time, source, stream, text, f"{event['eventId']}/{number}")
+            yield Line(time, source, stream, readable(text), f"{event['eventId']}/{number}")
 
 
 def _of_function(name: str, event: Mapping[str, Any]) -> Line:

@@ -21,6 +21,7 @@ class FunctionEnvironment(BaseModel):
     COMMAND_LOG_GROUP: str = ""
     OUTCOME_TOPIC_ARN: str = ""
     STATE_MACHINE_ARN: str = ""
+    PACKAGE_BUCKET: str = ""
     AWS_REGION: str = ""
 
     @property

@@ -233,6 +233,23 @@ class Parameters(Protocol):
         """Delete it. Idempotent."""
 
 
+class PackageLists(Protocol):
+    """What is in the images: objects of one bucket."""
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
+
+    def read(self, key: str) -> str | None:
+        """A list; None when there is none."""
+
+    def write(self, key: str, text: str) -> None:
+        """Write a list. Idempotent."""
+
+    def delete(self, key: str) -> None:
+        """Delete it. Idempotent."""
+
+
 class Repository(Protocol):
     """ECR in this account and Region."""
 

@@ -89,12 +89,14 @@ class Workings:
         is_forced: whether whoever started an execution wanted this build whatever is published.
         gates: each gate by its name, which says of an environment and an image's tags whether it has let that pass; one
             that the environment does not have lets everything pass.
+        package_lists: the keys of the package lists that it keeps.
     """
 
     items: Callable[[], Mapping[str, Mapping[str, Any]]]
     is_running: Callable[[str], bool]
     is_forced: Callable[[str], bool] = lambda _arn: False
     gates: Mapping[str, Callable[[str, Mapping[str, str]], bool]] = field(default_factory=dict)
+    package_lists: Callable[[], Sequence[str]] = tuple
 
 
 class AccountView(View):
@@ -262,6 +264,10 @@ class AccountView(View):
                 case _:
                     needed.append(LookUp(operation))
         return needed
+
+    def package_lists(self) -> Sequence[str]:
+        """The keys of all package lists."""
+        return self._workings.package_lists()
 
     def users_of(self, image_id: str) -> list[str]:
         """Who needs an image to launch again, and whoever else the settings protect."""

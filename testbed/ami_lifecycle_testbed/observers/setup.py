@@ -68,6 +68,7 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
             items=lambda: _items(emulator),
             is_running=lambda arn: _is_running(emulator, arn),
             is_forced=lambda arn: _is_forced(emulator, arn),
+            package_lists=lambda: [key for _, key in emulator.buckets.objects()],
         ),
     )
     observers = Observers(view, lambda caller: emulator.identities.role_of(caller) is not None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ami_lifecycle_testbed.promises.acts import Act, Effect
 from ami_lifecycle_testbed.promises.view import (
@@ -22,6 +24,18 @@ from ami_lifecycle_testbed.promises.violations import Violations
 _OWNER_TAGS: Final = (APPLICATION_TAG, ENVIRONMENT_TAG, EXECUTION_TAG)
 # What registers the snapshots of another image once more, whose tags they keep.
 _COPYING: Final = "RegisterImage"
+
+
+_LIST: Final = re.compile(r"packages/(?P<environment>[^/]+)/(?P<release>[^/]+)\.json")
+
+
+def _release_of(record: Mapping[str, Any]) -> str | None:
+    """What `build.json` calls the release of a record's image."""
+    execution, digest = record.get("release"), str(record.get("image_digest") or "")
+    if not execution:
+        return None
+    own = hashlib.sha256(str(execution).encode()).hexdigest()[:8]
+    return f"{digest.removeprefix('sha256:')[:12]}-{own}"
 
 
 class _IsLeft(Protocol):
@@ -156,6 +170,7 @@ class RemainsCheck:
             *self._left_images(is_left),
             *self._wrong_records(execution_arn),
             *self._left_snapshots(is_left),
+            *(self._left_lists() if execution_arn is None else ()),
         ]
 
     def _left_instances(self, is_left: _IsLeft) -> Iterator[str]:
@@ -203,6 +218,17 @@ class RemainsCheck:
             if each.snapshot_id in used or not is_left(each.snapshot_id, each.tags, made=made):
                 continue
             yield f"{each.snapshot_id}{f' of {origins[each.snapshot_id]}' if made else ''} is still there"
+
+    def _left_lists(self) -> Iterator[str]:
+        """Package lists of releases that no record of their environment names."""
+        for key in self._view.package_lists():
+            match = _LIST.fullmatch(key)
+            if match is None:
+                yield f"{key} is the list of no release"
+            elif match["release"] not in map(
+                _release_of, self._view.records_of(match["environment"]).values()
+            ):
+                yield f"{key} is still there, and no record of {match['environment']} names its release"
 
     def check_convergence(self) -> None:
         """P5: every environment publishes what its tag names, and nobody holds or waits for it."""

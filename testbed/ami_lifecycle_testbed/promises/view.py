@@ -156,6 +156,10 @@ class View(ABC):
         """The value of a parameter."""
 
     @abstractmethod
+    def package_lists(self) -> Sequence[str]:
+        """The keys of all package lists."""
+
+    @abstractmethod
     def users_of(self, image_id: str) -> list[str]:
         """Who needs an image to launch again, and whoever else the settings protect."""
 

@@ -17,6 +17,7 @@ from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.notifier import AwsNotifier
+from ami_lifecycle.adapters.package_lists import S3PackageLists
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
@@ -33,6 +34,7 @@ from ami_lifecycle.ports import (
     ImageUsage,
     Instances,
     Notifier,
+    PackageLists,
     Parameters,
     Repository,
     Waits,
@@ -80,6 +82,7 @@ class EmulatedRig:
         self.notifier: Notifier = watched(
             AwsNotifier(account.client("sns"), account.client("events"), account.topic_arn)
         )
+        self.package_lists: PackageLists = watched(S3PackageLists(account.client("s3"), account.bucket))
         self.base_image_id = account.base_image_id
         self.instance_profile_arn = account.instance_profile_arn
         self.subnet_id = account.subnet_id

@@ -17,6 +17,7 @@ from ami_lifecycle.ports import (
     ImageUsage,
     Instances,
     Notifier,
+    PackageLists,
     Parameters,
     Repository,
     Waits,
@@ -40,6 +41,7 @@ class FakeRig:
         self.waits: Waits = self.world.waits
         self.executions: Executions = self.world.executions
         self.notifier: Notifier = self.world.notifier
+        self.package_lists: PackageLists = self.world.package_lists
         self.name = name
         self.base_image_id = "ami-0123456789abcdef0"
         self.instance_profile_arn = "arn:aws:iam::123456789012:instance-profile/builder"

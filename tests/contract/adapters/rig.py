@@ -15,6 +15,7 @@ from ami_lifecycle.ports import (
     ImageUsage,
     Instances,
     Notifier,
+    PackageLists,
     Parameters,
     Repository,
     Waits,
@@ -34,6 +35,7 @@ class Rig(Protocol):
     waits: Waits
     executions: Executions
     notifier: Notifier
+    package_lists: PackageLists
 
     name: str
     """A name that no other test uses."""

@@ -48,7 +48,7 @@ PICTURES: Final = frozenset({"mermaid", "text"})
 
 # Pages whose reader has a deployed stack, and `prod` published in it. The others start an emulator themselves.
 WITH_A_STACK: Final = frozenset(
-    {"docs/deploy.md", "docs/runbook.md", "docs/configuration.md", "client/README.md"}
+    {"docs/deploy.md", "docs/runbook.md", "docs/configuration.md", "docs/packages.md", "client/README.md"}
 )
 
 # What the reader has or has done before the block: shell, run in the same place.
@@ -128,6 +128,9 @@ ENDS: Final = {
         1,
         "names the instance 'i-1234567890abcdef0', which does not exist here",
     ),
+    # The reader's stack has been deployed as it comes, without lists, and dev has published nothing.
+    ("docs/packages.md", "ami-lifecycle show prod --packages"): (1, "has no package list"),
+    ("docs/packages.md", "ami-lifecycle diff dev prod"): (1, "nothing is live"),
 }
 
 # Words in a command that stand for something of the reader's.

@@ -29,7 +29,9 @@ from tests.e2e.documents.readers import (
 from tests.e2e.documents.shell_session import Done, Room, exported
 
 from ami_lifecycle.domain.outcomes import OUTCOMES
+from ami_lifecycle.domain.package_list import dump_packages, load_packages
 from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle_cli.json_documents import ListedPackages
 from aws_emulator.faults.rules import FAULTS
 from parameter_config import load_config
 
@@ -178,6 +180,11 @@ def test_a_block_of_json_is_what_its_page_says(block: Block) -> None:
         return
     if block.page == "docs/promotion.md":
         assert BuildRequest.model_validate_json(block.text).promote_from == "staging"
+        return
+    if block.page == "docs/packages.md":
+        listed = load_packages(block.text)
+        assert dump_packages(listed).strip() == block.text.strip()
+        ListedPackages.model_validate_json(block.text)
         return
     assert block.page == "docs/events.md", f"say here what holds of the JSON of {name_of(block)}"
     event = json.loads(block.text)

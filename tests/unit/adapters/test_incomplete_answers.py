@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.items import to_attribute
 from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
+from ami_lifecycle.adapters.package_lists import S3PackageLists
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import AwsImageUsage
@@ -177,6 +179,10 @@ def _executions(client: Callable[[str], Any]) -> StepFunctionsExecutions:
 
 def _notifier(client: Callable[[str], Any]) -> AwsNotifier:
     return AwsNotifier(client("sns"), client("events"), "arn:aws:sns:us-east-1:123456789012:outcomes")
+
+
+def _package_lists(client: Callable[[str], Any]) -> S3PackageLists:
+    return S3PackageLists(client("s3"), "lists")
 
 
 def _usage(client: Callable[[str], Any]) -> AwsImageUsage:
@@ -462,6 +468,9 @@ CASES = [
         {"outcomes": [OUTCOME]},
         {"PutEvents": {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}},
     ),
+    Case(_package_lists, "read", {"key": "a"}, {"GetObject": {"Body": BytesIO(b"{}")}}),
+    Case(_package_lists, "write", {"key": "a", "text": "{}"}, {"PutObject": {"ETag": "e"}}),
+    Case(_package_lists, "delete", {"key": "a"}, {"DeleteObject": {}}),
 ]
 BY_NAME = {f"{case.adapter.__name__.strip('_')}.{case.method}": case for case in CASES}
 

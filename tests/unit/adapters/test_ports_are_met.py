@@ -14,6 +14,7 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
+from ami_lifecycle.adapters.package_lists import S3PackageLists
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.permissions import actions_of, calls
 from ami_lifecycle.adapters.repository import EcrRepository
@@ -33,6 +34,7 @@ AWS: list[tuple[type, type, type]] = [
     (ports.Waits, DynamoWaits, fakes.FakeWaits),
     (ports.Executions, StepFunctionsExecutions, fakes.FakeExecutions),
     (ports.Notifier, AwsNotifier, fakes.FakeNotifier),
+    (ports.PackageLists, S3PackageLists, fakes.FakePackageLists),
 ]
 METHODS = [
     (port, adapter, fake, name)

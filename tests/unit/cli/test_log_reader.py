@@ -14,7 +14,7 @@ from tests.unit.cli.samples import NOW, a_run
 from ami_lifecycle.errors import AccessDeniedError, ThrottledError
 from ami_lifecycle_cli.stack import log_reader
 from ami_lifecycle_cli.stack.log_reader import LogReader
-from ami_lifecycle_cli.stack.logs import Line
+from ami_lifecycle_cli.stack.logs import Line, readable
 from ami_lifecycle_cli.stack.runs import StateRun
 
 RUN = a_run(1)
@@ -163,3 +163,10 @@ def test_what_was_read_before_an_error_comes_with_the_next_look(monkeypatch: pyt
         reader.read(RUN, STATES[:2])
     assert reader.read(RUN, STATES[:2]) == [a_line("provision")]
     assert reader.read(RUN, STATES[:2], functions=False) == []
+
+
+def test_a_package_list_in_the_facts_is_not_shown() -> None:
+    assert readable('{"kind":"verify","packages":"eJx=+/","total":1}') == (
+        '{"kind":"verify","packages":"...","total":1}'
+    )
+    assert readable('"packages_problem":"none"') == '"packages_problem":"none"'

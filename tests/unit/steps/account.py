@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import SentCommand, World
+from tests.fakes import FakePackageLists, SentCommand, World
 from tests.fakes.images import OWNER
 
 from ami_lifecycle.domain.command import CommandResult, CommandStatus
@@ -25,6 +25,7 @@ from ami_lifecycle.domain.model import (
     Image,
     ImageState,
 )
+from ami_lifecycle.domain.packing import packed
 from ami_lifecycle.domain.publication import dump, history_of, load, timestamp
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
@@ -124,15 +125,27 @@ def facts(kind: str, digest: str, **more: Any) -> str:
     return "pulling\n" + json.dumps({"kind": kind, "image_digest": digest, **more}) + "\n"
 
 
+def told(packages: dict[str, str], **more: Any) -> str:
+    """What a canary tells of packages of dpkg, by name."""
+    rows = "\n".join(f"{name}\t{version}\tamd64" for name, version in packages.items())
+    return packed({"components": {"kernel": "6.8"}, "packages": {"deb": rows}, "layers": []} | more)
+
+
 @dataclass
 class Account:
-    """The stack with its environments. `defaults` are those of build_config.yml."""
+    """The stack with its environments. `defaults` are those of build_config.yml.
+
+    Attributes:
+        keeps_lists: whether the stack keeps package lists; `packages` is then what canaries tell.
+    """
 
     defaults: dict[str, Any] = field(default_factory=dict)
     world: World = field(default_factory=World)
     environment: str = "prod"
     catalogue: Catalogue = field(init=False)
     verification_fails: bool = False
+    keeps_lists: bool = False
+    packages: dict[str, str] = field(default_factory=lambda: {"bash": "5.1"})
 
     def __post_init__(self) -> None:
         self.catalogue = catalogue(defaults={"publication": {"grace_period_seconds": 0}} | self.defaults)
@@ -151,7 +164,11 @@ class Account:
             return CommandResult(status=CommandStatus.FAILED, exit_code=3, stderr="no container runs")
         digest = command.parameters["ImageDigest"]
         labels = {"ami-lifecycle.commit": "abc123", "ami-lifecycle.branch": "main"}
-        more = {"image_labels": labels} if kind == "provision" else {"boot_to_healthy_seconds": 12.5}
+        more: dict[str, Any] = (
+            {"image_labels": labels} if kind == "provision" else {"boot_to_healthy_seconds": 12.5}
+        )
+        if command.parameters.get("PackageList") == "true":
+            more["packages"] = told(self.packages)
         return CommandResult(status=CommandStatus.SUCCESS, exit_code=0, stdout=facts(kind, digest, **more))
 
     # What tests arrange.
@@ -298,6 +315,10 @@ class Account:
             clock=world.clock,
         )
 
+    @property
+    def package_lists(self) -> FakePackageLists | None:
+        return self.world.package_lists if self.keeps_lists else None
+
     def retirer(self, step: RetireInput) -> Retirer:
         world = self.world
         return Retirer(
@@ -328,4 +349,5 @@ class Account:
             preflight=self.preflight,
             clock=world.clock,
             state_machine_arn=MACHINE,
+            package_lists=self.package_lists,
         )

@@ -122,7 +122,7 @@ class Functions:
         return provision_builder(step, self.documents, _REGION)
 
     def verify_image(self, step: CommandInput) -> CommandRef:
-        return verify_image(step, self.documents, _REGION)
+        return verify_image(step, self.documents, _REGION, lists_packages=self.account.keeps_lists)
 
     @property
     def wait_check(self) -> WaitCheck:
@@ -147,6 +147,7 @@ class Functions:
             world.clock,
             _REGION,
             self.account.deadline,
+            package_lists=self.account.package_lists,
         )
 
     @property

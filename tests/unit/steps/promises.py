@@ -108,6 +108,9 @@ class FakesView(View):
         stored = self._world.parameters.all.get(name)
         return stored.value if stored is not None else None
 
+    def package_lists(self) -> Sequence[str]:
+        return list(self._world.package_lists.all)
+
     def users_of(self, image_id: str) -> list[str]:
         world = self._world
         return [

@@ -47,6 +47,15 @@ def update() -> Scene:
     return Scene(account, BuildRequest(environment="prod"))
 
 
+def update_with_package_lists() -> Scene:
+    account = Account(keeps_lists=True)
+    account.push("one")
+    run(account, "before")
+    account.packages = {"bash": "5.2"}
+    account.push("two")
+    return Scene(account, BuildRequest(environment="prod"))
+
+
 def update_of_an_image_in_use() -> Scene:
     scene = update()
     scene.account.world.usage.use(an_image(1).image_id, UsageKind.LAUNCH_TEMPLATE, "lt-1")
@@ -92,6 +101,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
         first_build,
         first_build_from_the_newest_of_a_name,
         update,
+        update_with_package_lists,
         update_of_an_image_in_use,
         retirement_and_adoption,
         rollback,
@@ -127,6 +137,7 @@ READS = {
     "permissions_of",
     "list_below",
     "newest",
+    "read",
     "result",
     "status",
     "uri",
@@ -168,6 +179,7 @@ def end_state(account: Account) -> dict[str, Any]:
         },
         "images": sorted((image.name, image.snapshot_ids) for image in world.images.all.values()),
         "snapshots": sorted(world.images.snapshots),
+        "package lists": dict(world.package_lists.all),
         "running": [instance.instance_id for instance in world.instances.running()],
         "commands": len(world.commands.sent),
         "instances": len(world.instances.all),

@@ -13,6 +13,7 @@ from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.instances import Ec2Instances
 from ami_lifecycle.adapters.network import Ec2Network
 from ami_lifecycle.adapters.notifier import AwsNotifier
+from ami_lifecycle.adapters.package_lists import package_lists
 from ami_lifecycle.adapters.parameters import SsmParameters
 from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import usage_in_account
@@ -67,6 +68,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         preflight=preflight(variables),
         clock=SystemClock(),
         state_machine_arn=variables.STATE_MACHINE_ARN,
+        package_lists=package_lists(variables.PACKAGE_BUCKET),
     )
 
 

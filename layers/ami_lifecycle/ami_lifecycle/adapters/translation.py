@@ -137,6 +137,7 @@ RULES: Final[Mapping[str, Rule]] = {
             "RequestLimitExceeded",
             "RequestThrottled",
             "RequestThrottledException",
+            "SlowDown",
             "SnapshotCreationPerVolumeRateExceeded",
             "Throttled",
             "ThrottledException",
@@ -255,6 +256,12 @@ RULES: Final[Mapping[str, Rule]] = {
     ),
     "ParameterLimitExceeded": Rule(
         RefusedError, "The account has 10,000 standard parameters: lower history_to_keep or delete some."
+    ),
+    # S3 API reference, Error responses.
+    "NoSuchBucket": Rule(
+        RefusedError,
+        "The stack's bucket of package lists was deleted: deploy with KeepPackageLists=false, and with true again if "
+        "lists should be kept.",
     ),
     # ECR API reference.
     "RepositoryNotFoundException": Rule(

@@ -33,7 +33,7 @@ class CommandResult(Frozen):
 
 
 class CommandFacts(BaseModel):
-    """The JSON line that a document prints last."""
+    """The JSON line that a document prints last. `packages` is what domain.package_list reads."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -47,3 +47,5 @@ class CommandFacts(BaseModel):
     free_bytes: int | None = None
     boot_to_healthy_seconds: float | None = None
     first_read_seconds: float | None = None
+    packages: str | None = None
+    packages_problem: str | None = None

@@ -7,6 +7,7 @@ from enum import StrEnum
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.decision import Retirement, Unfinished
 from ami_lifecycle.domain.model import AmiId, Frozen
+from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.plan import BuildPlan
 
 
@@ -74,6 +75,7 @@ class Published(Frozen):
     number: int
     replaced: AmiId | None = None
     release: str | None = None
+    packages: PackageSummary | None = None
 
 
 class Adoption(Frozen):

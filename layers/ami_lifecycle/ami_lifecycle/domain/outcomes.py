@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal
 from ami_lifecycle.domain.decision import Decision, RetireAction, Retirement
 from ami_lifecycle.domain.execution import StepInput
 from ami_lifecycle.domain.model import AmiId, Frozen
+from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.request import Trigger
 from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
 
@@ -35,7 +36,8 @@ class Outcome(Frozen):
 class ImagePublished(Outcome):
     """`latest` names another image, which is verified and has its final id. Sent when the execution ends.
 
-    Also sent when a retirement gives the image its canonical name at last, because that changes its id.
+    Also sent when a retirement gives the image its canonical name at last, because that changes its id. `packages`
+    summarizes what is in it; null where the stack keeps no package lists, and where it has none.
     """
 
     detail_type: ClassVar[str] = "Image Published"
@@ -48,6 +50,7 @@ class ImagePublished(Outcome):
     parameter: str
     trigger: Trigger
     reasons: tuple[str, ...]
+    packages: PackageSummary | None = None
 
 
 class RollbackPerformed(Outcome):
@@ -142,6 +145,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             parameter=settings.parameter_names.latest,
             trigger=plan.trigger,
             reasons=plan.reasons,
+            packages=result.packages,
         )
         outcomes.append(published)
         if plan.trigger is Trigger.ROLLBACK:

@@ -21,6 +21,7 @@ from ami_lifecycle.domain.model import (
     TAG_RECIPE,
     Image,
 )
+from ami_lifecycle.domain.package_summary import FACT as PACKAGES
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.recipe import named_hooks
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
@@ -38,6 +39,8 @@ _LONGEST_REFERENCE: Final = 512
 # FROM ubuntu has org.opencontainers.image.ref.name=ubuntu, which is nobody's branch.
 COMMIT_LABEL: Final = "ami-lifecycle.commit"
 BRANCH_LABEL: Final = "ami-lifecycle.branch"
+# What a promotion says for itself.
+_OWN_FACTS: Final = frozenset({FACT, PACKAGES, "hooks"})
 _Record = TypeVar("_Record", bound=Metadata)
 
 
@@ -167,7 +170,7 @@ def metadata_of_promotion(
     """
     request, promotion = plan.request, plan.promoted
     known = source or metadata_from_tags(image, plan.environment, region, "")
-    facts = {key: value for key, value in known.facts.items() if key not in {FACT, "hooks"}}
+    facts = {key: value for key, value in known.facts.items() if key not in _OWN_FACTS}
     return Metadata.model_validate(
         {
             **known.model_dump(),

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.model import AmiId, Frozen
+from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.request import Action
 
 
@@ -21,6 +22,7 @@ class ReleaseResult(Frozen):
     release: str | None = None
     promoted_from: str | None = None
     replaced: AmiId | None = None
+    packages: PackageSummary | None = None
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     omitted: int | None = None

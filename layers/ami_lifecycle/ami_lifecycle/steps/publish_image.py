@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.environment import Pin
@@ -22,6 +22,8 @@ from ami_lifecycle.domain.model import (
     is_ami_id,
 )
 from ami_lifecycle.domain.naming import ParameterNames
+from ami_lifecycle.domain.package_summary import FACT as PACKAGES
+from ami_lifecycle.domain.package_summary import recorded_packages
 from ami_lifecycle.domain.publication import (
     history_of,
     metadata_from,
@@ -41,11 +43,14 @@ from ami_lifecycle.errors import (
     RefusedError,
     ResourceNotVisibleError,
 )
-from ami_lifecycle.ports import Clock, Environments, Images, Parameters
+from ami_lifecycle.ports import Clock, Environments, Images, PackageLists, Parameters
 from ami_lifecycle.steps.fencing import writing
 from ami_lifecycle.steps.gates import Gate, pass_gates
 from ami_lifecycle.steps.lookups import find_image
 from ami_lifecycle.steps.published_records import PublishedRecords, RecordWriter
+
+if TYPE_CHECKING:
+    from ami_lifecycle.steps.package_recorder import PackageRecorder
 
 # They make a candidate, which a canary has to pass.
 _VERIFYING: Final = frozenset({Action.BUILD, Action.PROMOTE, Action.UNDELETE})
@@ -87,6 +92,7 @@ class Publisher:
     region: str
     deadline: datetime
     gates: Sequence[Gate] = ()
+    package_lists: PackageLists | None = None
 
     def publish(self) -> Published:
         """Make `latest` name the image. Idempotent.
@@ -114,11 +120,18 @@ class Publisher:
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(image, origin, number, replaces, verified_at)
             metadata = metadata.model_copy(update={"gates": gates})
+            metadata = self._with_packages_of(origin, metadata)
+            recorder = self._package_recorder(metadata, replaces)
+            if recorder is not None:
+                metadata = recorder.described()
             if old_id is not None:
                 left = self._mark_rolled_back(old_id, image)
                 self._record_superseded(old_id, image.image_id, is_rolled_back=old_id in left)
             writer.correct_history(image.image_id, self.images)
             self._write_record(metadata, image, is_live=is_live)
+            if recorder is not None and (kept := recorder.keep(metadata)) != metadata:
+                metadata = kept
+                self._write_record(metadata, image, is_live=is_live)
             writer.write_metadata(metadata)
             # Before `latest` is written: the next push would undo a rollback that is live but not pinned.
             self._move_pin(image)
@@ -128,6 +141,29 @@ class Publisher:
             number=number,
             replaced=replaces if is_ami_id(replaces) else None,
             release=metadata.release,
+            packages=recorded_packages(metadata.facts) if self.package_lists is not None else None,
+        )
+
+    @staticmethod
+    def _with_packages_of(origin: HistoryRecord | None, metadata: Metadata) -> Metadata:
+        """The metadata with what was said of the packages: a copy has those of its candidate."""
+        if origin is None or PACKAGES not in origin.facts:
+            return metadata
+        facts = {**metadata.facts, PACKAGES: origin.facts[PACKAGES]}
+        return metadata.model_copy(update={"facts": facts})
+
+    def _package_recorder(self, metadata: Metadata, replaces: str | None) -> PackageRecorder | None:
+        """What keeps the package list; None where lists are off, and for a copy, which has its candidate's."""
+        if self.package_lists is None or self.step.copy_of is not None:
+            return None
+        # Most stacks keep no lists, and should not pay for the import.
+        from ami_lifecycle.steps.package_recorder import PackageRecorder  # noqa: PLC0415
+
+        return PackageRecorder(
+            lists=self.package_lists,
+            metadata=metadata,
+            verified=self.step.verified,
+            replaced=self._records.read_record(replaces),
         )
 
     @cached_property

@@ -74,6 +74,7 @@ class Releaser:
             if plan.promotion and plan.action is Action.PROMOTE
             else None,
             replaced=step.published.replaced if step.published else None,
+            packages=step.published.packages if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             blocked=(*left, *noted.blocked, *given_back.blocked, *queued.blocked),
             omitted=_omitted(step),

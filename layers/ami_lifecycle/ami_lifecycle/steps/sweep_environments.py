@@ -49,6 +49,7 @@ from ami_lifecycle.ports import (
     Images,
     ImageUsage,
     Instances,
+    PackageLists,
     Parameters,
     Repository,
 )
@@ -91,6 +92,7 @@ class Sweeper:
     preflight: Preflight
     clock: Clock
     state_machine_arn: str
+    package_lists: PackageLists | None = None
 
     def sweep(self) -> SweepResult:
         """Run all checks. An error in one does not stop the others; what AWS refuses becomes a finding.
@@ -615,6 +617,9 @@ class Sweeper:
         if unreadable:
             text = f"history records that cannot be read: {', '.join(sorted(unreadable))}; correct or delete them"
             yield SweepFinding(environment=settings.environment, finding=text, repaired=False)
+            if self.package_lists is not None:
+                # Nobody knows which lists they name.
+                return
         known = sorted(
             ((image_id, record) for image_id, record in history.items() if record is not None),
             key=lambda item: (publication_order(item[1]), item[0]),
@@ -625,7 +630,13 @@ class Sweeper:
             for image_id, record in known[settings.publication.history_to_keep :]
             if record.status is RecordStatus.RETIRED
         ]
-        pruned = process_each(surplus[-_PRUNED_AT_ONCE:], records.names.record, records.delete_record)
+        forget = records.delete_record
+        if self.package_lists is not None:
+            # Most stacks keep no lists, and should not pay for the import.
+            from ami_lifecycle.steps.package_remover import PackageRemover  # noqa: PLC0415
+
+            forget = PackageRemover(self.package_lists, records, dict(known)).forget
+        pruned = process_each(surplus[-_PRUNED_AT_ONCE:], records.names.record, forget)
         state.report(settings.environment, pruned)
         if pruned.done:
             text = f"pruned {len(pruned.done)} history records of retired images"
