@@ -15,6 +15,15 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 
+# How long an example takes says more of the machine's load than of the code.
+settings.register_profile("patient", deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give properties the time that they need, unless a profile is asked for."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("patient")
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Spare the garbage collector what lives to the end: modules, models and tests, a hundred thousand objects."""

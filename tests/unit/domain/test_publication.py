@@ -507,6 +507,7 @@ def test_a_history_record_adds_what_became_of_the_image() -> None:
         "superseded_by": image_id(3),
         "published_by": "arn:aws:states:::execution",
         "rolled_back": False,
+        "registration": None,
     }
 
 
