@@ -38,7 +38,10 @@ MEANINGS: Final[dict[str, str]] = {
         "`owners`: [bases.md](bases.md)."
     ),
     "tags": "Tags of all that a build makes, beside the service's own: [deploy.md](deploy.md).",
-    "hooks.provision": "Before the Docker image is installed; each has `script`, `parameters`, `timeout_seconds`.",
+    "hooks.provision": (
+        "Before the Docker image is installed; each has `script`, or `document` and `version`; `parameters`, "
+        "`timeout_seconds`."
+    ),
     "hooks.provision_after": "After it, before the image is made.",
     "hooks.verify": "On the booted canary: one that does not exit with 0 keeps the image from being published.",
     "reconcile_attempts": "How often the sweep builds a digest whose build has failed.",
@@ -174,7 +177,9 @@ MEANINGS: Final[dict[str, str]] = {
         "all environments. Set it in `defaults`."
     ),
 }
-_OF_THE_FILE: Final = frozenset({"application", "environment", "hook_scripts"})
+_OF_THE_FILE: Final = frozenset({"application", "environment", "hook_scripts", "hook_programs"})
+# What is read of documents, which only plans have.
+_OF_DOCUMENTS: Final = ("HookProgram", "HookStep")
 _TEMPLATES: Final = {"image_tag": TAG_TEMPLATE, "image_name": NAME_TEMPLATE}
 
 
@@ -210,6 +215,8 @@ def build_config_json_schema() -> dict[str, Any]:
     environment.pop("required")
     for name in _OF_THE_FILE:
         environment["properties"].pop(name)
+    for unused in _OF_DOCUMENTS:
+        definitions.pop(unused)
     for name, template in _TEMPLATES.items():
         environment["properties"][name] = {"type": "string", "default": template}
     _describe(environment, definitions, ())

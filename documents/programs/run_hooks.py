@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zlib
+from typing import Any
 
 stage, run, kind = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 # Systems Manager keeps 24,000 characters of standard output, and the facts come last.
@@ -72,46 +73,59 @@ facts = {
 told = {f"AMI_LIFECYCLE_{name.upper()}": value for name, value in facts.items()}
 told["AMI_LIFECYCLE_IMAGE"] = f"{os.environ['image_uri']}@{os.environ['image_digest']}"
 told["AMI_LIFECYCLE_STAGE"] = stage
-for number, hook in enumerate(hooks, 1):
-    what = f"hook {number} of {stage}, {hook['name']},"
-    script, output = run / f"hook-{stage}-{number}", run / f"hook-{stage}-{number}.log"
-    script.write_text(hook["script"], encoding="utf-8")
+given |= {name: os.environ[name] for name in os.environ if name.startswith("AWS_SSM_")}
+
+
+def run_step(
+    hook: dict[str, Any], step: dict[str, Any], files: pathlib.Path, seconds: float
+) -> tuple[str, int]:
+    """How a script ended, in words and as a number."""
+    files.write_text(step["script"], encoding="utf-8")
     # As the kernel reads it; /run may be mounted noexec.
-    interpreter = hook["script"].partition("\n")[0][2:].strip().split(None, 1)
-    started, ended = time.monotonic(), "ended with exit code"
-    with output.open("wb") as sink:
+    interpreter = step["script"].partition("\n")[0][2:].strip().split(None, 1)
+    with files.with_suffix(".log").open("wb") as sink:
         try:
             process = subprocess.Popen(  # noqa: S603 - what the settings want run
-                [*interpreter, str(script)],
+                [*interpreter, str(files)],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                cwd="/",
+                cwd=step.get("directory", "/"),
                 env={**given, **quiet, **hook["parameters"], **told},
             )
-            code = process.wait(timeout=hook["timeout_seconds"])
-            if code < 0:
-                ended, code = "was ended by signal", -code
+            code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             end(process)
-            ended, code = (
-                "was stopped, because it took more than its timeout_seconds:",
-                hook["timeout_seconds"],
-            )
+            # A step of a document may have less than its hook.
+            most = min(step["timeout_seconds"], hook["timeout_seconds"])
+            return "was stopped, because it took more than its timeout_seconds:", most
         except OSError as error:
-            ended, code = f"cannot be started ({error.strerror}: {interpreter[0]}):", 127
-    said = end_of(output)
-    script.unlink()
-    output.unlink()
-    succeeded = (ended, code) == ("ended with exit code", 0)
-    print(
-        f"{what} {ended} {code} after {time.monotonic() - started:.0f} s",
-        said,
-        sep="\n",
-        file=progress,
-        flush=True,
-    )
-    if not succeeded:
+            return f"cannot be started ({error.strerror}: {error.filename or interpreter[0]}):", 127
+    return ("was ended by signal", -code) if code < 0 else ("ended with exit code", code)
+
+
+for number, hook in enumerate(hooks, 1):
+    deadline, failed = time.monotonic() + hook["timeout_seconds"], ""
+    # A document has steps, and a script is one.
+    for step in hook.get("steps", [hook]):
+        named = f" step {step['name']}," if "steps" in hook else ""
+        what = f"hook {number} of {stage}, {hook['name']},{named}"
+        files, started = run / f"hook-{stage}-{number}", time.monotonic()
+        ended, code = run_step(hook, step, files, min(step["timeout_seconds"], deadline - started))
+        said = end_of(files.with_suffix(".log"))
+        files.unlink()
+        files.with_suffix(".log").unlink()
+        print(
+            f"{what} {ended} {code} after {time.monotonic() - started:.0f} s",
+            said,
+            sep="\n",
+            file=progress,
+            flush=True,
+        )
+        if (ended, code) != ("ended with exit code", 0):
+            failed = f"{what} {ended} {code}"
+            break
+    if failed:
         (run / f"{kind}-hook.log").write_text(f"{said}\n", encoding="utf-8")
-        print(f"{what} {ended} {code}")
+        print(failed)
         break

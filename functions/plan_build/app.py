@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
 from ami_lifecycle.adapters.network import Ec2Network
@@ -30,6 +31,7 @@ def handler(step: PlanInput, deadline: datetime) -> BuildState:
         repository=repository,
         images=Ec2Images(ec2),
         parameters=parameters,
+        documents=SsmDocuments(ssm),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         clock=SystemClock(),
         preflight=Preflight(

@@ -200,7 +200,8 @@ def _after_hooks(result: CommandResult | PendingResult, hooks: str) -> CommandRe
         return result
     for stage, listed in json.loads(zlib.decompress(base64.b64decode(hooks))).items():
         for number, hook in enumerate(listed, 1):
-            ends = re.findall(r"^exit ([0-9]+)$", hook["script"], re.MULTILINE)
+            scripts = "".join(step["script"] for step in hook.get("steps", [hook]))
+            ends = re.findall(r"^exit ([0-9]+)$", scripts, re.MULTILINE)
             if ends and int(ends[-1]):
                 what = f"hook {number} of {stage}, {hook['name']}, ended with exit code {ends[-1]}"
                 sentence = (

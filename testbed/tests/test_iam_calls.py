@@ -91,6 +91,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ssm", "AddTagsToResource"): {"ResourceType": "Parameter", "ResourceId": "/a/b", "Tags": TAGS},
     ("ssm", "DeleteParameter"): {"Name": "/a/b"},
     ("ssm", "DeleteParameters"): {"Names": ["/a/b"]},
+    ("ssm", "GetDocument"): {"Name": "Agent"},
     ("ssm", "GetParameter"): {"Name": "/a/b:3"},
     ("ssm", "GetParameterHistory"): {"Name": "/a/b"},
     ("ssm", "GetParameters"): {"Names": ["/a/b", "/c"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands, SentCommand
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.environments import FakeEnvironments
 from tests.fakes.executions import FakeExecutions, StartedExecution
 from tests.fakes.faults import Call, Faulty, Hook
@@ -22,6 +23,7 @@ __all__ = [
     "Call",
     "FakeClock",
     "FakeCommands",
+    "FakeDocuments",
     "FakeEnvironments",
     "FakeExecutions",
     "FakeImageUsage",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands
+from tests.fakes.documents import FakeDocuments
 from tests.fakes.environments import FakeEnvironments
 from tests.fakes.executions import FakeExecutions
 from tests.fakes.faults import Faulty, Hook
@@ -31,6 +32,7 @@ class World:
     waits: FakeWaits = field(init=False)
     usage: FakeImageUsage = field(init=False)
     commands: FakeCommands = field(default_factory=FakeCommands)
+    documents: FakeDocuments = field(default_factory=FakeDocuments)
     network: FakeNetwork = field(default_factory=FakeNetwork)
     repository: FakeRepository = field(default_factory=FakeRepository)
     environments: FakeEnvironments = field(default_factory=FakeEnvironments)
@@ -60,6 +62,7 @@ class World:
             self.waits,
             self.usage,
             self.commands,
+            self.documents,
             self.network,
             self.repository,
             self.environments,

@@ -209,9 +209,10 @@ HOOKED_UPDATE = Scenario(
     OTHER,
     lambda world: _publish_one(world, OTHER),
     lambda world: _ignore(world.push("two", OTHER)),
-    # Who hands the hooks on, and who writes down what an image was made with.
+    # Who reads documents, who hands the hooks on, and who writes down what an image was made with.
     frozenset(
         {
+            "PlanBuildFunction",
             "ClaimEnvironmentFunction",
             "ProvisionBuilderFunction",
             "CreateImageFunction",

@@ -25,12 +25,15 @@ _HOOKS = {
     for stage in ("provision", "provision_after", "verify")
 }
 SCRIPTS = {f"{stage}.sh": "#!/bin/bash\nexit 0\n" for stage in _HOOKS}
+# The same hooks, and a document of the account's own that is looked at when a build is planned, and by each sweep.
+DOCUMENT = "Golden-Agent"
+_WITH_DOCUMENT = {**_HOOKS, "provision_after": [*_HOOKS["provision_after"], {"document": DOCUMENT}]}
 ENVIRONMENTS: Mapping[str, Any] = {
     PROD: {},
     KEEPING: {"retirement": {"keep_previous": 1, "deprecate_kept": True, "deregistration_protection": True}},
-    OTHER: {"hooks": _HOOKS},
+    OTHER: {"hooks": _WITH_DOCUMENT},
     # From OTHER, whose provision hooks are on its disks.
-    PROMOTED: {"publishes": "promotions", "hooks": _HOOKS},
+    PROMOTED: {"publishes": "promotions", "hooks": _WITH_DOCUMENT},
     # From the newest image that another account shares, and built again when that account shares a newer one.
     BASED: {
         "base": {"newest": {"owner": _GOLDEN_OWNER, "name": f"{_GOLDEN_NAME}-*"}},
@@ -62,9 +65,16 @@ class World:
             seed=seed,
             config_dir=configuration,
             durations=DURATIONS,
-            parameters={"RecycleBinDays": "7", "KeepPackageLists": "true"},
+            parameters={
+                "HookDocumentArns": f"arn:aws:ssm:us-east-1:123456789012:document/{DOCUMENT}",
+                "RecycleBinDays": "7",
+                "KeepPackageLists": "true",
+            },
         )
         self.simulation.start()
+        step = {"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": ["true"]}}
+        content = json.dumps({"schemaVersion": "2.2", "mainSteps": [step]})
+        self.simulation.run_command.add_document("123456789012", DOCUMENT, content)
         self.clock = self.simulation.clock
         self.observers = self.simulation.observers
         self._clients: dict[str, Any] = {}

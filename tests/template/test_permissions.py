@@ -22,6 +22,7 @@ from tests.template.stack import (
 )
 
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -38,6 +39,7 @@ from parameter_config import load_config
 
 ADAPTERS: dict[str, type[Any]] = {
     "Commands": SsmCommands,
+    "Documents": SsmDocuments,
     "Environments": DynamoEnvironments,
     "Executions": StepFunctionsExecutions,
     "Images": Ec2Images,

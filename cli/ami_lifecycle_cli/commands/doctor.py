@@ -31,6 +31,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("instance types", network.check_instance_types),
     ("instance types", network.check_gpus),
     ("base", account.check_bases),
+    ("hooks", account.check_hook_documents),
     ("encryption", account.check_encryption),
     ("events", account.check_rules),
     ("dead letters", account.check_dead_letters),

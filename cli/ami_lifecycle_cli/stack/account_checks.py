@@ -9,6 +9,7 @@ from ami_lifecycle.adapters.translation import aws_errors
 from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import ImageNotAllowedError, SettingsError
+from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.findings import Finding, Level
 from ami_lifecycle_cli.stack.quota_checks import applied_quota
@@ -287,6 +288,23 @@ def _judge_base(what: str, image: Image, state: str, *, is_allowed: bool) -> Fin
         f"{found}, which is not among Allowed AMIs; {state} hides nothing yet",
         "allow its provider before the setting is enabled; else fresh builds fail: docs/bases.md",
     )
+
+
+def check_hook_documents(stack: Stack) -> Iterator[Finding]:
+    """The documents that hooks name are there, and hooks can run them. Whether the stack's roles may read them, the
+    operator's own permissions do not tell: that is the stack's parameter HookDocumentArns.
+    """
+    for settings in map(stack.catalogue.get, stack.catalogue.environments):
+        named = [hook.name for _, _, hook in settings.hooks.all if hook.document]
+        if not named:
+            continue
+        try:
+            with_programs(settings, stack.documents)
+        except SettingsError as error:
+            message, _, remedy = str(error).rpartition("; ")
+            yield Finding(Level.ERROR, "hooks", f"{settings.environment}: {message}", remedy)
+            continue
+        yield Finding(Level.OK, "hooks", f"{settings.environment}: {', '.join(named)} can be run")
 
 
 def check_encryption(stack: Stack) -> Iterator[Finding]:

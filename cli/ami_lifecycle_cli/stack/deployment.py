@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -203,6 +204,11 @@ class Stack:
         return SsmParameters(self.client("ssm"))
 
     @cached_property
+    def documents(self) -> SsmDocuments:
+        """Documents that hooks name."""
+        return SsmDocuments(self.client("ssm"))
+
+    @cached_property
     def repository(self) -> EcrRepository:
         """ECR."""
         return EcrRepository(self.client("ecr"))
@@ -224,6 +230,7 @@ class Stack:
             repository=self.repository,
             images=self.images,
             parameters=self.parameters,
+            documents=self.documents,
             environments=self.environments,
             clock=self.clock,
             preflight=self.preflight,

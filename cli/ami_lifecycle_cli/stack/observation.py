@@ -21,6 +21,7 @@ from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.base_images import current_base
+from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.retire_images import within_limit
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
@@ -183,6 +184,7 @@ def observe(stack: Stack, environment: str) -> Observation:
     next_rebuild = None
     if settings is not None and settings.is_rebuilt:
         try:
+            settings = with_programs(settings, stack.documents)
             next_rebuild = _next_rebuild(stack, settings, live, record)
         except AmiLifecycleError as error:
             unread.append(f"when it is rebuilt next could not be looked at: {error}")
@@ -329,9 +331,10 @@ def _source_drift(
     if settings is None or settings.takes_promotions:
         return
     try:
+        settings = with_programs(settings, stack.documents)
         digest = stack.repository.digest_of(settings.repository, settings.image_tag)
     except AmiLifecycleError as error:
-        yield f"the tag could not be looked at: {error}"
+        yield f"what is to be built could not be looked at: {error}"
         return
     if digest is None:
         yield f"{settings.repository} has no tag {settings.image_tag}; push it"

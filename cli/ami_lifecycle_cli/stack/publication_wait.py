@@ -13,6 +13,7 @@ from ami_lifecycle.domain.planning import Live, reason_for_nothing
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import TransientError
+from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.records import read_environment_live, read_history
@@ -225,7 +226,7 @@ def _is_sure(target: WaitTarget, verdict: Verdict) -> bool:
 def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
     """Observe the environment; repeated if its record changes meanwhile, so that the observation is consistent."""
     environment = target.environment
-    settings = stack.catalogue.get(environment)
+    settings = with_programs(stack.catalogue.get(environment), stack.documents)
     while True:
         record = stack.environments.get(environment)
         live = read_environment_live(stack, environment)

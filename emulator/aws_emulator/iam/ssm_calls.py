@@ -110,18 +110,22 @@ def _on_tagged(operation: str) -> Needs:
     return needs
 
 
+def _document(action: str, account: AccountView, name: str) -> Check:
+    """A check on a document; one of AWS has no account in its ARN."""
+    owned = not name.startswith(("AWS-", "Amazon"))
+    arn = name if name.startswith("arn:") else account.arn("ssm", f"document/{name}", owned=owned)
+    return check(action, arn)
+
+
+def _get_document(parameters: Parameters, account: AccountView) -> list[Check]:
+    return [_document("ssm:GetDocument", account, parameters["Name"])]
+
+
 def _send_command(parameters: Parameters, account: AccountView) -> list[Check]:
     """The document and every instance are authorised; a target by tags stands for any instance."""
-    name = parameters["DocumentName"]
-    # Documents of AWS have no account in their ARN.
-    document = (
-        name
-        if name.startswith("arn:")
-        else account.arn("ssm", f"document/{name}", owned=not name.startswith(("AWS-", "Amazon")))
-    )
     instances = parameters.get("InstanceIds") or ["*"]
     return [
-        check("ssm:SendCommand", document),
+        _document("ssm:SendCommand", account, parameters["DocumentName"]),
         *(_instance("ssm:SendCommand", account, each) for each in instances),
     ]
 
@@ -136,6 +140,7 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("ssm", "AddTagsToResource"): _on_tagged("AddTagsToResource"),
     ("ssm", "DeleteParameter"): _on_name("DeleteParameter"),
     ("ssm", "DeleteParameters"): _on_names("DeleteParameters"),
+    ("ssm", "GetDocument"): _get_document,
     ("ssm", "GetParameter"): _reading("GetParameter"),
     ("ssm", "GetParameterHistory"): _reading("GetParameterHistory"),
     ("ssm", "GetParameters"): _reading("GetParameters"),

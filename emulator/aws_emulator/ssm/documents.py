@@ -67,6 +67,7 @@ class Document:
     versions: dict[int, DocumentVersion]
     default_version: int = 1
     tags: dict[str, str] = field(default_factory=dict)
+    document_type: str = "Command"
 
     @property
     def latest_version(self) -> int:
@@ -77,10 +78,11 @@ class Document:
 class Documents:
     """The documents of the account, and AWS's own `AWS-RunShellScript`; all operations hold `lock`."""
 
-    def __init__(self, clock: Clock, durations: Durations, *, account_id: str) -> None:
+    def __init__(self, clock: Clock, durations: Durations, *, account_id: str, region: str) -> None:
         self.clock = clock
         self.durations = durations
         self.account_id = account_id
+        self.region = region
         self.lock = threading.RLock()
         self.documents: dict[str, Document] = {}
         version = self._new_version(1, {"Content": json.dumps(_RUN_SHELL_SCRIPT)})
@@ -99,13 +101,26 @@ class Documents:
             version_name=parameters.get("VersionName"),
         )
 
+    def add_document(self, owner: str, name: str, content: str, document_type: str = "Command") -> str:
+        """Seed a document that is there and active: of another account, which shares it, or of a type that the emulator
+        does not make; returns what it goes by. One of another account goes by its ARN alone (Systems Manager user
+        guide, "Using shared SSM documents").
+        """
+        version = DocumentVersion(1, content, "JSON", DocumentContent("", {}, ()), self.clock.now(), 0.0)
+        if document_type == "Command":
+            version = self._new_version(1, {"Content": content})
+        version.created_elapsed = self.clock.elapsed() - self.durations.document_active
+        known_as = name if owner == self.account_id else f"arn:aws:ssm:{self.region}:{owner}:document/{name}"
+        self.documents[known_as] = Document(known_as, owner, None, {1: version}, document_type=document_type)
+        return known_as
+
     def require_document(self, name: str) -> Document:
-        """The document with a name or ARN.
+        """The document with a name or ARN; of this Region, and of another account only if that shares it.
 
         Raises:
             ApiError: `InvalidDocument`.
         """
-        plain = name.rpartition(":document/")[2]
+        plain = name.removeprefix(f"arn:aws:ssm:{self.region}:{self.account_id}:document/")
         if plain not in self.documents:
             raise ApiError("InvalidDocument", f"Document with name {name} does not exist.")
         return self.documents[plain]
@@ -234,7 +249,7 @@ class Documents:
                 "DocumentVersion": str(version.number),
                 "Status": self._status(version),
                 "Content": _converted(version, requested),
-                "DocumentType": "Command",
+                "DocumentType": document.document_type,
                 "DocumentFormat": requested,
             }
 
@@ -275,7 +290,7 @@ class Documents:
                         "Owner": each.owner,
                         "PlatformTypes": ["Linux"],
                         "DocumentVersion": str(each.default_version),
-                        "DocumentType": "Command",
+                        "DocumentType": each.document_type,
                         "SchemaVersion": "2.2",
                         "DocumentFormat": each.versions[each.default_version].format,
                         "TargetType": each.target_type,
@@ -293,7 +308,7 @@ class Documents:
             owners = {"Self": self.account_id, "Amazon": "Amazon"}
             return document.owner in {owners.get(value, value) for value in values} or "All" in values
         if key == "DocumentType":
-            return "Command" in values
+            return document.document_type in values
         if key == "PlatformTypes":
             return "Linux" in values
         if key.startswith("tag:"):
@@ -326,7 +341,7 @@ class Documents:
                 for name, definition in version.content.parameters.items()
             ],
             "PlatformTypes": ["Linux"],
-            "DocumentType": "Command",
+            "DocumentType": document.document_type,
             "SchemaVersion": "2.2",
             "LatestVersion": str(document.latest_version),
             "DefaultVersion": str(document.default_version),

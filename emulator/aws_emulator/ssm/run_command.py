@@ -64,12 +64,11 @@ class RunCommand(Documents, Fleet):
         region: str,
         deliver_output: DeliverOutput = lambda _command, _invocation, _profile, _stream, _lines: None,
     ) -> None:
-        super().__init__(clock, durations, account_id=account_id)
+        super().__init__(clock, durations, account_id=account_id, region=region)
         self.bus = bus
         self.ec2 = ec2
         self.faults = ec2.faults
         self.provisioner = provisioner
-        self.region = region
         self.commands: dict[str, Command] = {}
         self._deliver_output = deliver_output
 
@@ -81,6 +80,8 @@ class RunCommand(Documents, Fleet):
         with self.lock:
             document = self.require_document(asked["DocumentName"])
             version = self.require_version(document, asked.get("DocumentVersion"))
+            if document.document_type != "Command":
+                raise ApiError("InvalidDocument", f"Document {document.name} is no Command document.")
             if not self.is_active(version):
                 raise ApiError("InvalidDocument", f"Document {document.name} is not active yet.")
             bound = bind(version.content, asked.get("Parameters", {}))

@@ -198,6 +198,22 @@ class Commands(Protocol):
         """The invocation; None when SSM does not show it yet."""
 
 
+class StoredDocument(NamedTuple):
+    """A version of a document as read: its number, type (`Command`), state (`Active`), and content as JSON."""
+
+    version: int
+    type: str
+    status: str
+    content: str
+
+
+class Documents(Protocol):
+    """The account's own documents of Systems Manager, and those that it is shared."""
+
+    def get(self, name: str, version: int | None) -> StoredDocument | None:
+        """A version of a document by name or ARN, the default one without a number; None when it does not exist."""
+
+
 class StoredParameter(NamedTuple):
     """A parameter as read: value, version, data type (`text` or `aws:ec2:image`), and type. The value of a
     SecureString is what it is encrypted as.

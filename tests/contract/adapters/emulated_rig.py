@@ -12,6 +12,7 @@ from tests.contract.adapters.recorded_calls import Watched
 from tests.fakes import FakeClock
 
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -28,6 +29,7 @@ from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import ImageState, Instance, InstanceState, UsageKind
 from ami_lifecycle.ports import (
     Commands,
+    Documents,
     Environments,
     Executions,
     Images,
@@ -72,6 +74,7 @@ class EmulatedRig:
             AwsImageUsage(ec2, account.client("autoscaling"), account.client("ssm"))
         )
         self.commands: Commands = watched(SsmCommands(account.client("ssm")))
+        self.documents: Documents = watched(SsmDocuments(account.client("ssm")))
         self.parameters: Parameters = watched(SsmParameters(account.client("ssm")))
         self.repository: Repository = watched(EcrRepository(account.client("ecr")))
         self.environments: Environments = watched(
@@ -127,6 +130,16 @@ class EmulatedRig:
             return result is not None and result.status is not CommandStatus.RUNNING
 
         self.account.until(is_over)
+
+    def store_document(self, name: str, text: str) -> None:
+        ssm = self.account.client("ssm")
+        step = {"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": [text]}}
+        content = json.dumps({"schemaVersion": "2.2", "mainSteps": [step]})
+        if ssm.list_documents(Filters=[{"Key": "Name", "Values": [name]}])["DocumentIdentifiers"]:
+            ssm.update_document(Name=name, Content=content, DocumentVersion="$LATEST", DocumentFormat="JSON")
+        else:
+            ssm.create_document(Name=name, Content=content, DocumentType="Command", DocumentFormat="JSON")
+        self.pass_time(60)
 
     def use(self, image_id: str, kind: UsageKind) -> str:
         ec2 = self.account.client("ec2")

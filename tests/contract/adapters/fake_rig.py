@@ -11,6 +11,7 @@ from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, UsageKind
 from ami_lifecycle.ports import (
     Commands,
+    Documents,
     Environments,
     Executions,
     Images,
@@ -35,6 +36,7 @@ class FakeRig:
         self.images: Images = self.world.images
         self.usage: ImageUsage = self.world.usage
         self.commands: Commands = self.world.commands
+        self.documents: Documents = self.world.documents
         self.parameters: Parameters = self.world.parameters
         self.repository: Repository = self.world.repository
         self.environments: Environments = self.world.environments
@@ -82,6 +84,9 @@ class FakeRig:
 
     def finish(self, command_id: str, instance_id: str) -> None:
         self.world.commands.finish(command_id, stdout="done")
+
+    def store_document(self, name: str, text: str) -> None:
+        self.world.documents.add(name, text)
 
     def use(self, image_id: str, kind: UsageKind) -> str:
         user = f"user-of-{image_id}"

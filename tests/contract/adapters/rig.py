@@ -9,6 +9,7 @@ from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
 from ami_lifecycle.domain.model import Instance, UsageKind
 from ami_lifecycle.ports import (
     Commands,
+    Documents,
     Environments,
     Executions,
     Images,
@@ -29,6 +30,7 @@ class Rig(Protocol):
     images: Images
     usage: ImageUsage
     commands: Commands
+    documents: Documents
     parameters: Parameters
     repository: Repository
     environments: Environments
@@ -68,6 +70,9 @@ class Rig(Protocol):
 
     def finish(self, command_id: str, instance_id: str) -> None:
         """Wait until the command has succeeded."""
+
+    def store_document(self, name: str, text: str) -> None:
+        """Store a version of a Command document, which says this."""
 
     def use(self, image_id: str, kind: UsageKind) -> str:
         """Let something use the image; returns a part of what names the user."""

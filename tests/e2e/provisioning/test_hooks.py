@@ -1,10 +1,12 @@
 """Hooks on machines: before and after the Docker image, on the canary, refusing, and run twice."""
 
+import json
 from typing import Any
 
 from tests.e2e.provisioning.bed import Bed
 from tests.e2e.provisioning.conftest import Built, Images
 
+from ami_lifecycle.domain.hook_documents import program_of
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks
 
 HERE = "config/hooks/a.sh"
@@ -67,3 +69,42 @@ def test_a_hook_that_takes_too_long_is_stopped_with_what_it_started(
         given = hooks("sleep 301 & sleep 301", "provision", timeout_seconds=2)
         assert "timeout_seconds: 2" in builder.provision(images.second.digest, Hooks=given).failed(26)
         assert builder.shell("pgrep --full '[s]leep 301' || true") == ""
+
+
+def test_the_steps_of_a_document_run_one_after_the_other_and_again_after_a_kill(
+    bed: Bed, fresh: Built, images: Images
+) -> None:
+    word = {"type": "String", "interpolationType": "ENV_VAR"}
+    steps = [
+        ["mkdir --parents /opt/agent", 'echo "{{ Word }}" >/opt/agent/word'],
+        [
+            "#!/bin/bash",
+            "set -euo pipefail",
+            'echo "$(pwd) ${BASH_VERSION:+bash}" >>ran',
+            "test -e again || { touch again; sleep 300; }",
+        ],
+    ]
+    content = {
+        "schemaVersion": "2.2",
+        "parameters": {"Word": word},
+        "mainSteps": [
+            {
+                "action": "aws:runShellScript",
+                "name": f"step{number}",
+                "inputs": {"runCommand": lines, "workingDirectory": where},
+            }
+            for number, (lines, where) in enumerate(zip(steps, ("/", "/opt/agent"), strict=True), 1)
+        ],
+    }
+    given = {"Word": "it's $(touch /pwned)"}
+    settings = HookSettings.model_validate({"provision_after": [{"document": "Agent", "parameters": given}]})
+    programs = {"provision_after.0": program_of("Agent:3", json.dumps(content), given)}
+    parameter = encoded_hooks(settings, {}, *STAGES, programs=programs)
+    with bed.instance(fresh.disk) as builder:
+        assert builder.provision(images.second.digest, timeout_seconds=45, Hooks=parameter).code != 0
+        done = builder.provision(images.second.digest, Hooks=parameter)
+        assert done.code == 0
+        assert "hook 1 of provision_after, Agent:3, step step2, ended with exit code 0" in done.stdout
+        assert builder.shell("cat /opt/agent/ran").splitlines() == ["/opt/agent bash"] * 2
+        assert builder.shell("cat /opt/agent/word").strip() == given["Word"]
+        assert builder.shell("ls /pwned /run/ami-lifecycle/hook* 2>/dev/null || true") == ""

@@ -23,6 +23,7 @@ from tests.unit.adapters.test_rare_answers import AMI, image
 from tests.unit.domain.builders import a_launch
 
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -97,6 +98,7 @@ INVOCATION = {
     "StandardOutputContent": "out",
     "StandardErrorContent": "err",
 }
+DOCUMENT = {"DocumentVersion": "3", "DocumentType": "Command", "Status": "Active", "Content": "{}"}
 COMMAND = {"CommandId": "c-" + "1" * 34, "Comment": "provision", "RequestedDateTime": NOW}
 OUTCOME = BuildFailed(
     application="comfyui",
@@ -163,6 +165,10 @@ def _repository(client: Callable[[str], Any]) -> EcrRepository:
 
 def _network(client: Callable[[str], Any]) -> Ec2Network:
     return Ec2Network(client("ec2"))
+
+
+def _documents(client: Callable[[str], Any]) -> SsmDocuments:
+    return SsmDocuments(client("ssm"))
 
 
 def _environments(client: Callable[[str], Any]) -> DynamoEnvironments:
@@ -283,6 +289,7 @@ CASES = [
         _OF_SNAPSHOTS,
     ),
     Case(_images, "delete_snapshot", {"snapshot_id": "snap-1"}, {"DeleteSnapshot": {}}),
+    Case(_documents, "get", {"name": "Agent", "version": 3}, {"GetDocument": DOCUMENT}),
     Case(_instances, "get", {"instance_id": INSTANCE}, {"DescribeInstances": RESERVATIONS}, _OF_INSTANCES),
     Case(_instances, "find", {"tags": TAGS}, {"DescribeInstances": RESERVATIONS}, _OF_INSTANCES),
     Case(

@@ -8,6 +8,7 @@ import pytest
 from ami_lifecycle import ports
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.commands import SsmCommands
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -27,6 +28,7 @@ AWS: list[tuple[type, type, type]] = [
     (ports.Images, Ec2Images, fakes.FakeImages),
     (ports.ImageUsage, AwsImageUsage, fakes.FakeImageUsage),
     (ports.Commands, SsmCommands, fakes.FakeCommands),
+    (ports.Documents, SsmDocuments, fakes.FakeDocuments),
     (ports.Parameters, SsmParameters, fakes.FakeParameters),
     (ports.Repository, EcrRepository, fakes.FakeRepository),
     (ports.Network, Ec2Network, fakes.FakeNetwork),

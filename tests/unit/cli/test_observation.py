@@ -73,7 +73,9 @@ def test_a_rebuild_that_cannot_start_says_what_it_waits_for(
 def test_a_base_that_has_changed_is_not_taken_for_hooks() -> None:
     live = a_live(3)
     repository = SimpleNamespace(digest_of=lambda *_: live.digest)
-    stack: Any = SimpleNamespace(repository=repository, clock=SimpleNamespace(now=lambda: NOW))
+    stack: Any = SimpleNamespace(
+        repository=repository, documents=None, clock=SimpleNamespace(now=lambda: NOW)
+    )
     wanted = settings(base=BaseSettings(preset="debian-12"))
     (finding,) = _source_drift(stack, wanted, live, EnvironmentRecord(environment="prod"))
     assert finding == (

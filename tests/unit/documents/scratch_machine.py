@@ -290,6 +290,8 @@ class Machine:
         values = {name: value for name, value in (self.parameters | changes).items() if value is not None}
         environment = {
             "PATH": str(self.bin),
+            # As the agent has it for every command (amazon-ssm-agent, agent/executers).
+            "AWS_SSM_INSTANCE_ID": "i-0123456789abcdef0",
             "AMI_LIFECYCLE_ROOT": str(self.root),
             "FAKE_ROOT": str(self.root),
             "FAKE_BIN": str(self.bin),

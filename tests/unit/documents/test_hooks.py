@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.documents.scratch_machine import Machine
 
+from ami_lifecycle.domain.hook_documents import program_of
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks
 
 
@@ -120,3 +121,79 @@ def test_the_example_of_a_check_passes_and_names_what_is_missing(canary: Machine
         result = canary.verify(Hooks=encoded_hooks(settings, {name: text}, "verify"))
         assert result.code == code
         assert ("/no/such-file does not exist" in result.stderr) == bool(code)
+
+
+# Documents of Systems Manager, as their steps.
+
+
+def of_document(steps: list[dict[str, Any]], **parameters: Any) -> str:
+    """The parameter: one document to verify, with these steps."""
+    content = {
+        "schemaVersion": "2.2",
+        "parameters": {
+            name: {"type": "String", "default": "", "interpolationType": "ENV_VAR"} for name in parameters
+        },
+        "mainSteps": [
+            {"action": "aws:runShellScript", "name": f"step{number}", "inputs": step}
+            for number, step in enumerate(steps, 1)
+        ],
+    }
+    settings = HookSettings.model_validate(
+        {"verify": [{"document": "Check", "timeout_seconds": 2, "parameters": parameters}]}
+    )
+    program = program_of("Check:3", json.dumps(content), parameters)
+    return encoded_hooks(settings, {}, "verify", programs={"verify.0": program})
+
+
+def test_the_steps_of_a_document_run_in_its_order_directory_and_shell(
+    canary: Machine, tmp_path: Path
+) -> None:
+    told, text = tmp_path / "told", "it's $(touch /pwned)"
+    where = {"workingDirectory": str(tmp_path)}
+    given = of_document(
+        [
+            {"runCommand": [f'echo "$(pwd) {{{{ Word }}}} $AMI_LIFECYCLE_STAGE" >>{told}'], **where},
+            {"runCommand": ["#!/bin/bash", f'echo "$(pwd) ${{BASH_VERSION:+bash}}" >>{told}']},
+        ],
+        Word=text,
+    )
+    result = canary.verify(Hooks=given)
+    assert result.code == 0, result.stderr
+    assert told.read_text().splitlines() == [f"{tmp_path} {text} verify", "/ bash"]
+    assert "hook 1 of verify, Check:3, step step2, ended with exit code 0" in result.stdout
+
+
+def test_what_the_agent_says_of_the_instance_is_there(canary: Machine, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    given = of_document([{"runCommand": [f"echo $AWS_SSM_INSTANCE_ID >{told}"]}])
+    assert canary.verify(Hooks=given).code == 0
+    assert told.read_text() == "i-0123456789abcdef0\n"
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"runCommand": ["echo no", "exit 3"]}, "ended with exit code 3;"),
+        ({"runCommand": ["/bin/sleep 60"]}, "was stopped, because it took more than its timeout_seconds: 2;"),
+        (
+            {"runCommand": ["true"], "workingDirectory": "/no/such"},
+            "(No such file or directory: /no/such): 127;",
+        ),
+    ],
+)
+def test_a_step_that_fails_ends_the_document_and_is_named(
+    canary: Machine, tmp_path: Path, step: dict[str, Any], words: str
+) -> None:
+    after = tmp_path / "after"
+    result = canary.verify(Hooks=of_document([step, {"runCommand": [f"touch {after}"]}]))
+    assert result.code == 26
+    assert "hook 1 of verify, Check:3, step step1, " in result.sentence
+    assert words in result.sentence
+    assert not after.exists()
+
+
+def test_all_steps_have_the_time_of_the_hook_together(canary: Machine) -> None:
+    slow = {"runCommand": ["/bin/sleep 1.2"]}
+    result = canary.verify(Hooks=of_document([slow, slow]))
+    assert result.code == 26
+    assert "step step2, was stopped" in result.sentence

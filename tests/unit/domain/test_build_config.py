@@ -413,5 +413,5 @@ def test_an_unknown_key_of_an_item_is_told_with_the_items_keys() -> None:
     hook = {"script": "config/hooks/a.sh", "parametres": {}}
     assert said(prod(hooks={"verify": [hook]}))[0] == (
         "environments.prod.hooks.verify.0.parametres: is an unknown key; did you mean parameters? the keys here are "
-        "script, parameters, timeout_seconds (got {})"
+        "script, document, version, parameters, timeout_seconds (got {})"
     )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ami_lifecycle.domain.hook_documents import HookProgram, HookStep
 from ami_lifecycle.domain.hooks import HookSettings, encoded_hooks, script_problems
 from ami_lifecycle.domain.model import TAG_RECIPE
 from ami_lifecycle.domain.recipe import baked_part, hooks_part, named_hooks, recipe_of, recipe_tags
@@ -290,3 +291,125 @@ def test_a_hook_is_named_the_same_from_version_to_version() -> None:
     settings = hooks(provision=one(parameters={"B": "2", "A": "1"}))
     assert named_hooks(settings, {NAME: TEXT}) == {"provision": named(TEXT, {"A": "1", "B": "2"})}
     assert named_hooks(hooks(verify=one()), {}) == {"verify": named("", {})}
+
+
+# Documents of Systems Manager.
+
+SHARED = "arn:aws:ssm:us-east-1:210987654321:document/Agent"
+PROGRAM = HookProgram(
+    name="Agent:3",
+    variables={"SSM_Word": "a"},
+    steps=(HookStep(name="run", script="#!/bin/sh\ntrue\n", directory="/opt", timeout_seconds=60),),
+)
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ({}, "a hook is a script or a document; write one of the two"),
+        ({"script": NAME, "document": "Agent"}, "a hook is a script or a document"),
+        ({"script": NAME, "version": 1}, "version belongs to a document; leave it out"),
+        ({"document": "Ag"}, "the name of a Command document of this account"),
+        ({"document": "Agent:3"}, "the name of a Command document of this account"),
+        ({"document": "Agent", "version": 0}, "greater than or equal to 1"),
+        ({"document": "Agent", "version": "$LATEST"}, "a valid integer"),
+        ({"document": "AWS-RunShellScript"}, "a document of AWS; copy it into one of your own"),
+        ({"document": "amazonThing"}, "a document of AWS"),
+        ({"document": SHARED}, "has no version; write one, so that nobody but you says what runs as root"),
+        ({"document": "Agent", "parameters": {"A": "{{ssm:token}}"}}, "hand over the name"),
+    ],
+)
+def test_a_hook_is_one_thing_and_whose_it_is(hook: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        hooks(verify=[hook])
+
+
+@pytest.mark.parametrize(
+    ("hook", "name"),
+    [
+        ({"document": "Agent"}, "Agent"),
+        ({"document": "Our.Agent_1-x", "version": 1}, "Our.Agent_1-x:1"),
+        ({"document": SHARED, "version": 2}, f"{SHARED}:2"),
+        ({"document": "My-aws-agent", "parameters": {"PATH": "/opt"}}, "My-aws-agent"),
+        ({"script": NAME}, NAME),
+    ],
+)
+def test_a_hook_is_called_as_the_settings_have_it(hook: dict[str, Any], name: str) -> None:
+    (only,) = hooks(verify=[hook]).verify
+    assert only.name == name
+
+
+def test_a_document_is_given_as_its_steps() -> None:
+    settings = hooks(provision=[*one(), {"document": "Agent", "timeout_seconds": 9}])
+    given = encoded_hooks(settings, {NAME: TEXT}, "provision", programs={"provision.1": PROGRAM})
+    script, document = json.loads(zlib.decompress(base64.b64decode(given)))["provision"]
+    assert script == {"name": NAME, "parameters": {}, "timeout_seconds": 300, "script": TEXT}
+    assert document == {
+        "name": "Agent:3",
+        "parameters": {"SSM_Word": "a"},
+        "timeout_seconds": 9,
+        "steps": [{"name": "run", "script": "#!/bin/sh\ntrue\n", "directory": "/opt", "timeout_seconds": 60}],
+    }
+
+
+def test_nobody_goes_on_with_a_document_that_was_not_read() -> None:
+    settings = hooks(verify=[{"document": "Agent", "version": 3}])
+    for act in (
+        lambda: encoded_hooks(settings, {}, "verify"),
+        lambda: recipe_of(settings, {}),
+        lambda: named_hooks(settings, {}),
+    ):
+        with pytest.raises(LookupError, match="the document Agent:3 has not been read"):
+            act()
+
+
+def test_what_a_document_does_changes_the_recipe_and_its_number_and_limits_do_not() -> None:
+    settings = hooks(verify=[{"document": "Agent"}])
+
+    def recipe(program: HookProgram) -> str | None:
+        return recipe_of(settings, {}, programs={"verify.0": program})
+
+    (only,) = PROGRAM.steps
+    before = recipe(PROGRAM)
+    assert before is not None
+    assert before.startswith("verify:")
+    for same in (
+        PROGRAM.model_copy(update={"name": "Agent:4"}),
+        PROGRAM.model_copy(update={"steps": (only.model_copy(update={"timeout_seconds": 5, "name": "x"}),)}),
+    ):
+        assert recipe(same) == before
+    others = [
+        PROGRAM.model_copy(update={"variables": {"SSM_Word": "b"}}),
+        PROGRAM.model_copy(update={"steps": (only.model_copy(update={"directory": "/"}),)}),
+        PROGRAM.model_copy(update={"steps": (only.model_copy(update={"script": "#!/bin/sh\n"}),)}),
+        PROGRAM.model_copy(update={"steps": (only, only)}),
+    ]
+    assert len({before, *map(recipe, others)}) == 5
+
+
+def test_a_document_is_named_with_its_version_and_a_shared_one_without_its_arn() -> None:
+    settings = hooks(verify=[{"document": SHARED, "version": 3}])
+    program = PROGRAM.model_copy(update={"name": f"{SHARED}:3"})
+    assert re.fullmatch("Agent:3 [0-9a-f]{12}", named_hooks(settings, {}, {"verify.0": program})["verify"])
+
+
+def test_documents_that_do_not_fit_into_ours_are_refused_once_they_are_read() -> None:
+    words = random.Random(1)  # noqa: S311
+    text = "".join(f"# {words.getrandbits(300):x}\n" for _ in range(600))
+    (only,) = PROGRAM.steps
+    large = PROGRAM.model_copy(update={"steps": (only.model_copy(update={"script": text}),)})
+    settings = hooks(verify=[{"document": "Agent"}])
+    assert list(script_problems(settings, {})) == []
+    (found,) = script_problems(settings, {}, {"verify.0": large})
+    assert found.place == ("hooks", "verify")
+    assert "at most 16384 fit" in found.message
+    wide = PROGRAM.model_copy(
+        update={"steps": (only.model_copy(update={"script": "# \N{EURO SIGN}" * 11_000}),)}
+    )
+    (found,) = script_problems(settings, {}, {"verify.0": wide})
+    assert found.place == ("hooks",)
+
+
+def test_a_script_beside_a_document_is_judged_before_that_is_read() -> None:
+    (found,) = script_problems(hooks(verify=[{"document": "Agent"}, *one()]), {})
+    assert found.place == ("hooks", "verify", "1", "script")

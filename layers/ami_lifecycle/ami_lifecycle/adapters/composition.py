@@ -7,6 +7,7 @@ from typing import Final
 
 from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
 from ami_lifecycle.adapters.images import Ec2Images
@@ -59,6 +60,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),
         parameters=SsmParameters(ssm),
+        documents=SsmDocuments(ssm),
         environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
         executions=StepFunctionsExecutions(client("stepfunctions")),
         build_cleaner=build_cleaner(variables, deadline),

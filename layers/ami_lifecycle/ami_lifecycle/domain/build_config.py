@@ -35,6 +35,7 @@ _SOME_REPOSITORY: Final = "repository"
 _FROM_ELSEWHERE: Final = {
     "application": "the application has one name, at the top level of the file",
     "hook_scripts": "scripts are files below config/hooks/",
+    "hook_programs": "documents are in Systems Manager, and hooks name them",
     "environment": "an environment's name is the key that its settings stand under",
 }
 

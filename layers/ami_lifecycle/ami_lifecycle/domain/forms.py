@@ -177,6 +177,12 @@ FORMS: Final[dict[str, Form]] = {
         r"config/hooks/[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
         "a file directly below config/hooks/, of letters, digits, . _ -: config/hooks/agent.sh",
     ),
+    # Systems Manager API reference, CreateDocument, Name; a document that another account shares goes by its ARN.
+    "hook_document": Form(
+        r"(arn:aws(-[a-z]+)*:ssm:[a-z0-9-]+:[0-9]{12}:document/)?[A-Za-z0-9_.-]{3,128}",
+        "the name of a Command document of this account, of 3 to 128 letters, digits, _ - . or the ARN of one that "
+        "another account shares",
+    ),
     "secret_source": Form(
         SECRET_SOURCE,
         "ssm:NAME of a parameter, or secretsmanager:NAME of a secret, each by name or ARN; a secret's may end in #KEY "

@@ -262,7 +262,8 @@ def _facts(
         )
     if first_boot:
         facts[FACT] = first_boot.model_dump()
-    if plan.settings and (hooks := named_hooks(plan.settings.hooks, plan.settings.hook_scripts)):
+    made = plan.settings
+    if made and (hooks := named_hooks(made.hooks, made.hook_scripts, made.hook_programs)):
         facts["hooks"] = hooks
     return facts
 

@@ -39,6 +39,7 @@ from ami_lifecycle.domain.forms import (
     VariableSource,
     VolumeMapping,
 )
+from ami_lifecycle.domain.hook_documents import HookProgram
 from ami_lifecycle.domain.hooks import HookSettings
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.naming import ParameterNames
@@ -344,7 +345,8 @@ class EnvironmentSettings(Frozen):
     """All settings of one environment, resolved; part of the plan, so that a build never mixes two versions.
 
     `tags` go on all that a build makes, beside the service's own. `hook_scripts` are the texts of the scripts that
-    `hooks` names, read from beside the file, so that a deployment in the middle of a build changes nothing in it.
+    `hooks` names, read from beside the file, so that a deployment in the middle of a build changes nothing in it;
+    `hook_programs` what its documents do, read from Systems Manager where that matters (`with_programs`).
     Where it `publishes` promotions, pushes, tags and schedules build nothing: releases of other environments are
     promoted, and a build has to be forced.
     """
@@ -365,6 +367,7 @@ class EnvironmentSettings(Frozen):
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
     hooks: HookSettings = Field(default_factory=HookSettings)
     hook_scripts: Mapping[str, str] = Field(default_factory=dict)
+    hook_programs: Mapping[str, HookProgram] = Field(default_factory=dict)
     reconcile_attempts: StrictInt = Field(3, ge=0, le=20)
     tags: Mapping[str, str] = Field(default_factory=dict)
 
@@ -435,7 +438,7 @@ class EnvironmentSettings(Frozen):
     def recipe(self) -> str | None:
         """What an image is made with beside the Docker image; None for the default base without hooks."""
         base = None if self.base.preset == DEFAULT_PRESET else self.base.text
-        return recipe_of(self.hooks, self.hook_scripts, base)
+        return recipe_of(self.hooks, self.hook_scripts, base, self.hook_programs)
 
     @property
     def takes_promotions(self) -> bool:

@@ -39,9 +39,10 @@ from ami_lifecycle.errors import (
     RecordNotFoundError,
     SettingsError,
 )
-from ami_lifecycle.ports import Clock, Environments, Images, Parameters, Repository
+from ami_lifecycle.ports import Clock, Documents, Environments, Images, Parameters, Repository
 from ami_lifecycle.settings import Catalogue
 from ami_lifecycle.steps.base_images import current_base
+from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder, docker_image_of
@@ -67,6 +68,7 @@ class Planner:
     repository: Repository
     images: Images
     parameters: Parameters
+    documents: Documents
     environments: Environments
     clock: Clock
     preflight: Preflight
@@ -172,14 +174,18 @@ class _Planning:
         if self.request.action is Action.RETIRE:
             return self._retirement()
         if self.request.action is Action.PROMOTE:
-            return self._promotion()
+            return self._with_programs().promotion()
         if self.request.action is Action.UNDELETE:
-            return self._undeletion()
+            return self._with_programs().undeletion()
         if self.request.action is Action.PUBLISH or self.request.publish_image_id:
             return self._publication()
-        return self._build()
+        return self._with_programs().build()
 
-    def _build(self) -> BuildState:
+    def _with_programs(self) -> _Planning:
+        return replace(self, settings=with_programs(self.settings, self.planner.documents))
+
+    def build(self) -> BuildState:
+        """Plan the build that is asked for."""
         if self.settings.takes_promotions and not self.request.force:
             return self._nothing(reason_of_source(self.settings))
         source = self.planner.source_of(self.request, self.settings)
@@ -271,7 +277,8 @@ class _Planning:
                 f"{image.image_id} was published without verification; build its digest instead"
             )
 
-    def _promotion(self) -> BuildState:
+    def promotion(self) -> BuildState:
+        """Plan the promotion that is asked for."""
         request, settings = self.request, self.settings
         if not settings.takes_promotions and not request.pin:
             raise PromotionRefusedError(
@@ -327,7 +334,7 @@ class _Planning:
             update={"repository_uri": self.planner.repository.uri(offer.source.repository)}
         )
 
-    def _undeletion(self) -> BuildState:
+    def undeletion(self) -> BuildState:
         """Plan to register a retired image's disks again, and to publish them once a canary has passed them."""
         settings, image_id = self.settings, self.request.publish_image_id or ""
         image = find_image(image_id, self.planner.images, self.planner.clock)

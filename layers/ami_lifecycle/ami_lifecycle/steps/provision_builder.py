@@ -46,7 +46,13 @@ def provisioning_parameters(plan: BuildPlan, region: str) -> dict[str, str]:
         "NvidiaToolkit": _flag(container.nvidia_toolkit),
         "NvidiaDriver": container.nvidia_driver or "none",
         "MinimumFreeGiB": str(settings.builder.minimum_free_gib),
-        "Hooks": encoded_hooks(settings.hooks, settings.hook_scripts, "provision", "provision_after"),
+        "Hooks": encoded_hooks(
+            settings.hooks,
+            settings.hook_scripts,
+            "provision",
+            "provision_after",
+            programs=settings.hook_programs,
+        ),
     }
 
 

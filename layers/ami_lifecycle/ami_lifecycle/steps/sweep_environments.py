@@ -44,6 +44,7 @@ from ami_lifecycle.domain.texts import one_line
 from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
 from ami_lifecycle.ports import (
     Clock,
+    Documents,
     Environments,
     Executions,
     Images,
@@ -58,6 +59,7 @@ from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.batch import BatchResult, process_each
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
 from ami_lifecycle.steps.clean_up_build import BuildCleaner, CleanUpInput
+from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.preflight import Preflight
@@ -84,6 +86,7 @@ class Sweeper:
     instances: Instances
     images: Images
     parameters: Parameters
+    documents: Documents
     environments: Environments
     executions: Executions
     build_cleaner: BuildCleaner
@@ -296,6 +299,8 @@ class Sweeper:
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
         settings = self.catalogue.get(environment)
+        if not settings.takes_promotions:
+            settings = with_programs(settings, self.documents)
         live = self._records(settings).read_live(account_of(self.state_machine_arn), self.images, self.clock)
         # What is promoted to an environment has no tag.
         built = [] if settings.takes_promotions else [settings]

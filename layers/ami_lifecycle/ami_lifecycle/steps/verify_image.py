@@ -40,5 +40,7 @@ def verification_parameters(plan: BuildPlan, region: str, *, lists_packages: boo
         "HealthPath": health.path,
         "HealthCommand": base64.b64encode(health.command.encode()).decode() or NOTHING,
         "HealthTimeoutSeconds": str(health.timeout_seconds),
-        "Hooks": encoded_hooks(settings.hooks, settings.hook_scripts, "verify"),
+        "Hooks": encoded_hooks(
+            settings.hooks, settings.hook_scripts, "verify", programs=settings.hook_programs
+        ),
     }
