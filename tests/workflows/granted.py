@@ -24,9 +24,13 @@ FEW_ENVIRONMENTS: dict[str, Any] = {
         "swept": {**_LITTLE_HISTORY, "refresh": {"follow_base": True}},
         # Which previous images are kept goes by the records of their publications.
         "busy": {**_LITTLE_HISTORY, "retirement": {"keep_previous": 2}},
+        # What stays is marked, and what goes comes back.
+        "wayback": {
+            "retirement": {"keep_previous": 1, "deprecate_kept": True, "deregistration_protection": True}
+        },
     },
     "durations": replace(DURATIONS, provision=200),
-    "parameters": {"KeepPackageLists": "true"},
+    "parameters": {"KeepPackageLists": "true", "RecycleBinDays": "7"},
 }
 
 

@@ -63,7 +63,7 @@ def answers(running: Running) -> list[Answer]:
     """All that was asked of policies while the service lived through what it is made for."""
     service = running.service
     _add_group_of_others(service)
-    scenes = (_build_twice, _fail, _build_what_queued)
+    scenes = (_build_twice, _fail, _build_what_queued, _go_back)
     with ThreadPoolExecutor(len(scenes)) as threads:
         for scene in [threads.submit(scene, service) for scene in scenes]:
             scene.result()
@@ -152,6 +152,25 @@ def _build_what_queued(service: Service) -> None:
     _wait_for_claim(environment)
     environment.push("busy 2")
     environment.wait_for_executions(3)
+
+
+def _go_back(service: Service) -> None:
+    """A kept image becomes live again, another one goes, and comes back out of the Recycle Bin."""
+    environment = service.environment("wayback")
+    environment.must_build("wayback 1")
+    first = environment.latest()
+    environment.must_build("wayback 2")
+    second = environment.latest()
+    for request in ({"action": "publish", "publish_image_id": first}, {"force": True}):
+        if "force" in request:
+            environment.push_quietly("wayback 3")
+        assert not failures([service.run({"environment": environment.name, **request})])
+        environment.wait_until_idle()
+    undeletion = {"environment": environment.name, "action": "undelete", "publish_image_id": second}
+    ended = service.run(undeletion)
+    assert not failures([ended])
+    assert ended.output["action"] == "undelete"
+    environment.wait_until_idle()
 
 
 def _wait_for_claim(environment: Environment) -> None:
