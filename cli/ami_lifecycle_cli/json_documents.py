@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ami_lifecycle.domain import first_boot, package_list, package_summary
+from ami_lifecycle.domain.approval import ApprovalFacts, Ask
 from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.environment import Claim, FailedAttempts, HeldBack, Pin
 from ami_lifecycle.domain.model import Image, ImageUse
@@ -107,6 +108,26 @@ class NextRebuild(Part):
     waits: str | None
 
 
+class Approval(Part):
+    """A request for approval. `state`: waiting, approved, rejected, expired or superseded; `facts` and what belongs to
+    them are null of one that is closed.
+    """
+
+    id: str
+    environment: str
+    state: str
+    asked_at: Moment
+    expires_at: Moment | None
+    requested_by: str | None
+    facts: ApprovalFacts | None
+    differences: list[str]
+    execution_arn: str | None
+    decided_by: str | None
+    decided_at: Moment | None
+    reason: str | None
+    superseded_by: str | None
+
+
 class OneEnvironment(Part):
     """An environment: what is live, what runs and waits, and what is not as it should be (`drift`)."""
 
@@ -129,6 +150,7 @@ class OneEnvironment(Part):
     failed: FailedAttempts | None
     other_images: list[Decision]
     next_rebuild: NextRebuild | None
+    approval: Approval | None
     drift: list[str]
     console: Links
 
@@ -319,7 +341,29 @@ class PlannedBuild(Document):
     generation: int
     promotion: Promotion | None
     request: BuildRequest | None
+    ask: Ask | None
     warning: str | None
+
+
+class Approvals(Document):
+    """`approvals`; with `--all`, also what became of the last ones."""
+
+    approvals: list[Approval]
+
+
+class Decided(Document):
+    """`approve` and `reject`: what was decided, by whom, and the execution that an approval has started. `untold`: the
+    notifications that could not be sent.
+    """
+
+    id: str
+    environment: str
+    decision: Literal["approved", "rejected"]
+    by: str
+    at: Moment
+    reason: str
+    started_execution: str | None
+    untold: list[Blocked]
 
 
 class Waited(Document):
@@ -746,6 +790,9 @@ DOCUMENTS: Final[Mapping[str, tuple[type[BaseModel], ...]]] = {
     "show": (ShownImage, ShownBuild),
     "diff": (Diff,),
     "promote": (Ended, Started, PlannedBuild),
+    "approvals": (Approvals,),
+    "approve": (Decided,),
+    "reject": (Decided,),
     "rollback": (Ended, Started, StartedRollback, PlannedRollback),
     "undelete": (Ended, Started, PlannedUndeletion),
     "unpin": (Unpinned, Ended, Started),

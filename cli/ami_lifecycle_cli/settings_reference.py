@@ -168,6 +168,14 @@ MEANINGS: Final[dict[str, str]] = {
     "refresh.follow_base": (
         "When the base names a newer image than the one below the live image, the sweep builds it again."
     ),
+    "approval.pushes": (
+        "A person has to approve every build before it is published: [gates.md](gates.md#approval). Where the "
+        "environment publishes pushes, promotions too."
+    ),
+    "approval.promotions": (
+        "A person has to approve what is promoted to the environment. Where it publishes promotions, builds too."
+    ),
+    "approval.expires_hours": "After so many hours without a decision, a request for approval is over.",
     "refresh.window.days": "Days on which the window begins.",
     "refresh.window.from": "From when on scheduled rebuilds may start, in quotes: `'22:00'`.",
     "refresh.window.to": "Until when they may start; earlier than `from`, it is on the next day.",

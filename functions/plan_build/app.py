@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.clients import client, prepare_clients
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.documents import SsmDocuments
@@ -25,16 +26,13 @@ prepare_clients("dynamodb", "ec2", "ecr", "ssm")
 def handler(step: PlanInput, deadline: datetime) -> BuildState:
     """Plan an execution."""
     variables, ssm, ec2 = environment(), client("ssm"), client("ec2")
-    repository, parameters = EcrRepository(client("ecr")), SsmParameters(ssm)
+    repository, parameters, clock = EcrRepository(client("ecr")), SsmParameters(ssm), SystemClock()
+    items, group = (variables.TABLE_NAME, client("dynamodb")), variables.SECURITY_GROUP_ID
+    read = (repository, Ec2Images(ec2), parameters, SsmDocuments(ssm), DynamoEnvironments(*items), clock)
     return Planner(
-        catalogue=load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
-        repository=repository,
-        images=Ec2Images(ec2),
-        parameters=parameters,
-        documents=SsmDocuments(ssm),
-        environments=DynamoEnvironments(variables.TABLE_NAME, client("dynamodb")),
-        clock=SystemClock(),
-        preflight=Preflight(
-            repository, parameters, Ec2Network(ec2), variables.subnet_ids, variables.SECURITY_GROUP_ID
-        ),
+        load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
+        *read,
+        preflight=Preflight(repository, parameters, Ec2Network(ec2), variables.subnet_ids, group),
+        approvals=DynamoApprovals(*items),
+        decisions=DynamoDecisions(*items),
     ).plan(step)

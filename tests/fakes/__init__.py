@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.fakes.approvals import FakeApprovals, FakeDecisions
 from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands, SentCommand
 from tests.fakes.documents import FakeDocuments
@@ -21,8 +22,10 @@ from tests.fakes.world import World
 
 __all__ = [
     "Call",
+    "FakeApprovals",
     "FakeClock",
     "FakeCommands",
+    "FakeDecisions",
     "FakeDocuments",
     "FakeEnvironments",
     "FakeExecutions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.fakes.approvals import FakeApprovals, FakeDecisions
 from tests.fakes.clock import FakeClock
 from tests.fakes.commands import FakeCommands
 from tests.fakes.documents import FakeDocuments
@@ -36,6 +37,8 @@ class World:
     network: FakeNetwork = field(default_factory=FakeNetwork)
     repository: FakeRepository = field(default_factory=FakeRepository)
     environments: FakeEnvironments = field(default_factory=FakeEnvironments)
+    approvals: FakeApprovals = field(default_factory=FakeApprovals)
+    decisions: FakeDecisions = field(default_factory=FakeDecisions)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     package_lists: FakePackageLists = field(default_factory=FakePackageLists)
@@ -66,6 +69,8 @@ class World:
             self.network,
             self.repository,
             self.environments,
+            self.approvals,
+            self.decisions,
             self.executions,
             self.notifier,
             self.package_lists,

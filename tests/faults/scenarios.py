@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import BASED, KEEPING, OTHER, PROD, PROMOTED, World
+from tests.faults.world import ASKED, BASED, KEEPING, OTHER, PROD, PROMOTED, World
 
 
 class Scenario(NamedTuple):
@@ -165,6 +165,18 @@ def _follow_the_base(world: World) -> None:
     world.sweep()
 
 
+def _publish_approved(world: World) -> None:
+    _publish_one(world, ASKED)
+    world.approve()
+    world.settle()
+
+
+def _push_and_approve(world: World) -> None:
+    world.push("two", ASKED)
+    world.pass_time(15)
+    world.approve()
+
+
 FIRST_BUILD = Scenario("first-build", PROD, _nothing, lambda world: _ignore(world.push("one")))
 UPDATE = Scenario("update", PROD, _publish_one, lambda world: _ignore(world.push("two")))
 UPDATE_IN_USE = Scenario(
@@ -260,6 +272,22 @@ UNDELETION = Scenario(
     # The rest is a build like the others.
     frozenset({"PlanBuildFunction", "AdoptImageNameFunction", "PublishImageFunction"}),
 )
+APPROVAL = Scenario(
+    "approval",
+    ASKED,
+    _publish_approved,
+    _push_and_approve,
+    # The rest is a build like the others.
+    frozenset(
+        {
+            "PlanBuildFunction",
+            "RequestApprovalFunction",
+            "DecideApprovalFunction",
+            "PublishImageFunction",
+            "SweepEnvironmentsFunction",
+        }
+    ),
+)
 SWEEP = Scenario(
     "sweep",
     PROD,
@@ -283,6 +311,7 @@ SCENARIOS = {
         PROMOTION,
         REBASE,
         UNDELETION,
+        APPROVAL,
         SWEEP,
     )
 }

@@ -21,6 +21,7 @@ from tests.template.stack import (
     resources,
 )
 
+from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
@@ -38,7 +39,9 @@ from ami_lifecycle.adapters.waits import DynamoWaits
 from parameter_config import load_config
 
 ADAPTERS: dict[str, type[Any]] = {
+    "Approvals": DynamoApprovals,
     "Commands": SsmCommands,
+    "Decisions": DynamoDecisions,
     "Documents": SsmDocuments,
     "Environments": DynamoEnvironments,
     "Executions": StepFunctionsExecutions,
@@ -273,9 +276,27 @@ def test_functions_reach_only_their_kind_of_item() -> None:
     table = [grant for grant in all_grants() if grant.resources == ("${StateTable.Arn}",)]
     keyed = [grant for grant in table if grant.actions != ("dynamodb:Scan",)]
     assert {value for grant in keyed for value in listed(grant.condition_keys["dynamodb:LeadingKeys"])} == {
+        "approval#*",
+        "decision#*",
         "environment#*",
         "wait#*",
     }
+
+
+def test_decisions_are_written_by_the_one_function_that_decides() -> None:
+    """Whoever else could write them, or a request that is decided, would go around the approvers."""
+    writers = {
+        (grant.owner, key)
+        for grant in all_grants()
+        if set(grant.actions) & {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+        for key in listed(grant.condition_keys["dynamodb:LeadingKeys"])
+    }
+    assert {owner for owner, key in writers if key == "decision#*"} == {"DecideApprovalRole"}
+    assert {owner for owner, key in writers if key == "approval#*"} == {
+        "RequestApprovalRole",
+        "SweepEnvironmentsRole",
+    }
+    assert {key.partition("#")[1] for _, key in writers} == {"#"}, "no grant is of all keys"
 
 
 # Roles.
@@ -307,7 +328,7 @@ def test_every_role_has_exactly_one_user() -> None:
 def test_no_role_uses_a_policy_from_outside_the_template() -> None:
     # What AWS changes in its managed policies changes what we may do.
     attached = {policy for role in resources("AWS::IAM::Role") for policy in attached_policies(role)}
-    assert attached == set(resources("AWS::IAM::ManagedPolicy")) - {"ConsumerPolicy"}
+    assert attached == set(resources("AWS::IAM::ManagedPolicy")) - {"ApproverPolicy", "ConsumerPolicy"}
 
 
 def test_services_assume_roles_only_for_this_account() -> None:
@@ -320,7 +341,7 @@ def test_the_state_machine_may_invoke_its_steps_and_no_other_function() -> None:
     (grant,) = [
         grant for grant in grants_of("BuildStateMachineRole") if grant.actions == ("lambda:InvokeFunction",)
     ]
-    beside = {"resume_build", "sweep_environments"}
+    beside = {"decide_approval", "resume_build", "sweep_environments"}
     steps = {function.logical_id for name, function in functions().items() if name not in beside}
     assert set(grant.resources) == {f"${{{step}.Arn}}" for step in steps}
 

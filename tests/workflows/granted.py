@@ -23,6 +23,7 @@ FEW_ENVIRONMENTS: dict[str, Any] = {
         "calm": {**_LITTLE_HISTORY, "launch": {"initialization_rate": 300}},
         "swept": {**_LITTLE_HISTORY, "refresh": {"follow_base": True}},
         # Which previous images are kept goes by the records of their publications.
+        "asked": {**_LITTLE_HISTORY, "approval": {"pushes": True}},
         "busy": {**_LITTLE_HISTORY, "retirement": {"keep_previous": 2}},
         # What stays is marked, and what goes comes back.
         "wayback": {

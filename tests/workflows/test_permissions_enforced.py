@@ -63,7 +63,7 @@ def answers(running: Running) -> list[Answer]:
     """All that was asked of policies while the service lived through what it is made for."""
     service = running.service
     _add_group_of_others(service)
-    scenes = (_build_twice, _fail, _build_what_queued, _go_back)
+    scenes = (_build_twice, _fail, _build_what_queued, _go_back, _approve)
     with ThreadPoolExecutor(len(scenes)) as threads:
         for scene in [threads.submit(scene, service) for scene in scenes]:
             scene.result()
@@ -171,6 +171,16 @@ def _go_back(service: Service) -> None:
     assert not failures([ended])
     assert ended.output["action"] == "undelete"
     environment.wait_until_idle()
+
+
+def _approve(service: Service) -> None:
+    """Two pushes are approved, the second one asks before the sweep has looked."""
+    environment = service.environment("asked")
+    for revision in ("asked 1", "asked 2"):
+        asked = environment.must_build(revision).output["approval_id"]
+        event = {"id": asked, "decision": "approve", "by": "ann"}
+        _, decided = service.invoke("DecideApprovalFunction", event)
+        assert not failures([service.wait(decided["started_execution"])])
 
 
 def _wait_for_claim(environment: Environment) -> None:

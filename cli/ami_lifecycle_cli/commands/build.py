@@ -20,6 +20,7 @@ from ami_lifecycle_cli.console.stack_target import (
     WatchOption,
     command,
 )
+from ami_lifecycle_cli.stack.approvals import asked_by_caller
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.execution_start import start_and_report
 from ami_lifecycle_cli.stack.follower import finishing
@@ -96,6 +97,8 @@ def build(
         return
     if warning is not None:
         print_note(f"Warning: {warning}")
+    if plan.action is Action.ASK:
+        request = asked_by_caller(stack, request)
     start_and_report(stack, request, watch=watch, as_json=target.as_json)
 
 
@@ -192,6 +195,7 @@ def _print_plan(stack: Stack, plan: BuildPlan, warning: str | None, *, as_json: 
             ("On", f"{', '.join(settings.builder.instance_types)}, {settings.builder.root_volume_gib} GiB"),
             ("Verified", "yes" if settings.verification.enabled else "no, the settings switch it off"),
             ("Image name", settings.image_name),
+            ("Approval", f"it asks for {plan.asked.subject.id} first" if plan.ask else None),
             ("Pinned", "yes" if plan.request and plan.request.pin else None),
             ("Warning", warning),
             (

@@ -18,6 +18,7 @@ from ami_lifecycle_cli.console.stack_target import (
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.approvals import asked_by_caller
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.execution_start import confirm, start_and_report
 from ami_lifecycle_cli.stack.formatting import print_fields, short_digest, short_name
@@ -85,7 +86,10 @@ def promote(
         _print_plan(stack, plan, as_json=False)
     confirm(f"Promote this to {environment}?", yes=yes)
     # What was shown is what is promoted, whatever FROM publishes by then.
-    start_and_report(stack, plan.request or request, watch=watch, as_json=target.as_json)
+    asked = plan.request or request
+    if plan.action is Action.ASK:
+        asked = asked_by_caller(stack, asked)
+    start_and_report(stack, asked, watch=watch, as_json=target.as_json)
 
 
 def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
@@ -114,6 +118,7 @@ def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
             ("Tested there", known.verified_at or "no" if known else None),
             ("Because", "\n".join(plan.reasons)),
             ("Canary", "yes, in this environment" if verified else "no, the settings switch it off"),
+            ("Approval", f"it asks for {plan.asked.subject.id} first" if plan.ask else None),
             ("Pinned", "yes" if plan.request and plan.request.pin else None),
             (
                 "Waits for",

@@ -17,6 +17,7 @@ from ami_lifecycle_cli.console.stack_target import (
     YesOption,
     command,
 )
+from ami_lifecycle_cli.stack.approvals import asked_by_caller
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.execution_start import confirm, follow, report, start
 from ami_lifecycle_cli.stack.formatting import duration, print_fields, short_digest, short_name
@@ -91,7 +92,10 @@ def _how(stack: Stack, planned: Rollback) -> str:
 
 
 def _carry_out(stack: Stack, planned: Rollback, *, watch: bool, as_json: bool) -> None:
-    arn = start(stack, planned.request)
+    request = planned.request
+    if planned.needs_build and stack.catalogue.get(planned.environment).approval.is_on:
+        request = asked_by_caller(stack, request)
+    arn = start(stack, request)
     if not watch:
         if as_json:
             print_json({**planned.as_json(), "execution_arn": arn, "status": "RUNNING"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
+from ami_lifecycle.domain.approval import ApprovalState
 from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.console.output import print_json, print_line, print_note, print_warning
 from ami_lifecycle_cli.console.stack_target import MaybeEnvironmentArgument, OperatorTarget, command
@@ -53,7 +54,7 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
             age(each.created, now),
             short_digest(each.digest),
             (each.described.commit_sha or "-")[:7] if each.described else "-",
-            f"{each.activity}{', pinned' if each.record.pin else ''}",
+            f"{each.activity}{', pinned' if each.record.pin else ''}{_approval(each)}",
         )
         for each in observed
     ]
@@ -61,6 +62,11 @@ def _print_all(stack: Stack, observed: list[Observation]) -> None:
     for each in observed:
         for finding in each.drift:
             print_warning(f"{each.environment}: {finding}")
+
+
+def _approval(observation: Observation) -> str:
+    shown = observation.approval
+    return ", waits for approval" if shown and shown.state is ApprovalState.WAITING else ""
 
 
 def _print_one(stack: Stack, observation: Observation) -> None:
@@ -96,6 +102,7 @@ def _print_one(stack: Stack, observation: Observation) -> None:
             ("Reason", known.reason if known else None),
             ("Running", _running(stack, observation)),
             ("Queued", describe_request(record.queued_request) if record.queued_request else None),
+            ("Approval", str(observation.approval) if observation.approval else None),
             ("Pinned", _pinned(observation)),
             ("Next rebuild", str(observation.next_rebuild) if observation.next_rebuild else None),
             ("Image", observation.image_console),

@@ -40,7 +40,7 @@ def wait(
     """Wait until a Docker image is published and the AMI is the final one; prints the AMI's id.
 
     Exit codes: 0 published, 1 it cannot be looked at, 2 wrong use, 3 the build failed, 4 it was stopped,
-    5 another image was pushed meanwhile, 6 the environment is pinned, 124 it took too long.
+    5 another image was pushed meanwhile, 6 the environment is pinned, 7 it was not approved, 124 it took too long.
     """
     if digest is not None and commit is not None:
         raise InvalidRequestError("--digest and --commit exclude each other", hint="name one of them")

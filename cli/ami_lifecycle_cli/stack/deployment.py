@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
@@ -223,6 +224,16 @@ class Stack:
         """Executions."""
         return StepFunctionsExecutions(self.client("stepfunctions"))
 
+    @cached_property
+    def approvals(self) -> DynamoApprovals:
+        """Requests for approval."""
+        return DynamoApprovals(self.output("StateTableName"), self.client("dynamodb"))
+
+    @cached_property
+    def decisions(self) -> DynamoDecisions:
+        """What was decided about them."""
+        return DynamoDecisions(self.output("StateTableName"), self.client("dynamodb"))
+
     def planner(self) -> Planner:
         """The planner that the state machine uses too; it writes nothing."""
         return Planner(
@@ -234,6 +245,8 @@ class Stack:
             environments=self.environments,
             clock=self.clock,
             preflight=self.preflight,
+            approvals=self.approvals,
+            decisions=self.decisions,
         )
 
     @cached_property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ami_lifecycle.domain.approval import ApprovalState, needs_approval
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.links import execution_link, image_link
@@ -15,7 +16,7 @@ from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.planning import Live, reason_of_failures, reason_of_pin, work_of_building
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.release import release_name, release_of
-from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.retirement_limit import what_is_refused
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -23,6 +24,7 @@ from ami_lifecycle.errors import AmiLifecycleError
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.retire_images import within_limit
+from ami_lifecycle_cli.stack.approvals import ShownApproval, open_request, refusal_of
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.records import (
@@ -69,6 +71,7 @@ class Observation:
     image_console: str | None = None
     next_rebuild: NextRebuild | None = None
     publishes: str | None = None
+    approval: ShownApproval | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -142,6 +145,7 @@ class Observation:
             "held_back": [held.model_dump() for held in self.record.held_back],
             "failed": self.record.failed.model_dump() if self.record.failed else None,
             "other_images": [decision.model_dump() for decision in self.decisions],
+            "approval": self.approval.as_json() if self.approval else None,
             "next_rebuild": self.next_rebuild.as_json() if self.next_rebuild else None,
             "drift": list(self.drift),
             "console": {"image": self.image_console, "execution": self.execution_console},
@@ -188,13 +192,14 @@ def observe(stack: Stack, environment: str) -> Observation:
             next_rebuild = _next_rebuild(stack, settings, live, record)
         except AmiLifecycleError as error:
             unread.append(f"when it is rebuilt next could not be looked at: {error}")
+    approval = open_request(stack, environment) if settings is not None and settings.approval.is_on else None
     name_explanation = None
     if settings is not None and live.image is not None and live.image.name != settings.image_name:
         named = [image.image_id for image in stack.images.find_by_name(settings.image_name)]
         name_explanation = explain_name(settings, live, named, decisions)
     drift = [
         *([data_type] if (data_type := data_type_of_latest(stack, environment)) else []),
-        *_live_drift(live, metadata, record, stack.clock.now(), settings),
+        *_live_drift(live, metadata, record, stack.clock.now(), settings, approval),
         *_source_drift(stack, settings, live, record),
         *_blocked_drift(record, stack.clock.now()),
         *([refusal] if refusal and record.held(what_is_refused(environment)) is None else []),
@@ -217,6 +222,7 @@ def observe(stack: Stack, environment: str) -> Observation:
         image_link(stack.state_machine_arn, live.image.image_id) if live.image else None,
         next_rebuild,
         settings.publishes if settings else None,
+        approval,
     )
 
 
@@ -291,9 +297,11 @@ def _live_drift(
     record: EnvironmentRecord,
     now: datetime,
     settings: EnvironmentSettings | None,
+    approval: ShownApproval | None = None,
 ) -> Iterator[str]:
     if live.value is None:
-        yield f"nothing is published yet; {_first_image(record, settings)}"
+        waits = approval is not None and approval.state is ApprovalState.WAITING and record.claim is None
+        yield f"nothing is published yet; {approval if waits else _first_image(record, settings)}"
         return
     if live.problem:
         yield live.problem
@@ -339,7 +347,9 @@ def _source_drift(
     if digest is None:
         yield f"{settings.repository} has no tag {settings.image_tag}; push it"
     elif digest != live.digest and live.value is not None:
-        why = _why_not_built(digest, record, settings, stack.clock.now())
+        why = _why_not_approved(stack, settings, digest, record) or _why_not_built(
+            digest, record, settings, stack.clock.now()
+        )
         yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
     elif live.image is not None and live.recipe != settings.recipe:
         why = _why_not_built(digest, record, settings, stack.clock.now())
@@ -347,6 +357,19 @@ def _source_drift(
             f"the recipe, of base and hooks, is {settings.recipe or 'none'}, and the live image's is "
             f"{live.recipe or 'none'}: {why}"
         )
+
+
+def _why_not_approved(
+    stack: Stack, settings: EnvironmentSettings, digest: str, record: EnvironmentRecord
+) -> str | None:
+    """What is to be approved before a digest is built; None where that is not what it waits for."""
+    if not needs_approval(settings, Action.BUILD) or record.claim is not None or record.pin is not None:
+        return None
+    found = open_request(stack, settings.environment)
+    is_it = found is not None and found.asked is not None and found.asked.subject.digest == digest
+    if is_it and found is not None and found.state is ApprovalState.WAITING:
+        return f"it waits for approval, {found}"
+    return refusal_of(stack, settings, digest)
 
 
 def _why_not_built(

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from ami_lifecycle.domain.approval import ApprovalState, needs_approval
 from ami_lifecycle.domain.environment import STOPPED_BY_A_PERSON, EnvironmentRecord
 from ami_lifecycle.domain.planning import Live, reason_for_nothing
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import TransientError
 from ami_lifecycle.steps.hook_programs import with_programs
+from ami_lifecycle_cli.stack.approvals import open_request, refusal_of
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import short_digest, short_name
 from ami_lifecycle_cli.stack.records import read_environment_live, read_history
@@ -34,6 +36,7 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
     SUPERSEDED = "superseded"
     PINNED = "pinned"
+    NOT_APPROVED = "not approved"
     TIMED_OUT = "timed out"
 
 
@@ -43,6 +46,7 @@ EXIT_CODES: Final = {
     Outcome.STOPPED: 4,
     Outcome.SUPERSEDED: 5,
     Outcome.PINNED: 6,
+    Outcome.NOT_APPROVED: 7,
     Outcome.TIMED_OUT: 124,
 }
 
@@ -67,7 +71,8 @@ class WaitTarget:
 class WaitObservation:
     """An observation of the environment. `is_final`: neither an execution nor the sweep will replace the live image
     by another one of the same Docker image. `recipe` is that of the settings. `runs` are read where nobody holds the
-    environment, the newest first. `takes_promotions`: no tag says what is to come.
+    environment, the newest first. `takes_promotions`: no tag says what is to come. `waits_for` is the approval that is
+    to come, `refusal` why none is.
     """
 
     record: EnvironmentRecord
@@ -79,6 +84,8 @@ class WaitObservation:
     recipe: str | None = None
     runs: tuple[Run, ...] = ()
     takes_promotions: bool = False
+    waits_for: str | None = None
+    refusal: str | None = None
 
     @property
     def is_occupied(self) -> bool:
@@ -126,7 +133,8 @@ def verdict_for(target: WaitTarget, observed: WaitObservation) -> Verdict | None
     """The verdict; None as long as the image can still be published."""
     claim, digest = observed.record.claim, observed.digest
     # A claim without a digest is of a retirement, which may adopt the canonical name by another image.
-    if claim is not None and (claim.digest is None or digest is None or claim.digest == digest):
+    is_coming = claim is not None and (claim.digest is None or digest is None or claim.digest == digest)
+    if is_coming or observed.waits_for is not None:
         return None
     if _awaits_newest_promotion(target, observed):
         if observed.is_occupied:
@@ -155,6 +163,8 @@ def _is_live(target: WaitTarget, observed: WaitObservation) -> bool:
 def _unpublished_verdict(target: WaitTarget, observed: WaitObservation, digest: str) -> Verdict | None:
     if (ended := _unsuccessful_end(observed, digest)) is not None:
         return Verdict(*ended, observed)
+    if observed.refusal is not None:
+        return Verdict(Outcome.NOT_APPROVED, observed.refusal, observed)
     if target.commit is not None and observed.live.digest == digest:
         # The tag names the live image, which is of another commit: the push is still to come.
         return None
@@ -257,7 +267,24 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
                 settings.recipe,
                 tuple(found),
                 settings.takes_promotions,
+                *_approval(stack, settings, digest),
             )
+
+
+def _approval(
+    stack: Stack, settings: EnvironmentSettings, digest: str | None
+) -> tuple[str | None, str | None]:
+    """What is to be approved, and why it is not to come."""
+    if not settings.approval.is_on:
+        return None, None
+    found = open_request(stack, settings.environment)
+    if found is not None and found.state is ApprovalState.WAITING and found.asked is not None:
+        no_tag_says = settings.takes_promotions or digest is None
+        if no_tag_says or found.asked.facts.digest == digest:
+            return f"the approval {found}", None
+    if digest is None or not needs_approval(settings, Action.BUILD):
+        return None, None
+    return None, refusal_of(stack, settings, digest)
 
 
 def _is_built_with_other_hooks(
@@ -288,6 +315,8 @@ def _activity(target: WaitTarget, observed: WaitObservation) -> str:
     if claim is not None:
         what = short_digest(claim.digest) if claim.digest else ""
         return f"{short_name(claim.execution_arn)} holds {target.environment}: {claim.action.value} {what}".rstrip()
+    if observed.waits_for is not None:
+        return f"{target.environment} waits for {observed.waits_for}"
     if observed.is_occupied:
         return f"an execution for {target.environment} starts"
     if _is_live(target, observed):

@@ -66,13 +66,15 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """One of: running, published, retired, nothing to do, queued, or the kind of failure."""
+        """One of: running, published, retired, nothing to do, queued, waits for approval, or the kind of failure."""
         if self.status == RUNNING:
             return "running"
         if self.status != "SUCCEEDED":
             return self.status.lower().replace("_", " ")
         if self.output.get("status") in {"queued", "already_building"}:
             return "queued" if self.output["status"] == "queued" else "nothing to do"
+        if self.output.get("status") in {"approval_waiting", "approval_approved"}:
+            return "waits for approval" if self.output["status"] == "approval_waiting" else "nothing to do"
         if self.output.get("action") == Action.NONE.value:
             return "nothing to do"
         return "retired" if self.output.get("action") == Action.RETIRE.value else "published"
@@ -85,7 +87,7 @@ class Run:
     @property
     def is_idle(self) -> bool:
         """Whether it succeeded without building, publishing or retiring anything."""
-        return self.outcome in {"nothing to do", "queued"}
+        return self.outcome in {"nothing to do", "queued", "waits for approval"}
 
     @property
     def explanation(self) -> str:

@@ -9,6 +9,7 @@
     │   ├── ImageTagNotFoundError        the tag is not in the repository
     │   ├── ImageDigestNotFoundError     the digest is not in the repository
     │   ├── RecordNotFoundError          no image or history record to publish again
+    │   ├── ApprovalNotFoundError        nobody has asked for this approval
     │   ├── ParameterUnusableError       a parameter that is written has a shape that cannot be written
     │   └── DockerImageUnusableError     what the tag or digest names is nothing that a builder can run
     ├── TransientError               the same call may succeed later; retried by the state machine
@@ -29,6 +30,11 @@
     │   ├── QuotaExceededError           a quota of the account is too small for what is asked
     │   ├── ImageNotAllowedError         the account's setting Allowed AMIs hides an image that is needed
     │   ├── ImageNotVerifiedError        nothing unverified is published
+    │   ├── ApprovalMissingError         nobody has approved what is to be published
+    │   ├── ApprovalExpiredError         the request for approval has ended before it was decided
+    │   ├── ApprovalSupersededError      a newer request has taken its place
+    │   ├── ApprovalDecidedError         it was decided before, otherwise
+    │   ├── OwnApprovalError             whoever asks does not approve
     │   ├── PromotionRefusedError        the release does not fit the environment, or is none to go on with
     │   ├── RetirementLimitError         more images would go at once than the settings allow
     │   └── ImageMismatchError           the registered copy is not the image that was verified
@@ -89,6 +95,10 @@ class ImageDigestNotFoundError(InputError):
 
 class RecordNotFoundError(InputError):
     """There is no image or history record to publish again."""
+
+
+class ApprovalNotFoundError(InputError):
+    """Nobody has asked for this approval."""
 
 
 class ParameterUnusableError(InputError):
@@ -169,6 +179,26 @@ class ImageNotAllowedError(RefusedError):
 
 class ImageNotVerifiedError(RefusedError):
     """The image was not verified, and the settings do not switch verification off."""
+
+
+class ApprovalMissingError(RefusedError):
+    """Nobody has approved what is to be published, or somebody has rejected it."""
+
+
+class ApprovalExpiredError(RefusedError):
+    """The request for approval has ended before it was decided."""
+
+
+class ApprovalSupersededError(RefusedError):
+    """A newer request for approval has taken its place."""
+
+
+class ApprovalDecidedError(RefusedError):
+    """It was decided before, otherwise."""
+
+
+class OwnApprovalError(RefusedError):
+    """Whoever asks for an approval does not give it himself."""
 
 
 class PromotionRefusedError(RefusedError):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from ami_lifecycle.domain.approval import ApprovalRecord, Decision
 from ami_lifecycle.domain.command import CommandResult
 from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
 from ami_lifecycle.domain.environment import (
@@ -31,6 +32,26 @@ from ami_lifecycle.domain.model import (
 )
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.domain.request import BuildRequest
+
+
+class Approvals(Protocol):
+    """The requests for approval of each environment."""
+
+    def get(self, environment: str) -> ApprovalRecord:
+        """The record, read consistently; an empty one when there is none."""
+
+    def put(self, record: ApprovalRecord) -> bool:
+        """Store it in place of the revision before; False when that is not the stored one any more."""
+
+
+class Decisions(Protocol):
+    """What was decided about requests for approval."""
+
+    def get(self, approval_id: str) -> Decision | None:
+        """The last decision, read consistently."""
+
+    def put(self, decision: Decision) -> Decision:
+        """Store it, unless its request was decided before; returns the decision that stands."""
 
 
 class Clock(Protocol):

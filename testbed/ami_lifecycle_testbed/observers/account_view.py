@@ -90,6 +90,7 @@ class Workings:
         gates: each gate by its name, which says of an environment and an image's tags whether it has let that pass; one
             that the environment does not have lets everything pass.
         package_lists: the keys of the package lists that it keeps.
+        waits_at_gate: whether a gate of an environment keeps a Docker image from being published there.
     """
 
     items: Callable[[], Mapping[str, Mapping[str, Any]]]
@@ -97,6 +98,7 @@ class Workings:
     is_forced: Callable[[str], bool] = lambda _arn: False
     gates: Mapping[str, Callable[[str, Mapping[str, str]], bool]] = field(default_factory=dict)
     package_lists: Callable[[], Sequence[str]] = tuple
+    waits_at_gate: Callable[[str, str], bool] = lambda _environment, _digest: False
 
 
 class AccountView(View):
@@ -243,6 +245,10 @@ class AccountView(View):
         """The gates of an environment that have not let an image pass."""
         gates = self._workings.gates.items()
         return [name for name, has_passed in gates if not has_passed(environment, image.tags)]
+
+    def waits_at_gate(self, environment: str, digest: str) -> bool:
+        """Whether a gate of an environment keeps a Docker image from being published there."""
+        return self._workings.waits_at_gate(environment, digest)
 
     def is_running(self, execution_arn: str) -> bool:
         """Whether an execution runs."""

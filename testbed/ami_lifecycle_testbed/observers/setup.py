@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from ami_lifecycle_testbed.observers.account_view import AccountView, Settings, Source, Workings
+from ami_lifecycle_testbed.observers.approvals import Approvals
 from ami_lifecycle_testbed.observers.observers import Observers
 from aws_emulator.api.operations import ApiError
 from aws_emulator.project import Services
@@ -38,6 +39,15 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
             _setting(own, defaults, "retirement", name, otherwise=otherwise) for own in settings.values()
         )
 
+    promoted = frozenset(
+        name for name, own in settings.items() if {**defaults, **own}.get("publishes") == "promotions"
+    )
+    approvals = Approvals(
+        pushes=_asking(settings, defaults, "pushes"),
+        promotions=_asking(settings, defaults, "promotions"),
+        promoted=promoted,
+        items=lambda: _all_items(emulator),
+    )
     view = AccountView(
         emulator.ec2,
         emulator.auto_scaling,
@@ -48,9 +58,7 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
         Settings(
             application,
             sources={name: _source(content, name, repository) for name in settings},
-            promoted=frozenset(
-                name for name, own in settings.items() if {**defaults, **own}.get("publishes") == "promotions"
-            ),
+            promoted=promoted,
             unverified=frozenset(
                 name
                 for name, own in settings.items()
@@ -69,6 +77,8 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
             is_running=lambda arn: _is_running(emulator, arn),
             is_forced=lambda arn: _is_forced(emulator, arn),
             package_lists=lambda: [key for _, key in emulator.buckets.objects()],
+            gates={"approval": approvals.has_passed},
+            waits_at_gate=approvals.waits,
         ),
     )
     observers = Observers(view, lambda caller: emulator.identities.role_of(caller) is not None)
@@ -92,16 +102,29 @@ def _setting(
     return otherwise
 
 
+def _asking(
+    settings: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any], what: str
+) -> frozenset[str]:
+    """The environments in which this has to be approved."""
+    return frozenset(
+        name for name, own in settings.items() if _setting(own, defaults, "approval", what, otherwise=False)
+    )
+
+
 def _items(emulator: Services) -> dict[str, dict[str, Any]]:
-    found = {}
-    for table in emulator.stack.physical_ids("AWS::DynamoDB::Table").values():
-        for item in _scan(emulator, table):
-            key = item.get("pk", {}).get("S", "")
-            if key.startswith(_KEY):
-                found[key.removeprefix(_KEY)] = {
-                    name: value for name, value in item.items() if value != {"NULL": True}
-                }
-    return found
+    return {
+        key.removeprefix(_KEY): {name: value for name, value in item.items() if value != {"NULL": True}}
+        for key, item in _all_items(emulator).items()
+        if key.startswith(_KEY)
+    }
+
+
+def _all_items(emulator: Services) -> dict[str, dict[str, Any]]:
+    return {
+        item.get("pk", {}).get("S", ""): item
+        for table in emulator.stack.physical_ids("AWS::DynamoDB::Table").values()
+        for item in _scan(emulator, table)
+    }
 
 
 def _scan(emulator: Services, table: str) -> Iterator[dict[str, Any]]:

@@ -263,7 +263,7 @@ class RemainsCheck:
         value = self._view.latest_of(environment)
         live = self._view.image(value)
         digest = live.tags.get(DIGEST_TAG) if live else None
-        if digest != pushed and not is_pinned:
+        if digest != pushed and not is_pinned and not self._view.waits_at_gate(environment, pushed):
             self._violations.add("P5", f"{environment} publishes {digest}, and its tag names {pushed}")
         metadata = self._view.json_value(f"/{self._view.application}/ami/{environment}/metadata") or {}
         if metadata.get("ami_id") != value:

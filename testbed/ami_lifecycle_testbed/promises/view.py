@@ -14,6 +14,8 @@ EXECUTION_TAG: Final = "ami-lifecycle:execution"
 ROLE_TAG: Final = "ami-lifecycle:role"
 DIGEST_TAG: Final = "ami-lifecycle:image-digest"
 RECIPE_TAG: Final = "ami-lifecycle:recipe"
+RELEASE_TAG: Final = "ami-lifecycle:release"
+BUILT_FOR_TAG: Final = "ami-lifecycle:built-for"
 _LATEST: Final = re.compile(r"/([^/]+)/ami/([^/]+)/latest")
 
 
@@ -190,6 +192,10 @@ class View(ABC):
     @abstractmethod
     def unpassed_gates(self, environment: str, image: Image) -> list[str]:
         """The gates of an environment that have not let an image pass."""
+
+    @abstractmethod
+    def waits_at_gate(self, environment: str, digest: str) -> bool:
+        """Whether a gate of an environment keeps a Docker image from being published there."""
 
     @abstractmethod
     def is_running(self, execution_arn: str) -> bool:

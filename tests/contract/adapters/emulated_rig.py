@@ -11,6 +11,7 @@ from tests.contract.adapters.emulated_account import EmulatedAccount
 from tests.contract.adapters.recorded_calls import Watched
 from tests.fakes import FakeClock
 
+from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.commands import SsmCommands
 from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
@@ -28,7 +29,9 @@ from ami_lifecycle.domain.execution import ExecutionStatus
 from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import ImageState, Instance, InstanceState, UsageKind
 from ami_lifecycle.ports import (
+    Approvals,
     Commands,
+    Decisions,
     Documents,
     Environments,
     Executions,
@@ -80,6 +83,8 @@ class EmulatedRig:
         self.environments: Environments = watched(
             DynamoEnvironments(account.table, account.client("dynamodb"))
         )
+        self.approvals: Approvals = watched(DynamoApprovals(account.table, account.client("dynamodb")))
+        self.decisions: Decisions = watched(DynamoDecisions(account.table, account.client("dynamodb")))
         self.waits: Waits = watched(DynamoWaits(account.table, account.client("dynamodb"), FakeClock()))
         self.executions: Executions = watched(StepFunctionsExecutions(account.client("stepfunctions")))
         self.notifier: Notifier = watched(

@@ -10,7 +10,9 @@ from tests.fakes import World
 from ami_lifecycle.domain.launch import LaunchRefusal
 from ami_lifecycle.domain.model import BlockDevice, Image, ImageState, Instance, UsageKind
 from ami_lifecycle.ports import (
+    Approvals,
     Commands,
+    Decisions,
     Documents,
     Environments,
     Executions,
@@ -40,6 +42,8 @@ class FakeRig:
         self.parameters: Parameters = self.world.parameters
         self.repository: Repository = self.world.repository
         self.environments: Environments = self.world.environments
+        self.approvals: Approvals = self.world.approvals
+        self.decisions: Decisions = self.world.decisions
         self.waits: Waits = self.world.waits
         self.executions: Executions = self.world.executions
         self.notifier: Notifier = self.world.notifier

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from ami_lifecycle.domain.launch import LaunchRefusal, LaunchRequest
 from ami_lifecycle.domain.model import Instance, UsageKind
 from ami_lifecycle.ports import (
+    Approvals,
     Commands,
+    Decisions,
     Documents,
     Environments,
     Executions,
@@ -35,6 +37,8 @@ class Rig(Protocol):
     repository: Repository
     environments: Environments
     waits: Waits
+    approvals: Approvals
+    decisions: Decisions
     executions: Executions
     notifier: Notifier
     package_lists: PackageLists

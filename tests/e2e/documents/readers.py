@@ -22,11 +22,18 @@ _PINNING: Final = (
     "uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \\"
 )
 _TWO_ENVIRONMENTS: Final = "it needs a second environment; tests/workflows/test_promotion.py types the same"
+_WHAT_WAITS: Final = (
+    "ami-lifecycle approvals                        # what waits, how it differs from what is live"
+)
+_INVOKED: Final = 'aws lambda invoke --function-name "$(output DecideApprovalFunctionName)" \\'
+_APPROVED: Final = "it needs a request that waits; tests/workflows/test_approval.py decides in both ways"
 # Blocks that are not run, each with the reason.
 NOT_RUN: Final = {
     ("CONTRIBUTING.md", _PINNING): "it asks a package index for the newest versions",
     ("docs/promotion.md", "ami-lifecycle promote staging prod --dry-run"): _TWO_ENVIRONMENTS,
     ("docs/promotion.md", "ami-lifecycle status"): _TWO_ENVIRONMENTS,
+    ("docs/gates.md", _WHAT_WAITS): _APPROVED,
+    ("docs/gates.md", _INVOKED): _APPROVED,
     (
         "docs/fleets.md",
         (

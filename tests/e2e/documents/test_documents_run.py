@@ -31,6 +31,7 @@ from tests.e2e.documents.shell_session import Done, Room, exported
 from ami_lifecycle.domain.outcomes import OUTCOMES
 from ami_lifecycle.domain.package_list import dump_packages, load_packages
 from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.steps.decide_approval import DecideInput
 from ami_lifecycle_cli.json_documents import ListedPackages
 from aws_emulator.faults.rules import FAULTS
 from parameter_config import load_config
@@ -185,6 +186,9 @@ def test_a_block_of_json_is_what_its_page_says(block: Block) -> None:
         listed = load_packages(block.text)
         assert dump_packages(listed).strip() == block.text.strip()
         ListedPackages.model_validate_json(block.text)
+        return
+    if block.page == "docs/gates.md":
+        assert DecideInput.model_validate_json(block.text).decision == "approve"
         return
     assert block.page == "docs/events.md", f"say here what holds of the JSON of {name_of(block)}"
     event = json.loads(block.text)

@@ -139,7 +139,7 @@ def test_each_outcome_of_wait_has_its_exit_code_in_the_document_and_in_the_refer
 
 
 def test_no_two_outcomes_of_wait_end_alike() -> None:
-    assert sorted({*EXIT_CODES.values()}) == [0, 3, 4, 5, 6, 124]
+    assert sorted({*EXIT_CODES.values()}) == [0, 3, 4, 5, 6, 7, 124]
     assert len(EXIT_CODES) == len(Outcome)
 
 

@@ -15,6 +15,7 @@ from ami_lifecycle.domain.environment import (
     FailedAttempts,
     Pin,
 )
+from ami_lifecycle.domain.gate_settings import ApprovalSettings
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import publication_wait
@@ -73,6 +74,9 @@ def observation(live: int = 3, *, runs: Any = (), **changes: Any) -> WaitObserva
         (WaitTarget("prod", commit="abcdef0"), observation(3, digest=None, tag_digest=None)),
         # The push of the commit is still to come.
         (WaitTarget("prod", commit="abcdef0"), observation(4)),
+        # Somebody has to approve it first, whatever else is known.
+        (THIS, observation(waits_for="the approval x", tag_digest=digest(5))),
+        (WaitTarget("prod"), observation(4, waits_for="the approval x", takes_promotions=True)),
     ],
 )
 def test_waiting_goes_on_while_it_can_still_be_published(
@@ -112,6 +116,7 @@ def test_waiting_goes_on_while_it_can_still_be_published(
             Outcome.STOPPED,
             "a person or a tool stopped it",
         ),
+        (observation(refusal="rejected by ann"), Outcome.NOT_APPROVED, "rejected by ann"),
         (observation(tag_digest=digest(5)), Outcome.SUPERSEDED, f"the tag names {digest(5)[7:19]}"),
         (observation(tag_digest=None), Outcome.SUPERSEDED, "the tag names nothing"),
         (observation(pin=Pin(image_id=image_id(3), at=NOW)), Outcome.PINNED, "ami-lifecycle unpin prod"),
@@ -192,7 +197,8 @@ def test_the_newest_promotion_is_awaited_where_nothing_else_says_what_is_to_come
 def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = a_claim(digest(4), Action.PROMOTE)
     record = EnvironmentRecord(environment="prod", claim=claim)
-    settings = {"environment": "prod", "takes_promotions": True, "recipe": None}
+    settings: dict[str, Any] = {"environment": "prod", "takes_promotions": True, "recipe": None}
+    settings["approval"] = ApprovalSettings()
     stack: Any = SimpleNamespace(
         catalogue=SimpleNamespace(get=lambda _: SimpleNamespace(**settings)),
         environments=SimpleNamespace(get=lambda _: record),

@@ -39,7 +39,7 @@ def run(*words: str, **env: str) -> Any:
     return result
 
 
-@pytest.mark.parametrize("name", ["status", "report", "show", *NAMES_ENVIRONMENT])
+@pytest.mark.parametrize("name", ["status", "report", "show", "approvals", *NAMES_ENVIRONMENT])
 def test_an_environment_is_named_as_an_argument_or_as_an_option(name: str) -> None:
     rest = [word for word in OPERATORS[name][1:] if word != "prod" and not word.startswith("ami-")]
     for option in ("-e", "--environment"):

@@ -104,6 +104,11 @@ FIELDS = {
     "Image Retired": {"image_id", "reason"},
     "Retirement Blocked": {"image_id", "reason"},
     "Clean-Up Blocked": {"resource", "error", "reason"},
+    "Approval Requested": {"approval_id", "image_digest", "release", "promoted_from", "expires_at"},
+    "Approval Superseded": {"approval_id", "superseded_by"},
+    "Approval Approved": {"approval_id", "decided_by", "reason", "started_execution"},
+    "Approval Rejected": {"approval_id", "decided_by", "reason"},
+    "Approval Expired": {"approval_id", "expired_at"},
 }
 COMMON = {"schema_version", "application", "environment", "region", "execution_arn"}
 

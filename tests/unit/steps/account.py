@@ -29,6 +29,8 @@ from ami_lifecycle.domain.packing import packed
 from ami_lifecycle.domain.publication import dump, history_of, load, timestamp
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
+from ami_lifecycle.steps.approval_sweep import ApprovalSettler
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.launcher import Infrastructure
 from ami_lifecycle.steps.orphan_removal import OrphanRemover
@@ -280,6 +282,8 @@ class Account:
             environments=world.environments,
             clock=world.clock,
             preflight=self.preflight,
+            approvals=world.approvals,
+            decisions=world.decisions,
         )
 
     @property
@@ -349,6 +353,16 @@ class Account:
             orphan_remover=self.orphan_remover,
             usage=world.usage,
             preflight=self.preflight,
+            approval=ApprovalCheck(world.approvals, world.decisions, world.clock),
+            settler=ApprovalSettler(
+                world.approvals,
+                world.decisions,
+                world.executions,
+                world.notifier,
+                world.clock,
+                MACHINE,
+                "comfyui",
+            ),
             clock=world.clock,
             state_machine_arn=MACHINE,
             package_lists=self.package_lists,

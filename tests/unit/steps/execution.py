@@ -305,6 +305,8 @@ class Execution(Functions):
         match self.visited[-1]:
             case "Nothing To Do":
                 return Ended("nothing", output["reasons"][0])
+            case "Waiting For Approval":
+                return Ended("waiting", output["reason"])
             case "Queued Behind Running Build":
                 return Ended("queued", output["reason"])
             case "Published":

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from tests.unit.steps.account import INFRASTRUCTURE, Account
+from tests.unit.steps.account import INFRASTRUCTURE, MACHINE, Account
 
 from ami_lifecycle.domain.events import Event
 from ami_lifecycle.domain.execution import (
@@ -28,7 +28,9 @@ from ami_lifecycle.steps.await_resource import AwaitInput, await_resource
 from ami_lifecycle.steps.claim_environment import claim_environment
 from ami_lifecycle.steps.clean_up_build import CleanUpInput, parse_clean_up
 from ami_lifecycle.steps.create_image import CreateImageInput, create_image
+from ami_lifecycle.steps.decide_approval import Decider, parse_decision
 from ami_lifecycle.steps.document_runner import CommandInput, DocumentRunner
+from ami_lifecycle.steps.gates import gates_of
 from ami_lifecycle.steps.launch_builder import launch_builder
 from ami_lifecycle.steps.launch_canary import CanaryInput, launch_canary
 from ami_lifecycle.steps.launcher import Launcher
@@ -36,6 +38,7 @@ from ami_lifecycle.steps.plan_build import PlanInput
 from ami_lifecycle.steps.provision_builder import provision_builder
 from ami_lifecycle.steps.publish_image import Publisher, PublishInput
 from ami_lifecycle.steps.release_environment import ReleaseInput, Releaser
+from ami_lifecycle.steps.request_approval import Asker
 from ami_lifecycle.steps.resume_build import Resumed, resume_build
 from ami_lifecycle.steps.retire_images import RetireInput
 from ami_lifecycle.steps.stop_builder import InstanceInput, stop_builder
@@ -64,6 +67,8 @@ class Functions:
         account, world = self.account, self.account.world
         return {
             "plan_build": _handler(parsed_by(PlanInput), self.plan),
+            "request_approval": _handler(parsed_by(StepInput), self.asker.ask),
+            "decide_approval": _handler(parse_decision, self.decider.decide),
             "claim_environment": _handler(
                 parsed_by(StepInput),
                 lambda step: claim_environment(step, world.environments, world.executions, world.clock),
@@ -147,7 +152,26 @@ class Functions:
             world.clock,
             _REGION,
             self.account.deadline,
+            gates=gates_of(step.plan.configured, world.decisions),
             package_lists=self.account.package_lists,
+        )
+
+    @property
+    def asker(self) -> Asker:
+        world = self.account.world
+        return Asker(world.approvals, world.decisions, world.notifier, world.clock)
+
+    @property
+    def decider(self) -> Decider:
+        world = self.account.world
+        return Decider(
+            world.approvals,
+            world.decisions,
+            world.executions,
+            world.notifier,
+            world.clock,
+            MACHINE,
+            "comfyui",
         )
 
     @property

@@ -10,7 +10,7 @@ from tests.fakes.images import OWNER
 
 from ami_lifecycle.domain.command import CommandStatus
 from ami_lifecycle.domain.execution import ExecutionStatus
-from ami_lifecycle.domain.model import TAG_ENVIRONMENT, Image, ImageState, Instance, Snapshot
+from ami_lifecycle.domain.model import TAG_DIGEST, TAG_ENVIRONMENT, Image, ImageState, Instance, Snapshot
 from ami_lifecycle_testbed.promises import Act, Effect, LookUp, PromiseChecks, Verified, View
 from ami_lifecycle_testbed.promises import view as promises
 from ami_lifecycle_testbed.promises.acts import invocation_of
@@ -154,6 +154,9 @@ class FakesView(View):
     def unpassed_gates(self, environment: str, image: promises.Image) -> list[str]:
         gates = self._gates.items()
         return [name for name, has_passed in gates if not has_passed(environment, image.tags)]
+
+    def waits_at_gate(self, environment: str, digest: str) -> bool:
+        return any(not has_passed(environment, {TAG_DIGEST: digest}) for has_passed in self._gates.values())
 
     def is_running(self, execution_arn: str) -> bool:
         return self._world.executions.statuses.get(execution_arn) in _GOING_ON

@@ -297,7 +297,9 @@ def test_what_is_as_it_has_to_be_breaks_nothing() -> None:
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda each: f"{each.promise}{each.act.__name__}")
 def test_what_breaks_a_promise_is_seen(broken: Break) -> None:
     account = an_account()
-    promises = Promises(account.world, gates={"approval": lambda environment, _: environment != "prod"})
+    # What waits at a gate need not be published.
+    shut = {"approval": lambda environment, _: environment != "prod"} if broken.promise == "P7" else None
+    promises = Promises(account.world, gates=shut)
     broken.act(account)
     assert broken.promise in {each.partition(":")[0] for each in promises.at_rest()}
 
@@ -361,6 +363,14 @@ def test_the_gates_that_were_not_passed_are_named() -> None:
     passed.update(approval=False)
     write(account.world, image)
     assert promises.broken == [], "what has passed once has passed"
+
+
+def test_what_waits_at_a_gate_is_at_rest() -> None:
+    account = an_account()
+    _publish_another_digest(account)
+    assert "P5" in {each[:2] for each in Promises(account.world).at_rest()}
+    waiting = Promises(account.world, gates={"approval": lambda *_: False})
+    assert waiting.at_rest() == []
 
 
 def test_what_was_looked_at_by_another_invocation_is_not_looked_at() -> None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from tests.unit.steps.account import an_image
 from tests.unit.steps.test_publishing import Build, a_copy
 
 from ami_lifecycle.domain.gates import GateName, GateResult
 from ami_lifecycle.domain.model import Image
-from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.plan import BuildPlan, Promotion
+from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle.domain.request import Action
 from ami_lifecycle.errors import RefusedError
 from ami_lifecycle.steps.gates import Gate
 from ami_lifecycle.steps.publish_image import PublishInput
@@ -79,3 +82,21 @@ def test_the_same_disks_under_another_name_are_not_asked_about_again(build: Buil
 def test_without_gates_nothing_is_kept_of_them(build: Build) -> None:
     build.publish()
     assert build.account.metadata.gates == {}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_undeleted_has_passed_if_it_is_the_very_disks(build: Build, same: bool) -> None:
+    retired = an_image(
+        7, digest=build.digest, snapshot_ids=build.candidate.snapshot_ids if same else ("snap-7",)
+    )
+    build.account.record(retired, status=RecordStatus.RETIRED)
+    promotion = Promotion(environment="prod", image_id=retired.image_id, release="arn:e7", built_for="prod")
+    build.plan = build.plan.model_copy(update={"action": Action.UNDELETE, "promotion": promotion})
+    approval = Approval(is_given=False)
+    if same:
+        publish(build, approval)
+        assert build.account.latest == build.candidate.image_id
+    else:
+        with pytest.raises(RefusedError, match="nobody has approved it"):
+            publish(build, approval)
+    assert len(approval.asked) == (0 if same else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.clients import client
 from ami_lifecycle.adapters.clock import SystemClock
 from ami_lifecycle.adapters.documents import SsmDocuments
@@ -20,6 +21,8 @@ from ami_lifecycle.adapters.repository import EcrRepository
 from ami_lifecycle.adapters.usage import usage_in_account
 from ami_lifecycle.function_environment import FunctionEnvironment
 from ami_lifecycle.settings import load_catalogue
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
+from ami_lifecycle.steps.approval_sweep import ApprovalSettler
 from ami_lifecycle.steps.clean_up_build import BuildCleaner
 from ami_lifecycle.steps.orphan_removal import OrphanRemover
 from ami_lifecycle.steps.preflight import Preflight
@@ -37,6 +40,29 @@ def preflight(variables: FunctionEnvironment) -> Preflight:
         network=Ec2Network(client("ec2")),
         subnet_ids=variables.subnet_ids,
         security_group_id=variables.SECURITY_GROUP_ID,
+    )
+
+
+def approval_check(variables: FunctionEnvironment) -> ApprovalCheck:
+    """The look at what was asked and decided."""
+    dynamodb = client("dynamodb")
+    return ApprovalCheck(
+        approvals=DynamoApprovals(variables.TABLE_NAME, dynamodb),
+        decisions=DynamoDecisions(variables.TABLE_NAME, dynamodb),
+        clock=SystemClock(),
+    )
+
+
+def _approval_settler(variables: FunctionEnvironment) -> ApprovalSettler:
+    dynamodb = client("dynamodb")
+    return ApprovalSettler(
+        approvals=DynamoApprovals(variables.TABLE_NAME, dynamodb),
+        decisions=DynamoDecisions(variables.TABLE_NAME, dynamodb),
+        executions=StepFunctionsExecutions(client("stepfunctions")),
+        notifier=AwsNotifier(client("sns"), client("events"), variables.OUTCOME_TOPIC_ARN),
+        clock=SystemClock(),
+        state_machine_arn=variables.STATE_MACHINE_ARN,
+        application=variables.APPLICATION,
     )
 
 
@@ -68,6 +94,8 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
         orphan_remover=_orphan_remover(variables, deadline - _ENVIRONMENTS_TURN),
         usage=usage_in_account(deadline),
         preflight=preflight(variables),
+        approval=approval_check(variables),
+        settler=_approval_settler(variables),
         clock=SystemClock(),
         state_machine_arn=variables.STATE_MACHINE_ARN,
         package_lists=package_lists(variables.PACKAGE_BUCKET),

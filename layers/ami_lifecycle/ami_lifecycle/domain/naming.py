@@ -44,6 +44,11 @@ def _short_hash(*parts: str, length: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:length]
 
 
+def approval_id(environment: str, *subject: str) -> str:
+    """Id of an approval: the environment, and a hash of what is approved."""
+    return f"{environment}-{_short_hash(*subject, length=12)}"
+
+
 def run_id(execution_arn: str, digest: str | None) -> str:
     """Short name of a run: part of the digest, and a hash of the execution (at most 21 characters)."""
     run = _short_hash(execution_arn, length=8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar, Final, Literal
 
 from ami_lifecycle.domain.decision import Decision, RetireAction, Retirement
@@ -105,6 +106,60 @@ class CleanUpBlocked(Outcome):
     reason: str
 
 
+class ApprovalOutcome(Outcome):
+    """Common fields of the events about approvals. `execution_arn` is the execution that has asked."""
+
+    approval_id: str
+
+
+class ApprovalRequested(ApprovalOutcome):
+    """Somebody has to decide before an environment publishes something. Nothing is held meanwhile."""
+
+    detail_type: ClassVar[str] = "Approval Requested"
+
+    image_digest: str
+    release: str | None
+    promoted_from: str | None
+    commit_sha: str | None
+    requested_by: str | None
+    expires_at: datetime
+
+
+class ApprovalSuperseded(ApprovalOutcome):
+    """A newer request has taken the place of this one before it was decided."""
+
+    detail_type: ClassVar[str] = "Approval Superseded"
+
+    superseded_by: str
+
+
+class ApprovalApproved(ApprovalOutcome):
+    """Somebody has approved it; `started_execution` publishes it."""
+
+    detail_type: ClassVar[str] = "Approval Approved"
+
+    decided_by: str
+    reason: str
+    started_execution: str
+
+
+class ApprovalRejected(ApprovalOutcome):
+    """Somebody has rejected it."""
+
+    detail_type: ClassVar[str] = "Approval Rejected"
+
+    decided_by: str
+    reason: str
+
+
+class ApprovalExpired(ApprovalOutcome):
+    """Nobody has decided in time."""
+
+    detail_type: ClassVar[str] = "Approval Expired"
+
+    expired_at: datetime
+
+
 OUTCOMES: Final[tuple[type[Outcome], ...]] = (
     ImagePublished,
     RollbackPerformed,
@@ -112,6 +167,11 @@ OUTCOMES: Final[tuple[type[Outcome], ...]] = (
     ImageRetired,
     RetirementBlocked,
     CleanUpBlocked,
+    ApprovalRequested,
+    ApprovalSuperseded,
+    ApprovalApproved,
+    ApprovalRejected,
+    ApprovalExpired,
 )
 
 

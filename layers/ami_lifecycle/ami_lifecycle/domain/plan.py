@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from ami_lifecycle.domain.approval import Ask
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.settings import EnvironmentName, EnvironmentSettings
@@ -70,6 +71,7 @@ class BuildPlan(Frozen):
     generation: int = 1
     promotion: Promotion | None = None
     request: BuildRequest | None = None
+    ask: Ask | None = None
 
     @property
     def configured(self) -> EnvironmentSettings:
@@ -91,6 +93,13 @@ class BuildPlan(Frozen):
         if self.promotion is None:
             raise ValueError(f"the plan for {self.environment} promotes nothing")
         return self.promotion
+
+    @property
+    def asked(self) -> Ask:
+        """What is asked, which every plan that asks has."""
+        if self.ask is None:
+            raise ValueError(f"the plan for {self.environment} asks nobody for anything")
+        return self.ask
 
     @property
     def candidate_name(self) -> str:

@@ -31,6 +31,7 @@ class Action(StrEnum):
     UNDELETE = "undelete"
     RETIRE = "retire"
     NONE = "none"
+    ASK = "ask"
 
 
 ShortText = Annotated[str, Field(max_length=200)]
@@ -46,7 +47,8 @@ class BuildRequest(Frozen):
     makes an existing image `latest` again, without a build; with `image_digest` beside it, that is built
     where the image is gone by then. `promote_from` names the environment whose release is promoted: the `release`,
     or what is live there. With `action` undelete, `publish_image_id` is an image that was retired. `retire_at_most`
-    takes the place of the settings' limits on how many images may go at once.
+    takes the place of the settings' limits on how many images may go at once. `requested_by` is who asks, as he says
+    himself.
     """
 
     environment: EnvironmentName
@@ -67,6 +69,7 @@ class BuildRequest(Frozen):
     commit_sha: Annotated[str, Field(max_length=64)] | None = None
     workflow_run_id: ShortText | None = None
     reason: ShortText | None = None
+    requested_by: ShortText | None = None
 
     @model_validator(mode="after")
     def _promotes_or_does_not(self) -> Self:

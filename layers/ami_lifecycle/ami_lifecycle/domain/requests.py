@@ -15,7 +15,13 @@ from ami_lifecycle.domain.texts import CONTROL
 from ami_lifecycle.errors import InvalidRequestError
 
 # Free texts of a request that metadata keeps.
-_LONGEST: Final = {"branch": 200, "commit_sha": 64, "workflow_run_id": 200, "reason": 200}
+_LONGEST: Final = {
+    "branch": 200,
+    "commit_sha": 64,
+    "workflow_run_id": 200,
+    "reason": 200,
+    "requested_by": 200,
+}
 
 
 class Push(Frozen):

@@ -39,6 +39,7 @@ from ami_lifecycle.domain.forms import (
     VariableSource,
     VolumeMapping,
 )
+from ami_lifecycle.domain.gate_settings import ApprovalSettings
 from ami_lifecycle.domain.hook_documents import HookProgram
 from ami_lifecycle.domain.hooks import HookSettings
 from ami_lifecycle.domain.model import Frozen
@@ -365,6 +366,7 @@ class EnvironmentSettings(Frozen):
     publication: PublicationSettings = Field(default_factory=PublicationSettings)
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
+    approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     hooks: HookSettings = Field(default_factory=HookSettings)
     hook_scripts: Mapping[str, str] = Field(default_factory=dict)
     hook_programs: Mapping[str, HookProgram] = Field(default_factory=dict)

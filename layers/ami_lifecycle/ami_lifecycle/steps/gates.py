@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from ami_lifecycle.domain.gates import GateResult
 from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.plan import BuildPlan
+from ami_lifecycle.domain.settings import EnvironmentSettings
+from ami_lifecycle.ports import Decisions
 
 
 class Gate(Protocol):
@@ -29,3 +31,11 @@ def pass_gates(gates: Iterable[Gate], plan: BuildPlan, image: Image) -> dict[str
     """
     results = [gate.result(plan, image) for gate in gates]
     return {result.gate.value: dict(result.facts) for result in results if result is not None}
+
+
+def gates_of(settings: EnvironmentSettings, decisions: Decisions) -> Iterator[Gate]:
+    """The gates that the settings name. Without any, nothing of them is imported."""
+    if settings.approval.is_on:
+        from ami_lifecycle.steps.approval_gate import ApprovalGate  # noqa: PLC0415
+
+        yield ApprovalGate(decisions)

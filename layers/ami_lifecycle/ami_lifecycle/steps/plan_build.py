@@ -24,6 +24,7 @@ from ami_lifecycle.domain.planning import (
 )
 from ami_lifecycle.domain.preflight import Problem
 from ami_lifecycle.domain.recipe import hooks_part
+from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.registration import built_for, image_of
 from ami_lifecycle.domain.release import release_of
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
@@ -39,8 +40,18 @@ from ami_lifecycle.errors import (
     RecordNotFoundError,
     SettingsError,
 )
-from ami_lifecycle.ports import Clock, Documents, Environments, Images, Parameters, Repository
+from ami_lifecycle.ports import (
+    Approvals,
+    Clock,
+    Decisions,
+    Documents,
+    Environments,
+    Images,
+    Parameters,
+    Repository,
+)
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.lookups import account_of, find_image
@@ -72,6 +83,8 @@ class Planner:
     environments: Environments
     clock: Clock
     preflight: Preflight
+    approvals: Approvals
+    decisions: Decisions
 
     def plan(self, step: PlanInput) -> BuildState:
         """Plan an execution from its input.
@@ -215,7 +228,7 @@ class _Planning:
                 "generation": choice.generation,
             }
         )
-        return BuildState(plan=plan)
+        return self._approved(plan)
 
     @cached_property
     def _newest_base(self) -> Image:
@@ -323,7 +336,7 @@ class _Planning:
                 "promotion": offer.promotion,
             }
         )
-        return BuildState(plan=plan)
+        return self._approved(plan, offer.record)
 
     def _docker_image_of(self, offer: Offer) -> Source:
         """What the source's record says. One that was made again from an image's tags names no repository."""
@@ -386,6 +399,15 @@ class _Planning:
         reason = self.request.reason or "previous images are looked at again"
         plan = self._planned(Action.RETIRE, [reason], self.live.digest)
         return BuildState(plan=plan, image=ImageRef(image_id=self.live.image.image_id))
+
+    def _approved(self, plan: BuildPlan, source: HistoryRecord | None = None) -> BuildState:
+        """The plan, if nobody has to approve it first, or somebody has."""
+        if not self.settings.approval.is_on:
+            return BuildState(plan=plan)
+        planner, published = self.planner, self.records.read_record(self.live.value)
+        check = ApprovalCheck(planner.approvals, planner.decisions, planner.clock)
+        found = check.plan(plan, self.live, published, source)
+        return self._nothing(found) if isinstance(found, str) else BuildState(plan=found)
 
     def _planned(self, action: Action, reasons: Sequence[str], digest: str | None) -> BuildPlan:
         """What every plan that does something holds."""

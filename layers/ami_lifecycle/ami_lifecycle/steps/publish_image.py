@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -91,7 +91,7 @@ class Publisher:
     clock: Clock
     region: str
     deadline: datetime
-    gates: Sequence[Gate] = ()
+    gates: Iterable[Gate] = ()
     package_lists: PackageLists | None = None
 
     def publish(self) -> Published:
@@ -115,7 +115,7 @@ class Publisher:
             is_copy_of_live = old_id is not None and old_id == step.copy_of
             origin = self._origin(image)
             verified_at = self._require_verified(image, origin, is_live=is_live or is_copy_of_live)
-            gates = self._passed_gates(image, origin)
+            gates = self._passed_gates(image, origin, is_live=is_live or is_copy_of_live)
             number = self._number(origin, is_live=is_live)
             replaces = origin.replaces if origin and (is_live or step.copy_of) else old_id
             metadata = self._metadata(image, origin, number, replaces, verified_at)
@@ -215,9 +215,18 @@ class Publisher:
             )
         return timestamp(self.clock.now())
 
-    def _passed_gates(self, image: Image, origin: HistoryRecord | None) -> Mapping[str, Mapping[str, Any]]:
+    def _passed_gates(
+        self, image: Image, origin: HistoryRecord | None, *, is_live: bool
+    ) -> Mapping[str, Mapping[str, Any]]:
         """What the gates say of disks that are published for the first time; of others, what they have said then."""
-        return origin.gates if origin is not None else pass_gates(self.gates, self.step.plan, image)
+        plan = self.step.plan
+        if origin is None and plan.action is Action.UNDELETE:
+            retired = self._records.read_record(plan.promoted.image_id)
+            # What was published once is published again, if it is the very disks.
+            origin = retired if retired and retired.snapshot_ids == image.snapshot_ids else None
+        if origin is not None:
+            return origin.gates
+        return {} if is_live else pass_gates(self.gates, plan, image)
 
     def _number(self, origin: HistoryRecord | None, *, is_live: bool) -> int:
         """Number of the published build; adopting a name and repairing a record publish no new one."""

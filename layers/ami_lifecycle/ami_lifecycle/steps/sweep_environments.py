@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, assert_never
 
+from ami_lifecycle.domain.approval import Subject, needs_approval
 from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.environment import LONGEST_PAUSE, EnvironmentRecord, HeldBack, Pin, retry_delay
@@ -55,6 +56,8 @@ from ami_lifecycle.ports import (
     Repository,
 )
 from ami_lifecycle.settings import Catalogue
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
+from ami_lifecycle.steps.approval_sweep import ApprovalSettler
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.batch import BatchResult, process_each
 from ami_lifecycle.steps.claim_environment import EXECUTION_TIMEOUT, has_ended
@@ -93,6 +96,8 @@ class Sweeper:
     orphan_remover: OrphanRemover
     usage: ImageUsage
     preflight: Preflight
+    approval: ApprovalCheck
+    settler: ApprovalSettler
     clock: Clock
     state_machine_arn: str
     package_lists: PackageLists | None = None
@@ -299,6 +304,8 @@ class Sweeper:
             yield _repaired(environment, f"a queued request waited for nobody; started {started}")
             return
         settings = self.catalogue.get(environment)
+        if settings.approval.is_on:
+            state.run_check(environment, partial(self.settler.settle, environment))
         if not settings.takes_promotions:
             settings = with_programs(settings, self.documents)
         live = self._records(settings).read_live(account_of(self.state_machine_arn), self.images, self.clock)
@@ -309,7 +316,9 @@ class Sweeper:
         )
         state.report(environment, digests)
         digest = next(iter(digests.done), None)
-        if digest is not None and record.pin is None and not is_published(digest, live, settings):
+        is_missing = digest is not None and record.pin is None and not is_published(digest, live, settings)
+        # What waits for people is no failure of the service.
+        if is_missing and self._reason_to_wait(settings, digest or "") is None:
             state.unpublished.append(environment)
         if record.claim is not None:
             return
@@ -410,12 +419,21 @@ class Sweeper:
         live_id = observed.live.value if is_ami_id(observed.live.value) else None
         digest = request.image_digest or observed.digest
         if request.action is Action.BUILD and digest is not None:
+            if (waits := self._reason_to_wait(settings, digest)) is not None:
+                return _Due(work.what, f"{work.finding}; not started: {waits}")
             problems, _ = self.preflight.build_problems(settings, digest, live_id)
         else:
             problems = self.preflight.parameter_problems(settings, live_id)
         if not problems:
             return work
         return _Due(work.what, f"{work.finding}; not started: {'; '.join(map(str, problems))}")
+
+    def _reason_to_wait(self, settings: EnvironmentSettings, digest: str) -> str | None:
+        """Why a build of a digest is not started, where somebody has to approve it."""
+        if not needs_approval(settings, Action.BUILD):
+            return None
+        subject = Subject(environment=settings.environment, digest=digest, recipe=settings.recipe)
+        return self.approval.reason_to_wait(subject)
 
     def _due_rollback(self, observed: _Observed) -> _Due | None:
         request = self._unfinished_rollback(observed.settings, observed.record, observed.live)
