@@ -219,6 +219,7 @@ class Emulator:
         )
         self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
         self.registry = Registry(self.clock, self.bus, **place)
+        account.has_enhanced_scanning = self.registry.has_enhanced_scanning
         self.logs = Logs(self.clock, pending=lambda: self._function_lines(self.runtime.take_lines()), **place)
         command_logs = CommandLogs(self.logs, self.enforcement.may_write_command_log)
         self.run_command = RunCommand(
@@ -269,6 +270,7 @@ class Emulator:
             ),
             routes={
                 **self.faults.routes(),
+                **self.registry.routes(),
                 ("GET", "/_emulator/permissions"): self._show_permissions,
                 ("GET", "/_emulator/logs"): self._show_logs,
                 ("GET", DOWNLOAD_PATH): self._download_layer,

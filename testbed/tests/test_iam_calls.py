@@ -74,6 +74,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ec2", "StopInstances"): {"InstanceIds": ["i-1", "i-2"]},
     ("ec2", "TerminateInstances"): {"InstanceIds": ["i-1"]},
     ("ecr", "BatchGetImage"): {"repositoryName": "comfyui"},
+    ("ecr", "DescribeImageScanFindings"): {"repositoryName": "comfyui"},
     ("ecr", "DescribeImages"): {"repositoryName": "comfyui"},
     ("ecr", "DescribeRepositories"): {"repositoryNames": ["comfyui"]},
     ("ecr", "ListImages"): {"repositoryName": "comfyui"},
@@ -166,6 +167,9 @@ class Account:
 
     def has_object(self, _bucket: str, key: str) -> bool:
         return key != "missing"
+
+    def has_enhanced_scanning(self) -> bool:
+        return True
 
     def hash_key(self, _table: str) -> str:
         return "pk"

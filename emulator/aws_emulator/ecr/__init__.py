@@ -9,20 +9,23 @@ from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
-from aws_emulator.ecr.layers import Layers
-from aws_emulator.ecr.model import ImageId, Repository, StoredImage, read_manifest, shown_id
+from aws_emulator.ecr.model import (
+    IMAGE_CONFIGS,
+    ImageId,
+    Repository,
+    StoredImage,
+    read_manifest,
+)
+from aws_emulator.ecr.scans import Scans
 
 _DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 _LABEL_LIMIT: Final = 200
-_IMAGE_CONFIGS: Final = frozenset(
-    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
-)
 # documents/provision_image.sh reports these.
 _OUR_LABELS: Final = ("ami-lifecycle.commit", "ami-lifecycle.branch")
 _OCI_LABELS: Final = "org.opencontainers.image."
 
 
-class Registry(Layers):
+class Registry(Scans):
     """The account's registry."""
 
     def has_image(self, repository_name: str, digest: str) -> bool:
@@ -62,7 +65,7 @@ class Registry(Layers):
                     return None
                 return f"no matching manifest for linux/{architecture} in the manifest list entries"
             kind = content.get("config", {}).get("mediaType")
-            if kind is not None and kind not in _IMAGE_CONFIGS:
+            if kind is not None and kind not in IMAGE_CONFIGS:
                 return f"unsupported media type {kind}"
             blob = repository.layers.get(content.get("config", {}).get("digest", ""))
             config = json.loads(blob) if blob is not None else {}
@@ -123,6 +126,7 @@ class Registry(Layers):
                 config = content.get("config", {})
                 image = StoredImage(digest, manifest, media_type, config.get("mediaType"), self.clock.now())
                 repository.images[digest] = image
+                self.scan_on_push(repository, image)
             if tag is not None:
                 previous = repository.tagged(tag)
                 if previous is not None:
@@ -193,7 +197,7 @@ class Registry(Layers):
                         "InvalidParameterException",
                         "maxResults and nextToken cannot be used together with imageIds",
                     )
-                images = [self._require_image(repository, each) for each in ids]
+                images = [self.require_image(repository, each) for each in ids]
                 unique = {image.digest: image for image in images}
                 return {"imageDetails": [self._details(repository, each) for each in unique.values()]}
             shown, token = page(
@@ -204,16 +208,6 @@ class Registry(Layers):
                 error="InvalidParameterException",
             )
             return {"imageDetails": [self._details(repository, each) for each in shown], "nextToken": token}
-
-    def _require_image(self, repository: Repository, image_id: ImageId) -> StoredImage:
-        image = repository.find(image_id)
-        if image is None:
-            raise ApiError(
-                "ImageNotFoundException",
-                f"The image with imageId {shown_id(image_id)} does not exist within the repository with name "
-                f"'{repository.name}' in the registry with id '{self.account_id}'",
-            )
-        return image
 
     @operation("ecr", "ListImages")
     def list_images(self, request: Request) -> Response:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError
 from aws_emulator.api.strict_json import strict_json
 
 ImageId = dict[str, str]
+IMAGE_CONFIGS: Final = frozenset(
+    {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
 
 
 @dataclass
@@ -29,6 +32,11 @@ class StoredImage:
         """The parsed manifest."""
         parsed: dict[str, Any] = json.loads(self.manifest)
         return parsed
+
+    @property
+    def scannable(self) -> bool:
+        """Whether it is an image: neither an index nor another artifact is scanned (ECR user guide, Scan images)."""
+        return "config" in self.content and self.artifact_media_type in {None, *IMAGE_CONFIGS}
 
     @property
     def size(self) -> int:

@@ -14,7 +14,7 @@ from aws_emulator.api.operations import ApiError, Request, Response, operation
 from aws_emulator.api.paging import page
 from aws_emulator.api.strict_json import strict_json
 from aws_emulator.clock import Clock
-from aws_emulator.ecr.model import Repository
+from aws_emulator.ecr.model import ImageId, Repository, StoredImage, shown_id
 from aws_emulator.eventbridge.bus import EventBus
 
 _MUTABILITIES: Final = ("MUTABLE", "IMMUTABLE")
@@ -56,6 +56,21 @@ class Repositories:
         if name not in self.repositories:
             raise self._not_found(name, self.account_id)
         return self.repositories[name]
+
+    def require_image(self, repository: Repository, image_id: ImageId) -> StoredImage:
+        """The image with an id.
+
+        Raises:
+            ApiError: `ImageNotFoundException`.
+        """
+        image = repository.find(image_id)
+        if image is None:
+            raise ApiError(
+                "ImageNotFoundException",
+                f"The image with imageId {shown_id(image_id)} does not exist within the repository with name "
+                f"'{repository.name}' in the registry with id '{self.account_id}'",
+            )
+        return image
 
     def _not_found(self, name: str, registry: str) -> ApiError:
         return ApiError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aws_emulator.api.operations import ApiError
@@ -32,6 +32,8 @@ class AccountView:
         self._parameters = parameters
         self._moto = moto
         self._buckets = buckets
+        # Set where there is a registry.
+        self.has_enhanced_scanning: Callable[[], bool] = lambda: False
 
     def arn(self, service: str, resource: str, *, owned: bool = True) -> str:
         """An ARN of this account and Region; `owned` is False for what has no account in its ARN."""

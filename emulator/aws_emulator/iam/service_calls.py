@@ -93,6 +93,16 @@ def _repositories(operation: str) -> Needs:
     return needs
 
 
+def _scan_findings(parameters: Parameters, account: AccountView) -> list[Check]:
+    """Findings of Inspector are read in the caller's name (ECR user guide, IAM permissions required for enhanced
+    scanning; alexjurkiewicz/ecr-scan-image #19 has the denial).
+    """
+    checks = _repositories("DescribeImageScanFindings")(parameters, account)
+    if account.has_enhanced_scanning():
+        checks += [check("inspector2:ListFindings"), check("inspector2:ListCoverage")]
+    return checks
+
+
 def _put_events(parameters: Parameters, account: AccountView) -> list[Check]:
     checks = []
     for entry in parameters["Entries"]:
@@ -132,6 +142,7 @@ CALLS: Final[Mapping[tuple[str, str], Needs]] = {
     ("dynamodb", "TransactWriteItems"): _transaction,
     ("dynamodb", "UpdateItem"): _on_item("UpdateItem", "Key"),
     ("ecr", "BatchGetImage"): _repositories("BatchGetImage"),
+    ("ecr", "DescribeImageScanFindings"): _scan_findings,
     ("ecr", "DescribeImages"): _repositories("DescribeImages"),
     ("ecr", "DescribeRepositories"): _repositories("DescribeRepositories"),
     ("ecr", "ListImages"): _repositories("ListImages"),

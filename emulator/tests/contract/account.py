@@ -213,7 +213,7 @@ class Account:
             REGION,
             lambda access_key: access_key or "nobody",
             middlewares=[self.faults.around_call, Sessions(server.moto), as_recorded, JsonAnswers()],
-            routes=self.faults.routes(),
+            routes={**self.faults.routes(), **self.registry.routes()},
         )
         server.gateway = self.gateway
         self.url = server.url
