@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ami_lifecycle.domain import first_boot, package_list, package_summary
+from ami_lifecycle.domain import first_boot, package_list, package_summary, scans
 from ami_lifecycle.domain.approval import ApprovalFacts, Ask
 from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.environment import Claim, FailedAttempts, HeldBack, Pin
@@ -85,6 +85,12 @@ class FirstBoot(first_boot.FirstBoot):
     model_config = ConfigDict(extra="forbid")
 
     seconds_to_healthy: Seconds | None
+
+
+class Scan(scans.ScanFacts):
+    """What the scan of the Docker image has found; null where the environment asks for none (docs/gates.md)."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Running(Claim):
@@ -340,6 +346,7 @@ class PlannedBuild(Document):
     base: Base | None
     generation: int
     promotion: Promotion | None
+    scan: Scan | None
     request: BuildRequest | None
     ask: Ask | None
     warning: str | None

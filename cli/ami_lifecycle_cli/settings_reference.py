@@ -184,6 +184,25 @@ MEANINGS: Final[dict[str, str]] = {
         "An environment's rebuild waits for the next sweep, 15 minutes later, when this one has started so many, of "
         "all environments. Set it in `defaults`."
     ),
+    "scan.enabled": "`false` switches off what `defaults` switch on.",
+    "scan.max_findings.critical": "Most critical findings that pass.",
+    "scan.max_findings.high": "Most high findings that pass.",
+    "scan.max_findings.medium": "Most medium findings that pass.",
+    "scan.max_findings.low": "Most low findings that pass.",
+    "scan.max_findings.informational": "Most informational findings that pass.",
+    "scan.max_findings.untriaged": "Most findings that pass to which nobody has given a severity yet.",
+    "scan.only_fixable": (
+        "Count only findings for which there is a fixed version. A basic scan does not say which, so each of its "
+        "findings counts."
+    ),
+    "scan.missing": (
+        "What has not been scanned, or cannot be: `refuse` keeps it out, `allow` lets it pass, and the records say so."
+    ),
+    "scan.wait_minutes": "How long an execution waits for a scan, from its start on.",
+    "scan.waivers": (
+        "Vulnerabilities that do not count until a day: `id`, `reason`, `expires`, and `package` for one package "
+        "alone. An environment's list takes the place of that of `defaults`."
+    ),
 }
 _OF_THE_FILE: Final = frozenset({"application", "environment", "hook_scripts", "hook_programs"})
 # What is read of documents, which only plans have.
@@ -303,7 +322,8 @@ def _form(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_form(each) for each in schema["anyOf"])
     if "$ref" in schema:
-        return f"[{schema['$ref'].rpartition('/')[2].lower()}s](hooks.md)"
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name.lower()}s]({_PAGES[name]})"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     kind = str(schema.get("type"))
@@ -314,6 +334,8 @@ def _form(schema: Mapping[str, Any]) -> str:
     return _WORDS.get(kind, kind)
 
 
+# Where the items of a list are explained.
+_PAGES: Final = {"Hook": "hooks.md", "Waiver": "gates.md"}
 _WORDS: Final = {
     "boolean": "`true`, `false`",
     "integer": "whole number",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 from tests.fakes.faults import Faulty, port_call
 
 from ami_lifecycle.domain.docker_image import Manifest, RegistryImage
+from ami_lifecycle.domain.scans import NO_SCAN, NOT_IN_REPOSITORY, ScanReport
 from ami_lifecycle.errors import RepositoryNotFoundError
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -29,6 +31,8 @@ class FakeRepository(Faulty):
         self.digests: dict[str, set[str]] = {name: set() for name in self.tags}
         self.manifests: dict[str, Manifest] = {}
         self.archived: set[str] = set()
+        self.scans: dict[str, ScanReport] = {}
+        self.pushed_at: dict[str, datetime] = {}
 
     def push(self, tag: str | None, content: str = "first", repository: str = "comfyui") -> str:
         """Push an image whose digest follows from its content; returns the digest."""
@@ -69,7 +73,9 @@ class FakeRepository(Faulty):
         self._known(repository)
         if digest not in self.digests[repository]:
             return None
-        return RegistryImage(digest=digest, is_archived=digest in self.archived)
+        return RegistryImage(
+            digest=digest, is_archived=digest in self.archived, pushed_at=self.pushed_at.get(digest)
+        )
 
     @port_call
     def manifest(self, repository: str, digest: str) -> Manifest | None:
@@ -78,6 +84,14 @@ class FakeRepository(Faulty):
         if digest not in self.digests[repository] and digest not in self.manifests:
             return None
         return self.manifests.get(digest, PLAIN_IMAGE)
+
+    @port_call
+    def scan(self, repository: str, digest: str) -> ScanReport:
+        """What the scan of a digest has found: nothing was scanned, unless a test says otherwise."""
+        self._known(repository)
+        if digest not in self.digests[repository] and digest not in self.manifests:
+            return NOT_IN_REPOSITORY
+        return self.scans.get(digest, NO_SCAN)
 
     def _known(self, repository: str) -> None:
         if repository not in self.tags:

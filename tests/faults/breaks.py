@@ -17,6 +17,7 @@ from tests.faults.forked_runs import Branches
 from tests.faults.runner import Result, run_forked
 from tests.faults.scenarios import (
     FIRST_BUILD,
+    GATED_UPDATE,
     OVERTAKEN_PLAN,
     RETIREMENT,
     UPDATE,
@@ -35,7 +36,8 @@ from ami_lifecycle.domain.execution import ClaimResult, StepInput, Wait, WaitKin
 from ami_lifecycle.domain.launchers import Resolution
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.domain.retirement import PreviousImages
-from ami_lifecycle.steps import claim_environment
+from ami_lifecycle.domain.scans import ScanFacts, Verdict
+from ami_lifecycle.steps import claim_environment, scan_gate
 from ami_lifecycle.steps.orphan_removal import OrphanRemover, RemovedOrphans
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
@@ -63,6 +65,15 @@ def _retire_the_live_image(_: World) -> None:
         return PreviousImages([], [live])
 
     RetirementReview.previous_images = previous_images
+
+
+def _let_any_findings_pass(world: World) -> None:
+    world.scan_pushes(60, {"id": "CVE-2026-1", "severity": "CRITICAL"})
+
+    def judge(digest: str, *_: object) -> Verdict:
+        return Verdict(ScanFacts(digest=digest, scanner="basic"))
+
+    scan_gate.judge = judge
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:
@@ -201,6 +212,7 @@ BREAKS: Mapping[str, Break] = {
             "what is published is not known", "P5", FIRST_BUILD, _forget_what_is_published, (_PUSHED_TWICE,)
         ),
         Break("a plan that others overtook is built", "P5", OVERTAKEN_PLAN, _carry_out_whatever_was_planned),
+        Break("whatever a scan has found passes", "P7", GATED_UPDATE, _let_any_findings_pass),
         Break(
             "everybody's images are retired", "P6", RETIREMENT, _find_everybodys_images_with_every_permission
         ),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import ASKED, BASED, KEEPING, OTHER, PROD, PROMOTED, World
+from tests.faults.world import ASKED, BASED, KEEPING, OTHER, PROD, PROMOTED, SCANNED, World
 
 
 class Scenario(NamedTuple):
@@ -159,6 +159,11 @@ def _publish_one_of_a_base(world: World) -> None:
     _publish_one(world, BASED)
 
 
+def _publish_one_that_was_scanned(world: World) -> None:
+    world.scan_pushes(60)
+    _publish_one(world, SCANNED)
+
+
 def _follow_the_base(world: World) -> None:
     """A newer base is there, and the next sweep starts the rebuild of what is live."""
     world.share_base()
@@ -288,6 +293,15 @@ APPROVAL = Scenario(
         }
     ),
 )
+GATED_UPDATE = Scenario(
+    "gated-update",
+    # It waits for the scan of what is pushed.
+    SCANNED,
+    _publish_one_that_was_scanned,
+    lambda world: _ignore(world.push("two", SCANNED)),
+    # Who reads findings, and who writes down what was found.
+    frozenset({"PlanBuildFunction", "PublishImageFunction", "BuildStateMachine"}),
+)
 SWEEP = Scenario(
     "sweep",
     PROD,
@@ -312,6 +326,7 @@ SCENARIOS = {
         REBASE,
         UNDELETION,
         APPROVAL,
+        GATED_UPDATE,
         SWEEP,
     )
 }

@@ -19,7 +19,8 @@ from aws_emulator.step_functions.execution import Execution
 
 REPOSITORY = "comfyui"
 APPLICATION = "comfyui"
-PROD, KEEPING, OTHER, PROMOTED, BASED, ASKED = "prod", "keeping", "other", "promoted", "based", "asked"
+PROD, KEEPING, OTHER, PROMOTED, BASED = "prod", "keeping", "other", "promoted", "based"
+ASKED, SCANNED = "asked", "scanned"
 _GOLDEN_OWNER, _GOLDEN_NAME = "210987654321", "golden"
 _HOOKS = {
     stage: [{"script": f"config/hooks/{stage}.sh", "parameters": {"LEVEL": "1"}}]
@@ -41,6 +42,8 @@ ENVIRONMENTS: Mapping[str, Any] = {
         "refresh": {"follow_base": True},
     },
     ASKED: {"approval": {"pushes": True}},
+    # With a vulnerability gate.
+    SCANNED: {"scan": {}},
 }
 # No step of a build takes this long without anything to do.
 PATIENCE = 40 * 3600.0
@@ -98,6 +101,13 @@ class World:
         """Push a Docker image under an environment's tag; its digest."""
         tag = f"{environment}-latest"
         return push_image(self.client("ecr"), REPOSITORY, tag, revision=revision, branch="main")
+
+    def scan_pushes(self, seconds: float, *findings: Mapping[str, str]) -> None:
+        """Have ECR scan what is pushed from now on; its scans take so long and find this."""
+        self.client("ecr").put_image_scanning_configuration(
+            repositoryName=REPOSITORY, imageScanningConfiguration={"scanOnPush": True}
+        )
+        self.simulation.registry.set_scan(REPOSITORY, findings=findings, seconds=seconds)
 
     def promote(self) -> None:
         """Promote what OTHER publishes."""

@@ -103,7 +103,9 @@ class Statement:
 
 
 def _statements(owner: str, document: Document) -> list[Statement]:
-    for raw in document["Statement"]:
+    # Those included that only some stacks have.
+    found = [raw["Fn::If"][1] if "Fn::If" in raw else raw for raw in document["Statement"]]
+    for raw in found:
         assert raw["Effect"] in {"Allow", "Deny"}
         assert not {"NotAction", "NotResource", "NotPrincipal"} & raw.keys(), f"{owner} grants by exclusion"
     return [
@@ -114,7 +116,7 @@ def _statements(owner: str, document: Document) -> list[Statement]:
             resources=tuple(text(resource) for resource in listed(raw["Resource"])),
             conditions=raw.get("Condition", {}),
         )
-        for raw in document["Statement"]
+        for raw in found
         if raw["Effect"] == "Allow"
     ]
 

@@ -19,9 +19,14 @@ _LITTLE_HISTORY = {"publication": {"history_to_keep": 1}}
 FEW_ENVIRONMENTS: dict[str, Any] = {
     "environments": {
         "failing": _LITTLE_HISTORY,
+        # Scans are asked about by the plan and by the sweep, and there are none.
         # What a launch costs is reckoned from the snapshots, and a newer Ubuntu is looked for by the sweep.
         "calm": {**_LITTLE_HISTORY, "launch": {"initialization_rate": 300}},
-        "swept": {**_LITTLE_HISTORY, "refresh": {"follow_base": True}},
+        "swept": {
+            **_LITTLE_HISTORY,
+            "refresh": {"follow_base": True},
+            "scan": {"missing": "allow", "wait_minutes": 0},
+        },
         # Which previous images are kept goes by the records of their publications.
         "asked": {**_LITTLE_HISTORY, "approval": {"pushes": True}},
         "busy": {**_LITTLE_HISTORY, "retirement": {"keep_previous": 2}},

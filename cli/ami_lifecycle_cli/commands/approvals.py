@@ -68,6 +68,7 @@ def _print_open(shown: ShownApproval) -> None:
                 if facts.boot_to_healthy_seconds
                 else None,
             ),
+            ("Scan", facts.scan),
             ("Differs", "\n".join(facts.differences())),
             ("Because", "\n".join(facts.reasons)),
             ("Asked", f"{utc_date(asked.asked_at)} UTC by {asked.asked_by or 'nobody knows whom'}"),

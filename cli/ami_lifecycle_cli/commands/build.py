@@ -78,7 +78,8 @@ def build(
         pin=pin,
         reason=reason,
     )
-    plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
+    started = stack.clock.now()
+    plan = stack.planner().plan_request(request, stack.execution_arn("dry-run"), started).plan
     if pin and plan.action is Action.NONE and (live := _live_with(stack, request)) is not None:
         request = make_request(
             environment=environment,
@@ -194,6 +195,7 @@ def _print_plan(stack: Stack, plan: BuildPlan, warning: str | None, *, as_json: 
             ("Because", "\n".join(plan.reasons)),
             ("On", f"{', '.join(settings.builder.instance_types)}, {settings.builder.root_volume_gib} GiB"),
             ("Verified", "yes" if settings.verification.enabled else "no, the settings switch it off"),
+            ("Scan", plan.scan.text if plan.scan else None),
             ("Image name", settings.image_name),
             ("Approval", f"it asks for {plan.asked.subject.id} first" if plan.ask else None),
             ("Pinned", "yes" if plan.request and plan.request.pin else None),

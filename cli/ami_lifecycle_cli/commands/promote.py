@@ -76,7 +76,8 @@ def promote(
     }
     given = {name: value for name, value in fields.items() if value is not None}
     request = make_request(given, "see --help")
-    plan = stack.planner().plan_request(request, stack.execution_arn("dry-run")).plan
+    started = stack.clock.now()
+    plan = stack.planner().plan_request(request, stack.execution_arn("dry-run"), started).plan
     if dry_run or plan.action is Action.NONE:
         _print_plan(stack, plan, as_json=target.as_json)
         if not target.as_json and plan.action is not Action.NONE:
@@ -117,6 +118,7 @@ def _print_plan(stack: Stack, plan: BuildPlan, *, as_json: bool) -> None:
             ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
             ("Tested there", known.verified_at or "no" if known else None),
             ("Because", "\n".join(plan.reasons)),
+            ("Scan", plan.scan.text if plan.scan else None),
             ("Canary", "yes, in this environment" if verified else "no, the settings switch it off"),
             ("Approval", f"it asks for {plan.asked.subject.id} first" if plan.ask else None),
             ("Pinned", "yes" if plan.request and plan.request.pin else None),

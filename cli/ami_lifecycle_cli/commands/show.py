@@ -28,6 +28,7 @@ from ami_lifecycle_cli.stack.package_lists import (
     summary_of,
     summary_text,
 )
+from ami_lifecycle_cli.stack.records import scan_text
 from ami_lifecycle_cli.stack.runs import totals_by_phase
 
 app = typer.Typer(add_completion=False)
@@ -133,6 +134,7 @@ def _print(stack: Stack, known: KnownImage) -> None:
             ("Hooks", record.recipe),
             ("Promoted from", record.promoted_from),
             ("Verified", record.verified_at or "no"),
+            ("Scan", scan_text(record)),
             ("Replaces", record.replaces),
             ("Reason", record.reason),
             ("Packages", summary_text(summary_of(known))),

@@ -19,7 +19,7 @@ from ami_lifecycle_cli.stack.formatting import (
     utc_date,
 )
 from ami_lifecycle_cli.stack.observation import Observation, describe_request, observe_all
-from ami_lifecycle_cli.stack.records import first_boot_text, published_since
+from ami_lifecycle_cli.stack.records import first_boot_text, published_since, scan_text
 
 app = typer.Typer(add_completion=False)
 
@@ -98,6 +98,7 @@ def _print_one(stack: Stack, observation: Observation) -> None:
             ("Commit", _commit(observation)),
             ("Build", _build(observation)),
             ("Verified", _verified(observation)),
+            ("Scan", scan_text(known)),
             ("First boot", first_boot_text(known)),
             ("Reason", known.reason if known else None),
             ("Running", _running(stack, observation)),

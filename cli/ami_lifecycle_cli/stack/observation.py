@@ -20,10 +20,11 @@ from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.retirement_limit import what_is_refused
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
-from ami_lifecycle.errors import AmiLifecycleError
+from ami_lifecycle.errors import AmiLifecycleError, ImageNotScannedError, VulnerabilitiesFoundError
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.retire_images import within_limit
+from ami_lifecycle.steps.scan_gate import ScanGate
 from ami_lifecycle_cli.stack.approvals import ShownApproval, open_request, refusal_of
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, short_digest, short_name, utc_date
@@ -347,9 +348,10 @@ def _source_drift(
     if digest is None:
         yield f"{settings.repository} has no tag {settings.image_tag}; push it"
     elif digest != live.digest and live.value is not None:
-        why = _why_not_approved(stack, settings, digest, record) or _why_not_built(
-            digest, record, settings, stack.clock.now()
+        why = _held_by_gate(stack, digest, record, settings) or _why_not_approved(
+            stack, settings, digest, record
         )
+        why = why or _why_not_built(digest, record, settings, stack.clock.now())
         yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
     elif live.image is not None and live.recipe != settings.recipe:
         why = _why_not_built(digest, record, settings, stack.clock.now())
@@ -370,6 +372,21 @@ def _why_not_approved(
     if is_it and found is not None and found.state is ApprovalState.WAITING:
         return f"it waits for approval, {found}"
     return refusal_of(stack, settings, digest)
+
+
+def _held_by_gate(
+    stack: Stack, digest: str, record: EnvironmentRecord, settings: EnvironmentSettings
+) -> str | None:
+    """Why the vulnerability gate does not let a digest pass; None where it does, or something else comes before."""
+    if settings.scan_gate is None or record.claim is not None or record.pin is not None:
+        return None
+    try:
+        ScanGate(stack.repository, stack.clock).check(settings, settings.repository, digest, started=None)
+    except (ImageNotScannedError, VulnerabilitiesFoundError) as error:
+        return str(error)
+    except AmiLifecycleError as error:
+        return f"its scan could not be looked at: {error}"
+    return None
 
 
 def _why_not_built(

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from ami_lifecycle.domain.first_boot import recorded_first_boot
+from ami_lifecycle.domain.gates import GateName
 from ami_lifecycle.domain.lineage import publication_order
 from ami_lifecycle.domain.model import Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.preflight import data_type_finding
 from ami_lifecycle.domain.record import HistoryRecord, Metadata
 from ami_lifecycle.domain.release import release_of_record
+from ami_lifecycle.domain.scans import recorded_scan
 from ami_lifecycle_cli.stack.deployment import Stack
 from ami_lifecycle_cli.stack.formatting import iso_date, parse_date, shown
 
@@ -79,6 +81,12 @@ def first_boot_text(record: Metadata | None) -> str | None:
         f"whole after {found.initialization_seconds} s at {found.initialization_rate} MiB/s; "
         f"{found.cents_per_launch} cents a launch, {found.launches_at_once} launches at once"
     )
+
+
+def scan_text(record: Metadata | None) -> str | None:
+    """What the vulnerability scan had found when the image was published; None where nobody asked for one."""
+    found = recorded_scan(record.gates.get(GateName.SCAN.value)) if record else None
+    return found.text if found else None
 
 
 def read_environment_live(stack: Stack, environment: str) -> Live:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from aws_emulator.api.operations import ApiError, Request, Response, operation
@@ -20,7 +20,7 @@ from aws_emulator.ecr.model import Repository, StoredImage, shown_id
 # ECR API reference, DescribeImageScanFindings, maxResults.
 _PAGE: Final = 100
 # ECR API reference, StartImageScan.
-_ONCE_IN: Final = timedelta(hours=24)
+_ONCE_IN_SECONDS: Final = 24 * 3600.0
 _BASIC: Final = ("INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL", "UNDEFINED")
 _ENHANCED: Final = ("INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL", "UNTRIAGED")
 # botocore's model, ScanStatus, of scans that end without findings.
@@ -51,20 +51,16 @@ class Outcome:
     description: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scan:
-    """One scan of an image, and how it goes."""
+    """One scan of an image, and how it goes. `begun` is in emulated seconds, `completed` the date at which it was seen
+    to be over.
+    """
 
-    begun: datetime
+    begun: float
     outcome: Outcome
     enhanced: bool
-
-    def ended(self, now: datetime) -> datetime | None:
-        """When it was over; None where it goes on."""
-        if self.outcome.seconds is None:
-            return None
-        end = self.begun + timedelta(seconds=self.outcome.seconds)
-        return end if now >= end else None
+    completed: datetime | None = None
 
 
 @dataclass
@@ -98,9 +94,18 @@ class Scans(Layers):
         if image.scannable and (self.scanning.enhanced or repository.scan_on_push):
             self._begin(repository, image)
 
+    def completed(self, scan: Scan) -> datetime | None:
+        """When a scan was over; None where it goes on."""
+        seconds = scan.outcome.seconds
+        if seconds is None or self.clock.elapsed() < scan.begun + seconds:
+            return None
+        if scan.completed is None:
+            scan.completed = self.clock.now()
+        return scan.completed
+
     def _begin(self, repository: Repository, image: StoredImage) -> Scan:
         outcome = self.scanning.outcome_of(repository.name, image.digest)
-        scan = Scan(self.clock.now(), outcome, self.scanning.enhanced)
+        scan = Scan(self.clock.elapsed(), outcome, self.scanning.enhanced)
         self.scanning.scans[repository.name, image.digest] = scan
         return scan
 
@@ -153,7 +158,7 @@ class Scans(Layers):
                     "the Amazon ECR documentation.",
                 )
             before = self.scanning.scans.get((repository.name, image.digest))
-            if before is not None and self.clock.now() < before.begun + _ONCE_IN:
+            if before is not None and self.clock.elapsed() < before.begun + _ONCE_IN_SECONDS:
                 raise ApiError(
                     "LimitExceededException",
                     "The scan quota per image has been exceeded. Wait and try again.",
@@ -171,15 +176,15 @@ class Scans(Layers):
             parameters = self.supported(request, "imageId", "maxResults", "nextToken", "repositoryName")
             repository = self.require_repository(parameters["repositoryName"])
             image = self.require_image(repository, parameters["imageId"])
-            scan, now = self.scanning.scans.get((repository.name, image.digest)), self.clock.now()
-            if scan is None or (scan.enhanced and now < _seen(scan)):
+            scan = self.scanning.scans.get((repository.name, image.digest))
+            if scan is None or (scan.enhanced and self.clock.elapsed() < _seen(scan)):
                 raise ApiError(
                     "ScanNotFoundException",
                     f"Image scan does not exist for the image with '{shown_id(parameters['imageId'])}' in the "
                     f"repository with name '{repository.name}' in the registry with id '{self.account_id}'",
                 )
             described = self._of(repository, image, parameters["imageId"])
-            ended, outcome = scan.ended(now), scan.outcome
+            ended, outcome = self.completed(scan), scan.outcome
             if ended is None:
                 # aws/aws-cli #6759, aws/aws-sdk #289: Inspector's scan is ACTIVE before it has found anything.
                 status = {"status": "ACTIVE", "description": _CONTINUOUS}
@@ -274,15 +279,16 @@ class Scans(Layers):
             self.scanning.outcomes[repository, digest] = outcome
             for key, scan in self.scanning.scans.items():
                 if key[0] == repository and digest in {"", key[1]}:
-                    self.scanning.scans[key] = replace(scan, outcome=outcome)
+                    self.scanning.scans[key] = replace(scan, outcome=outcome, completed=None)
 
 
 _CONTINUOUS: Final = "Continuous scan is selected for image."
 
 
-def _seen(scan: Scan) -> datetime:
+def _seen(scan: Scan) -> float:
     """When ECR knows of Inspector's scan, which takes a while after the push."""
-    return scan.begun + timedelta(seconds=(scan.outcome.seconds or 60.0) / 2)
+    seconds = scan.outcome.seconds
+    return scan.begun + (60.0 if seconds is None else seconds) / 2
 
 
 def _basic(finding: Mapping[str, str]) -> dict[str, Any]:

@@ -35,6 +35,8 @@
     │   ├── ApprovalSupersededError      a newer request has taken its place
     │   ├── ApprovalDecidedError         it was decided before, otherwise
     │   ├── OwnApprovalError             whoever asks does not approve
+    │   ├── ImageNotScannedError         the environment asks for a scan, and there is none
+    │   ├── VulnerabilitiesFoundError    the scan has found more than the environment lets pass
     │   ├── PromotionRefusedError        the release does not fit the environment, or is none to go on with
     │   ├── RetirementLimitError         more images would go at once than the settings allow
     │   └── ImageMismatchError           the registered copy is not the image that was verified
@@ -199,6 +201,14 @@ class ApprovalDecidedError(RefusedError):
 
 class OwnApprovalError(RefusedError):
     """Whoever asks for an approval does not give it himself."""
+
+
+class ImageNotScannedError(RefusedError):
+    """The environment asks for a vulnerability scan of the Docker image, and there is none, or none that is done."""
+
+
+class VulnerabilitiesFoundError(RefusedError):
+    """The scan of the Docker image has found more than the environment lets pass."""
 
 
 class PromotionRefusedError(RefusedError):

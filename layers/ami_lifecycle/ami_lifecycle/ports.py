@@ -32,6 +32,7 @@ from ami_lifecycle.domain.model import (
 )
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.domain.request import BuildRequest
+from ami_lifecycle.domain.scans import ScanReport
 
 
 class Approvals(Protocol):
@@ -304,6 +305,9 @@ class Repository(Protocol):
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """The manifest of a digest; None when it is not there or cannot be read."""
+
+    def scan(self, repository: str, digest: str) -> ScanReport:
+        """What the scan of a manifest has found, or why there is none."""
 
 
 class Network(Protocol):

@@ -12,6 +12,8 @@ import yaml
 from ami_lifecycle_testbed.observers.account_view import AccountView, Settings, Source, Workings
 from ami_lifecycle_testbed.observers.approvals import Approvals
 from ami_lifecycle_testbed.observers.observers import Observers
+from ami_lifecycle_testbed.observers.scan_gate import ScanGate
+from ami_lifecycle_testbed.promises.view import DIGEST_TAG
 from aws_emulator.api.operations import ApiError
 from aws_emulator.project import Services
 
@@ -48,6 +50,7 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
         promoted=promoted,
         items=lambda: _all_items(emulator),
     )
+    scan = _scan_gate(emulator, settings, defaults, repository)
     view = AccountView(
         emulator.ec2,
         emulator.auto_scaling,
@@ -77,14 +80,32 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
             is_running=lambda arn: _is_running(emulator, arn),
             is_forced=lambda arn: _is_forced(emulator, arn),
             package_lists=lambda: [key for _, key in emulator.buckets.objects()],
-            gates={"approval": approvals.has_passed},
-            waits_at_gate=approvals.waits,
+            gates={"approval": approvals.has_passed, "scan": scan},
+            waits_at_gate=lambda name, digest: (
+                approvals.waits(name, digest) or not scan(name, {DIGEST_TAG: digest})
+            ),
         ),
     )
     observers = Observers(view, lambda caller: emulator.identities.role_of(caller) is not None)
     observers.attach(emulator.gateway)
     emulator.bus.taps.append(observers.notice_event)
     return observers
+
+
+def _scan_gate(
+    emulator: Services, settings: Mapping[str, Any], defaults: Mapping[str, Any], repository: str
+) -> ScanGate:
+    gated = {}
+    for name, own in settings.items():
+        if "scan" not in {**defaults, **own}:
+            continue
+        below, above = defaults.get("scan") or {}, own.get("scan") or {}
+        limits = {**(below.get("max_findings") or {}), **(above.get("max_findings") or {})}
+        merged = {**below, **above, "max_findings": limits}
+        if merged.get("enabled", True):
+            architecture = _setting(own, defaults, "builder", "architecture", otherwise=False)
+            gated[name] = (merged, architecture or "x86_64")
+    return ScanGate(emulator.registry, dict.fromkeys(settings, repository), gated, emulator.clock.now)
 
 
 def _source(content: Mapping[str, Any], environment: str, repository: str) -> Source:

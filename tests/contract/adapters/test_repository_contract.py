@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.contract.adapters.rig import Rig
 
+from ami_lifecycle.domain.scans import NO_SCAN, NOT_IN_REPOSITORY
 from ami_lifecycle.errors import RepositoryNotFoundError
 
 NO_DIGEST = "sha256:" + "0" * 64
@@ -43,6 +44,12 @@ def test_a_digest_is_described_with_its_manifest(rig: Rig) -> None:
     assert rig.repository.manifest(rig.repository_name, NO_DIGEST) is None
 
 
+def test_what_nobody_has_scanned_has_no_scan(rig: Rig) -> None:
+    digest = rig.push(rig.name, f"{rig.name}-first")
+    assert rig.repository.scan(rig.repository_name, digest) == NO_SCAN
+    assert rig.repository.scan(rig.repository_name, NO_DIGEST) == NOT_IN_REPOSITORY
+
+
 def test_a_repository_that_does_not_exist_is_an_error(rig: Rig) -> None:
     with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
         rig.repository.uri("no-such-repository")
@@ -54,3 +61,5 @@ def test_a_repository_that_does_not_exist_is_an_error(rig: Rig) -> None:
         rig.repository.describe("no-such-repository", NO_DIGEST)
     with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
         rig.repository.manifest("no-such-repository", NO_DIGEST)
+    with pytest.raises(RepositoryNotFoundError, match="no-such-repository"):
+        rig.repository.scan("no-such-repository", NO_DIGEST)

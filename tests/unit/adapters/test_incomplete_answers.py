@@ -409,6 +409,47 @@ CASES = [
         {"BatchGetImage": {"images": [{"imageManifest": "{}"}]}},
     ),
     Case(
+        _repository,
+        "scan",
+        {"repository": "comfyui", "digest": DIGEST},
+        {
+            "DescribeImageScanFindings": {
+                "imageScanStatus": {"status": "COMPLETE"},
+                "imageScanFindings": {
+                    "imageScanCompletedAt": NOW,
+                    "findingSeverityCounts": {"LOW": 1},
+                    "enhancedFindings": [
+                        {
+                            "severity": "LOW",
+                            "packageVulnerabilityDetails": {
+                                "vulnerabilityId": "CVE-2026-1",
+                                "vulnerablePackages": [
+                                    {"name": "bash", "version": "5.1", "fixedInVersion": "5.2"}
+                                ],
+                            },
+                        }
+                    ],
+                },
+            }
+        },
+        # Without a date nothing was scanned yet; what is counted and not named counts; a finding without its name or
+        # its packages is one all the same.
+        frozenset(
+            {
+                "imageScanCompletedAt",
+                "findingSeverityCounts",
+                "LOW",
+                "enhancedFindings",
+                "packageVulnerabilityDetails",
+                "vulnerabilityId",
+                "vulnerablePackages",
+                "name",
+                "version",
+                "fixedInVersion",
+            }
+        ),
+    ),
+    Case(
         _network,
         "vpcs_of_subnets",
         {"subnet_ids": ["subnet-0123456789abcdef0"]},

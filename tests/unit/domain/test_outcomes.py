@@ -20,6 +20,7 @@ from ami_lifecycle.domain.outcomes import (
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
+from ami_lifecycle.domain.scans import ScanFacts
 from ami_lifecycle.steps.release_environment import ReleaseInput
 
 NEW, OLD, USED = "ami-0123456789abcde02", "ami-0123456789abcde01", "ami-0123456789abcde00"
@@ -128,6 +129,12 @@ def test_a_retirement_that_ends_with_another_name_announces_the_new_id() -> None
     assert [event.detail_type for event in events] == ["Image Published"]
 
 
+def test_a_publication_says_what_its_scan_has_found() -> None:
+    scan = ScanFacts(digest="sha256:1", scanner="basic", findings={"low": 1})
+    (published,) = announced(image_id=OLD, scan=scan)
+    assert published.model_dump(mode="json")["scan"] == scan.model_dump(mode="json")
+
+
 def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
     published, rolled_back = announced(
         trigger=Trigger.ROLLBACK,
@@ -148,6 +155,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
         "replaced": NEW,
     }
     assert published.model_dump(mode="json") == about | {
+        "scan": None,
         "image_digest": "sha256:1",
         "release": "arn:maker",
         "promoted_from": "staging",

@@ -10,7 +10,7 @@ from typing import Final
 from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.stack.formatting import age, duration, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.observation import Observation, describe_request
-from ami_lifecycle_cli.stack.records import published_since
+from ami_lifecycle_cli.stack.records import published_since, scan_text
 from ami_lifecycle_cli.stack.reporting.charts import builds, image_reference, lineage, link, timeline
 from ami_lifecycle_cli.stack.reporting.report_data import Build, EnvironmentReport
 from ami_lifecycle_cli.stack.reporting.style import STYLE
@@ -169,6 +169,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Promoted from", observation.promoted_from),
         ("Commit", f"{known.commit_sha or '-'} on {known.branch or '-'}" if known else None),
         ("Verified", verified if known else None),
+        ("Scan", scan_text(known)),
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.queued_request) if record.queued_request else None),

@@ -46,6 +46,11 @@ _DENIED: Final = Rule(
 # IAM user guide, Troubleshoot access denied error messages: the kind of policy that denied the call. These denials
 # cannot be solved by a grant to the role.
 _OTHER_POLICIES: Final[Mapping[str, str]] = {
+    # ECR asks it in the caller's name (ECR user guide, IAM permissions required for enhanced scanning).
+    "perform: inspector2:": (
+        "The registry has enhanced scanning: deploy the stack with EnhancedScanning=true, which grants what its "
+        "findings need (docs/gates.md)."
+    ),
     "service control policy": (
         "A service control policy of the organization refuses it, so no grant of this account helps. If the policy "
         "demands tags, set them as `tags` in config/build_config.yml (docs/deploy.md) and deploy; otherwise ask its "

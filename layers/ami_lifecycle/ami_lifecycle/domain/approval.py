@@ -101,6 +101,7 @@ class ApprovalFacts(Frozen):
     verified_at: str | None = None
     boot_to_healthy_seconds: float | None = None
     first_read_seconds: float | None = None
+    scan: str | None = None
     reasons: tuple[str, ...] = ()
     live: LiveFacts = LiveFacts()
 

@@ -7,6 +7,7 @@ version 2, schema 2), ECR API reference (DescribeImages, BatchGetImage).
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, Final
 
 from ami_lifecycle.domain.model import Frozen
@@ -42,6 +43,7 @@ class RegistryImage(Frozen):
 
     digest: str
     is_archived: bool = False
+    pushed_at: datetime | None = None
 
 
 class Child(Frozen):

@@ -86,10 +86,19 @@ class Adoption(Frozen):
     reason: str = ""
 
 
+class ScanWait(Frozen):
+    """What a plan waits for before it is made again."""
+
+    reason: str
+
+
 class BuildState(Frozen):
-    """The state of an execution as `plan_build` starts it; each later step fills in its part."""
+    """The state of an execution as `plan_build` starts it; each later step fills in its part. A plan that `waits` is
+    not carried out: it is made again.
+    """
 
     plan: BuildPlan
+    waits: ScanWait | None = None
     claim: ClaimResult | None = None
     builder: InstanceRef | None = None
     provisioning: CommandRef | None = None

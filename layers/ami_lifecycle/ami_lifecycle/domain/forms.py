@@ -8,6 +8,7 @@ Python, Java, Go and bash read alike: no `(?:`, no `\\d`, no repetition above 1,
 from __future__ import annotations
 
 import re
+from datetime import date
 from functools import cache
 from typing import Annotated, Final, NamedTuple
 
@@ -193,6 +194,17 @@ FORMS: Final[dict[str, Form]] = {
         "tag:KEY of a tag of the instance, or imds:PATH below meta-data of the instance metadata, as tag:Shard or "
         "imds:placement/availability-zone; a default may stand behind |, as tag:Shard|0",
     ),
+    # As Inspector and ECR name what they find: CVE-2024-3094, GHSA-..., ALAS2023-2024-123.
+    "vulnerability_id": Form(
+        "[A-Z][A-Z0-9]*(-[A-Za-z0-9:.]+)+",
+        "the id that the scan gives the vulnerability, as CVE-2024-3094",
+        longest=100,
+    ),
+    "package_name": Form(
+        "[A-Za-z0-9@][A-Za-z0-9@/:._+~-]*",
+        "the name that the scan gives the package, as libssl3, without its version",
+        longest=200,
+    ),
     "health_path": Form(
         "/[A-Za-z0-9._~/?=&%-]{0,200}", "a path from / on, with at most 200 letters, digits, ._~/?=&%-"
     ),
@@ -238,6 +250,15 @@ def _zones() -> frozenset[str]:
     return frozenset((files("tzdata") / "zones").read_text(encoding="utf-8").split())
 
 
+def _day(text: str) -> str:
+    """A date of the calendar."""
+    try:
+        written = date.fromisoformat(text).isoformat() if len(text) == len("2026-01-31") else None
+    except ValueError:
+        written = None
+    return _refuse(text, None if written == text else "write a date of the calendar, as 2026-01-31")
+
+
 def _plain(text: str) -> str:
     """One line of characters, for systemd's unit and Docker's file of variables."""
     found = CONTROL.search(text) or next((each for each in text if ord(each) & 0xFFFE == 0xFFFE), None)
@@ -280,6 +301,9 @@ BaseOwner = Annotated[StrictStr, AfterValidator(FORMS["base_owner"].check)]
 BaseImageId = Annotated[StrictStr, AfterValidator(FORMS["base_image_id"].check)]
 BaseImageName = Annotated[StrictStr, AfterValidator(FORMS["base_image_name"].check)]
 BaseParameter = Annotated[StrictStr, AfterValidator(FORMS["base_parameter"].check)]
+VulnerabilityId = Annotated[StrictStr, AfterValidator(FORMS["vulnerability_id"].check)]
+PackageName = Annotated[StrictStr, AfterValidator(FORMS["package_name"].check)]
+Day = Annotated[StrictStr, AfterValidator(_day)]
 HealthPath = Annotated[StrictStr, AfterValidator(FORMS["health_path"].check)]
 PlainText = Annotated[StrictStr, AfterValidator(_plain)]
 ScriptText = Annotated[StrictStr, AfterValidator(_script)]

@@ -17,6 +17,7 @@ from ami_lifecycle.domain.model import AmiId, Frozen
 from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.request import Trigger
 from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
+from ami_lifecycle.domain.scans import ScanFacts
 
 SOURCE: Final = "ami-lifecycle"
 OUTCOME_SCHEMA_VERSION: Final = 1
@@ -48,6 +49,7 @@ class ImagePublished(Outcome):
     release: str | None
     promoted_from: str | None
     replaced: AmiId | None
+    scan: ScanFacts | None
     parameter: str
     trigger: Trigger
     reasons: tuple[str, ...]
@@ -202,6 +204,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             release=result.release,
             promoted_from=result.promoted_from,
             replaced=result.replaced,
+            scan=result.scan,
             parameter=settings.parameter_names.latest,
             trigger=plan.trigger,
             reasons=plan.reasons,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from ami_lifecycle.domain.approval import Ask
 from ami_lifecycle.domain.model import AmiId, Digest, Frozen, VolatileDevice
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
+from ami_lifecycle.domain.scans import ScanFacts
 from ami_lifecycle.domain.settings import EnvironmentName, EnvironmentSettings
 
 
@@ -70,6 +71,7 @@ class BuildPlan(Frozen):
     base: Base | None = None
     generation: int = 1
     promotion: Promotion | None = None
+    scan: ScanFacts | None = None
     request: BuildRequest | None = None
     ask: Ask | None = None
 

@@ -8,6 +8,7 @@ from ami_lifecycle.domain.decision import Blocked, Decision
 from ami_lifecycle.domain.model import AmiId, Frozen
 from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.request import Action
+from ami_lifecycle.domain.scans import ScanFacts
 
 
 class ReleaseResult(Frozen):
@@ -23,6 +24,7 @@ class ReleaseResult(Frozen):
     promoted_from: str | None = None
     replaced: AmiId | None = None
     packages: PackageSummary | None = None
+    scan: ScanFacts | None = None
     decisions: tuple[Decision, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     omitted: int | None = None

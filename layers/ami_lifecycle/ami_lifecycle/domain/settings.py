@@ -45,6 +45,7 @@ from ami_lifecycle.domain.hooks import HookSettings
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.naming import ParameterNames
 from ami_lifecycle.domain.recipe import recipe_of
+from ami_lifecycle.domain.scan_settings import ScanSettings, no_scan
 from ami_lifecycle.domain.tagging import problem_of_tags
 
 __all__ = ["EnvironmentName", "EnvironmentSettings", "ImageTag"]
@@ -367,6 +368,7 @@ class EnvironmentSettings(Frozen):
     retirement: RetirementSettings = Field(default_factory=RetirementSettings)
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
+    scan: ScanSettings = Field(default_factory=no_scan)
     hooks: HookSettings = Field(default_factory=HookSettings)
     hook_scripts: Mapping[str, str] = Field(default_factory=dict)
     hook_programs: Mapping[str, HookProgram] = Field(default_factory=dict)
@@ -446,6 +448,11 @@ class EnvironmentSettings(Frozen):
     def takes_promotions(self) -> bool:
         """Whether the environment publishes what is promoted to it, and not what is pushed."""
         return self.publishes == "promotions"
+
+    @property
+    def scan_gate(self) -> ScanSettings | None:
+        """What a scan has to show before anything is published; None where nobody asks for one."""
+        return self.scan if self.scan.enabled else None
 
     @property
     def is_rebuilt(self) -> bool:

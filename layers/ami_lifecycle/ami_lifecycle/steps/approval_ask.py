@@ -90,6 +90,7 @@ def _facts(
         verified_at=source.verified_at if source is not None else None,
         boot_to_healthy_seconds=_seconds(measured.get("boot_to_healthy_seconds")),
         first_read_seconds=_seconds(measured.get("first_read_seconds")),
+        scan=plan.scan.text if plan.scan is not None else None,
         reasons=plan.reasons,
         live=LiveFacts(
             image_id=live.value,

@@ -39,3 +39,7 @@ def gates_of(settings: EnvironmentSettings, decisions: Decisions) -> Iterator[Ga
         from ami_lifecycle.steps.approval_gate import ApprovalGate  # noqa: PLC0415
 
         yield ApprovalGate(decisions)
+    if settings.scan_gate is not None:
+        from ami_lifecycle.steps.planned_scan import PlannedScan  # noqa: PLC0415
+
+        yield PlannedScan()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
 from ami_lifecycle.domain.environment import EnvironmentRecord
-from ami_lifecycle.domain.execution import BuildState, ImageRef
+from ami_lifecycle.domain.execution import BuildState, ImageRef, ScanWait
 from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
 from ami_lifecycle.domain.plan import BuildMode, BuildPlan, Promotion, Source
@@ -58,17 +59,19 @@ from ami_lifecycle.steps.lookups import account_of, find_image
 from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder, docker_image_of
 from ami_lifecycle.steps.published_records import PublishedRecords
+from ami_lifecycle.steps.scan_gate import ScanGate, with_scan
 
 # As the contract of requests bounds it.
 _LONGEST_REASON: Final = 200
 
 
 class PlanInput(Frozen):
-    """Input of `plan_build`: the execution's own input, untouched."""
+    """Input of `plan_build`: the execution's own input, untouched. A scan is waited for from `started_at` on."""
 
     request: Any
     execution_arn: str
     execution_name: str
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,18 @@ class Planner:
         request = self._request_of(parsed) if isinstance(parsed, Push) else parsed
         if isinstance(request, str):
             return _nothing("", Trigger.PUSH, request)
-        return self.plan_request(request, step.execution_arn)
+        return self.plan_request(request, step.execution_arn, step.started_at)
 
-    def plan_request(self, request: BuildRequest, execution_arn: str) -> BuildState:
-        """Plan a request; what the command line's dry run prints."""
+    def plan_request(
+        self, request: BuildRequest, execution_arn: str, started: datetime | None = None
+    ) -> BuildState:
+        """Plan a request; what the command line's dry run prints. Nothing is waited for without `started`."""
         settings = self.catalogue.get(request.environment)
         # Read first: a claim or release after this read makes the plan outdated.
         record = self.environments.get(request.environment)
         records = PublishedRecords(self.parameters, settings.parameter_names)
         live = records.read_live(account_of(execution_arn), self.images, self.clock)
-        return _Planning(self, request, execution_arn, settings, record, records, live).plan()
+        return _Planning(self, request, execution_arn, settings, record, records, live, started).plan()
 
     def _request_of(self, push: Push) -> BuildRequest | str:
         if not push.is_push:
@@ -181,6 +186,7 @@ class _Planning:
     record: EnvironmentRecord
     records: PublishedRecords
     live: Live
+    started: datetime | None = None
 
     def plan(self) -> BuildState:
         """Plan what the request asks for."""
@@ -228,7 +234,7 @@ class _Planning:
                 "generation": choice.generation,
             }
         )
-        return self._approved(plan)
+        return self._gated(plan)
 
     @cached_property
     def _newest_base(self) -> Image:
@@ -275,7 +281,10 @@ class _Planning:
         if self.live.image is None or self.live.image.image_id != image.image_id:
             self._require_verified_record(image)
         reason = self.request.reason or f"{image.image_id} is published again"
-        plan = self._planned(Action.PUBLISH, [reason], image.tags.get(TAG_DIGEST))
+        digest = image.tags.get(TAG_DIGEST)
+        plan = self._planned(Action.PUBLISH, [reason], digest)
+        if self.request.goes_back:
+            plan = self._told(plan, digest)
         return BuildState(plan=plan, image=ImageRef(image_id=image.image_id))
 
     def _require_verified_record(self, image: Image) -> None:
@@ -336,7 +345,7 @@ class _Planning:
                 "promotion": offer.promotion,
             }
         )
-        return self._approved(plan, offer.record)
+        return self._gated(plan, offer.record)
 
     def _docker_image_of(self, offer: Offer) -> Source:
         """What the source's record says. One that was made again from an image's tags names no repository."""
@@ -381,7 +390,7 @@ class _Planning:
                 ),
             }
         )
-        return BuildState(plan=plan)
+        return BuildState(plan=self._told(plan, record.image_digest))
 
     def _is_live(self, offer: Offer) -> bool:
         live = self.live.image
@@ -389,6 +398,29 @@ class _Planning:
             live is not None
             and live.belongs_to(self.settings.application, self.settings.environment)
             and release_of(live) == offer.release
+        )
+
+    @property
+    def _scan_gate(self) -> ScanGate:
+        return ScanGate(self.planner.repository, self.planner.clock)
+
+    def _told(self, plan: BuildPlan, digest: str | None) -> BuildPlan:
+        """The plan of going back to what was published, with what has been found in it since."""
+        if digest is None or self.settings.scan_gate is None:
+            return plan
+        return with_scan(plan, self._scan_gate.told(self.settings, self.settings.repository, digest))
+
+    def _gated(self, plan: BuildPlan, source: HistoryRecord | None = None) -> BuildState:
+        """The plan, if the gates of the environment let it pass; what a scan says comes before people are asked."""
+        if self.settings.scan_gate is None:
+            return self._approved(plan, source)
+        repository, digest = plan.image.repository_uri.partition("/")[2], plan.image.digest
+        found = self._scan_gate.check(self.settings, repository, digest, started=self.started)
+        if found.waits_for is None:
+            return self._approved(with_scan(plan, found), source)
+        reasons = (*plan.reasons, f"it waits for {found.waits_for}")
+        return BuildState(
+            plan=plan.model_copy(update={"reasons": reasons}), waits=ScanWait(reason=found.waits_for)
         )
 
     def _retirement(self) -> BuildState:

@@ -75,6 +75,7 @@ class Releaser:
             else None,
             replaced=step.published.replaced if step.published else None,
             packages=step.published.packages if step.published else None,
+            scan=plan.scan if step.published else None,
             decisions=merged_decisions((step.retirement, step.candidate_retirement)),
             blocked=(*left, *noted.blocked, *given_back.blocked, *queued.blocked),
             omitted=_omitted(step),

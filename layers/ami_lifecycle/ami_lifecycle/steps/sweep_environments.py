@@ -42,7 +42,13 @@ from ami_lifecycle.domain.retirement_limit import NO_LIMIT, RetirementLimit, lim
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, is_overdue, rebuild_of, rebuild_request
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.domain.texts import one_line
-from ami_lifecycle.errors import AmiLifecycleError, CleanUpIncompleteError, names_of
+from ami_lifecycle.errors import (
+    AmiLifecycleError,
+    CleanUpIncompleteError,
+    ImageNotScannedError,
+    VulnerabilitiesFoundError,
+    names_of,
+)
 from ami_lifecycle.ports import (
     Clock,
     Documents,
@@ -69,6 +75,7 @@ from ami_lifecycle.steps.preflight import Preflight
 from ami_lifecycle.steps.published_records import PublishedRecords
 from ami_lifecycle.steps.queued_request import start_queued_request
 from ami_lifecycle.steps.retire_images import RetirementReview
+from ami_lifecycle.steps.scan_gate import ScanGate
 
 # DeleteParameter is limited to 3 calls a second for the whole account (AWS General Reference, SSM quotas).
 _PRUNED_AT_ONCE: Final = 20
@@ -425,7 +432,7 @@ class Sweeper:
         else:
             problems = self.preflight.parameter_problems(settings, live_id)
         if not problems:
-            return work
+            return self._gated(work, request, observed, digest)
         return _Due(work.what, f"{work.finding}; not started: {'; '.join(map(str, problems))}")
 
     def _reason_to_wait(self, settings: EnvironmentSettings, digest: str) -> str | None:
@@ -434,6 +441,20 @@ class Sweeper:
             return None
         subject = Subject(environment=settings.environment, digest=digest, recipe=settings.recipe)
         return self.approval.reason_to_wait(subject)
+
+    def _gated(self, work: _Due, request: BuildRequest, observed: _Observed, digest: str | None) -> _Due:
+        """The work; without a request as long as the vulnerability gate does not let its Docker image pass.
+
+        Settings, waivers and findings are looked at each time, so nothing has to be remembered of a refusal.
+        """
+        settings = observed.settings
+        if settings.scan_gate is None or request.action is not Action.BUILD or digest is None:
+            return work
+        try:
+            ScanGate(self.repository, self.clock).check(settings, settings.repository, digest, started=None)
+        except (ImageNotScannedError, VulnerabilitiesFoundError) as error:
+            return _Due(work.what, f"{work.finding}; not started: {error}")
+        return work
 
     def _due_rollback(self, observed: _Observed) -> _Due | None:
         request = self._unfinished_rollback(observed.settings, observed.record, observed.live)
