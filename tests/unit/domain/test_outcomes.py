@@ -17,6 +17,7 @@ from ami_lifecycle.domain.outcomes import (
     outcomes_of_release,
     unwrapped,
 )
+from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.plan import BuildPlan
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.result import CleanUpResult, ReleaseResult
@@ -136,6 +137,7 @@ def test_a_publication_says_what_its_scan_has_found() -> None:
 
 
 def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
+    packages = PackageSummary(problem="no bucket")
     published, rolled_back = announced(
         trigger=Trigger.ROLLBACK,
         action=Action.PUBLISH,
@@ -143,6 +145,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
         image_digest="sha256:1",
         release="arn:maker",
         promoted_from="staging",
+        packages=packages,
         replaced=NEW,
     )
     about = {
@@ -159,6 +162,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
         "image_digest": "sha256:1",
         "release": "arn:maker",
         "promoted_from": "staging",
+        "packages": packages.model_dump(mode="json"),
         "parameter": "/comfyui/ami/prod/latest",
         "trigger": "rollback",
         "reasons": ["because"],
