@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from ami_lifecycle.domain.hook_documents import HookStep, program_of
+from ami_lifecycle.domain.hooks import HookSettings
+from ami_lifecycle.domain.recipe import named_hooks, recipe_of
 
 SHELL = "aws:runShellScript"
 
@@ -188,3 +190,40 @@ def test_parameters_at_their_bounds_are_taken_and_defaults_are_not_checked() -> 
 def test_a_document_without_parameters_says_so() -> None:
     with pytest.raises(ValueError, match=r"has no parameter A; it has none$"):
         program_of("Agent:3", document(step("true")), {"A": "b"})
+
+
+def test_each_parameter_is_given_or_by_default_whatever_the_others_are() -> None:
+    content = document(
+        step("{{ A }} {{ B }} {{ C }}"), **declared(A={"default": "1"}, B={}, C={"default": "3"})
+    )
+    assert scripts(content, B="2") == ["#!/bin/sh\n1 2 3\n"]
+
+
+def test_a_parameter_that_a_document_has_not_is_told_with_those_that_it_has() -> None:
+    content = document(step("true"), **declared(A={"default": "1"}, B={"default": "2"}))
+    with pytest.raises(ValueError, match=r"^Agent:3 has no parameter C; it has A, B$"):
+        program_of("Agent:3", content, {"C": "3"})
+
+
+@pytest.mark.parametrize("field", ["timeoutSeconds", "workingDirectory"])
+def test_what_systems_manager_fills_in_is_told_with_its_step(field: str) -> None:
+    told = []
+    for content in (
+        document(step("{{ global:REGION }}")),
+        document(step("true", inputs={field: "{{ global:REGION }}"})),
+    ):
+        with pytest.raises(ValueError, match="which Systems Manager fills in") as raised:
+            program_of("Agent:3", content, {})
+        told.append(str(raised.value))
+    assert told[0] == told[1]
+
+
+def test_documents_are_hashed_and_named_by_what_they_do() -> None:
+    hooks = HookSettings.model_validate({"provision": [{"document": "Agent"}]})
+    one, other = (
+        {"provision.0": program_of("Agent:3", document(step(line)), {})} for line in ("true", "false")
+    )
+    assert recipe_of(hooks, {}, None, one) != recipe_of(hooks, {}, None, other)
+    assert recipe_of(hooks, {}, None, one) == recipe_of(hooks, {}, None, dict(one))
+    assert named_hooks(hooks, {}, one)["provision"].startswith("Agent:3 ")
+    assert named_hooks(hooks, {}, one) != named_hooks(hooks, {}, other)
