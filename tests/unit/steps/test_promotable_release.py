@@ -20,13 +20,14 @@ from ami_lifecycle.domain.model import (
     TAG_RELEASE,
     Image,
 )
+from ami_lifecycle.domain.plan import Source
 from ami_lifecycle.domain.publication import dump
 from ami_lifecycle.domain.recipe import baked_part
 from ami_lifecycle.domain.record import RecordStatus
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError, PromotionRefusedError, RecordNotFoundError
 from ami_lifecycle.steps.lookups import account_of
-from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder
+from ami_lifecycle.steps.promotable_release import Offer, ReleaseFinder, docker_image_of
 
 SEE = "see: ami-lifecycle history dev"
 OTHER_DIGEST = "sha256:" + "5" * 64
@@ -240,3 +241,25 @@ def test_settings_that_are_neither_the_builds_nor_the_targets_are_told_with_what
     assert list(find(both).misfits(both.prod.catalogue.get("prod"))) == [
         f"{neither}, which has been changed since as it has there"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "repository", "tag"),
+    [
+        ("host/app:v1", "host/app", "v1"),
+        ("host/app", "host/app", None),
+        ("host:5000/app", "host:5000/app", None),
+        ("host:5000/app:v1", "host:5000/app", "v1"),
+        (f"host/app@{OTHER_DIGEST}", "host/app", None),
+        (f"host/app:v1@{OTHER_DIGEST}", "host/app", "v1"),
+        ("host/app:", "host/app", None),
+        ("", "", None),
+    ],
+)
+def test_a_docker_image_is_read_as_it_was_written(
+    both: Both, written: str, repository: str, tag: str | None
+) -> None:
+    record = both.dev.history(both.tested.image_id)
+    assert record is not None
+    source = docker_image_of(record.model_copy(update={"docker_image": written}), OTHER_DIGEST)
+    assert source == Source(repository_uri=repository, digest=OTHER_DIGEST, tag=tag)

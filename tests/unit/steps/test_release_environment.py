@@ -13,6 +13,7 @@ from tests.unit.steps.test_publishing import Build
 from ami_lifecycle.domain.decision import Blocked, Decision, RetireAction, Retirement, Unfinished
 from ami_lifecycle.domain.environment import FailedAttempts, HeldBack
 from ami_lifecycle.domain.execution import Published
+from ami_lifecycle.domain.package_summary import PackageSummary
 from ami_lifecycle.domain.plan import Promotion
 from ami_lifecycle.domain.request import Action, BuildRequest
 from ami_lifecycle.domain.result import ReleaseResult
@@ -64,6 +65,13 @@ def test_a_build_ends_its_instances_and_gives_the_environment_back(build: Build)
     assert not instances[other.instance_id].state.is_over
 
 
+def test_what_the_packages_of_a_publication_are_is_told(build: Build) -> None:
+    packages = PackageSummary(count=3)
+    published = a_publication(build).model_copy(update={"packages": packages})
+    assert released(build, published=published).packages == packages
+    assert released(build).packages is None
+
+
 def test_a_promotion_is_released_with_where_it_came_from(build: Build) -> None:
     assert released(build).promoted_from is None
     promotion = Promotion(
@@ -71,6 +79,8 @@ def test_a_promotion_is_released_with_where_it_came_from(build: Build) -> None:
     )
     build.plan = build.plan.model_copy(update={"action": Action.PROMOTE, "promotion": promotion})
     assert released(build).promoted_from == "dev"
+    build.plan = build.plan.model_copy(update={"action": Action.UNDELETE})
+    assert released(build).promoted_from is None
 
 
 def test_what_is_no_build_says_nothing_of_failures(build: Build) -> None:
