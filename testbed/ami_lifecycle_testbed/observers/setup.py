@@ -48,7 +48,7 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
         pushes=_asking(settings, defaults, "pushes"),
         promotions=_asking(settings, defaults, "promotions"),
         promoted=promoted,
-        items=lambda: _all_items(emulator),
+        items=lambda: _items_as_kept(emulator),
     )
     scan = _scan_gate(emulator, settings, defaults, repository)
     view = AccountView(
@@ -138,6 +138,15 @@ def _items(emulator: Services) -> dict[str, dict[str, Any]]:
         for key, item in _all_items(emulator).items()
         if key.startswith(_KEY)
     }
+
+
+def _items_as_kept(emulator: Services) -> dict[str, dict[str, Any]]:
+    """All items, read in the middle of a function's call, in which nothing else may be called."""
+    from moto.backends import get_backend  # noqa: PLC0415 - slow to import
+
+    tables = get_backend("dynamodb")[emulator.account_id][emulator.region].tables
+    kept = [each.to_json()["Attributes"] for table in list(tables.values()) for each in table.all_items()]
+    return {item.get("pk", {}).get("S", ""): item for item in kept}
 
 
 def _all_items(emulator: Services) -> dict[str, dict[str, Any]]:
