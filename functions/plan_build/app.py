@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.clients import client, prepare_clients
-from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.clock import PacingClock, SystemClock
 from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.images import Ec2Images
@@ -30,7 +30,7 @@ def handler(step: PlanInput, deadline: datetime) -> BuildState:
     items, group = (variables.TABLE_NAME, client("dynamodb")), variables.SECURITY_GROUP_ID
     read = (repository, Ec2Images(ec2), parameters, SsmDocuments(ssm), DynamoEnvironments(*items), clock)
     return Planner(
-        load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
+        load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION, PacingClock()),
         *read,
         preflight=Preflight(repository, parameters, Ec2Network(ec2), variables.subnet_ids, group),
         approvals=DynamoApprovals(*items),

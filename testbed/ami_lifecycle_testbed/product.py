@@ -24,6 +24,9 @@ class _VirtualProcess(Process):
     def now(self) -> datetime:
         return self._clock.now()
 
+    def monotonic(self) -> float:
+        return self._clock.elapsed()
+
     def sleep(self, seconds: float) -> None:
         self._functions.sleep(self._clock, seconds)
 

@@ -32,6 +32,7 @@ from ami_lifecycle.errors import (
 )
 from parameter_config import Config, ConfigError, load_config
 from parameter_config import errors as configuration
+from parameter_config.rate_limit import Clock
 
 
 @contextmanager
@@ -160,10 +161,18 @@ class Catalogue:
         return str(text_of(self._build, "image_name", NAME_TEMPLATE, environment, self.application))
 
 
-def load_catalogue(config_dir: str, ssm_client: Any, application: str | None = None) -> Catalogue:
-    """Read the configuration directory."""
+def load_catalogue(
+    config_dir: str, ssm_client: Any, application: str | None = None, clock: Clock | None = None
+) -> Catalogue:
+    """Read the configuration directory.
+
+    Args:
+        clock: the time to pace reads by; the machine's own without it.
+    """
     with named_errors():
-        config = load_config(config_dir=config_dir, ssm_client=ssm_client, application=application or None)
+        config = load_config(
+            config_dir=config_dir, ssm_client=ssm_client, application=application or None, clock=clock
+        )
     return Catalogue(config, application)
 
 

@@ -17,3 +17,15 @@ class SystemClock:
     def pause(self, seconds: float) -> None:
         """Sleep briefly; waits for resources are the state machine's."""
         current_process().sleep(seconds)
+
+
+class PacingClock:
+    """The same for the configuration library, which paces its reads."""
+
+    def now(self) -> float:
+        """Seconds from an arbitrary start."""
+        return current_process().monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        current_process().sleep(seconds)

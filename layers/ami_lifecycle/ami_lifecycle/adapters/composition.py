@@ -7,7 +7,7 @@ from typing import Final
 
 from ami_lifecycle.adapters.approvals import DynamoApprovals, DynamoDecisions
 from ami_lifecycle.adapters.clients import client
-from ami_lifecycle.adapters.clock import SystemClock
+from ami_lifecycle.adapters.clock import PacingClock, SystemClock
 from ami_lifecycle.adapters.documents import SsmDocuments
 from ami_lifecycle.adapters.environments import DynamoEnvironments
 from ami_lifecycle.adapters.executions import StepFunctionsExecutions
@@ -81,7 +81,7 @@ def sweeper(variables: FunctionEnvironment, deadline: datetime) -> Sweeper:
     """The sweep of all environments."""
     ec2, ssm = client("ec2"), client("ssm")
     return Sweeper(
-        catalogue=load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION),
+        catalogue=load_catalogue(variables.CONFIG_DIR, ssm, variables.APPLICATION, PacingClock()),
         repository=EcrRepository(client("ecr")),
         instances=Ec2Instances(ec2),
         images=Ec2Images(ec2),

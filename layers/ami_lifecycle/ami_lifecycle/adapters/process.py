@@ -24,6 +24,10 @@ class Process:
         """The current date (UTC, aware)."""
         return datetime.now(UTC)
 
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic()
+
     def sleep(self, seconds: float) -> None:
         """Sleep."""
         time.sleep(seconds)
