@@ -10,6 +10,7 @@ from tests.unit.steps.execution import Execution, run
 from tests.unit.steps.promises import Promises
 from tests.unit.steps.promoting import of_dev, promoted, promoting
 from tests.unit.steps.test_publishing import Build
+from tests.unit.steps.test_undeletion import undelete
 
 from ami_lifecycle.domain.outcomes import ImagePublished
 from ami_lifecycle.domain.package_list import load_packages, package_key
@@ -250,6 +251,21 @@ def test_a_promotion_has_a_list_of_its_own_canary() -> None:
     assert (ended.result.packages.uri or "").startswith(f"{LISTS}/")
     (key,) = account.world.package_lists.all
     assert key == key_of(account)
+
+
+def test_an_image_out_of_the_bin_has_the_list_of_its_release(account: Account) -> None:
+    account.world.images.bin_days = 7
+    built(account, "one", "e1", bash="5.1")
+    first, key = account.live.image_id, key_of(account)
+    built(account, "two", "e2", bash="5.2")
+    account.packages = {"bash": "5.1"}
+    ended = undelete(account, first)
+    assert ended.outcome == "published", ended
+    assert ended.result is not None
+    assert ended.result.packages is not None
+    assert (ended.result.packages.changes, ended.result.packages.count) == ("1 updated", 1)
+    assert key_of(account) == key
+    assert len(account.world.package_lists.all) == 2
 
 
 # A list lives as long as history names its release.
