@@ -41,6 +41,7 @@ GOOD = {
     "ContainerRestart": ["no", "always", "unless-stopped", "on-failure"],
     "ContainerValues": ["-", encoded({"secrets": {"A": "ssm:/a"}})],
     "ContainerPrograms": ["-", encoded("a program")],
+    "PackageList": ["true", "false"],
     "GpuEnabled": ["true", "false"],
     "NvidiaToolkit": ["true", "false"],
     "NvidiaDriver": ["none", "580-server", "570", "550-server-open"],
