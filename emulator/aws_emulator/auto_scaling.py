@@ -1,7 +1,8 @@
 """Amazon EC2 Auto Scaling, as far as what its groups would launch (Auto Scaling API reference).
 
 Groups and launch configurations are held and checked; no instance is launched for a group, as if there were
-no capacity. An instance refresh is in progress for five minutes and then takes effect.
+no capacity. An instance refresh is in progress for five minutes and then takes effect, unless an alarm that it watches
+goes into ALARM before; its other preferences are checked only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aws_emulator.api.paging import page
 from aws_emulator.ec2.launch_templates import version_of
 from aws_emulator.ec2.launches import launchable_image
 from aws_emulator.ec2.store import Ec2Store, ImageParameters
+from aws_emulator.refresh_preferences import checked_preferences
 
 REFRESH_SECONDS: Final = 300.0
 _SOURCES: Final = ("LaunchTemplate", "LaunchConfigurationName", "MixedInstancesPolicy")
@@ -49,7 +51,9 @@ class Refresh:
     refresh_id: str
     started: datetime
     desired: dict[str, Any]
+    preferences: dict[str, Any] = field(default_factory=dict)
     status: str = "InProgress"
+    reason: str | None = None
 
 
 @dataclass
@@ -236,7 +240,8 @@ class AutoScaling:
             desired = asked.get("DesiredConfiguration") or {}
             if len(desired) > 1:
                 raise _invalid("A desired configuration has a launch template or a mixed instances policy.")
-            refresh = Refresh(str(uuid.uuid4()), self.ec2.clock.now(), self._checked(desired))
+            preferences = checked_preferences(self.ec2, asked.get("Preferences") or {}, group.config, desired)
+            refresh = Refresh(str(uuid.uuid4()), self.ec2.clock.now(), self._checked(desired), preferences)
             group.refreshes.append(refresh)
             self.ec2.later(REFRESH_SECONDS, lambda: self._finish(group, refresh))
             return {"InstanceRefreshId": refresh.refresh_id}
@@ -275,11 +280,27 @@ class AutoScaling:
                         "Status": each.status,
                         "StartTime": each.started,
                         **({"DesiredConfiguration": each.desired} if each.desired else {}),
+                        **({"Preferences": each.preferences} if each.preferences else {}),
+                        **({"StatusReason": each.reason} if each.reason else {}),
                     }
                     for each in shown
                 ],
                 "NextToken": token,
             }
+
+    def notice_event(self, event: Mapping[str, Any]) -> None:
+        """End the refreshes that watch an alarm which goes into ALARM (EC2 Auto Scaling user guide, Undo changes with a
+        rollback).
+        """
+        detail = event["detail"]
+        if event["source"] != "aws.cloudwatch" or (detail.get("state") or {}).get("value") != "ALARM":
+            return
+        with self.ec2.lock:
+            for refresh in (each for group in self.groups.values() for each in group.refreshes):
+                watched = (refresh.preferences.get("AlarmSpecification") or {}).get("Alarms", ())
+                if refresh.status in _UNDER_WAY and detail["alarmName"] in watched:
+                    refresh.status = "Failed"
+                    refresh.reason = f"The CloudWatch alarm {detail['alarmName']} went into ALARM."
 
     def _finish(self, group: Group, refresh: Refresh) -> None:
         if refresh.status not in _UNDER_WAY:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aws_emulator.account import ACCOUNT_ID, REGION, Network, prepare_account
+from aws_emulator.alarms import AlarmStates
 from aws_emulator.api.disruptions import Disruption, ProcessHangs, ProcessKilled
 from aws_emulator.api.operations import ApiError, handlers_of
 from aws_emulator.api.strict_json import strict_json
@@ -218,6 +219,7 @@ class Emulator:
             **place,
         )
         self.auto_scaling = AutoScaling(self.ec2, self.parameter_store)
+        self.bus.taps.append(self.auto_scaling.notice_event)
         self.registry = Registry(self.clock, self.bus, **place)
         account.has_enhanced_scanning = self.registry.has_enhanced_scanning
         self.logs = Logs(self.clock, pending=lambda: self._function_lines(self.runtime.take_lines()), **place)
@@ -267,6 +269,7 @@ class Emulator:
                 Sessions(self.moto),
                 as_recorded,
                 JsonAnswers(),
+                AlarmStates(self.clock, self.bus, self.moto).around_call,
             ),
             routes={
                 **self.faults.routes(),

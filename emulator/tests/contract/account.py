@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from aws_emulator.alarms import AlarmStates
 from aws_emulator.api.operations import handlers_of
 from aws_emulator.auto_scaling import AutoScaling
 from aws_emulator.clock import Clock, Timer
@@ -188,6 +189,7 @@ class Account:
         self.store = ParameterStore(self.clock, bus, durations, self.state, **place)
         self.auto_scaling = AutoScaling(self.state, self.store)
         self.buckets = Buckets()
+        bus.taps.append(self.auto_scaling.notice_event)
         self.unusable_keys: dict[str, str] = {}
         self.undeletable_snapshots: set[str] = set()
         services = (
@@ -212,7 +214,13 @@ class Account:
             ACCOUNT,
             REGION,
             lambda access_key: access_key or "nobody",
-            middlewares=[self.faults.around_call, Sessions(server.moto), as_recorded, JsonAnswers()],
+            middlewares=[
+                self.faults.around_call,
+                Sessions(server.moto),
+                as_recorded,
+                JsonAnswers(),
+                AlarmStates(self.clock, bus, server.moto).around_call,
+            ],
             routes={**self.faults.routes(), **self.registry.routes()},
         )
         server.gateway = self.gateway
