@@ -77,6 +77,7 @@ class Record(Part):
     published_by: str | None = None
     rolled_back: bool | None = None
     registration: dict[str, Any] | None = None
+    soaking_since: Moment | None = None
 
 
 class FirstBoot(first_boot.FirstBoot):
@@ -134,6 +135,15 @@ class Approval(Part):
     superseded_by: str | None
 
 
+class Soaking(Part):
+    """The time after a publication in which an alarm that `alarms` names has `back_to` published again."""
+
+    since: Moment
+    until: Moment
+    alarms: str
+    back_to: str | None
+
+
 class OneEnvironment(Part):
     """An environment: what is live, what runs and waits, and what is not as it should be (`drift`)."""
 
@@ -157,6 +167,7 @@ class OneEnvironment(Part):
     other_images: list[Decision]
     next_rebuild: NextRebuild | None
     approval: Approval | None
+    soak: Soaking | None
     drift: list[str]
     console: Links
 

@@ -180,6 +180,13 @@ MEANINGS: Final[dict[str, str]] = {
     "refresh.window.from": "From when on scheduled rebuilds may start, in quotes: `'22:00'`.",
     "refresh.window.to": "Until when they may start; earlier than `from`, it is on the next day.",
     "refresh.window.timezone": "Time zone of the window, as the IANA database names it: `Europe/Berlin`.",
+    "rollback_on_alarm.alarms": (
+        "CloudWatch alarms, by name, with `*` for any characters; may contain `{environment}` and `{application}`. One "
+        "that goes into ALARM while a publication soaks has what it replaced published again, and pins it."
+    ),
+    "rollback_on_alarm.soak_minutes": (
+        "How long after a publication; so long, and 15 minutes more, the image that it replaced is kept."
+    ),
     "refresh.max_per_sweep": (
         "An environment's rebuild waits for the next sweep, 15 minutes later, when this one has started so many, of "
         "all environments. Set it in `defaults`."

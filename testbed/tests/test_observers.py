@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,9 @@ LOOK_UPS: dict[str, dict[str, Any]] = {
 class Watched:
     """An account with observers; `act` is what the stack does, `account` is in the hands of a person."""
 
-    def __init__(self, account: Account, gates: Gates | None = None) -> None:
+    def __init__(
+        self, account: Account, gates: Gates | None = None, soaks: Mapping[str, timedelta] | None = None
+    ) -> None:
         self.account = account
         self.items: dict[str, dict[str, Any]] = {}
         self.running: set[str] = set()
@@ -46,7 +49,7 @@ class Watched:
             account.run_command,
             account.registry,
             account.clock.elapsed,
-            Settings("comfyui", sources={"prod": Source("comfyui", "prod-latest")}),
+            Settings("comfyui", sources={"prod": Source("comfyui", "prod-latest")}, soaks=soaks or {}),
             Workings(
                 lambda: self.items,
                 self.running.__contains__,
@@ -259,6 +262,26 @@ def test_p3_an_image_that_a_launch_template_names_is_deregistered(watched: Watch
     watched.act("DeregisterImage", ImageId=image_id)
     what = f"{image_id} was deregistered while it is used: launch template {template} version 1"
     assert watched.found() == [("P3", what)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "replaces", "found"),
+    [(3_599, True, ["P3"]), (3_700, True, []), (60, False, [])],
+)
+def test_what_a_publication_has_replaced_is_used_while_that_soaks(
+    account: Account, *, seconds: int, replaces: bool, found: list[str]
+) -> None:
+    watched = Watched(account, soaks={"prod": timedelta(hours=1)})
+    old, new = verified_image(watched, "old"), verified_image(watched, "new")
+    since = f"{account.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    record = {"ami_id": new, "replaces": old if replaces else None, "soaking_since": since, "status": "live"}
+    name = f"/comfyui/ami/prod/history/{new}"
+    watched.act("PutParameter", "ssm", Name=name, Value=json.dumps(record), Type="String", Overwrite=True)
+    watched.write_latest(new)
+    account.advance(seconds - 10)
+    watched.look_up_uses(old)
+    watched.act("DeregisterImage", ImageId=old)
+    assert [promise for promise, _ in watched.found()] == found
 
 
 def _by_override_of_group(watched: Watched, image_id: str, template_id: str) -> None:

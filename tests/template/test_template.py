@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.template.stack import ROOT, Document, resources, template, text
 
+from ami_lifecycle.domain.alarms import LATE
 from ami_lifecycle.domain.forms import FORMS
 
 PARAMETERS = sorted(template()["Parameters"])
@@ -201,3 +202,20 @@ def test_the_log_of_executions_holds_no_task_tokens() -> None:
 
 def test_every_output_explains_itself() -> None:
     assert [name for name, output in template()["Outputs"].items() if len(output["Description"]) < 20] == []
+
+
+def test_alarms_reach_the_service_where_the_stack_names_them_and_nowhere_else() -> None:
+    parameter = template()["Parameters"]["RollbackAlarms"]
+    form = FORMS["alarm_pattern"]
+    assert (parameter["AllowedPattern"], parameter["MaxLength"]) == (f"^({form.pattern})?$", form.longest)
+    assert parameter["Default"] == ""
+    rule = template()["Resources"]["AlarmRaisedRule"]
+    assert rule["Condition"] == "HasRollbackAlarms"
+    assert rule["Properties"]["EventPattern"] == {
+        "source": ["aws.cloudwatch"],
+        "detail-type": ["CloudWatch Alarm State Change"],
+        "detail": {"alarmName": [{"wildcard": {"Ref": "RollbackAlarms"}}], "state": {"value": ["ALARM"]}},
+    }
+    (target,) = rule["Properties"]["Targets"]
+    # The image to go back to is kept as much longer than the soak.
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == LATE.total_seconds()

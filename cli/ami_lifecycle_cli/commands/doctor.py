@@ -34,6 +34,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("hooks", account.check_hook_documents),
     ("encryption", account.check_encryption),
     ("events", account.check_rules),
+    ("events", account.check_alarms),
     ("dead letters", account.check_dead_letters),
     ("quotas", account.check_images_quota),
     ("quotas", account.check_snapshots_quota),

@@ -105,6 +105,7 @@ def _print_one(stack: Stack, observation: Observation) -> None:
             ("Queued", describe_request(record.queued_request) if record.queued_request else None),
             ("Approval", str(observation.approval) if observation.approval else None),
             ("Pinned", _pinned(observation)),
+            ("Soaks", str(observation.soak) if observation.soak else None),
             ("Next rebuild", str(observation.next_rebuild) if observation.next_rebuild else None),
             ("Image", observation.image_console),
             ("Execution", observation.execution_console),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ami_lifecycle.adapters.translation import aws_errors
+from ami_lifecycle.domain.alarm_settings import overlap
 from ami_lifecycle.domain.model import Image
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import ImageNotAllowedError, SettingsError
@@ -54,6 +55,7 @@ _RULES: Final = (
     "CommandEndedRule",
     "BuildFailedRule",
 )
+_ALARM_RULE: Final = "AlarmRaisedRule"
 
 
 def check_deployment(stack: Stack) -> Iterator[Finding]:
@@ -209,9 +211,10 @@ def check_rules(stack: Stack) -> Iterator[Finding]:
     """The rules and the schedule are enabled."""
     resources = _resources(stack)
     events = stack.client("events")
+    listening = (_ALARM_RULE,) if stack.parameters_given.get("RollbackAlarms") else ()
     off = [
         name
-        for name in _RULES
+        for name in (*_RULES, *listening)
         if name not in resources or events.describe_rule(Name=resources[name])["State"] == "DISABLED"
     ]
     for name in off:
@@ -231,6 +234,27 @@ def check_rules(stack: Stack) -> Iterator[Finding]:
         )
     elif not off:
         yield Finding(Level.OK, "events", "all rules and the schedule of the sweep are enabled")
+
+
+def check_alarms(stack: Stack) -> Iterator[Finding]:
+    """The alarms that environments are rolled back on reach the service."""
+    given = stack.parameters_given.get("RollbackAlarms", "")
+    for environment in stack.catalogue.environments:
+        alarms = stack.catalogue.alarms_of(environment)
+        if alarms is None:
+            continue
+        if given and overlap(given, alarms):
+            yield Finding(
+                Level.OK, "events", f"{environment}: alarms of {alarms} roll it back while it soaks"
+            )
+            continue
+        let_through = f"lets {given} through" if given else "is empty"
+        yield Finding(
+            Level.ERROR,
+            "events",
+            f"{environment}: alarms of {alarms} roll nothing back, because the stack's RollbackAlarms {let_through}",
+            f"deploy with RollbackAlarms={alarms}, or with a wider one: docs/rollout.md",
+        )
 
 
 def _resources(stack: Stack) -> dict[str, str]:

@@ -270,6 +270,7 @@ class Stack:
             usage=self.usage,
             parameters=self.parameters,
             environments=self.environments,
+            clock=self.clock,
         )
 
     def execution_arn(self, name: str) -> str:

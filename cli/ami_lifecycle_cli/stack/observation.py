@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ami_lifecycle.domain.alarms import Soak, soak_of
 from ami_lifecycle.domain.approval import ApprovalState, needs_approval
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
@@ -56,6 +57,26 @@ class NextRebuild(NamedTuple):
         return {"start": iso_date(self.start), "reason": self.reason, "waits": self.waits}
 
 
+class Soaking(NamedTuple):
+    """The soak of the live image that goes on, and the alarms that end it."""
+
+    soak: Soak
+    alarms: str
+
+    def __str__(self) -> str:
+        back = f"goes back to {self.soak.back_to}" if self.soak.back_to else "finds nothing to go back to"
+        return f"until {utc_date(self.soak.until)} UTC: an alarm of {self.alarms} {back}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "since": iso_date(self.soak.since),
+            "until": iso_date(self.soak.until),
+            "alarms": self.alarms,
+            "back_to": self.soak.back_to,
+        }
+
+
 @dataclass(frozen=True)
 class Observation:
     """An environment at one moment."""
@@ -73,6 +94,7 @@ class Observation:
     next_rebuild: NextRebuild | None = None
     publishes: str | None = None
     approval: ShownApproval | None = None
+    soak: Soaking | None = None
 
     @property
     def described(self) -> Metadata | None:
@@ -148,6 +170,7 @@ class Observation:
             "other_images": [decision.model_dump() for decision in self.decisions],
             "approval": self.approval.as_json() if self.approval else None,
             "next_rebuild": self.next_rebuild.as_json() if self.next_rebuild else None,
+            "soak": self.soak.as_json() if self.soak else None,
             "drift": list(self.drift),
             "console": {"image": self.image_console, "execution": self.execution_console},
         }
@@ -224,7 +247,18 @@ def observe(stack: Stack, environment: str) -> Observation:
         next_rebuild,
         settings.publishes if settings else None,
         approval,
+        soaking_of(history, settings, record, stack.clock.now()) if settings else None,
     )
+
+
+def soaking_of(
+    history: HistoryRecord | None, settings: EnvironmentSettings, record: EnvironmentRecord, now: datetime
+) -> Soaking | None:
+    """The soak that an alarm would end at this moment; a pinned environment has none."""
+    soak, alarms = soak_of(history, settings), settings.rollback_on_alarm.alarms
+    if soak is None or alarms is None or now > soak.until or record.pin is not None:
+        return None
+    return Soaking(soak, alarms)
 
 
 def _decide(

@@ -53,7 +53,7 @@ def record_as_json(record: Metadata) -> dict[str, Any]:
     fields = record.model_dump()
     number = str(fields["workflow_run_number"])
     fields["workflow_run_number"] = int(number) if number.isdecimal() else None
-    for name in ("creation_date", "base_created", "verified_at", "status_since"):
+    for name in ("creation_date", "base_created", "verified_at", "status_since", "soaking_since"):
         if name in fields:
             fields[name] = iso_date(parse_date(fields[name]))
     return fields

@@ -12,12 +12,12 @@ from ami_lifecycle.domain.model import (
     TAG_APPLICATION,
     TAG_ENVIRONMENT,
     TAG_RELEASE,
-    Image,
     is_ami_id,
 )
 from ami_lifecycle.domain.record import HistoryRecord
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import make_request, words_for_a_request
+from ami_lifecycle.domain.rollback import can_be_published_again
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import InvalidRequestError, RecordNotFoundError
 from ami_lifecycle_cli.stack.deployment import Stack
@@ -182,7 +182,7 @@ def _existing(
     ]
     for record in (chosen, *same):
         image = stack.images.get(record.ami_id)
-        if _can_be_published(image, record, settings):
+        if can_be_published_again(image, record, settings):
             return record.ami_id
     return None
 
@@ -212,13 +212,4 @@ def _has_published(stack: Stack, environment: str, release: str) -> bool:
     return any(
         record.release == release and is_launchable(stack.images.get(record.ami_id))
         for record in read_history(stack, environment).records
-    )
-
-
-def _can_be_published(image: Image | None, record: HistoryRecord, settings: EnvironmentSettings) -> bool:
-    return (
-        image is not None
-        and is_launchable(image)
-        and image.belongs_to(settings.application, settings.environment)
-        and (record.verified_at is not None or not settings.verification.enabled)
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from ami_lifecycle.adapters.translation import aws_errors, code_of
+from ami_lifecycle.domain.events import AlarmDetail
 from ami_lifecycle.domain.naming import is_of_queued_request
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, parse_request
@@ -254,7 +255,12 @@ class Runs:
             return None, None, None, None
         if isinstance(request, BuildRequest):
             return request.environment, request.trigger, request.action, request.image_digest
+        if isinstance(request, AlarmDetail):
+            return self._environment_of_alarm(request), Trigger.ALARM, Action.PUBLISH, None
         return self._environment_of(request), Trigger.PUSH, Action.BUILD, request.digest
+
+    def _environment_of_alarm(self, alarm: AlarmDetail) -> str | None:
+        return self._stack.catalogue.for_alarm(alarm.alarm_name) if self._stack.has_configuration else None
 
     def _environment_of(self, push: Push) -> str | None:
         if push.tag is None or not self._stack.has_configuration:

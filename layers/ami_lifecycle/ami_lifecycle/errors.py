@@ -38,6 +38,7 @@
     │   ├── ImageNotScannedError         the environment asks for a scan, and there is none
     │   ├── VulnerabilitiesFoundError    the scan has found more than the environment lets pass
     │   ├── PromotionRefusedError        the release does not fit the environment, or is none to go on with
+    │   ├── NoPreviousImageError         an alarm is to undo a publication, and there is nothing to go back to
     │   ├── RetirementLimitError         more images would go at once than the settings allow
     │   └── ImageMismatchError           the registered copy is not the image that was verified
     └── BuildError                   the image, the script or an instance is at fault
@@ -213,6 +214,10 @@ class VulnerabilitiesFoundError(RefusedError):
 
 class PromotionRefusedError(RefusedError):
     """The release was built for other settings than the environment has, or must not or need not be promoted."""
+
+
+class NoPreviousImageError(RefusedError):
+    """An alarm is to undo a publication, and what that replaced cannot be published again."""
 
 
 class RetirementLimitError(RefusedError):

@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ami_lifecycle.domain.alarm_settings import matches
 from ami_lifecycle.domain.build_config import (
     NAME_TEMPLATE,
     TAG_TEMPLATE,
     SettingProblem,
+    alarms_of,
     hook_problems,
     settings_of,
+    shared_alarms,
     shared_names,
     shared_tags,
     structural_problems,
@@ -76,6 +79,7 @@ class Catalogue:
                 self.repository_of,
             ),
             *shared_names(self.environments, self.image_name_of),
+            *shared_alarms(self.environments, self.alarms_of),
         ]
         _refuse("build_config.yml is not valid", shared)
 
@@ -138,6 +142,15 @@ class Catalogue:
             ),
             None,
         )
+
+    def for_alarm(self, name: str) -> str | None:
+        """The environment that an alarm is of; None when it is of none."""
+        patterns = ((environment, self.alarms_of(environment)) for environment in self.environments)
+        return next((each for each, alarms in patterns if alarms is not None and matches(alarms, name)), None)
+
+    def alarms_of(self, environment: str) -> str | None:
+        """The alarms that have a publication of an environment undone."""
+        return alarms_of(self._build, environment, self.application)
 
     def takes_promotions(self, environment: str) -> bool:
         """Whether an environment publishes what is promoted to it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ami_lifecycle_testbed.promises import LookUp, Verified, View
@@ -66,6 +67,7 @@ class Settings:
         promoted: environments that publish what is promoted to them, and not what is pushed.
         unverified: environments whose settings switch verification off.
         hooked: environments whose settings have hooks for the canary.
+        soaks: how long after a publication an alarm undoes it, in environments that listen to alarms.
         protects_instances: running instances are uses.
         protects_permissions: so are permissions of other accounts to launch an image.
     """
@@ -75,6 +77,7 @@ class Settings:
     promoted: frozenset[str] = frozenset()
     unverified: frozenset[str] = frozenset()
     hooked: frozenset[str] = frozenset()
+    soaks: Mapping[str, timedelta] = field(default_factory=dict)
     protects_instances: bool = False
     protects_permissions: bool = True
 
@@ -282,7 +285,19 @@ class AccountView(View):
             *(what for what, image in self.launchable() if self._launched_by(image) == image_id),
             *(self._instances_of(image_id) if self._settings.protects_instances else ()),
             *(self._others_of(image_id) if self._settings.protects_permissions else ()),
+            *self._soaks_that_need(image_id),
         ]
+
+    def _soaks_that_need(self, image_id: str) -> list[str]:
+        """The publications that an alarm would undo at this moment by going back to the image."""
+        found = []
+        for environment, length in self._settings.soaks.items():
+            live = self.record_of(environment, self.latest_of(environment) or "") or {}
+            if live.get("replaces") != image_id or not live.get("soaking_since"):
+                continue
+            if self._ec2.clock.now() <= datetime.fromisoformat(live["soaking_since"]) + length:
+                found.append(f"the soak of {live.get('ami_id')} in {environment}")
+        return found
 
     def launchable(self) -> list[tuple[str, str]]:
         """What would be launched, as an ImageId names it, and by what.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +73,13 @@ def observe(emulator: Services, build_config: Path, repository: str) -> Observer
                 for name, own in settings.items()
                 if _setting(own, defaults, "hooks", "verify", otherwise=False)
             ),
+            soaks={
+                name: timedelta(
+                    minutes=_setting(own, defaults, "rollback_on_alarm", "soak_minutes", otherwise=60)
+                )
+                for name, own in settings.items()
+                if _setting(own, defaults, "rollback_on_alarm", "alarms", otherwise=None)
+            },
             protects_instances=protects("protect_running_instances", otherwise=False),
             protects_permissions=protects("protect_launch_permissions", otherwise=True),
         ),
@@ -115,7 +123,7 @@ def _source(content: Mapping[str, Any], environment: str, repository: str) -> So
 
 
 def _setting(
-    own: Mapping[str, Any], defaults: Mapping[str, Any], part: str, name: str, *, otherwise: bool
+    own: Mapping[str, Any], defaults: Mapping[str, Any], part: str, name: str, *, otherwise: Any
 ) -> Any:
     for settings in (own, defaults):
         if name in (settings.get(part) or {}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import SettingsError
-from ami_lifecycle_cli.stack.account_checks import _limit_finding
+from ami_lifecycle_cli.stack.account_checks import _limit_finding, check_alarms
 from ami_lifecycle_cli.stack.findings import Finding, Level, run_checks
 from ami_lifecycle_cli.stack.network_checks import _type_findings, egress_finding, gpu_findings
 from ami_lifecycle_cli.stack.quota_checks import applied_quota, vcpu_quota_findings
@@ -166,3 +167,34 @@ def test_a_quota_that_nobody_has_changed_has_its_default(
     applied: float | str, default: float | str, expected: float | None
 ) -> None:
     assert applied_quota(Quotas(applied, default), "ec2", "L-DB2E81BA") == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "message"),
+    [
+        ("*-comfyui-*", Level.OK, "prod: alarms of prod-comfyui-* roll it back while it soaks"),
+        (
+            "",
+            Level.ERROR,
+            "prod: alarms of prod-comfyui-* roll nothing back, because the stack's RollbackAlarms is empty",
+        ),
+        (
+            "staging-*",
+            Level.ERROR,
+            (
+                "prod: alarms of prod-comfyui-* roll nothing back, because the stack's RollbackAlarms lets staging-* "
+                "through"
+            ),
+        ),
+    ],
+)
+def test_alarms_that_do_not_reach_the_service_are_an_error(given: str, level: Level, message: str) -> None:
+    stack: Any = SimpleNamespace(
+        parameters_given={"RollbackAlarms": given} if given else {},
+        catalogue=SimpleNamespace(
+            environments=("dev", "prod"), alarms_of=lambda name: "prod-comfyui-*" if name == "prod" else None
+        ),
+    )
+    (finding,) = check_alarms(stack)
+    assert (finding.level, finding.area, finding.message) == (level, "events", message)
+    assert bool(finding.remedy) == (level is Level.ERROR)

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.samples import NOW, a_live, digest, image_id
-from tests.unit.domain.builders import an_image, settings
+from tests.unit.domain.builders import an_image, published, settings
 
 from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild
-from ami_lifecycle_cli.stack.observation import _source_drift, explain_name, explain_rebuild
+from ami_lifecycle_cli.stack.formatting import utc_date
+from ami_lifecycle_cli.stack.observation import _source_drift, explain_name, explain_rebuild, soaking_of
 
 REBUILD = Rebuild(NOW - timedelta(days=1), "its base is old")
 PINNED = EnvironmentRecord(environment="prod", pin=Pin(image_id=image_id(3), at=NOW))
@@ -82,3 +83,22 @@ def test_a_base_that_has_changed_is_not_taken_for_hooks() -> None:
         f"the recipe, of base and hooks, is {wanted.recipe}, and the live image's is none: the sweep starts a build "
         "within 15 minutes"
     )
+
+
+WATCHED = settings(rollback_on_alarm={"alarms": "prod-*", "soak_minutes": 60})
+FREE = EnvironmentRecord(environment="prod")
+
+
+def test_a_soak_is_shown_to_its_last_moment() -> None:
+    since = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+    record = published(2, 2).model_copy(update={"soaking_since": since, "replaces": image_id(1)})
+    end = NOW + timedelta(hours=1)
+    found = soaking_of(record, WATCHED, FREE, end)
+    assert found is not None
+    assert str(found) == f"until {utc_date(end)} UTC: an alarm of prod-* goes back to {image_id(1)}"
+    assert (found.as_json()["alarms"], found.as_json()["back_to"]) == ("prod-*", image_id(1))
+    first = soaking_of(record.model_copy(update={"replaces": None}), WATCHED, FREE, end)
+    assert str(first).endswith("an alarm of prod-* finds nothing to go back to")
+    assert soaking_of(record, WATCHED, FREE, end + timedelta(seconds=1)) is None
+    assert soaking_of(record, WATCHED, PINNED, NOW) is None
+    assert soaking_of(record, settings(), FREE, NOW) is None

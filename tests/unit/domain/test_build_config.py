@@ -80,7 +80,8 @@ def test_without_a_stack_the_files_application_counts() -> None:
 TOP_KEYS = "['application', 'defaults', 'environments', 'image_name', 'image_tag'] at the top level"
 OWN_KEYS = (
     "the keys here are repository, image_tag, publishes, image_name, base, builder, container, verification, "
-    "launch, publication, retirement, refresh, approval, scan, hooks, reconcile_attempts, tags"
+    "launch, publication, retirement, refresh, approval, scan, rollback_on_alarm, hooks, "
+    "reconcile_attempts, tags"
 )
 BUILDER_KEYS = (
     "the keys here are instance_types, architecture, subnet_ids, root_volume_gib, volume_type, iops, throughput, "

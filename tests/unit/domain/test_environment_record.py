@@ -102,6 +102,28 @@ def test_a_wish_for_a_fresh_or_forced_build_outlives_the_pushes_after_it(
     assert merged.force
 
 
+ALARM = a_request(
+    action=Action.PUBLISH, trigger=Trigger.ALARM, publish_image_id=image_id(3), pin=True, alarm="errors"
+)
+
+
+@pytest.mark.parametrize("waiting", [ROLLBACK, PINNED, ALARM])
+def test_an_alarm_does_not_take_the_place_of_what_somebody_has_decided(waiting: BuildRequest) -> None:
+    new = ALARM.model_copy(update={"publish_image_id": image_id(4)})
+    assert merge_requests(waiting, new) == waiting
+
+
+@pytest.mark.parametrize("waiting", [None, a_request(), PROMOTION, a_request(action=Action.RETIRE)])
+def test_an_alarm_takes_the_place_of_what_is_not_pinned(waiting: BuildRequest | None) -> None:
+    assert merge_requests(waiting, ALARM) == ALARM
+
+
+@pytest.mark.parametrize("new", [ROLLBACK, PINNED, a_request(force=True)])
+def test_a_person_takes_the_place_of_an_alarm_and_a_push_does_not(new: BuildRequest) -> None:
+    assert merge_requests(ALARM, new) == new
+    assert merge_requests(ALARM, a_request()) == ALARM
+
+
 @given(st.lists(REQUESTS, min_size=1, max_size=6))
 def test_a_pinned_rollback_outlives_every_push(requests: list[BuildRequest]) -> None:
     merged: BuildRequest | None = None

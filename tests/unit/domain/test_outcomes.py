@@ -167,7 +167,7 @@ def test_a_publication_and_its_rollback_say_all_that_is_known() -> None:
         "trigger": "rollback",
         "reasons": ["because"],
     }
-    assert rolled_back.model_dump(mode="json") == about | {"pinned": True, "reason": "bad"}
+    assert rolled_back.model_dump(mode="json") == about | {"pinned": True, "reason": "bad", "alarm": None}
 
 
 @pytest.mark.parametrize(

@@ -508,7 +508,16 @@ def test_a_history_record_adds_what_became_of_the_image() -> None:
         "published_by": "arn:aws:states:::execution",
         "rolled_back": False,
         "registration": None,
+        "soaking_since": None,
     }
+
+
+@pytest.mark.parametrize("since", [None, "2026-01-15T12:00:00Z"])
+def test_since_when_it_soaks_stays_said_of_a_known_record(since: str | None) -> None:
+    known = history_of(a_metadata(), RecordStatus.LIVE, "published", NOW, soaking_since=since)
+    assert known.soaking_since == since
+    assert history_of(known, RecordStatus.KEPT, "kept", NOW).soaking_since == since
+    assert history_of(known, RecordStatus.KEPT, "kept", NOW, soaking_since="later").soaking_since == "later"
 
 
 @pytest.mark.parametrize("said", [True, False])

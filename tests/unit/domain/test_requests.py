@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ami_lifecycle.domain.decision import Retirement
+from ami_lifecycle.domain.events import AlarmDetail
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.domain.requests import Push, explain, make_request, parse_request, words_for_a_request
 from ami_lifecycle.errors import InvalidRequestError
@@ -240,7 +241,7 @@ def test_an_event_without_its_type_is_refused_as_an_event() -> None:
         parse_request({"detail": {}, "source": "aws.ecr"})
 
 
-def parsed_or_refused(raw: object) -> Push | BuildRequest | str:
+def parsed_or_refused(raw: object) -> Push | AlarmDetail | BuildRequest | str:
     """What the input means, or the words of its refusal."""
     try:
         return parse_request(raw)
@@ -403,8 +404,47 @@ def test_every_problem_is_told_and_parted() -> None:
         (
             an_event() | {"source": "aws.ec2"},
             (
-                "the event is 'ECR Image Action' of 'aws.ec2'; only 'ECR Image Action' of 'aws.ecr' starts a build, so "
-                "correct the rule's pattern"
+                "the event is 'ECR Image Action' of 'aws.ec2'; only 'ECR Image Action' of 'aws.ecr' starts a build, "
+                "and 'CloudWatch Alarm State Change' of 'aws.cloudwatch' a rollback, so correct the rule's pattern"
+            ),
+        ),
+        (
+            {
+                "source": "aws.cloudwatch",
+                "detail-type": "CloudWatch Alarm State Change",
+                "detail": {
+                    "alarmName": "x" * 256,
+                    "state": {"value": "ALARM", "timestamp": "2026-11-22T10:45:40"},
+                },
+            },
+            (
+                "the event is not an alarm event: alarmName: String should have at most 255 characters (got "
+                f"'{'x' * 119}); state.timestamp: Input should have timezone info (got '2026-11-22T10:45:40'); compare "
+                "it with events/alarm_raised.json"
+            ),
+        ),
+        (
+            {"environment": "prod", "trigger": "alarm"},
+            (
+                "the request is not valid: input: trigger is alarm, which publishes an earlier image again; write "
+                '"action": "publish" and publish_image_id, or leave trigger out; the least that it needs is '
+                '{"environment": "prod"}, and docs/runbook.md lists all fields'
+            ),
+        ),
+        (
+            {"environment": "prod", "trigger": "alarm", "action": "publish"},
+            (
+                "the request is not valid: input: trigger is alarm, which publishes an earlier image again; write "
+                '"action": "publish" and publish_image_id, or leave trigger out; the least that it needs is '
+                '{"environment": "prod"}, and docs/runbook.md lists all fields'
+            ),
+        ),
+        (
+            {"environment": "prod", "alarm": "errors"},
+            (
+                "the request is not valid: input: alarm belongs to trigger alarm, and trigger is manual; leave it out, "
+                'and name it in reason; the least that it needs is {"environment": "prod"}, and docs/runbook.md lists '
+                "all fields"
             ),
         ),
         (

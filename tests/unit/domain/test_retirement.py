@@ -235,7 +235,7 @@ def test_what_a_person_left_is_kept_only_where_a_place_is_free() -> None:
     history = [published(3, 4), published(2, 2, rolled_back=True), published(1, 3)]
     kept, _ = previous_images(built(3), [built(1), built(2)], 2, history=history)
     assert [decision.image_id for decision in kept] == [image_id(1), image_id(2)]
-    assert "a person has rolled back from it" in kept[1].reason
+    assert "somebody has rolled back from it" in kept[1].reason
 
 
 def test_a_second_image_of_one_docker_image_takes_no_others_place() -> None:
@@ -306,7 +306,7 @@ def test_a_kept_image_that_a_person_left_says_that_it_goes_first() -> None:
         built(3), [built(1)], 1, history=[published(3, 3), published(1, 1, rolled_back=True)]
     )
     assert kept[0].reason == (
-        "previous image 1 of 1 that the settings keep; a person has rolled back from it, "
+        "previous image 1 of 1 that the settings keep; somebody has rolled back from it, "
         "so it goes before any other"
     )
 

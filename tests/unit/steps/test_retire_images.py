@@ -49,6 +49,7 @@ def review(account: Account) -> RetirementReview:
         world.usage,
         world.parameters,
         world.environments,
+        world.clock,
     )
 
 

@@ -199,6 +199,7 @@ def test_the_candidate_of_a_running_build_is_no_previous_image_and_goes_not() ->
         world.usage,
         world.parameters,
         world.environments,
+        world.clock,
     )
     decisions = {each.image_id: each for each in review.decide(account.live)}
     assert "still runs" in decisions.pop(candidate.image_id).reason

@@ -174,6 +174,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.queued_request) if record.queued_request else None),
         ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
+        ("Soaks", observation.soak),
         ("Next rebuild", observation.next_rebuild),
         (
             "Other images",

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from ami_lifecycle.domain.alarm_settings import overlap
 from ami_lifecycle.domain.forms import name_problem
 from ami_lifecycle.domain.hooks import script_problems
 from ami_lifecycle.domain.settings import EnvironmentSettings
@@ -152,6 +153,8 @@ def settings_of(build: Mapping[str, Any], environment: str, application: str) ->
         values["base"] = own["base"]
     values["image_tag"] = text_of(build, "image_tag", TAG_TEMPLATE, environment, application)
     values["image_name"] = text_of(build, "image_name", NAME_TEMPLATE, environment, application)
+    if (alarms := alarms_of(build, environment, application)) is not None:
+        values["rollback_on_alarm"] = {**values["rollback_on_alarm"], "alarms": alarms}
     return values | {"application": application, "environment": environment}
 
 
@@ -161,7 +164,19 @@ def text_of(build: Mapping[str, Any], key: str, default: str, environment: str, 
     pattern = next((place[key] for place in places if place.get(key) not in (None, "")), default)
     if not isinstance(pattern, str):
         return pattern
+    return _filled(pattern, environment, application)
+
+
+def _filled(pattern: str, environment: str, application: str) -> str:
     return pattern.replace("{application}", application).replace("{environment}", environment)
+
+
+def alarms_of(build: Mapping[str, Any], environment: str, application: str) -> str | None:
+    """The alarms that have a publication of an environment undone, as far as they are written as a text."""
+    own, defaults = build["environments"][environment] or {}, build.get("defaults") or {}
+    watched = merged(defaults, own).get("rollback_on_alarm")
+    alarms = watched.get("alarms") if isinstance(watched, Mapping) else None
+    return _filled(alarms, environment, application) if isinstance(alarms, str) else None
 
 
 def takes_promotions(build: Mapping[str, Any], environment: str) -> bool:
@@ -278,6 +293,7 @@ def _shared(build: Mapping[str, Any], application: str) -> Iterator[SettingProbl
         list(build["environments"]),
         lambda name: str(text_of(build, "image_name", NAME_TEMPLATE, name, application)),
     )
+    yield from shared_alarms(list(build["environments"]), lambda name: alarms_of(build, name, application))
 
 
 def shared_tags(
@@ -311,3 +327,22 @@ def shared_names(environments: Sequence[str], name_of: Callable[[str], str]) -> 
                 "and EC2 allows one image of a name; give each an image_name of its own",
             )
         owners.setdefault(image_name, name)
+
+
+def shared_alarms(
+    environments: Sequence[str], alarms_of: Callable[[str], str | None]
+) -> Iterator[SettingProblem]:
+    """Environments that one alarm would roll back: it tells of one of them."""
+    before: list[tuple[str, str]] = []
+    for name in environments:
+        alarms = alarms_of(name)
+        if alarms is None:
+            continue
+        first = next((other for other, others in before if overlap(alarms, others)), None)
+        if first is not None:
+            yield SettingProblem(
+                ("environments", name),
+                f"an alarm could be of both {first} and {name}, by their rollback_on_alarm.alarms; give each alarms of "
+                "its own, such as {environment}-comfyui-*",
+            )
+        before.append((name, alarms))

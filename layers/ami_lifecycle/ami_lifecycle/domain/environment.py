@@ -8,7 +8,7 @@ from typing import Final
 
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.model import AmiId, Frozen, Role
-from ami_lifecycle.domain.request import Action, BuildRequest
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import AgentNotOnlineError, AgentTooOldError
 
 # A call that an ended function had in flight may still take effect; boto3's read timeout bounds that.
@@ -267,6 +267,9 @@ def merge_requests(waiting: BuildRequest | None, new: BuildRequest) -> BuildRequ
 
 
 def _merged(waiting: BuildRequest, new: BuildRequest) -> BuildRequest:
+    if new.trigger is Trigger.ALARM and waiting.pin:
+        # A person has decided meanwhile, or another alarm.
+        return waiting
     if Action.PROMOTE in {waiting.action, new.action}:
         return _merged_with_promotion(waiting, new)
     explicit = waiting.image_digest or waiting.image_tag or waiting.publish_image_id

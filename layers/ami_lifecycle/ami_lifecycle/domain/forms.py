@@ -171,6 +171,14 @@ FORMS: Final[dict[str, Form]] = {
         "/|(/[A-Za-z0-9_.-]+){1,15}",
         "a path of parameters with no / at its end, /fleet, or / for the whole account",
     ),
+    # CloudWatch API reference, PutMetricAlarm, AlarmName; EventBridge user guide, Wildcard matching: no two in a row,
+    # and a backslash stands before what is none.
+    "alarm_pattern": Form(
+        r"[*]?[ -)+-\[\]-~]+([*][ -)+-\[\]-~]+)*[*]?",
+        "the name of an alarm in at most 255 ASCII characters without backslashes, in which * stands for any, but not "
+        "twice in a row and not alone: 'prod-comfyui-*'",
+        longest=255,
+    ),
     "clock_time": Form(
         "([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day from 00:00 to 23:59, in quotes: '02:00'"
     ),

@@ -57,7 +57,9 @@ class ImagePublished(Outcome):
 
 
 class RollbackPerformed(Outcome):
-    """An earlier image is `latest` again, because a person asked for it. Comes beside `Image Published`."""
+    """An earlier image is `latest` again, because a person asked for it, or because of the alarm that it names. Comes
+    beside `Image Published`.
+    """
 
     detail_type: ClassVar[str] = "Rollback Performed"
 
@@ -65,6 +67,7 @@ class RollbackPerformed(Outcome):
     replaced: AmiId | None
     pinned: bool
     reason: str
+    alarm: str | None = None
 
 
 class BuildFailed(Outcome):
@@ -211,7 +214,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
             packages=result.packages,
         )
         outcomes.append(published)
-        if plan.trigger is Trigger.ROLLBACK:
+        if plan.trigger in {Trigger.ROLLBACK, Trigger.ALARM}:
             request = plan.request
             rolled_back = RollbackPerformed(
                 **about,
@@ -219,6 +222,7 @@ def outcomes_of_release(step: StepInput, result: ReleaseResult) -> list[Outcome]
                 replaced=result.replaced,
                 pinned=bool(request and request.pin),
                 reason=(request.reason if request else None) or "",
+                alarm=request.alarm if request else None,
             )
             outcomes.append(rolled_back)
     for decision in result.decisions:

@@ -230,8 +230,9 @@ def history_of(
     *,
     rolled_back: bool = False,
     registration: Mapping[str, Any] | None = None,
+    soaking_since: str | None = None,
 ) -> HistoryRecord:
-    """The history record of an image; the mark of a rollback and the registration are kept."""
+    """The history record of an image; the mark of a rollback, the registration and since when it soaks are kept."""
     before = metadata if isinstance(metadata, HistoryRecord) else None
     return HistoryRecord.model_validate(
         {
@@ -243,6 +244,7 @@ def history_of(
             "published_by": published_by,
             "rolled_back": rolled_back or (before is not None and before.rolled_back),
             "registration": registration or (before.registration if before is not None else None),
+            "soaking_since": soaking_since or (before.soaking_since if before is not None else None),
         }
     )
 

@@ -63,9 +63,10 @@ class RecordStatus(StrEnum):
 class HistoryRecord(Metadata):
     """The value of `history/{ami-id}`: the metadata, and what became of the image.
 
-    `published_by` is the ARN of the execution that made `latest` name it, or was about to. `rolled_back` says that a
-    person has gone back from it since; its next publication says no again. `registration` is what it takes to register
-    its snapshots again.
+    `published_by` is the ARN of the execution that made `latest` name it, or was about to. `rolled_back` says that
+    somebody has gone back from it since; its next publication says no again. `registration` is what it takes to
+    register its snapshots again. `soaking_since` is the date of a publication that alarms may undo; an image that gets
+    the constant name takes it over, and a rollback has none.
     """
 
     status: RecordStatus = RecordStatus.LIVE
@@ -75,3 +76,4 @@ class HistoryRecord(Metadata):
     published_by: str | None = None
     rolled_back: bool = False
     registration: Mapping[str, Any] | None = None
+    soaking_since: str | None = None

@@ -20,6 +20,7 @@ class Trigger(StrEnum):
     ROLLBACK = "rollback"
     RECONCILE = "reconcile"
     SCHEDULE = "schedule"
+    ALARM = "alarm"
 
 
 class Action(StrEnum):
@@ -34,6 +35,8 @@ class Action(StrEnum):
     ASK = "ask"
 
 
+# CloudWatch API reference, PutMetricAlarm, AlarmName.
+AlarmName = Annotated[str, Field(min_length=1, max_length=255)]
 ShortText = Annotated[str, Field(max_length=200)]
 # An execution's ARN or name, or the short name that people read. Whoever starts an execution names it, with any but
 # these characters (Step Functions API reference, StartExecution).
@@ -48,7 +51,7 @@ class BuildRequest(Frozen):
     where the image is gone by then. `promote_from` names the environment whose release is promoted: the `release`,
     or what is live there. With `action` undelete, `publish_image_id` is an image that was retired. `retire_at_most`
     takes the place of the settings' limits on how many images may go at once. `requested_by` is who asks, as he says
-    himself.
+    himself. `alarm` is the name of the alarm that has a publication undone.
     """
 
     environment: EnvironmentName
@@ -70,6 +73,21 @@ class BuildRequest(Frozen):
     workflow_run_id: ShortText | None = None
     reason: ShortText | None = None
     requested_by: ShortText | None = None
+    alarm: AlarmName | None = None
+
+    @model_validator(mode="after")
+    def _alarm_goes_back(self) -> Self:
+        if self.trigger is Trigger.ALARM and (self.action is not Action.PUBLISH or not self.publish_image_id):
+            raise ValueError(
+                'trigger is alarm, which publishes an earlier image again; write "action": "publish" and '
+                "publish_image_id, or leave trigger out"
+            )
+        if self.alarm is not None and self.trigger is not Trigger.ALARM:
+            raise ValueError(
+                f"alarm belongs to trigger alarm, and trigger is {self.trigger.value}; leave it out, and name it in "
+                "reason"
+            )
+        return self
 
     @model_validator(mode="after")
     def _promotes_or_does_not(self) -> Self:
@@ -113,7 +131,7 @@ class BuildRequest(Frozen):
 
     @property
     def goes_back(self) -> bool:
-        """Whether it is a rollback by a person; the sweep publishes an image again only as a repair."""
+        """Whether it is a rollback, by a person or an alarm; the sweep publishes an image again only as a repair."""
         if self.trigger is Trigger.RECONCILE:
             return False
         return self.trigger is Trigger.ROLLBACK or self.action is Action.PUBLISH

@@ -1,4 +1,4 @@
-"""Parsing of an execution's input: an ECR event, or a request."""
+"""Parsing of an execution's input: an event of ECR or CloudWatch, or a request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ami_lifecycle.domain.events import Event, PushDetail
+from ami_lifecycle.domain.events import AlarmDetail, Event, PushDetail
 from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.domain.texts import CONTROL
 from ami_lifecycle.errors import InvalidRequestError
 
+# Source and detail type (CloudWatch user guide, Alarm events and EventBridge).
+ALARM_EVENT: Final = ("aws.cloudwatch", "CloudWatch Alarm State Change")
 # Free texts of a request that metadata keeps.
 _LONGEST: Final = {
     "branch": 200,
@@ -55,7 +57,7 @@ def _way_to_write(kind: str, value: Any) -> str:
     return ", write true or false without quotes" if kind == "bool_type" else ""
 
 
-def parse_request(raw: Any) -> Push | BuildRequest:
+def parse_request(raw: Any) -> Push | AlarmDetail | BuildRequest:
     """Parse the input of an execution.
 
     Raises:
@@ -109,18 +111,23 @@ def _text_problem(field: str, text: str | None) -> str | None:
     return None
 
 
-def _parse_event(raw: Mapping[str, Any]) -> Push:
+def _parse_event(raw: Mapping[str, Any]) -> Push | AlarmDetail:
+    what, example = "ECR image", "ecr_push"
     try:
         event = Event.model_validate(raw)
+        if (event.source, event.detail_type) == ALARM_EVENT:
+            what, example = "alarm", "alarm_raised"
+            return AlarmDetail.model_validate(event.detail)
         if (event.source, event.detail_type) != ("aws.ecr", "ECR Image Action"):
             raise InvalidRequestError(
-                f"the event is {event.detail_type!r} of {event.source!r}; "
-                "only 'ECR Image Action' of 'aws.ecr' starts a build, so correct the rule's pattern"
+                f"the event is {event.detail_type!r} of {event.source!r}; only 'ECR Image Action' of 'aws.ecr' starts "
+                "a build, and 'CloudWatch Alarm State Change' of 'aws.cloudwatch' a rollback, so correct the rule's "
+                "pattern"
             )
         detail = PushDetail.model_validate(event.detail)
     except ValidationError as error:
         raise InvalidRequestError(
-            f"the event is not an ECR image event: {explain(error)}; compare it with events/ecr_push.json"
+            f"the event is not an {what} event: {explain(error)}; compare it with events/{example}.json"
         ) from error
     return Push(
         repository=detail.repository_name,

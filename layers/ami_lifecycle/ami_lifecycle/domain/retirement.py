@@ -62,7 +62,7 @@ def previous_images(
         elif number <= keep_previous and not is_same_disk and image.state is ImageState.AVAILABLE:
             reason = f"previous image {number} of {keep_previous} that the settings keep"
             if _docker_image(image) in rolled_back:
-                reason += "; a person has rolled back from it, so it goes before any other"
+                reason += "; somebody has rolled back from it, so it goes before any other"
             result.kept.append(Decision(image_id=image.image_id, action=RetireAction.KEEP, reason=reason))
             number += 1
         else:
@@ -75,7 +75,7 @@ def _by_rollback_order(
 ) -> list[Image]:
     """The images except the live one, in the order in which rollbacks would choose them.
 
-    Behind those are second images of one Docker image, and then what a person has rolled back from: it takes no
+    Behind those are second images of one Docker image, and then what somebody has rolled back from: it takes no
     other's place, and as long as there is a place, the rollback can be taken back.
     """
     numbers = {record.ami_id: publication_number(record) for record in history}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
+from ami_lifecycle.domain.alarm_settings import RollbackOnAlarm, no_alarms
 from ami_lifecycle.domain.bases import DEFAULT_PRESET, BaseSettings, Driver
 from ami_lifecycle.domain.forms import (
     ENCODED_CHARACTERS,
@@ -369,6 +370,7 @@ class EnvironmentSettings(Frozen):
     refresh: RefreshSettings = Field(default_factory=RefreshSettings)
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     scan: ScanSettings = Field(default_factory=no_scan)
+    rollback_on_alarm: RollbackOnAlarm = Field(default_factory=no_alarms)
     hooks: HookSettings = Field(default_factory=HookSettings)
     hook_scripts: Mapping[str, str] = Field(default_factory=dict)
     hook_programs: Mapping[str, HookProgram] = Field(default_factory=dict)

@@ -103,7 +103,7 @@ def _wait_behind(
         reason = f"{holder.execution_arn} builds this digest at this moment"
         return ClaimResult(status=ClaimStatus.ALREADY_BUILDING, number=holder.number, reason=reason)
     queued = merge_requests(record.queued_request, request)
-    if queued.trigger is not Trigger.ROLLBACK:
+    if queued.trigger not in {Trigger.ROLLBACK, Trigger.ALARM}:
         queued = queued.model_copy(update={"trigger": Trigger.QUEUED})
     if not environments.queue(plan.environment, queued, behind=holder, revision=record.revision):
         raise ClaimContendedError(f"the claim of {plan.environment} changes at this moment; look again")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from ami_lifecycle.domain.environment import EnvironmentRecord
+from ami_lifecycle.domain.events import AlarmDetail
 from ami_lifecycle.domain.execution import BuildState, ImageRef, ScanWait
 from ami_lifecycle.domain.model import TAG_DIGEST, Frozen, Image, ImageState, is_ami_id
 from ami_lifecycle.domain.naming import run_id
@@ -96,6 +97,8 @@ class Planner:
             InputError: one of its subclasses, for a request that cannot be fulfilled.
         """
         parsed = parse_request(step.request)
+        if isinstance(parsed, AlarmDetail):
+            return self._plan_alarm(parsed, step.execution_arn)
         request = self._request_of(parsed) if isinstance(parsed, Push) else parsed
         if isinstance(request, str):
             return _nothing("", Trigger.PUSH, request)
@@ -105,12 +108,25 @@ class Planner:
         self, request: BuildRequest, execution_arn: str, started: datetime | None = None
     ) -> BuildState:
         """Plan a request; what the command line's dry run prints. Nothing is waited for without `started`."""
+        return self._planning(request, execution_arn, started).plan()
+
+    def _planning(
+        self, request: BuildRequest, execution_arn: str, started: datetime | None = None
+    ) -> _Planning:
         settings = self.catalogue.get(request.environment)
         # Read first: a claim or release after this read makes the plan outdated.
         record = self.environments.get(request.environment)
         records = PublishedRecords(self.parameters, settings.parameter_names)
         live = records.read_live(account_of(execution_arn), self.images, self.clock)
-        return _Planning(self, request, execution_arn, settings, record, records, live, started).plan()
+        return _Planning(self, request, execution_arn, settings, record, records, live, started)
+
+    def _plan_alarm(self, alarm: AlarmDetail, execution_arn: str) -> BuildState:
+        environment = self.catalogue.for_alarm(alarm.alarm_name)
+        if environment is None:
+            return _nothing(
+                "", Trigger.ALARM, f"alarm {alarm.alarm_name} is of no environment's rollback_on_alarm"
+            )
+        return self._planning(BuildRequest(environment=environment), execution_arn).plan_for(alarm)
 
     def _request_of(self, push: Push) -> BuildRequest | str:
         if not push.is_push:
@@ -190,6 +206,9 @@ class _Planning:
 
     def plan(self) -> BuildState:
         """Plan what the request asks for."""
+        if self.request.trigger is Trigger.ALARM and (pinned := reason_of_pin(self.record)) is not None:
+            # By a person, or by an alarm before: it is moved once.
+            return self._nothing(pinned)
         if self.request.action is Action.RETIRE:
             return self._retirement()
         if self.request.action is Action.PROMOTE:
@@ -202,6 +221,21 @@ class _Planning:
 
     def _with_programs(self) -> _Planning:
         return replace(self, settings=with_programs(self.settings, self.planner.documents))
+
+    def plan_for(self, alarm: AlarmDetail) -> BuildState:
+        """Plan what an alarm asks for; the request only names the environment until then."""
+        # Nobody else needs it at a function's start.
+        from ami_lifecycle.steps.alarm_rollback import request_of_alarm  # noqa: PLC0415
+
+        planner = self.planner
+        if (pinned := reason_of_pin(self.record)) is not None:
+            return _nothing(self.settings.environment, Trigger.ALARM, pinned)
+        request = request_of_alarm(
+            alarm, self.settings, self.live, self.records, planner.images, planner.clock
+        )
+        if isinstance(request, str):
+            return _nothing(self.settings.environment, Trigger.ALARM, request)
+        return replace(self, request=request).plan()
 
     def build(self) -> BuildState:
         """Plan the build that is asked for."""

@@ -128,10 +128,11 @@ class Publisher:
                 left = self._mark_rolled_back(old_id, image)
                 self._record_superseded(old_id, image.image_id, is_rolled_back=old_id in left)
             writer.correct_history(image.image_id, self.images)
-            self._write_record(metadata, image, is_live=is_live)
+            since = self._soaking_since(origin, is_live=is_live)
+            self._write_record(metadata, image, since, is_live=is_live)
             if recorder is not None and (kept := recorder.keep(metadata)) != metadata:
                 metadata = kept
-                self._write_record(metadata, image, is_live=is_live)
+                self._write_record(metadata, image, since, is_live=is_live)
             writer.write_metadata(metadata)
             # Before `latest` is written: the next push would undo a rollback that is live but not pinned.
             self._move_pin(image)
@@ -369,7 +370,23 @@ class Publisher:
         if record is None or _state(record) != _state(archived):
             self._writer.write_record(old_id, archived)
 
-    def _write_record(self, metadata: Metadata, image: Image, *, is_live: bool) -> None:
+    def _soaking_since(self, origin: HistoryRecord | None, *, is_live: bool) -> str | None:
+        """Since when an alarm may undo this publication; another id or another look at the same one is none of its own.
+
+        A rollback has none, so that alarms never go to and fro between two images.
+        """
+        step = self.step
+        if origin is not None and (is_live or step.copy_of):
+            return origin.soaking_since
+        request = step.plan.request
+        is_first = step.plan.action in _VERIFYING and not (request is not None and request.goes_back)
+        if not is_first or step.plan.configured.rollback_on_alarm.soak is None:
+            return None
+        return timestamp(self.clock.now())
+
+    def _write_record(
+        self, metadata: Metadata, image: Image, soaking_since: str | None, *, is_live: bool
+    ) -> None:
         known = self._records.read_record(metadata.ami_id)
         publisher = known.published_by if known and is_live else self.step.execution_arn
         record = history_of(
@@ -381,6 +398,7 @@ class Publisher:
             # A new publication clears the mark of a rollback; writing the record again does not.
             rolled_back=known is not None and is_live and known.rolled_back,
             registration=registration_of(image),
+            soaking_since=soaking_since,
         )
         if known is not None and known.model_copy(update={"status_since": record.status_since}) == record:
             return

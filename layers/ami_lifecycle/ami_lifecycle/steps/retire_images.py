@@ -61,6 +61,7 @@ class RetirementReview:
     usage: ImageUsage
     parameters: Parameters
     environments: Environments
+    clock: Clock
 
     def decide(self, live: Image, execution_arn: str | None = None) -> list[Decision]:
         """Decide for each image of the environment except the live one.
@@ -77,7 +78,11 @@ class RetirementReview:
         settings = self.settings
         owned = self.images.find(environment_tags(settings))
         record = self.environments.get(settings.environment)
-        reserved = {**_reserved(record), **_made_by_holder(record, owned, execution_arn)}
+        reserved = {
+            **self._soaking(live, owned),
+            **_reserved(record),
+            **_made_by_holder(record, owned, execution_arn),
+        }
         keep = settings.retirement.keep_previous
         return previous_images(
             live,
@@ -105,6 +110,25 @@ class RetirementReview:
         others = {live.image_id, *gone, *_reserved(record), *_made_by_holder(record, owned, execution_arn)}
         previous = [image for image in owned if image.image_id not in others and not image.is_copy]
         return due_switches(policy, live, previous, is_final=is_final)
+
+    def _soaking(self, live: Image, owned: Sequence[Image]) -> dict[str, str]:
+        """The image that an alarm would have published again, and why it is kept. While nobody knows which one that is,
+        it is each.
+        """
+        alarms = self.settings.rollback_on_alarm.alarms
+        if alarms is None:
+            return {}
+        # Only environments that listen to alarms need it.
+        from ami_lifecycle.domain.alarms import reason_to_keep, soak_of  # noqa: PLC0415
+
+        record = PublishedRecords(self.parameters, self.settings.parameter_names).read_record(live.image_id)
+        if record is None:
+            why = f"history has no readable record of {live.image_id} yet, so an alarm may need it"
+            return {image.image_id: why for image in owned}
+        soak = soak_of(record, self.settings)
+        if soak is None or soak.back_to is None or self.clock.now() > soak.kept_until:
+            return {}
+        return {soak.back_to: reason_to_keep(soak, alarms)}
 
     def decide_for(self, images: Sequence[Image], *, with_permissions: bool = False) -> list[Decision]:
         """Look up the uses of the images, and decide.
@@ -212,7 +236,13 @@ class Retirer:
                 What AWS refuses is reported as blocked instead.
         """
         review = RetirementReview(
-            self._settings, self.instances, self.images, self.usage, self.parameters, self.environments
+            self._settings,
+            self.instances,
+            self.images,
+            self.usage,
+            self.parameters,
+            self.environments,
+            self.clock,
         )
         with writing(self.environments, self.step, self.deadline):
             live = self._read_live()

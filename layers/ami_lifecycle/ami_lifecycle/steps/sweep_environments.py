@@ -299,7 +299,13 @@ class Sweeper:
 
     def _review(self, observed: _Observed) -> RetirementReview:
         return RetirementReview(
-            observed.settings, self.instances, self.images, self.usage, self.parameters, self.environments
+            observed.settings,
+            self.instances,
+            self.images,
+            self.usage,
+            self.parameters,
+            self.environments,
+            self.clock,
         )
 
     def _observe(self, environment: str, state: _SweepState) -> _Findings:
