@@ -20,6 +20,7 @@ from tests.faults.scenarios import (
     GATED_UPDATE,
     OVERTAKEN_PLAN,
     RETIREMENT,
+    SOAKING_UPDATE,
     UPDATE,
     UPDATE_IN_USE,
     Scenario,
@@ -74,6 +75,10 @@ def _let_any_findings_pass(world: World) -> None:
         return Verdict(ScanFacts(digest=digest, scanner="basic"))
 
     scan_gate.judge = judge
+
+
+def _keep_nothing_while_it_soaks(_: World) -> None:
+    RetirementReview._soaking = lambda *_: {}
 
 
 def _take_any_verification_for_a_good_one(_: World) -> None:
@@ -207,6 +212,7 @@ BREAKS: Mapping[str, Break] = {
             Break(f"{name} is no use", "P3", UPDATE._replace(prepare=used_by(CONSUMERS[name])), apply)
             for name, apply in UNSEEN.items()
         ),
+        Break("nothing is kept while it soaks", "P3", SOAKING_UPDATE, _keep_nothing_while_it_soaks),
         Break("nothing is cleaned up", "P4", UPDATE, _clean_nothing_up, (_ABORTED,)),
         Break(
             "what is published is not known", "P5", FIRST_BUILD, _forget_what_is_published, (_PUSHED_TWICE,)

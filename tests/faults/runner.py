@@ -30,6 +30,7 @@ UNNAMED = frozenset(
 HEARD = frozenset(
     {
         ("aws.ecr", "ECR Image Action"),
+        ("aws.cloudwatch", "CloudWatch Alarm State Change"),
         ("aws.ec2", "EC2 AMI State Change"),
         ("aws.ec2", "EC2 Instance State-change Notification"),
         ("aws.ssm", "EC2 Command Invocation Status-change Notification"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.faults.consumers import CONSUMERS, Consumer
-from tests.faults.world import ASKED, BASED, KEEPING, OTHER, PROD, PROMOTED, SCANNED, World
+from tests.faults.world import ASKED, BASED, KEEPING, OTHER, PROD, PROMOTED, SCANNED, SOAKING, World
 
 
 class Scenario(NamedTuple):
@@ -100,6 +100,21 @@ def _undelete(world: World) -> None:
         if image.state == "deregistered" and image.name.endswith(f"-multitenant-{PROD}")
     )
     world.start(environment=PROD, action="undelete", trigger="rollback", publish_image_id=retired, pin=True)
+
+
+def _publish_two_that_soak(world: World) -> None:
+    for revision in ("one", "two"):
+        world.push(revision, SOAKING)
+        world.settle()
+        world.pass_time(10)
+    world.set_alarm("OK")
+
+
+def _flap(world: World) -> None:
+    """An alarm comes, goes and comes again while its rollback is under way."""
+    for state in ("ALARM", "OK", "ALARM"):
+        world.set_alarm(state)
+        world.pass_time(3)
 
 
 def _leave_a_mess(world: World) -> None:
@@ -239,6 +254,13 @@ HOOKED_UPDATE = Scenario(
     ),
 )
 ROLLBACK = Scenario("rollback", KEEPING, _publish_two, _roll_back)
+SOAKING_UPDATE = Scenario(
+    "soaking-update",
+    SOAKING,
+    lambda world: _publish_one(world, SOAKING),
+    lambda world: _ignore(world.push("two", SOAKING)),
+)
+ALARM = Scenario("alarm", SOAKING, _publish_two_that_soak, _flap)
 RETIREMENT = Scenario(
     "retirement",
     PROD,
@@ -321,6 +343,7 @@ SCENARIOS = {
         OVERTAKEN_PLAN,
         HOOKED_UPDATE,
         ROLLBACK,
+        ALARM,
         RETIREMENT,
         PROMOTION,
         REBASE,

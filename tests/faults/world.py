@@ -21,6 +21,7 @@ REPOSITORY = "comfyui"
 APPLICATION = "comfyui"
 PROD, KEEPING, OTHER, PROMOTED, BASED = "prod", "keeping", "other", "promoted", "based"
 ASKED, SCANNED = "asked", "scanned"
+SOAKING = "soaking"
 _GOLDEN_OWNER, _GOLDEN_NAME = "210987654321", "golden"
 _HOOKS = {
     stage: [{"script": f"config/hooks/{stage}.sh", "parameters": {"LEVEL": "1"}}]
@@ -44,6 +45,7 @@ ENVIRONMENTS: Mapping[str, Any] = {
     ASKED: {"approval": {"pushes": True}},
     # With a vulnerability gate.
     SCANNED: {"scan": {}},
+    SOAKING: {"rollback_on_alarm": {"alarms": "soaking-*", "soak_minutes": 600}},
 }
 # No step of a build takes this long without anything to do.
 PATIENCE = 40 * 3600.0
@@ -74,6 +76,7 @@ class World:
                 "HookDocumentArns": f"arn:aws:ssm:us-east-1:123456789012:document/{DOCUMENT}",
                 "RecycleBinDays": "7",
                 "KeepPackageLists": "true",
+                "RollbackAlarms": "soaking-*",
             },
         )
         self.simulation.start()
@@ -112,6 +115,22 @@ class World:
     def promote(self) -> None:
         """Promote what OTHER publishes."""
         self.start(environment=PROMOTED, action="promote", promote_from=OTHER)
+
+    def set_alarm(self, state: str) -> None:
+        """Set the state of the alarm that SOAKING listens to."""
+        cloudwatch, name = self.client("cloudwatch"), "soaking-errors"
+        if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
+            cloudwatch.put_metric_alarm(
+                AlarmName=name,
+                Namespace="comfyui",
+                MetricName="Errors",
+                Statistic="Sum",
+                Period=60,
+                EvaluationPeriods=1,
+                Threshold=5,
+                ComparisonOperator="GreaterThanThreshold",
+            )
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="41 errors")
 
     def publish_once_more(self, environment: str) -> None:
         """Have an environment publish another image, in the way that it does."""
