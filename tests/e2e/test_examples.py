@@ -16,10 +16,12 @@ import boto3
 import hcl2
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from ami_lifecycle_cli.demo.docker_push import push_image
 from ami_lifecycle_testbed.durations import BuildDurations
 from ami_lifecycle_testbed.emulator import Emulator
+from aws_emulator.cloudformation.template import load_template
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -62,7 +64,7 @@ def clients(emulator: Emulator) -> Iterator[Mapping[str, Any]]:
     session = boto3.Session("tests", "tests", region_name="us-east-1")
     found = {
         name: session.client(name, endpoint_url=emulator.endpoint_url)
-        for name in ("ssm", "ecr", "ec2", "events")
+        for name in ("ssm", "ecr", "ec2", "events", "autoscaling", "cloudwatch")
     }
     yield found
     for client in found.values():
@@ -310,6 +312,147 @@ def test_cloudformation_passes_the_linter(path: Path) -> None:
         [str(BIN / "cfn-lint"), str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+# The fleet's state machine: what it calls is called on the emulator, in the order in which it would be.
+
+
+class Rollout:
+    """The state machine of fleet.yaml with the values that a stack gives it."""
+
+    def __init__(self, clients: Mapping[str, Any], group: str, alarms: list[str]) -> None:
+        self._autoscaling = clients["autoscaling"]
+        self._values = {"Alarms": alarms, "PauseSeconds": 60}
+        self._group = group
+        template = load_template(EXAMPLES / "cloudformation" / "fleet.yaml", "us-east-1")
+        self._machine = template.resources["RefreshFleet"]["Properties"]["Definition"]
+
+    def receives(self, trigger: str) -> list[str]:
+        """The calls that an event `Image Published` leads to, each with what Auto Scaling says."""
+        states, name, told = self._machine["States"], self._machine["StartAt"], []
+        while name:
+            state = states[name]
+            if state["Type"] == "Choice":
+                chosen = (each["Next"] for each in state["Choices"] if each["StringEquals"] == trigger)
+                name = next(chosen, state["Default"])
+                continue
+            outcome = self._call(state)
+            told.append(f"{name}: {outcome}")
+            caught = [each["Next"] for each in state.get("Catch", ()) if outcome in each["ErrorEquals"]]
+            name = caught[0] if caught else state.get("Next", "") if outcome == "ok" else ""
+        return told
+
+    def _call(self, state: Mapping[str, Any]) -> str:
+        call = {
+            "${StartInstanceRefreshArn}": self._autoscaling.start_instance_refresh,
+            "${CancelInstanceRefreshArn}": self._autoscaling.cancel_instance_refresh,
+        }[state["Resource"]]
+        try:
+            call(**self._resolved(state["Parameters"]))
+        except ClientError as error:
+            # Step Functions developer guide, AWS SDK integrations: the service's name, and the exception's.
+            return f"AutoScaling.{error.response['Error']['Code']}Exception"
+        return "ok"
+
+    def _resolved(self, value: Any) -> Any:
+        if value == "${Fleet}":
+            return self._group
+        if isinstance(value, dict) and set(value) == {"Ref"}:
+            return self._values[value["Ref"]]
+        if isinstance(value, dict) and set(value) == {"Fn::If"}:
+            _, given, _ = value["Fn::If"]
+            return self._resolved(given)
+        if isinstance(value, dict):
+            return {key: self._resolved(each) for key, each in value.items()}
+        return value
+
+
+@pytest.fixture
+def group(clients: Mapping[str, Any], published: str) -> Iterator[str]:
+    """A group that launches the latest image by the name of its parameter, as fleet.yaml makes it."""
+    ec2, autoscaling = clients["ec2"], clients["autoscaling"]
+    data = {"ImageId": "resolve:ssm:/comfyui/ami/prod/latest", "InstanceType": "m5.large"}
+    made = ec2.create_launch_template(LaunchTemplateName="fleet", LaunchTemplateData=data)
+    template_id = made["LaunchTemplate"]["LaunchTemplateId"]
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName="fleet",
+        MinSize=0,
+        MaxSize=4,
+        VPCZoneIdentifier=ec2.describe_subnets()["Subnets"][0]["SubnetId"],
+        LaunchTemplate={"LaunchTemplateId": template_id, "Version": "1"},
+    )
+    yield "fleet"
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName="fleet", ForceDelete=True)
+    ec2.delete_launch_template(LaunchTemplateId=template_id)
+
+
+def refreshes(clients: Mapping[str, Any], group: str) -> list[Mapping[str, Any]]:
+    """The refreshes of the group, the newest first."""
+    found = clients["autoscaling"].describe_instance_refreshes(AutoScalingGroupName=group)
+    return list(found["InstanceRefreshes"])
+
+
+def test_a_fleet_is_refreshed_in_steps_and_an_alarm_ends_that(clients: Mapping[str, Any], group: str) -> None:
+    rollout = Rollout(clients, group, ["fleet-errors"])
+    assert rollout.receives("push") == ["Roll Out: ok"]
+    (first,) = refreshes(clients, group)
+    assert (first["Status"], first["Preferences"]) == (
+        "InProgress",
+        {
+            "MinHealthyPercentage": 90,
+            "CheckpointPercentages": [20, 50, 100],
+            "CheckpointDelay": 60,
+            "AlarmSpecification": {"Alarms": ["fleet-errors"]},
+        },
+    )
+    # The next image waits, and what was gone back to does not.
+    assert rollout.receives("schedule") == ["Roll Out: AutoScaling.InstanceRefreshInProgressException"]
+    assert rollout.receives("rollback") == ["Cancel Instance Refresh: ok", "Go Back: ok"]
+    back, first = refreshes(clients, group)
+    assert (first["Status"], back["Preferences"]) == ("Cancelled", {"MinHealthyPercentage": 90})
+
+
+def test_an_alarm_ends_the_refresh_and_what_was_gone_back_to_takes_its_place(
+    clients: Mapping[str, Any], group: str
+) -> None:
+    cloudwatch = clients["cloudwatch"]
+    cloudwatch.put_metric_alarm(
+        AlarmName="fleet-errors",
+        Namespace="comfyui",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=5,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    rollout = Rollout(clients, group, ["fleet-errors"])
+    assert rollout.receives("promotion") == ["Roll Out: ok"]
+    cloudwatch.set_alarm_state(AlarmName="fleet-errors", StateValue="ALARM", StateReason="41 errors")
+    assert [each["Status"] for each in refreshes(clients, group)] == ["Failed"]
+    assert rollout.receives("alarm") == [
+        "Cancel Instance Refresh: AutoScaling.ActiveInstanceRefreshNotFoundException",
+        "Go Back: ok",
+    ]
+
+
+def test_the_rule_of_the_fleet_hears_what_the_service_tells(clients: Mapping[str, Any]) -> None:
+    template = load_template(EXAMPLES / "cloudformation" / "fleet.yaml", "us-east-1")
+    pattern = template.resources["ImagePublishedRule"]["Properties"]["EventPattern"]
+    pattern["detail"]["environment"] = ["prod"]
+    told = {"application": "comfyui", "environment": "prod", "trigger": "alarm"}
+    event = {
+        "id": "1",
+        "account": "123456789012",
+        "source": "ami-lifecycle",
+        "time": "2026-11-22T10:15:30Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail-type": "Image Published",
+        "detail": told,
+    }
+    answer = clients["events"].test_event_pattern(EventPattern=json.dumps(pattern), Event=json.dumps(event))
+    assert answer["Result"] is True
 
 
 def test_the_github_workflow_waits_with_the_tested_script() -> None:

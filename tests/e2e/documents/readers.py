@@ -27,6 +27,7 @@ _WHAT_WAITS: Final = (
 )
 _INVOKED: Final = 'aws lambda invoke --function-name "$(output DecideApprovalFunctionName)" \\'
 _APPROVED: Final = "it needs a request that waits; tests/workflows/test_approval.py decides in both ways"
+_AN_ALARM: Final = "it needs an alarm; tests/workflows/test_alarms.py does and types the same"
 # Blocks that are not run, each with the reason.
 NOT_RUN: Final = {
     ("CONTRIBUTING.md", _PINNING): "it asks a package index for the newest versions",
@@ -34,6 +35,14 @@ NOT_RUN: Final = {
     ("docs/promotion.md", "ami-lifecycle status"): _TWO_ENVIRONMENTS,
     ("docs/gates.md", _WHAT_WAITS): _APPROVED,
     ("docs/gates.md", _INVOKED): _APPROVED,
+    ("docs/rollout.md", "ami-lifecycle status prod"): _AN_ALARM,
+    (
+        "docs/rollout.md",
+        (
+            "aws cloudwatch set-alarm-state --alarm-name prod-comfyui-errors --state-value ALARM "
+            '--state-reason "a drill"'
+        ),
+    ): _AN_ALARM,
     (
         "docs/fleets.md",
         (
