@@ -102,6 +102,9 @@ def _build_twice(service: Service) -> None:
     environment = service.environment("calm")
     service.inject({"kind": "quota", "instance_type": "m7i.large", "limit": 1})
     environment.must_build("calm 1")
+    # The next image is compared with one whose package list somebody has deleted.
+    bucket, _, key = environment.metadata()["facts"]["packages"]["uri"].removeprefix("s3://").partition("/")
+    service.client("s3").delete_object(Bucket=bucket, Key=key)
     refused = {"kind": "error", "service": "ec2", "code": "IncorrectInstanceState", "status": 400}
     service.inject({**refused, "operation": "StopInstances", "caller": "StopBuilderFunction"})
     service.inject(
