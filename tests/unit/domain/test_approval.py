@@ -14,6 +14,7 @@ from ami_lifecycle.domain.approval import (
     ApprovalRecord,
     ApprovalRequest,
     ApprovalState,
+    ClosedRequest,
     Decision,
     LiveFacts,
     Subject,
@@ -28,6 +29,7 @@ from ami_lifecycle.domain.approval_outcomes import (
     decided_outcome,
     ended_message,
     expired_outcome,
+    superseded_outcome,
 )
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 
@@ -318,3 +320,93 @@ def test_events_name_the_request_and_who_decided() -> None:
         "execution_arn": ARN,
         "console": asked_message(request)["console"],
     }
+
+
+def test_a_new_request_is_told_with_all_that_a_person_needs() -> None:
+    request = asked().model_copy(
+        update={
+            "facts": ApprovalFacts(
+                digest=DIGEST,
+                docker_image="registry/comfyui:prod",
+                release=RELEASE,
+                promoted_from="dev",
+                commit="abc",
+                verified_at="2026-01-15T11:00:00Z",
+            ),
+            "request": BuildRequest(environment="prod", requested_by="bob"),
+        }
+    )
+    event = asked_outcome("comfyui", request)
+    assert (event.detail_type, event.region) == ("Approval Requested", "us-east-1")
+    assert event.model_dump() == {
+        "schema_version": 1,
+        "application": "comfyui",
+        "environment": "prod",
+        "region": "us-east-1",
+        "execution_arn": ARN,
+        "approval_id": SUBJECT.id,
+        "image_digest": DIGEST,
+        "release": RELEASE,
+        "promoted_from": "dev",
+        "commit_sha": "abc",
+        "requested_by": request.asked_by,
+        "expires_at": NOW + HOUR,
+    }
+    assert request.asked_by == "bob"
+    message = asked_message(request)
+    assert message == {
+        "outcome": "Approval Requested",
+        "environment": "prod",
+        "approval_id": SUBJECT.id,
+        "approve": f"ami-lifecycle approve {SUBJECT.id}",
+        "reject": f"ami-lifecycle reject {SUBJECT.id} --reason '...'",
+        "expires_at": NOW + HOUR,
+        "requested_by": "bob",
+        "differences": [
+            f"digest: {DIGEST}, and live is none",
+            f"release: {RELEASE}, and live is none",
+            "commit: abc, and live is none",
+        ],
+        "facts": {
+            "digest": DIGEST,
+            "docker_image": "registry/comfyui:prod",
+            "release": RELEASE,
+            "promoted_from": "dev",
+            "commit": "abc",
+            "verified_at": "2026-01-15T11:00:00Z",
+            "reasons": [],
+            "live": {},
+        },
+        "execution_arn": ARN,
+        "console": message["console"],
+    }
+    assert asked_message(asked())["requested_by"] == "not known"
+
+
+def test_a_request_whose_place_a_newer_one_takes_is_told_under_its_own_id() -> None:
+    before = ClosedRequest(
+        id="earlier", state=ApprovalState.SUPERSEDED, asked_at=NOW, closed_at=NOW, superseded_by=SUBJECT.id
+    )
+    assert superseded_outcome("comfyui", asked(), before).model_dump() == {
+        "schema_version": 1,
+        "application": "comfyui",
+        "environment": "prod",
+        "region": "us-east-1",
+        "execution_arn": ARN,
+        "approval_id": "earlier",
+        "superseded_by": SUBJECT.id,
+    }
+
+
+def test_a_release_without_an_execution_is_asked_for_by_its_image() -> None:
+    subject = Subject(environment="prod", release="ami-0123456789abcdef0")
+    assert command_to_ask(subject) == "promote FROM prod --release ami-0123456789abcdef0"
+
+
+def test_only_a_build_is_started_by_its_digest() -> None:
+    request = BuildRequest(
+        environment="prod", action=Action.UNDELETE, publish_image_id="ami-0123456789abcdef0"
+    )
+    assert request_to_start(request, SUBJECT) == request
+    build = BuildRequest(environment="prod", image_digest=OTHER)
+    assert request_to_start(build, Subject(environment="prod", release=RELEASE)) == build

@@ -229,3 +229,9 @@ def test_a_summary_reads_back_from_the_facts_of_a_record() -> None:
     assert recorded_packages({}) is None
     assert recorded_packages({FACT: "many"}) is None
     assert recorded_packages({FACT: {"count": 2, "later": 1}}) == PackageSummary(count=2)
+
+
+def test_what_is_no_base64_is_no_list() -> None:
+    whole = packed({"components": {}, "packages": {}, "layers": []})
+    with pytest.raises(ValueError, match="it cannot be unpacked"):
+        told_packages(f"{whole[:8]}!{whole[8:]}", environment="prod", release="r", digest=DIGEST)

@@ -14,6 +14,7 @@ from tests.unit.domain.builders import DIGEST, NOW, a_request, an_image, image_i
 
 from ami_lifecycle.domain.command import CommandFacts
 from ami_lifecycle.domain.first_boot import FirstBoot
+from ami_lifecycle.domain.hook_documents import program_of
 from ami_lifecycle.domain.model import (
     TAG_BASE,
     TAG_BASE_CREATED,
@@ -398,6 +399,24 @@ def test_the_hooks_that_made_an_image_are_among_its_facts() -> None:
     assert a_metadata(plan=plan).facts == {"hooks": named_hooks(HOOKED.hooks, HOOKED.hook_scripts)}
 
 
+def test_documents_that_made_an_image_are_named_with_their_version() -> None:
+    content = json.dumps(
+        {
+            "schemaVersion": "2.2",
+            "mainSteps": [
+                {"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": ["true"]}}
+            ],
+        }
+    )
+    hooked = settings(hooks={"verify": [{"document": "Check"}]}).model_copy(
+        update={"hook_programs": {"verify.0": program_of("Check:3", content, {})}}
+    )
+    plan = a_plan().model_copy(update={"settings": hooked})
+    named = named_hooks(hooked.hooks, {}, hooked.hook_programs)
+    assert named["verify"].startswith("Check:3 ")
+    assert a_metadata(plan=plan).facts == {"hooks": named}
+
+
 # Promotions.
 
 PROMOTED = an_image(5, tags={TAG_DIGEST: DIGEST, TAG_GENERATION: "3", TAG_RECIPE: "verify:0123456789ab"})
@@ -471,6 +490,12 @@ def test_a_promoted_image_keeps_what_its_build_said_and_tells_what_is_of_its_env
             },
         }
     )
+
+
+@pytest.mark.parametrize("came_from", ["dev", None])
+def test_an_undeleted_image_keeps_where_it_was_promoted_from(came_from: str | None) -> None:
+    source = a_metadata(promoted_from=came_from)
+    assert a_promotion(source, action=Action.UNDELETE).promoted_from == came_from
 
 
 def test_who_promotes_may_say_more_than_the_build_did() -> None:

@@ -84,7 +84,9 @@ def test_each_severity_of_which_there_are_too_many_is_named_the_worst_first() ->
     assert found.worst == "CVE-2026-9"
 
 
-@pytest.mark.parametrize(("number", "end"), [(5, "CVE-2026-5 (critical, b 1)"), (7, "; and 2 more")])
+@pytest.mark.parametrize(
+    ("number", "end"), [(5, "CVE-2026-5 (critical, b 1)"), (6, "; and 1 more"), (7, "; and 2 more")]
+)
 def test_five_are_named_and_the_others_counted(number: int, end: str) -> None:
     found = verdict(*(a_finding(each + 1, "critical", Package("b", "1")) for each in range(number)))
     assert found.excess.endswith(end)
@@ -253,3 +255,20 @@ def test_a_record_is_read_back() -> None:
     assert recorded_scan(facts.model_dump(mode="json", exclude_defaults=True)) == facts
     for nothing in (None, {}, {"digest": 7}):
         assert recorded_scan(nothing) is None
+
+
+def test_a_scan_without_a_date_has_none() -> None:
+    report = ScanReport(ScanState.DONE, scanner="enhanced", scanned_at=None, findings=(), unlisted=None)
+    assert judge(DIGEST, report, ScanSettings(), TODAY).facts.scanned_at is None
+
+
+def test_a_waiver_is_not_told_as_expired_on_its_last_day() -> None:
+    other = a_finding(1, "critical", Package("zlib", "1"))
+    found = verdict(other, waivers=[a_waiver(package="openssl")])
+    assert (bool(found.excess), found.notes) == (True, ())
+
+
+@pytest.mark.parametrize("day", ["", "20261128", "2026-11-31", "2026-W48-6"])
+def test_a_day_is_written_as_one_of_the_calendar(day: str) -> None:
+    with pytest.raises(ValueError, match="write a date of the calendar, as 2026-01-31"):
+        ScanSettings.model_validate({"waivers": [a_waiver(expires=day)]})
