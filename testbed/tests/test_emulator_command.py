@@ -204,11 +204,11 @@ def test_wrong_options_are_explained(tmp_path: Path, options: list[str], message
 
 def test_a_template_that_cannot_be_deployed_is_explained(tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text(
-        "Transform: AWS::Serverless-2016-10-31\nResources: {Bucket: {Type: 'AWS::S3::Bucket'}}\n"
+        "Transform: AWS::Serverless-2016-10-31\nResources: {Database: {Type: 'AWS::RDS::DBInstance'}}\n"
     )
     result = run_to_its_end("--port", "0", directory=tmp_path)
     assert result.returncode == 1
-    assert "Bucket (AWS::S3::Bucket)" in result.stderr
+    assert "Database (AWS::RDS::DBInstance)" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -309,6 +309,9 @@ def _require_operation(operation: str | None, service: str, http: HttpRequest) -
     if operation is None and target.startswith("DynamoDBStreams_"):
         # Signed for the service that it belongs to.
         raise unsupported_operation("dynamodbstreams", asked)
+    if operation is None and service == "s3":
+        # Its operations are told apart by queries and headers; what the wire does not know may well be one.
+        raise unsupported_operation(service, f"{http.method} {http.path}")
     if operation is None:
         raise ApiError(
             "UnknownOperationException", f"{service} has no operation for {http.method} {http.path}"

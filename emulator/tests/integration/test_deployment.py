@@ -180,7 +180,7 @@ def stack_of(directory: Path, resources: str, rest: str = "", **values: Any) -> 
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
-        ("  B: {Type: 'AWS::S3::Bucket'}", r"B \(AWS::S3::Bucket\)"),
+        ("  B: {Type: 'AWS::RDS::DBInstance'}", r"B \(AWS::RDS::DBInstance\)"),
         ("  Q: {Type: 'AWS::SQS::Queue', Properties: {Colour: red}}", r"Q \(AWS::SQS::Queue\).*Colour"),
         ("  Q: {Type: 'AWS::SQS::Queue', Mystery: 1}", "Q: .*Mystery"),
         ("  Q: {Type: 'AWS::SQS::Queue', Properties: {QueueName: !Ref Nobody}}", "Nobody"),
