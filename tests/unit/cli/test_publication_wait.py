@@ -16,6 +16,7 @@ from ami_lifecycle.domain.environment import (
     Pin,
 )
 from ami_lifecycle.domain.gate_settings import ApprovalSettings
+from ami_lifecycle.domain.hooks import HookSettings
 from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle.errors import AccessDeniedError, AmiLifecycleError, ThrottledError
 from ami_lifecycle_cli.stack import publication_wait
@@ -198,6 +199,7 @@ def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.Mon
     claim = a_claim(digest(4), Action.PROMOTE)
     record = EnvironmentRecord(environment="prod", claim=claim)
     settings: dict[str, Any] = {"environment": "prod", "takes_promotions": True, "recipe": None}
+    settings["hooks"] = HookSettings()
     settings["approval"] = ApprovalSettings()
     stack: Any = SimpleNamespace(
         catalogue=SimpleNamespace(get=lambda _: SimpleNamespace(**settings)),
@@ -205,6 +207,7 @@ def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.Mon
         retirement_review=lambda _: SimpleNamespace(can_adopt=lambda _: (False, "")),
         published=lambda _: SimpleNamespace(read_record=lambda _: None),
         client=lambda _: None,
+        documents=None,
     )
     monkeypatch.setattr(publication_wait, "read_environment_live", lambda *_: a_live(3))
     observed = publication_wait.observe(stack, NEWEST_PROMOTION)

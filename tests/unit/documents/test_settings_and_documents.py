@@ -158,6 +158,9 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Scripts:
 @pytest.mark.parametrize("name", CONTENT)
 def test_a_document_declares_the_patterns_that_the_settings_are_made_of(name: str) -> None:
     declared = {parameter: fields["allowedPattern"] for parameter, fields in CONTENT[name].parameters.items()}
+    # What the stack decides, and no setting.
+    if "PackageList" in declared:
+        assert declared.pop("PackageList") == "^(true|false)$"
     assert declared == {parameter: DOCUMENT_PATTERNS[parameter] for parameter in declared}
 
 

@@ -307,6 +307,7 @@ class Account:
             parameters=world.parameters,
             clock=world.clock,
             application="comfyui",
+            package_lists=self.package_lists,
         )
 
     @property

@@ -112,4 +112,5 @@ def _orphan_remover(variables: FunctionEnvironment, deadline: datetime) -> Orpha
         clock=SystemClock(),
         application=variables.APPLICATION,
         deadline=deadline,
+        package_lists=package_lists(variables.PACKAGE_BUCKET),
     )

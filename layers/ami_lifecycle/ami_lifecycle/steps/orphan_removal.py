@@ -21,7 +21,15 @@ from ami_lifecycle.domain.publication import load
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
 from ami_lifecycle.domain.retirement import decide
 from ami_lifecycle.domain.settings import RetirementSettings
-from ami_lifecycle.ports import Clock, Images, ImageUsage, Instances, Parameters, StoredParameter
+from ami_lifecycle.ports import (
+    Clock,
+    Images,
+    ImageUsage,
+    Instances,
+    PackageLists,
+    Parameters,
+    StoredParameter,
+)
 from ami_lifecycle.steps.batch import BatchResult, process_each, raise_transient
 from ami_lifecycle.steps.image_removal import (
     LAUNCHABLE,
@@ -63,6 +71,7 @@ class OrphanRemover:
     clock: Clock
     application: str
     deadline: datetime | None = None
+    package_lists: PackageLists | None = None
 
     def remove(
         self, execution_arn: str, *, has_succeeded: bool = False, held_back: frozenset[str] = frozenset()
@@ -211,8 +220,16 @@ class OrphanRemover:
     def _delete_record(self, recorded: Mapping[str, PublishedRecords], decision: Decision) -> None:
         # The record goes first: once the image is gone, nothing would find it. `latest` never named the image, so
         # history must not either.
-        if decision.image_id in recorded:
-            recorded[decision.image_id].delete_record(decision.image_id)
+        records = recorded.get(decision.image_id)
+        if records is None:
+            return
+        if self.package_lists is None:
+            records.delete_record(decision.image_id)
+            return
+        # Most stacks keep no lists, and should not pay for the import.
+        from ami_lifecycle.steps.package_remover import PackageRemover  # noqa: PLC0415
+
+        PackageRemover(self.package_lists, records, records.read_history()).forget(decision.image_id)
 
 
 class _Published(NamedTuple):
