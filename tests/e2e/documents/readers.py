@@ -112,6 +112,9 @@ BEFORE: Final = {
     ("docs/deploy.md", 'docker build --label ami-lifecycle.commit="$(git rev-parse HEAD)" \\'): (
         "git init --quiet && git -c user.name=me -c user.email=me@example.com commit --quiet --allow-empty -m first"
     ),
+    ("docs/runbook.md", 'aws ec2 disable-image-deregistration-protection --image-id "$AMI"'): (
+        "AMI=$(aws ssm get-parameter --name /comfyui/ami/prod/latest --query Parameter.Value --output text)"
+    ),
     ("docs/deploy.md", '.venv-build/bin/sam deploy --parameter-overrides VolumeKeyArn="$KEY_ARN"'): (
         "KEY_ARN=arn:aws:kms:us-east-1:123456789012:key/1"
     ),
@@ -147,6 +150,11 @@ ENDS: Final = {
     # The reader's stack has been deployed as it comes, without lists, and dev has published nothing.
     ("docs/packages.md", "ami-lifecycle show prod --packages"): (1, "has no package list"),
     ("docs/packages.md", "ami-lifecycle diff dev prod"): (1, "nothing is live"),
+    # Nor has it a Recycle Bin.
+    (
+        "docs/runbook.md",
+        "ami-lifecycle undelete prod --dry-run            # which image, and until when its snapshots are in the bin",
+    ): (1, "none has its snapshots in the Recycle Bin"),
 }
 
 # Words in a command that stand for something of the reader's.
