@@ -16,6 +16,7 @@ from tests.faults.consumers import CONSUMERS
 from tests.faults.forked_runs import Branches
 from tests.faults.runner import Result, run_forked
 from tests.faults.scenarios import (
+    APPROVAL,
     FIRST_BUILD,
     GATED_UPDATE,
     OVERTAKEN_PLAN,
@@ -39,6 +40,8 @@ from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageUse, UsageKind
 from ami_lifecycle.domain.retirement import PreviousImages
 from ami_lifecycle.domain.scans import ScanFacts, Verdict
 from ami_lifecycle.steps import claim_environment, scan_gate
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
+from ami_lifecycle.steps.approval_gate import ApprovalGate
 from ami_lifecycle.steps.orphan_removal import OrphanRemover, RemovedOrphans
 from ami_lifecycle.steps.retire_images import RetirementReview
 from ami_lifecycle.steps.wait_check import WaitCheck, WaitState
@@ -135,6 +138,15 @@ def _take_aliases_for_empty(_: World) -> None:
     launchers._resolved = lambda image, _: Resolution(value=None if image.startswith("resolve:") else image)
 
 
+def _ask_nobody(_: World) -> None:
+    ApprovalCheck.plan = lambda _self, plan, *_more: plan
+
+
+def _ask_nobody_and_let_everything_pass(world: World) -> None:
+    _ask_nobody(world)
+    ApprovalGate.result = lambda *_: None
+
+
 def _clean_nothing_up(_: World) -> None:
     OrphanRemover.remove = lambda _self, _arn, **_: RemovedOrphans()
 
@@ -222,6 +234,8 @@ BREAKS: Mapping[str, Break] = {
         Break(
             "everybody's images are retired", "P6", RETIREMENT, _find_everybodys_images_with_every_permission
         ),
+        Break("nobody is asked", "P7", APPROVAL, _ask_nobody_and_let_everything_pass),
+        Break("nobody is asked, and the gate is shut", None, APPROVAL, _ask_nobody),
         Break(
             "everybody's images are retired, with our permissions", None, RETIREMENT, _find_everybodys_images
         ),

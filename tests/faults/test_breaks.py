@@ -19,6 +19,6 @@ def test_every_promise_that_is_broken_on_purpose_is_seen_broken() -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for promise in ("P1", "P2", "P3", "P4", "P5", "P6"):
+    for promise in ("P1", "P2", "P3", "P4", "P5", "P6", "P7"):
         assert f"caught  {promise}" in done.stdout
     assert "caught  held" in done.stdout, "permissions hold P6 where the code does not"
