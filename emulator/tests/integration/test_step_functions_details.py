@@ -580,7 +580,8 @@ def test_a_redrive_is_an_event(bench: Bench) -> None:
     bench.wait(arn)
     events = bench.until(lambda: bench.events if len(bench.events) == 4 else None)
     seen = [(event["detail"]["status"], event["detail"]["redriveCount"]) for event in events]
-    assert seen == [("RUNNING", 0), ("FAILED", 0), ("RUNNING", 1), ("FAILED", 1)]
+    # Events are delivered at least once, and in any order.
+    assert sorted(seen) == [("FAILED", 0), ("FAILED", 1), ("RUNNING", 0), ("RUNNING", 1)]
     assert isinstance(events[2]["detail"]["redriveDate"], int)
 
 
