@@ -18,7 +18,8 @@ REPOSITORY = "comfyui"
 ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"})
 GONE = frozenset({"shutting-down", "terminated"})
 ENVIRONMENT_TAG = "tag:ami-lifecycle:environment"
-PATIENCE_SECONDS = 120.0
+# Only a test that fails waits so long. A build of the tests takes seconds, and minutes on a machine that others load.
+PATIENCE_SECONDS = 600.0
 _Value = TypeVar("_Value")
 
 
