@@ -2,7 +2,7 @@
 
 Groups and launch configurations are held and checked; no instance is launched for a group, as if there were
 no capacity. An instance refresh is in progress for five minutes and then takes effect, unless an alarm that it watches
-goes into ALARM before; its other preferences are checked only.
+goes into ALARM before: then it fails, or is rolled back for as long. Its other preferences are checked only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
@@ -41,7 +42,8 @@ _GROUP_MEMBERS: Final = (
     "TerminationPolicies",
     "VPCZoneIdentifier",
 )
-_UNDER_WAY: Final = frozenset({"Pending", "InProgress"})
+_GOING_ON: Final = frozenset({"Pending", "InProgress"})
+_UNDER_WAY: Final = _GOING_ON | {"RollbackInProgress"}
 
 
 @dataclass
@@ -240,8 +242,9 @@ class AutoScaling:
             desired = asked.get("DesiredConfiguration") or {}
             if len(desired) > 1:
                 raise _invalid("A desired configuration has a launch template or a mixed instances policy.")
-            preferences = checked_preferences(self.ec2, asked.get("Preferences") or {}, group.config, desired)
-            refresh = Refresh(str(uuid.uuid4()), self.ec2.clock.now(), self._checked(desired), preferences)
+            checked = self._checked(desired)
+            preferences = checked_preferences(self.ec2, asked.get("Preferences") or {}, group.config, checked)
+            refresh = Refresh(str(uuid.uuid4()), self.ec2.clock.now(), checked, preferences)
             group.refreshes.append(refresh)
             self.ec2.later(REFRESH_SECONDS, lambda: self._finish(group, refresh))
             return {"InstanceRefreshId": refresh.refresh_id}
@@ -298,12 +301,15 @@ class AutoScaling:
         with self.ec2.lock:
             for refresh in (each for group in self.groups.values() for each in group.refreshes):
                 watched = (refresh.preferences.get("AlarmSpecification") or {}).get("Alarms", ())
-                if refresh.status in _UNDER_WAY and detail["alarmName"] in watched:
+                if refresh.status in _GOING_ON and detail["alarmName"] in watched:
                     refresh.status = "Failed"
                     refresh.reason = f"The CloudWatch alarm {detail['alarmName']} went into ALARM."
+                    if refresh.preferences.get("AutoRollback"):
+                        refresh.status = "RollbackInProgress"
+                        self.ec2.later(REFRESH_SECONDS, partial(_end_rollback, refresh))
 
     def _finish(self, group: Group, refresh: Refresh) -> None:
-        if refresh.status not in _UNDER_WAY:
+        if refresh.status not in _GOING_ON:
             return
         refresh.status = "Successful"
         if refresh.desired:
@@ -371,6 +377,11 @@ class AutoScaling:
 
     def _arn(self, what: str, name: str, *, kind: str = "launchConfigurationName") -> str:
         return f"arn:aws:autoscaling:{self.ec2.region}:{self.ec2.account_id}:{what}:{kind}/{name}"
+
+
+def _end_rollback(refresh: Refresh) -> None:
+    if refresh.status == "RollbackInProgress":
+        refresh.status = "RollbackSuccessful"
 
 
 def _supported(request: Request, *names: str) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
@@ -28,7 +28,7 @@ def checked_preferences(
 
     Args:
         group: what the group launches.
-        desired: what it is to launch after the refresh; empty where that stays as it is.
+        desired: what it is to launch after the refresh, as AWS shows it; empty where that stays as it is.
     """
     refuse_unsupported_parameters("autoscaling", "StartInstanceRefresh", asked, _SUPPORTED)
     percentages = asked.get("CheckpointPercentages")
@@ -57,20 +57,25 @@ def _check_rollback(ec2: Ec2Store, group: Mapping[str, Any], desired: Mapping[st
         raise _invalid(
             "The AutoRollback parameter cannot be set to true when the DesiredConfiguration parameter is empty."
         )
-    for source in (group, desired):
-        reference = source.get("LaunchTemplate")
-        if not reference:
-            continue
+    for reference in (*_templates_of(group), *_templates_of(desired)):
         if reference.get("Version", "$Default") in {"$Latest", "$Default"}:
             raise _invalid("AutoRollback needs a numbered version of the launch template.")
         if _image_of(ec2, reference).startswith("resolve:ssm:"):
             raise _invalid("AutoRollback does not work with a launch template that names a parameter.")
 
 
+def _templates_of(source: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """The launch templates that a group or a desired configuration names."""
+    policy = (source.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    named = [source.get("LaunchTemplate")]
+    named += [each.get("LaunchTemplateSpecification") for each in (policy, *policy.get("Overrides", ()))]
+    return (each for each in named if each)
+
+
 def _image_of(ec2: Ec2Store, reference: Mapping[str, str]) -> str:
-    # A group shows both the id and the name of its template, and a look-up takes one of them.
+    # Both show the id and the name of its template, and a look-up takes one of them.
     known = {key: value for key, value in reference.items() if key != "LaunchTemplateName"}
-    _, version = version_of(ec2, known if "LaunchTemplateId" in reference else reference)
+    _, version = version_of(ec2, known)
     return str(version.data.get("ImageId") or "")
 
 

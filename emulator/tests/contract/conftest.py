@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from emulator.tests.contract.account import Account, Server
@@ -20,3 +21,11 @@ def server() -> Iterator[Server]:
 def account(server: Server) -> Account:
     """An account with Ubuntu's public image in it."""
     return Account(server)
+
+
+@pytest.fixture
+def cloudwatch(account: Account) -> Iterator[Any]:
+    """A client, in an account without alarms."""
+    client = account.client("cloudwatch")
+    yield client
+    client.delete_alarms(AlarmNames=[each["AlarmName"] for each in client.describe_alarms()["MetricAlarms"]])

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from emulator.tests.contract.account import Account
 from emulator.tests.contract.asserting import refused
 
 CHANGE = "CloudWatch Alarm State Change"
 ALARM = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors"
-
-
-@pytest.fixture
-def cloudwatch(account: Account) -> Iterator[Any]:
-    """A client, in an account without alarms."""
-    client = account.client("cloudwatch")
-    yield client
-    client.delete_alarms(AlarmNames=[each["AlarmName"] for each in client.describe_alarms()["MetricAlarms"]])
 
 
 def put(cloudwatch: Any, name: str = "errors", **changes: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from emulator.tests.contract.account import Account
 from emulator.tests.contract.asserting import refused
-from emulator.tests.contract.test_alarms import cloudwatch, put, set_state  # noqa: F401 - a fixture
+from emulator.tests.contract.test_alarms import put, set_state
 
 from aws_emulator.auto_scaling import REFRESH_SECONDS
 
@@ -82,7 +82,7 @@ def test_what_is_not_emulated_is_refused(account: Account, name: str) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
-def test_an_alarm_ends_the_refresh_that_watches_it(account: Account, cloudwatch: Any) -> None:  # noqa: F811
+def test_an_alarm_ends_the_refresh_that_watches_it(account: Account, cloudwatch: Any) -> None:
     """EC2 Auto Scaling user guide, Undo changes with a rollback: if any CloudWatch alarms go into the ALARM state."""
     put(cloudwatch)
     put(cloudwatch, "others")
@@ -111,10 +111,65 @@ def test_a_rollback_needs_a_desired_configuration_of_a_numbered_version(account:
             account.autoscaling.start_instance_refresh(
                 AutoScalingGroupName="web", DesiredConfiguration=desired, Preferences={"AutoRollback": True}
             )
-    desired = {"LaunchTemplate": {"LaunchTemplateId": fleet, "Version": "1"}}
+    roll_out(account, {"LaunchTemplate": {"LaunchTemplateId": fleet, "Version": "1"}}, AutoRollback=True)
+
+
+def roll_out(account: Account, desired: dict[str, Any], **preferences: Any) -> None:
     account.autoscaling.start_instance_refresh(
-        AutoScalingGroupName="web", DesiredConfiguration=desired, Preferences={"AutoRollback": True}
+        AutoScalingGroupName="web", DesiredConfiguration=desired, Preferences=preferences
     )
+
+
+def mixed(template_id: str, version: str, *overrides: dict[str, Any]) -> dict[str, Any]:
+    base = {"LaunchTemplateId": template_id, "Version": version}
+    template = {"LaunchTemplateSpecification": base, "Overrides": list(overrides)}
+    return {"MixedInstancesPolicy": {"LaunchTemplate": template}}
+
+
+def test_a_rollback_needs_a_numbered_version_in_a_mixed_instances_policy_too(
+    account: Account, fleet: str
+) -> None:
+    """EC2 Auto Scaling user guide, Undo changes with a rollback, Considerations: a specific numbered version."""
+    latest = {"LaunchTemplateSpecification": {"LaunchTemplateId": fleet, "Version": "$Latest"}}
+    for desired in (mixed(fleet, "$Latest"), mixed(fleet, "1", {"InstanceType": "m5.large", **latest})):
+        with refused("ValidationError"):
+            roll_out(account, desired, AutoRollback=True)
+    roll_out(account, mixed(fleet, "1", {"InstanceType": "m5.large"}), AutoRollback=True)
+
+
+def test_a_template_that_is_not_there_is_refused_as_such(account: Account, fleet: str) -> None:
+    """As without AutoRollback."""
+    desired = {"LaunchTemplate": {"LaunchTemplateId": fleet, "Version": "7"}}
+    with refused("ValidationError") as refusal:
+        roll_out(account, desired, AutoRollback=True)
+    assert "valid fully-formed launch template" in refusal.message
+
+
+def test_an_alarm_rolls_back_a_refresh_that_asks_for_it(
+    account: Account, fleet: str, cloudwatch: Any
+) -> None:
+    """EC2 Auto Scaling API reference, InstanceRefresh, Status; CancelInstanceRefresh: a refresh or rollback."""
+    put(cloudwatch)
+    desired = {"LaunchTemplate": {"LaunchTemplateId": fleet, "Version": "1"}}
+    watching = {"AutoRollback": True, "AlarmSpecification": {"Alarms": ["errors"]}}
+    roll_out(account, desired, **watching)
+    account.advance(REFRESH_SECONDS - 10)
+    set_state(cloudwatch, "ALARM")
+    account.advance(20)
+    assert (newest(account)["Status"], "errors" in newest(account)["StatusReason"]) == (
+        "RollbackInProgress",
+        True,
+    )
+    with refused("InstanceRefreshInProgress"):
+        start(account)
+    account.advance(REFRESH_SECONDS)
+    assert newest(account)["Status"] == "RollbackSuccessful"
+    set_state(cloudwatch, "OK")
+    roll_out(account, desired, **watching)
+    set_state(cloudwatch, "ALARM")
+    account.autoscaling.cancel_instance_refresh(AutoScalingGroupName="web")
+    account.advance(REFRESH_SECONDS)
+    assert newest(account)["Status"] == "Cancelled"
 
 
 def test_a_template_that_names_a_parameter_is_not_rolled_back(account: Account) -> None:
