@@ -10,7 +10,8 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from aws_emulator.api.errors import refuse_unsupported_parameters
@@ -23,7 +24,9 @@ _BUCKET: Final = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?!.*\.\.)[a-z0-9.-
 # S3 user guide, Naming Amazon S3 objects; PutObject: 5 GB in one request.
 _MOST_KEY_BYTES: Final = 1024
 _MOST_BYTES: Final = 5 * 2**30
-_DIGESTS: Final = {"ContentMD5": hashlib.md5, "ChecksumSHA256": hashlib.sha256}
+# What an ETag and ContentMD5 are; neither protects anything.
+_md5: Final = partial(hashlib.md5, usedforsecurity=False)
+_DIGESTS: Final[Mapping[str, Callable[[bytes], Any]]] = {"ContentMD5": _md5, "ChecksumSHA256": hashlib.sha256}
 
 
 class S3:
@@ -129,4 +132,4 @@ def _checked(parameters: Mapping[str, Any], body: bytes) -> dict[str, str]:
 
 
 def _etag(body: bytes) -> str:
-    return f'"{hashlib.md5(body).hexdigest()}"'  # noqa: S324 - what an ETag is, not a protection
+    return f'"{_md5(body).hexdigest()}"'

@@ -79,7 +79,7 @@ class VirtualClock(Clock):
         self._acting = self._driver
         # A greenlet begins below whoever switches to it for the first time, in calls as on the stack, and many that
         # wait would be a tower. So all are begun by one that is never deep.
-        self._beginning: Actor | None = None
+        self._beginning = self._driver
         self._beginner = _greenlets().greenlet(self._begin_others, parent=self._driver.strand)
         self._beginner.switch()
         self._in_timer = False
@@ -221,12 +221,9 @@ class VirtualClock(Clock):
         return beginner
 
     def _begin_others(self) -> None:
-        strand = _greenlet_of(self._driver)
         while True:
-            strand.switch()
-            # Somebody has come back because of an actor that is to begin.
-            assert self._beginning is not None  # noqa: S101 - nobody comes back for anything else
-            strand = _greenlet_of(self._beginning)
+            # Nobody comes back but because of another actor that is to begin.
+            _greenlet_of(self._beginning).switch()
 
     def _following(self) -> Actor:
         """Who acts next; lets time pass until there is somebody."""
