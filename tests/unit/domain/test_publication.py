@@ -24,6 +24,7 @@ from ami_lifecycle.domain.model import (
     TAG_GENERATION,
     TAG_RECIPE,
     TAG_RELEASE,
+    BlockDevice,
     Image,
 )
 from ami_lifecycle.domain.plan import Base, BuildMode, BuildPlan, Promotion, Source
@@ -39,6 +40,7 @@ from ami_lifecycle.domain.publication import (
 )
 from ami_lifecycle.domain.recipe import named_hooks
 from ami_lifecycle.domain.record import HistoryRecord, Metadata, RecordStatus
+from ami_lifecycle.domain.registration import registration_of
 from ami_lifecycle.domain.request import Action, Trigger
 
 OUR_KEYS = {
@@ -187,6 +189,35 @@ def test_a_record_full_of_the_longest_words_fits(character: str) -> None:
     record = history_of(a_metadata(**changes), RecordStatus.KEPT, long, NOW, long)
     assert len(dump(record)) <= 4_096
     assert json.loads(dump(record))["ami_id"] == image_id(1)
+
+
+@pytest.mark.parametrize(("disks", "is_kept"), [(8, True), (20, False), (40, False)])
+def test_an_image_of_many_disks_has_a_record_that_fits(disks: int, is_kept: bool) -> None:
+    """It then does not say how the disks are registered again, and still which they are, where that fits."""
+    image = an_image(
+        1,
+        architecture="x86_64",
+        block_devices=tuple(
+            BlockDevice(
+                device_name=f"/dev/xvd{number:02}",
+                snapshot_id=f"snap-{number:017x}",
+                volume_type="gp3",
+                volume_size=100,
+                iops=3_000,
+                throughput=125,
+                delete_on_termination=True,
+                encrypted=True,
+            )
+            for number in range(disks)
+        ),
+    )
+    metadata = a_metadata(snapshot_ids=image.snapshot_ids)
+    known = registration_of(image)
+    text = dump(history_of(metadata, RecordStatus.LIVE, "published", NOW, registration=known))
+    assert len(text) <= 4_096
+    written = json.loads(text)
+    assert written["registration"] == (known if is_kept else None)
+    assert tuple(written["snapshot_ids"]) == image.snapshot_ids
 
 
 def test_facts_that_fit_are_kept_and_the_largest_goes_first() -> None:

@@ -52,8 +52,8 @@ def timestamp(moment: datetime) -> str:
 def dump(record: BaseModel) -> str:
     """JSON of a record that fits a standard parameter.
 
-    To fit, values are left out or cut in this order: facts, the largest first; free texts; snapshot ids, which the
-    image itself has; overlong values.
+    To fit, values are left out or cut in this order: facts, the largest first; free texts; what it takes to register
+    the image again; snapshot ids, which the image itself has; overlong values.
     """
     values = record.model_dump(mode="json")
     facts = dict(values.get("facts") or {})
@@ -63,6 +63,9 @@ def dump(record: BaseModel) -> str:
     for length in _SHORTER:
         if not _fits(values):
             values |= {key: _shortened(values[key], length) for key in _WORDS if values.get(key)}
+    if not _fits(values) and values.get("registration") is not None:
+        # An image of many disks: it is published all the same, and can be built again.
+        values["registration"] = None
     if not _fits(values):
         values["snapshot_ids"] = []
     if not _fits(values):
