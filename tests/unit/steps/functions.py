@@ -159,7 +159,7 @@ class Functions:
     @property
     def asker(self) -> Asker:
         world = self.account.world
-        return Asker(world.approvals, world.decisions, world.notifier, world.clock)
+        return Asker(world.approvals, world.decisions, world.executions, world.notifier, world.clock, MACHINE)
 
     @property
     def decider(self) -> Decider:

@@ -301,6 +301,19 @@ def test_an_approval_whose_start_has_failed_is_started_by_the_sweep(account: Acc
     assert promises.at_rest() == []
 
 
+def test_an_approval_whose_start_has_failed_is_started_by_what_takes_its_place(account: Account) -> None:
+    run(account)
+    older = open_request(account)
+    account.world.executions.fail("start", ServiceUnavailableError("no answer"))
+    with pytest.raises(ServiceUnavailableError):
+        decide(account, older.id)
+    account.push("three")
+    assert run(account, "e2").outcome == "waiting"
+    assert open_request(account).id != older.id
+    said = str(decide(account, older.id).started_execution)
+    assert [said.rpartition(":")[2]] == approved_starts(account), "what the answer names has begun"
+
+
 @pytest.mark.parametrize(("first", "second"), [("approve", "reject"), ("reject", "approve")])
 def test_a_decision_is_final(account: Account, first: str, second: str) -> None:
     run(account)

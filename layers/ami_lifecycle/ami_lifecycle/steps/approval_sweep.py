@@ -9,7 +9,7 @@ from ami_lifecycle.domain.approval import ApprovalRequest, ApprovalState
 from ami_lifecycle.domain.approval_outcomes import ended_message, expired_outcome
 from ami_lifecycle.domain.result import SweepFinding
 from ami_lifecycle.ports import Approvals, Clock, Decisions, Executions, Notifier
-from ami_lifecycle.steps.decide_approval import execution_to_start
+from ami_lifecycle.steps.approved_request import start_approved
 from ami_lifecycle.steps.notification import send_notification
 
 
@@ -41,8 +41,7 @@ class ApprovalSettler:
             )
             return
         if state is ApprovalState.APPROVED and decision is not None:
-            name = execution_to_start(decision)
-            self.executions.start(self.state_machine_arn, name, request.request)
+            start_approved(request, decision, self.executions, self.state_machine_arn)
         if not self.approvals.put(record.without_open(state, now)):
             # Somebody asks for something newer at this moment.
             return

@@ -22,7 +22,6 @@ from ami_lifecycle.domain.approval import (
 from ami_lifecycle.domain.approval_outcomes import decided_outcome, ended_message
 from ami_lifecycle.domain.decision import Blocked
 from ami_lifecycle.domain.model import Frozen
-from ami_lifecycle.domain.naming import execution_name
 from ami_lifecycle.domain.publication import timestamp
 from ami_lifecycle.domain.requests import explain
 from ami_lifecycle.domain.texts import CONTROL
@@ -35,9 +34,9 @@ from ami_lifecycle.errors import (
     OwnApprovalError,
 )
 from ami_lifecycle.ports import Approvals, Clock, Decisions, Executions, Notifier
+from ami_lifecycle.steps.approved_request import APPROVED, execution_to_start, start_approved
 from ami_lifecycle.steps.notification import send_notification
 
-APPROVED: Final = "approved"
 _ID: Final = re.compile(r"(?P<environment>[a-z0-9-]+)-[0-9a-f]{12}")
 
 
@@ -160,9 +159,7 @@ class Decider:
     def _carry_out(self, request: ApprovalRequest, decision: Decision) -> Decided:
         started = None
         if decision.approved:
-            started = self.executions.start(
-                self.state_machine_arn, execution_to_start(decision), request.request
-            )
+            started = start_approved(request, decision, self.executions, self.state_machine_arn)
         outcome = decided_outcome(self.application, request, decision, started)
         subject = f"{self.application} {request.subject.environment}: {request.id} {_word(decision)}"
         untold = send_notification(
@@ -173,17 +170,6 @@ class Decider:
     def _execution(self, decision: Decision) -> str:
         arn = self.state_machine_arn.replace(":stateMachine:", ":execution:")
         return f"{arn}:{execution_to_start(decision)}"
-
-
-def execution_to_start(decision: Decision) -> str:
-    """Name of the execution that an approval starts; the same whoever starts it, and however often."""
-    return execution_name(
-        decision.subject.environment,
-        APPROVED,
-        decision.id,
-        decision.asked_at.isoformat(),
-        decision.at.isoformat(),
-    )
 
 
 def _require_same(step: DecideInput, before: Decision) -> None:

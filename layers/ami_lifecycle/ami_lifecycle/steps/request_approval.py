@@ -19,7 +19,8 @@ from ami_lifecycle.domain.model import Frozen
 from ami_lifecycle.domain.outcomes import Outcome
 from ami_lifecycle.domain.request import BuildRequest
 from ami_lifecycle.errors import ClaimContendedError
-from ami_lifecycle.ports import Approvals, Clock, Decisions, Notifier
+from ami_lifecycle.ports import Approvals, Clock, Decisions, Executions, Notifier
+from ami_lifecycle.steps.approved_request import start_approved
 from ami_lifecycle.steps.notification import send_notification
 
 
@@ -39,8 +40,10 @@ class Asker:
 
     approvals: Approvals
     decisions: Decisions
+    executions: Executions
     notifier: Notifier
     clock: Clock
+    state_machine_arn: str
 
     def ask(self, step: StepInput) -> Asked:
         """Have one open request of this subject, and tell people of a new one. Idempotent.
@@ -63,6 +66,13 @@ class Asker:
                     is_own = known.execution_arn == step.execution_arn
                     untold = self._tell(step, known, record.closed[:1]) if is_own else ()
                     return _asked(known, "waiting", _waits(known), untold)
+        elif (
+            known is not None
+            and decision is not None
+            and known.state(decision, now) is ApprovalState.APPROVED
+        ):
+            # Its start may have been lost, and nobody looks at it again once it has lost its place.
+            start_approved(known, decision, self.executions, self.state_machine_arn)
         request = self._request(step)
         changed = record.with_open(request, decision, now)
         if not self.approvals.put(changed):
