@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ami_lifecycle.domain.alarms import Soak, soak_of
-from ami_lifecycle.domain.approval import ApprovalState, needs_approval
+from ami_lifecycle.domain.approval import ApprovalState, Subject, needs_approval
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, FailedAttempts, HeldBack
 from ami_lifecycle.domain.links import execution_link, image_link
@@ -22,6 +22,7 @@ from ami_lifecycle.domain.retirement_limit import what_is_refused
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild, rebuild_of
 from ami_lifecycle.domain.settings import EnvironmentSettings
 from ami_lifecycle.errors import AmiLifecycleError, ImageNotScannedError, VulnerabilitiesFoundError
+from ami_lifecycle.steps.approval_ask import ApprovalCheck
 from ami_lifecycle.steps.base_images import current_base
 from ami_lifecycle.steps.hook_programs import with_programs
 from ami_lifecycle.steps.retire_images import within_limit
@@ -381,14 +382,26 @@ def _source_drift(
         return
     if digest is None:
         yield f"{settings.repository} has no tag {settings.image_tag}; push it"
-    elif digest != live.digest and live.value is not None:
-        why = _held_by_gate(stack, digest, record, settings) or _why_not_approved(
-            stack, settings, digest, record
-        )
-        why = why or _why_not_built(digest, record, settings, stack.clock.now())
+        return
+    is_new = digest != live.digest
+    if not is_new and (live.image is None or live.recipe == settings.recipe):
+        return
+    why = _held_by_gate(stack, digest, record, settings)
+    if live.value is None:
+        # What else the first image waits for is said with "nothing is published yet".
+        if why is None and _is_for_approval(settings, record):
+            why = refusal_of(stack, settings, digest)
+        if why is not None:
+            yield f"{settings.image_tag} is {short_digest(digest)}: {why}"
+        return
+    why = (
+        why
+        or _why_not_approved(stack, settings, digest, record)
+        or _why_not_built(digest, record, settings, stack.clock.now())
+    )
+    if is_new:
         yield f"{settings.image_tag} has moved on to {short_digest(digest)}: {why}"
-    elif live.image is not None and live.recipe != settings.recipe:
-        why = _why_not_built(digest, record, settings, stack.clock.now())
+    else:
         yield (
             f"the recipe, of base and hooks, is {settings.recipe or 'none'}, and the live image's is "
             f"{live.recipe or 'none'}: {why}"
@@ -399,13 +412,18 @@ def _why_not_approved(
     stack: Stack, settings: EnvironmentSettings, digest: str, record: EnvironmentRecord
 ) -> str | None:
     """What is to be approved before a digest is built; None where that is not what it waits for."""
-    if not needs_approval(settings, Action.BUILD) or record.claim is not None or record.pin is not None:
+    if not _is_for_approval(settings, record):
         return None
     found = open_request(stack, settings.environment)
-    is_it = found is not None and found.asked is not None and found.asked.subject.digest == digest
-    if is_it and found is not None and found.state is ApprovalState.WAITING:
+    subject = Subject(environment=settings.environment, digest=digest, recipe=settings.recipe)
+    if found is not None and found.request.id == subject.id and found.state is ApprovalState.WAITING:
         return f"it waits for approval, {found}"
-    return refusal_of(stack, settings, digest)
+    check = ApprovalCheck(stack.approvals, stack.decisions, stack.clock)
+    return refusal_of(stack, settings, digest) or check.reason_to_wait(subject)
+
+
+def _is_for_approval(settings: EnvironmentSettings, record: EnvironmentRecord) -> bool:
+    return needs_approval(settings, Action.BUILD) and record.claim is None and record.pin is None
 
 
 def _held_by_gate(

@@ -249,8 +249,11 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
             # No tag says what is to come: a promotion does, when somebody starts it.
             claimed = record.claim.digest if record.claim else None
             tag_digest = digest = digest or claimed or live.digest
+        waits_for, refusal = _approval(stack, settings, digest)
+        # What was rejected with other hooks is not built, so what is live stays.
+        is_built_again = other_hooks and not (refusal is not None and digest == tag_digest)
         can_change = live.image is not None and (
-            stack.retirement_review(settings).can_adopt(live.image)[0] or other_hooks
+            stack.retirement_review(settings).can_adopt(live.image)[0] or is_built_again
         )
         runs = Runs(stack)
         found = () if record.claim else (*runs.running(environment), *runs.newest(environment, _RUNS))
@@ -267,7 +270,8 @@ def observe(stack: Stack, target: WaitTarget) -> WaitObservation:
                 settings.recipe,
                 tuple(found),
                 settings.takes_promotions,
-                *_approval(stack, settings, digest),
+                waits_for,
+                refusal,
             )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+from ami_lifecycle.domain.approval import ApprovalFacts, ApprovalRecord, ApprovalRequest, Decision, Subject
 from ami_lifecycle.domain.environment import EnvironmentRecord
 from ami_lifecycle.domain.model import TAG_DIGEST, Image, ImageState
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import HistoryRecord, RecordStatus
-from ami_lifecycle.domain.request import Action, Trigger
+from ami_lifecycle.domain.request import Action, BuildRequest, Trigger
 from ami_lifecycle_cli.stack import builds
 from ami_lifecycle_cli.stack.observation import Observation
 from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, Build, EnvironmentReport
@@ -109,3 +111,33 @@ def a_report(**changes: Any) -> EnvironmentReport:
         "machine_arn": MACHINE.replace(":execution:", ":stateMachine:"),
     }
     return EnvironmentReport(**{**values, **changes})
+
+
+def an_answer(wanted: Subject, **changes: Any) -> Decision:
+    values: dict[str, Any] = {"approved": False, "by": "ann", "at": NOW, "asked_at": NOW, "reason": "too old"}
+    return Decision(subject=wanted, **{**values, **changes})
+
+
+def a_request(wanted: Subject) -> ApprovalRequest:
+    return ApprovalRequest(
+        subject=wanted,
+        facts=ApprovalFacts(digest=wanted.digest or "", docker_image="comfyui"),
+        request=BuildRequest(environment="prod"),
+        asked_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+        execution_arn="arn:asks",
+    )
+
+
+def an_asking_stack(of: str, *, asked: Subject | None = None, decided: Decision | None = None) -> Any:
+    """The tag names a digest; somebody was asked, or has decided."""
+    record = ApprovalRecord(environment="prod", open=a_request(asked) if asked else None)
+    return SimpleNamespace(
+        repository=SimpleNamespace(digest_of=lambda *_: of),
+        documents=None,
+        clock=SimpleNamespace(now=lambda: NOW),
+        approvals=SimpleNamespace(get=lambda _: record),
+        decisions=SimpleNamespace(
+            get=lambda wanted: decided if decided is not None and decided.id == wanted else None
+        ),
+    )

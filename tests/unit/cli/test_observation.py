@@ -7,19 +7,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.cli.samples import NOW, a_live, digest, image_id
+from tests.unit.cli.samples import NOW, a_live, an_answer, an_asking_stack, digest, image_id
 from tests.unit.domain.builders import an_image, published, settings
 
+from ami_lifecycle.domain.approval import Subject
 from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.decision import Decision, RetireAction
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.scheduled_rebuild import Rebuild
-from ami_lifecycle_cli.stack.formatting import utc_date
+from ami_lifecycle_cli.stack.formatting import short_digest, utc_date
 from ami_lifecycle_cli.stack.observation import _source_drift, explain_name, explain_rebuild, soaking_of
 
 REBUILD = Rebuild(NOW - timedelta(days=1), "its base is old")
 PINNED = EnvironmentRecord(environment="prod", pin=Pin(image_id=image_id(3), at=NOW))
+FREE = EnvironmentRecord(environment="prod")
 KEPT = Decision(
     image_id=image_id(1), action=RetireAction.KEEP, reason="previous image 1 of 1 that the settings keep"
 )
@@ -85,8 +87,43 @@ def test_a_base_that_has_changed_is_not_taken_for_hooks() -> None:
     )
 
 
+ASKS = settings(approval={"pushes": True}, base=BaseSettings(preset="debian-12"))
+
+
+OTHER_BASE = Subject(environment="prod", digest=digest(3), recipe=ASKS.recipe)
+BY_HAND = Subject(environment="prod", digest=digest(9), recipe=ASKS.recipe)
+
+
+@pytest.mark.parametrize(
+    ("stack", "why"),
+    [
+        (an_asking_stack(digest(3), asked=OTHER_BASE), f"it waits for approval, {OTHER_BASE.id} waits until"),
+        (an_asking_stack(digest(3), decided=an_answer(OTHER_BASE)), f"{OTHER_BASE.id} was rejected by ann"),
+        (
+            an_asking_stack(digest(3), asked=BY_HAND),
+            "another request waits first; see: ami-lifecycle approvals",
+        ),
+    ],
+)
+def test_another_base_that_waits_for_people_is_not_said_to_be_built(stack: Any, why: str) -> None:
+    (finding,) = _source_drift(stack, ASKS, a_live(3), FREE)
+    assert finding.startswith(
+        f"the recipe, of base and hooks, is {ASKS.recipe}, and the live image's is none: {why}"
+    )
+
+
+def test_what_keeps_the_first_image_from_being_built_is_said() -> None:
+    nothing = Live(value=None, problem="`latest` does not exist yet")
+    rejected = an_asking_stack(digest(3), decided=an_answer(OTHER_BASE))
+    (finding,) = _source_drift(rejected, ASKS, nothing, FREE)
+    assert finding.startswith(
+        f"prod-latest is {short_digest(digest(3))}: {OTHER_BASE.id} was rejected by ann"
+    )
+    waits = an_asking_stack(digest(3), asked=OTHER_BASE)
+    assert not list(_source_drift(waits, ASKS, nothing, FREE)), "that is said with what is live"
+
+
 WATCHED = settings(rollback_on_alarm={"alarms": "prod-*", "soak_minutes": 60})
-FREE = EnvironmentRecord(environment="prod")
 
 
 def test_a_soak_is_shown_to_its_last_moment() -> None:

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.cli.samples import NOW, a_live, a_run, digest, image_id
+from tests.unit.cli.samples import NOW, a_live, a_run, an_answer, an_asking_stack, digest, image_id
+from tests.unit.domain.builders import settings
 
+from ami_lifecycle.domain.approval import Subject
+from ami_lifecycle.domain.bases import BaseSettings
 from ami_lifecycle.domain.environment import (
     STOPPED_BY_A_PERSON,
     Claim,
@@ -23,6 +26,7 @@ from ami_lifecycle_cli.stack import publication_wait
 from ami_lifecycle_cli.stack.publication_wait import (
     EXIT_CODES,
     Outcome,
+    Verdict,
     WaitObservation,
     WaitTarget,
     verdict_for,
@@ -198,11 +202,11 @@ def test_the_newest_promotion_is_awaited_where_nothing_else_says_what_is_to_come
 def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = a_claim(digest(4), Action.PROMOTE)
     record = EnvironmentRecord(environment="prod", claim=claim)
-    settings: dict[str, Any] = {"environment": "prod", "takes_promotions": True, "recipe": None}
-    settings["hooks"] = HookSettings()
-    settings["approval"] = ApprovalSettings()
+    values: dict[str, Any] = {"environment": "prod", "takes_promotions": True, "recipe": None}
+    values["hooks"] = HookSettings()
+    values["approval"] = ApprovalSettings()
     stack: Any = SimpleNamespace(
-        catalogue=SimpleNamespace(get=lambda _: SimpleNamespace(**settings)),
+        catalogue=SimpleNamespace(get=lambda _: SimpleNamespace(**values)),
         environments=SimpleNamespace(get=lambda _: record),
         retirement_review=lambda _: SimpleNamespace(can_adopt=lambda _: (False, "")),
         published=lambda _: SimpleNamespace(read_record=lambda _: None),
@@ -213,6 +217,28 @@ def test_what_a_promotion_has_claimed_is_what_is_to_come(monkeypatch: pytest.Mon
     observed = publication_wait.observe(stack, NEWEST_PROMOTION)
     assert (observed.digest, observed.takes_promotions) == (digest(4), True)
     assert verdict_for(NEWEST_PROMOTION, observed) is None
+
+
+def test_what_was_rejected_with_another_base_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = settings(approval={"pushes": True}, base=BaseSettings(preset="debian-12"))
+    subject = Subject(environment="prod", digest=digest(3), recipe=asks.recipe)
+    monkeypatch.setattr(publication_wait, "read_environment_live", lambda *_: a_live(3))
+    runs = SimpleNamespace(running=lambda _: [], newest=lambda *_: [])
+    monkeypatch.setattr(publication_wait, "Runs", lambda _: runs)
+
+    def verdict(**changes: Any) -> Verdict | None:
+        stack = an_asking_stack(digest(3), **changes)
+        stack.catalogue = SimpleNamespace(get=lambda _: asks)
+        stack.environments = SimpleNamespace(get=lambda _: EnvironmentRecord(environment="prod"))
+        stack.retirement_review = lambda _: SimpleNamespace(can_adopt=lambda _: (False, ""))
+        stack.published = lambda _: SimpleNamespace(read_record=lambda _: None)
+        return verdict_for(WaitTarget("prod"), publication_wait.observe(stack, WaitTarget("prod")))
+
+    assert verdict() is None, "the sweep asks for it"
+    assert verdict(asked=subject) is None
+    rejected = verdict(decided=an_answer(subject))
+    assert rejected is not None
+    assert (rejected.outcome, rejected.explanation) == (Outcome.PUBLISHED, image_id(3))
 
 
 def test_a_promotion_that_is_not_listed_yet_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
