@@ -69,6 +69,8 @@ def test_builds_are_listed_by_id_and_shown_by_it(operator: Operator, built: Envi
     assert shown["execution_arn"] == newest["execution_arn"]
     printed = operator.run("show", newest["name"]).output
     assert "create image" in printed
+    refused = operator.run("show", newest["name"], "--packages")
+    assert (refused.exit_code, "is a build, and --packages is for images" in refused.notes) == (1, True)
     assert newest["name"] in operator.run("builds", built.name).output.splitlines()
 
 

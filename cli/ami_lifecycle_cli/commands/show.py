@@ -8,6 +8,7 @@ import typer
 
 from ami_lifecycle.domain.links import execution_link
 from ami_lifecycle.domain.release import release_name
+from ami_lifecycle.errors import InvalidRequestError
 from ami_lifecycle_cli.console.output import print_json
 from ami_lifecycle_cli.console.stack_target import OperatorTarget, command
 from ami_lifecycle_cli.stack.builds import Build, command_log_link, find_build
@@ -58,7 +59,13 @@ def show(
     """
     stack = Stack(target)
     if not what.startswith("ami-") and what not in {LATEST, *stack.environment_names()}:
-        _show_build(stack, find_build(stack, what), as_json=target.as_json)
+        build = find_build(stack, what)
+        if packages:
+            raise InvalidRequestError(
+                f"{what} is a build, and --packages is for images",
+                hint="name the image that it has made, an environment or latest",
+            )
+        _show_build(stack, build, as_json=target.as_json)
         return
     known = find_image(stack, what, with_uses=not packages)
     listed = read_packages(stack, known) if packages else None
