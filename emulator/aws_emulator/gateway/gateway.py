@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -196,11 +197,12 @@ class Gateway:
                 501, "EmulatorUnsupportedOperation", f"no emulated service for {http.method} {http.path}"
             )
         protocol = models.protocol_of(service, http)
-        operation, labels = models.operation_of(service, http)
         caller = self._caller_of(models.access_key_of(http))
-        request = self._request(service, operation or "Unknown", {}, caller, http.headers)
+        request = self._request(service, "Unknown", {}, caller, http.headers)
         try:
-            model = models.operation_model(service, _require_operation(operation, service, http))
+            operation, labels = models.operation_of(service, http)
+            request = replace(request, operation=operation)
+            model = models.operation_model(service, operation)
             response = self._answer(environ, http, request, model, labels)
             whole = response.whole if isinstance(response, CutAnswer) else response
             answer = (
@@ -212,7 +214,7 @@ class Gateway:
         except ApiError as error:
             return _encode_error(protocol, service, error, request.request_id)
         except Exception as error:
-            _LOGGER.exception("%s:%s failed inside the emulator", service, operation)
+            _LOGGER.exception("%s:%s failed inside the emulator", service, request.operation)
             failure = ApiError("EmulatorInternalError", f"{type(error).__name__}: {error}", 500)
             return _encode_error(protocol, service, failure, request.request_id)
 
@@ -304,21 +306,6 @@ def _first_half(http: HttpResponse) -> HttpResponse:
     return HttpResponse(http.status, http.body[: len(http.body) // 2], headers)
 
 
-def _require_operation(operation: str | None, service: str, http: HttpRequest) -> str:
-    target, _, asked = http.headers.get("x-amz-target", "").partition(".")
-    if operation is None and target.startswith("DynamoDBStreams_"):
-        # Signed for the service that it belongs to.
-        raise unsupported_operation("dynamodbstreams", asked)
-    if operation is None and service == "s3":
-        # Its operations are told apart by queries and headers; what the wire does not know may well be one.
-        raise unsupported_operation(service, f"{http.method} {http.path}")
-    if operation is None:
-        raise ApiError(
-            "UnknownOperationException", f"{service} has no operation for {http.method} {http.path}"
-        )
-    return operation
-
-
 def _decode(protocol: str, model: Any, http: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
     match protocol:
         case "ec2" | "query":
@@ -358,7 +345,7 @@ def _plain_error(status: int, code: str, message: str) -> HttpResponse:
 
 
 def _with_parameters(request: Request, parameters: Mapping[str, Any]) -> Request:
-    return Request(**{**vars(request), "parameters": parameters})
+    return replace(request, parameters=parameters)
 
 
 def _loggable(value: Any) -> Any:

@@ -23,7 +23,7 @@ def http(account: Account, method: str, path: str, content: Any = None) -> tuple
     return response.status, response.json()
 
 
-def raw(account: Account, body: str, headers: dict[str, str]) -> tuple[int, str]:
+def raw(account: Account, body: str | bytes, headers: dict[str, str]) -> tuple[int, str]:
     """Send a request without an SDK."""
     response = urllib3.request("POST", f"{account.url}/", body=body, headers=headers)
     return response.status, response.data.decode()
@@ -163,6 +163,15 @@ def test_unknown_parameters_are_refused(account: Account) -> None:
     assert raw(account, "{}", target) == (400, _Containing("ValidationException"))
     status, body = raw(account, "Action=DeleteSnapshot&Version=2016-11-15", form)
     assert (status, "<Code>MissingParameter</Code>" in body) == (400, True)
+
+
+@pytest.mark.parametrize("service", ["ec2", "iam"])
+def test_a_form_that_is_no_text_is_malformed(account: Account, service: str) -> None:
+    """EC2 API reference, Error codes: MalformedQueryString."""
+    scope = f"AWS4-HMAC-SHA256 Credential=tester/20260301/us-east-1/{service}/aws4_request"
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": scope}
+    for body in (b"\xff\xfe", b"Action=DescribeImages&Version=\xff"):
+        assert raw(account, body, form) == (400, _Containing("MalformedQueryString"))
 
 
 class _Containing(str):

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 
 import botocore.session
 
-from aws_emulator.gateway.wire import rest_xml
+from aws_emulator.api.operations import ApiError
+from aws_emulator.gateway.wire import query, rest_xml
 from aws_emulator.gateway.wire.http import HttpRequest
 
 # The name in the credential scope of a signature, where it differs from botocore's name of the service.
@@ -40,7 +41,10 @@ SERVICES: Final = (
     "kms",
     "resourcegroupstaggingapi",
     "s3",
+    "dynamodbstreams",
 )
+# The prefix of the target, where a service signs with the name of another one.
+_BY_TARGET: Final = {"DynamoDBStreams_20120810": "dynamodbstreams"}
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]*)/([^/]+)/aws4_request")
 _CBOR_PATH: Final = re.compile(r"/service/[^/]+/operation/([A-Za-z0-9]+)$")
 
@@ -92,11 +96,13 @@ def region_of(request: HttpRequest) -> str:
 
 def service_of(request: HttpRequest) -> str | None:
     """Which service a request is for, from its signature, else its target, else its API version."""
+    prefix = request.headers.get("x-amz-target", "").rpartition(".")[0]
+    if prefix in _BY_TARGET:
+        return _BY_TARGET[prefix]
     match = _CREDENTIAL.search(request.headers.get("authorization", ""))
     if match:
         name = _BY_SIGNING_NAME.get(match.group(3), match.group(3))
         return name if name in SERVICES else None
-    prefix = request.headers.get("x-amz-target", "").rpartition(".")[0]
     if prefix:
         return _service_by("targetPrefix", prefix)
     version = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Version")
@@ -109,29 +115,39 @@ def _service_by(key: str, value: str) -> str | None:
     return next((name for name in SERVICES if service_model(name).metadata.get(key) == value), None)
 
 
-def operation_of(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
-    """The operation's name, if the service has it, and the labels in a REST path."""
+def operation_of(service: str, request: HttpRequest) -> tuple[str, dict[str, str]]:
+    """The operation's name, and the labels in a REST path.
+
+    Raises:
+        ApiError: for what cannot be read, what is no operation of the service, or one of S3 that is not emulated.
+    """
     protocol = protocol_of(service, request)
     if protocol == "rest-xml":
         return rest_xml.operation_of(request)
-    if protocol.startswith("rest"):
-        return _rest_operation(service, request)
+    is_rest = protocol.startswith("rest")
+    name, labels = _rest_operation(service, request) if is_rest else (_named(protocol, request), {})
+    if name not in operation_names(service):
+        message = f"{service} has no operation for {request.method} {request.path}"
+        raise ApiError("UnknownOperationException", message)
+    return name, labels
+
+
+def _named(protocol: str, request: HttpRequest) -> str:
+    """The name of an operation in a request that has it in its target, its form or its path."""
     if protocol == "json":
-        name = request.headers.get("x-amz-target", "").rpartition(".")[2]
-    elif protocol in {"ec2", "query"}:
-        name = dict(parse_qsl(request.body.decode("utf-8") or request.query)).get("Action", "")
-    else:
-        match = _CBOR_PATH.search(request.path)
-        name = match.group(1) if match else ""
-    return (name if name in operation_names(service) else None), {}
+        return request.headers.get("x-amz-target", "").rpartition(".")[2]
+    if protocol in {"ec2", "query"}:
+        return dict(query.form_of(request)).get("Action", "")
+    match = _CBOR_PATH.search(request.path)
+    return match.group(1) if match else ""
 
 
-def _rest_operation(service: str, request: HttpRequest) -> tuple[str | None, dict[str, str]]:
+def _rest_operation(service: str, request: HttpRequest) -> tuple[str, dict[str, str]]:
     asked = frozenset(parse_qsl(request.query))
     for method, pattern, fixed, name in _rest_routes(service):
         if method == request.method and fixed <= asked and (match := pattern.fullmatch(request.path)):
             return name, match.groupdict()
-    return None, {}
+    return "", {}
 
 
 @functools.cache

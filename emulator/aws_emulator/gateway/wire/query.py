@@ -19,6 +19,20 @@ _NOT_PARAMETERS: Final = frozenset({"Action", "Version"})
 _XML: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
+def form_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """The pairs of a form-encoded request.
+
+    Raises:
+        ApiError: `MalformedQueryString` (EC2 API reference, Error codes).
+    """
+    try:
+        return parse_qsl((request.body or request.query.encode()).decode(), keep_blank_values=True)
+    except UnicodeDecodeError as error:
+        raise ApiError(
+            "MalformedQueryString", f"The query string contains a syntax error: {error}"
+        ) from error
+
+
 def decode(operation: Any, request: HttpRequest) -> dict[str, Any]:
     """Read the parameters of a form-encoded request.
 
@@ -27,7 +41,7 @@ def decode(operation: Any, request: HttpRequest) -> dict[str, Any]:
             does not have, `InvalidParameterValue` for a value of the wrong type.
     """
     tree: dict[str, Any] = {}
-    for name, value in parse_qsl((request.body or request.query.encode()).decode("utf-8"), True):
+    for name, value in form_of(request):
         if name not in _NOT_PARAMETERS:
             _insert(tree, name, value)
     if operation.input_shape is None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from aws_emulator.api.errors import unsupported_operation
 from aws_emulator.api.operations import ApiError
 from aws_emulator.gateway.wire.http import HttpRequest, HttpResponse
 
@@ -21,14 +22,18 @@ _TELLING: Final = frozenset({"x-id"})
 _COPIES: Final = "x-amz-copy-source"
 
 
-def operation_of(request: HttpRequest) -> tuple[str | None, dict[str, str]]:
-    """The operation and the labels of its path, whose first part is the bucket; None for one that is not emulated."""
+def operation_of(request: HttpRequest) -> tuple[str, dict[str, str]]:
+    """The operation and the labels of its path, whose first part is the bucket.
+
+    Raises:
+        ApiError: `EmulatorUnsupportedOperation` for every other request, as it may well be an operation.
+    """
     bucket, _, key = request.path.removeprefix("/").partition("/")
-    if set(dict(parse_qsl(request.query, keep_blank_values=True))) - _TELLING or _COPIES in request.headers:
-        return None, {}
-    operations = _OF_OBJECT if key else _OF_BUCKET
-    labels = {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket}
-    return (operations.get(request.method) if bucket else None), labels
+    operation = (_OF_OBJECT if key else _OF_BUCKET).get(request.method) if bucket else None
+    asked = set(dict(parse_qsl(request.query, keep_blank_values=True)))
+    if operation is None or asked - _TELLING or _COPIES in request.headers:
+        raise unsupported_operation("s3", f"{request.method} {request.path}")
+    return operation, {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket}
 
 
 def encode(operation: Any, result: Mapping[str, Any], request_id: str) -> HttpResponse:
