@@ -185,6 +185,10 @@ def test_a_record_full_of_the_longest_words_fits(character: str) -> None:
         "replaces": long,
         "region": long,
         "base_created": long,
+        "gates": {
+            "approval": {"id": "prod-0123456789ab", "by": character * 200, "at": "2026-01-15T12:00:00Z"},
+            "scan": {"digest": DIGEST, "scanner": "enhanced", "waived": ["GHSA-0123-4567-89ab"] * 20},
+        },
     }
     record = history_of(a_metadata(**changes), RecordStatus.KEPT, long, NOW, long)
     assert len(dump(record)) <= 4_096

@@ -71,12 +71,19 @@ def dump(record: BaseModel) -> str:
     if not _fits(values):
         for key, value in values.items():
             longest = _LONGEST_REFERENCE if key == "docker_image" else _LONGEST_VALUE
-            values[key] = _shortened(value, longest) if isinstance(value, str) else value
+            values[key] = _with_short_texts(value, longest)
     return _compact(values)
 
 
 def _fits(values: Mapping[str, Any]) -> bool:
     return len(_compact(values)) <= MAXIMUM_CHARACTERS
+
+
+def _with_short_texts(value: Any, length: int) -> Any:
+    """A value whose texts are short: itself, or those that it has by names, as what gates have said."""
+    if isinstance(value, Mapping):
+        return {key: _with_short_texts(each, length) for key, each in value.items()}
+    return _shortened(value, length) if isinstance(value, str) else value
 
 
 def _shortened(text: str, length: int) -> str:
