@@ -10,11 +10,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.samples import NOW, a_build, a_record, a_report, an_observation
+from tests.unit.cli.samples import NOW, a_build, a_record, a_report, an_asking_stack, an_observation, digest
 
+from ami_lifecycle.domain.approval import Subject
 from ami_lifecycle.domain.environment import EnvironmentRecord, Pin
 from ami_lifecycle.domain.planning import Live
 from ami_lifecycle.domain.record import RecordStatus
+from ami_lifecycle_cli.stack.approvals import open_request
 from ami_lifecycle_cli.stack.observation import NextRebuild
 from ami_lifecycle_cli.stack.reporting.page import render
 from ami_lifecycle_cli.stack.reporting.report_data import GROUPS, EnvironmentReport
@@ -110,6 +112,16 @@ def test_a_rebuild_by_schedule_is_what_comes_next() -> None:
     assert (
         "<dt>Next rebuild</dt><dd>from 2026-01-02 12:00 UTC on: its base is old; the environment is" in text
     )
+
+
+def test_an_approval_that_is_open_is_what_comes_next() -> None:
+    asking = an_asking_stack(digest(3), asked=Subject(environment="prod", release="arn:release"))
+    observed = an_observation(publishes="promotions", approval=open_request(asking, "prod"))
+    text = page(a_report(observation=observed))
+    (found,) = lights(text).values()
+    assert re.search(r"waits until 2026-01-02 13:00 UTC: ami-lifecycle approve prod-\w+", found)
+    assert "nothing until the next promotion" not in found
+    assert "<dt>Approval</dt>" in text
 
 
 @pytest.mark.parametrize("hours", [0.01, 0.5, 1, 5, 24, 100, 1000])

@@ -19,12 +19,14 @@ from ami_lifecycle_cli.stack.records import data_type_of_latest
 # The actions that this command line needs; those of the functions' roles are covered by the template's tests.
 OPERATOR_ACTIONS: Final = (
     "states:StartExecution",
+    "states:StopExecution",
     "states:DescribeExecution",
     "states:GetExecutionHistory",
     "states:ListExecutions",
     "dynamodb:GetItem",
     "dynamodb:UpdateItem",
     "ssm:GetParameter",
+    "ssm:GetParameters",
     "ssm:GetParametersByPath",
     "ssm:GetCommandInvocation",
     "ec2:DescribeImages",
@@ -42,6 +44,12 @@ OPERATOR_ACTIONS: Final = (
     "ecr:DescribeImages",
     "ecr:DescribeRepositories",
 )
+# What the commands need besides, where the stack or the settings have switched something on.
+_LISTS_ACTIONS: Final = ("s3:GetObject", "s3:ListBucket")
+_BIN_ACTIONS: Final = ("ec2:DescribeSnapshots", "ec2:ListSnapshotsInRecycleBin")
+_SCAN_ACTIONS: Final = ("ecr:DescribeImageScanFindings",)
+_APPROVAL_ACTIONS: Final = ("lambda:InvokeFunction",)
+_DOCUMENT_ACTIONS: Final = ("ssm:GetDocument",)
 # Service, code and default (Service Quotas; EC2 user guide, AMI quotas; EBS user guide, Quotas).
 _AMIS: Final = ("ec2", "L-B665C33B", 50_000)
 _SNAPSHOTS: Final = ("ebs", "L-309BACF6", 100_000)
@@ -136,7 +144,7 @@ def check_permissions(stack: Stack) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "permissions", "you are the account's root user", "use a role instead")
         return
     answer = stack.client("iam").simulate_principal_policy(
-        PolicySourceArn=_policy_source(stack, caller), ActionNames=list(OPERATOR_ACTIONS)
+        PolicySourceArn=_policy_source(stack, caller), ActionNames=needed_actions(stack)
     )
     denied = [
         each["EvalActionName"] for each in answer["EvaluationResults"] if each["EvalDecision"] != "allowed"
@@ -151,6 +159,26 @@ def check_permissions(stack: Stack) -> Iterator[Finding]:
         )
     else:
         yield Finding(Level.OK, "permissions", f"{caller} may do what these commands do")
+
+
+def needed_actions(stack: Stack) -> list[str]:
+    """What the commands call, of this stack with these settings."""
+    given = stack.parameters_given
+    # Without the right to read the configuration, that is what is to be told.
+    settings = (
+        [stack.catalogue.get(each) for each in stack.catalogue.environments]
+        if stack.has_configuration
+        else []
+    )
+    wanted = (
+        (OPERATOR_ACTIONS, True),
+        (_LISTS_ACTIONS, given.get("KeepPackageLists") == "true"),
+        (_BIN_ACTIONS, given.get("RecycleBinDays", "0") != "0"),
+        (_SCAN_ACTIONS, any(each.scan_gate is not None for each in settings)),
+        (_APPROVAL_ACTIONS, any(each.approval.is_on for each in settings)),
+        (_DOCUMENT_ACTIONS, any(hook.document for each in settings for _, _, hook in each.hooks.all)),
+    )
+    return [action for actions, is_needed in wanted if is_needed for action in actions]
 
 
 def _policy_source(stack: Stack, caller: str) -> str:

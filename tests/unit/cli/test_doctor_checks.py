@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.unit.domain.builders import settings
 
 from ami_lifecycle.domain.quotas import quota_of
 from ami_lifecycle.errors import SettingsError
-from ami_lifecycle_cli.stack.account_checks import _limit_finding, check_alarms
+from ami_lifecycle_cli.stack.account_checks import _limit_finding, check_alarms, check_permissions
 from ami_lifecycle_cli.stack.findings import Finding, Level, run_checks
 from ami_lifecycle_cli.stack.network_checks import _type_findings, egress_finding, gpu_findings
 from ami_lifecycle_cli.stack.quota_checks import applied_quota, vcpu_quota_findings
@@ -40,6 +41,42 @@ def test_a_subnet_needs_a_way_to_aws(
     finding = egress_finding({**SUBNET, **subnet}, routes, endpoints)
     assert (finding.level, words in finding.message) == (level, True)
     assert bool(finding.remedy) == (level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "action"),
+    [
+        ({"KeepPackageLists": "true"}, {}, "s3:GetObject"),
+        ({"RecycleBinDays": "7"}, {}, "ec2:ListSnapshotsInRecycleBin"),
+        ({}, {"scan": {}}, "ecr:DescribeImageScanFindings"),
+        ({}, {"approval": {"pushes": True}}, "lambda:InvokeFunction"),
+        ({}, {"hooks": {"verify": [{"document": "Golden-Check"}]}}, "ssm:GetDocument"),
+    ],
+)
+def test_what_is_switched_on_asks_more_of_operators(
+    given: dict[str, str], changes: dict[str, Any], action: str
+) -> None:
+    def asked(given: dict[str, str], changes: dict[str, Any]) -> set[str]:
+        seen: list[str] = []
+
+        def simulate(**arguments: Any) -> dict[str, Any]:
+            seen.extend(arguments["ActionNames"])
+            return {"EvaluationResults": []}
+
+        client = SimpleNamespace(
+            get_caller_identity=lambda: {"Arn": "arn:aws:iam::123456789012:user/ann"},
+            simulate_principal_policy=simulate,
+        )
+        catalogue = SimpleNamespace(environments=("prod",), get=lambda _: settings(**changes))
+        stack: Any = SimpleNamespace(
+            parameters_given=given, has_configuration=True, catalogue=catalogue, client=lambda _: client
+        )
+        assert [each.level for each in check_permissions(stack)] == [Level.OK]
+        return set(seen)
+
+    off = {"KeepPackageLists": "false", "RecycleBinDays": "0"}
+    assert action not in asked(off, {})
+    assert action in asked(off | given, changes)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
+from ami_lifecycle.domain.approval import ApprovalState
 from ami_lifecycle.domain.release import release_name
 from ami_lifecycle_cli.stack.formatting import age, duration, parse_date, short_digest, short_name, utc_date
 from ami_lifecycle_cli.stack.observation import Observation, describe_request
@@ -115,8 +116,10 @@ def _next(observation: Observation) -> str:
         return f"{observation.activity}{where}"
     if observation.record.queued_request is not None:
         return f"queued: {describe_request(observation.record.queued_request)}"
-    if observation.drift:
-        return _cut(observation.drift[0])
+    shown = observation.approval
+    asked = [str(shown)] if shown is not None and shown.state is ApprovalState.WAITING else []
+    if waits := [*observation.drift, *asked]:
+        return _cut(waits[0])
     if observation.record.pin is not None:
         what = "promotions" if observation.publishes == "promotions" else "pushes"
         return f"{what} wait until: ami-lifecycle unpin {observation.environment}"
@@ -173,6 +176,7 @@ def _fields(report: EnvironmentReport, now: datetime) -> str:
         ("Reason", known.reason if known else None),
         ("Running", running or "nothing"),
         ("Queued", describe_request(record.queued_request) if record.queued_request else None),
+        ("Approval", observation.approval),
         ("Pinned", f"to {pin.image_id} since {utc_date(pin.at)}{why}" if pin else None),
         ("Soaks", observation.soak),
         ("Next rebuild", observation.next_rebuild),
