@@ -126,5 +126,7 @@ def decide(
     known = getattr(errors, str(content.get("errorType")), None)
     is_ours = isinstance(known, type) and issubclass(known, errors.AmiLifecycleError)
     error = known if is_ours and known is not None else errors.ServiceUnavailableError
-    message, _, hint = str(content.get("errorMessage") or "the function has failed").partition("; ")
-    raise error(message, hint=hint or None)
+    text = str(content.get("errorMessage") or "the function has failed")
+    # What to do comes last; before it there may be what somebody has given as his reason.
+    message, _, hint = text.rpartition("; ")
+    raise error(message, hint=hint) if message else error(text)
