@@ -14,6 +14,7 @@ from ami_lifecycle_cli.console.output import print_json, print_line
 from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     OperatorTarget,
+    ReasonOption,
     WatchOption,
     YesOption,
     command,
@@ -53,7 +54,7 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Also into a pinned TO, or what FROM was rolled back from.")
     ] = False,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")] = None,
+    reason: ReasonOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     watch: WatchOption = True,

@@ -13,6 +13,7 @@ from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
+    ReasonOption,
     WatchOption,
     YesOption,
     command,
@@ -38,7 +39,7 @@ def rollback(
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="So many builds back.  [default: 1]")
     ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")] = None,
+    reason: ReasonOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Build it, from the base and not from the live image.")
     ] = False,

@@ -13,6 +13,7 @@ from ami_lifecycle_cli.console.stack_target import (
     DryRunOption,
     EnvironmentArgument,
     OperatorTarget,
+    ReasonOption,
     WatchOption,
     YesOption,
     command,
@@ -37,7 +38,7 @@ def undelete(
     release: Annotated[
         str | None, typer.Option("--release", metavar="RELEASE", help="Which release, as history names it.")
     ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")] = None,
+    reason: ReasonOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     watch: WatchOption = True,

@@ -27,6 +27,7 @@ MaybeEnvironmentArgument = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; status and history show it.")]
 WatchOption = Annotated[
     bool,
     typer.Option(
